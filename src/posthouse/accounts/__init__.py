@@ -1,0 +1,1 @@
+"""Who exists and how they prove it: domains, accounts, aliases, passwords, throttling."""

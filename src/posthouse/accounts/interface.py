@@ -1,0 +1,74 @@
+"""Who exists and who they are: what the rest of the server asks of the directory."""
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import Protocol
+
+from posthouse.message.address import Address
+from posthouse.message.credentials import ScramKeys
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """An account as delivery and login need it."""
+
+    id: int  # random 62 bits, never given twice
+    address: Address
+    quota: int | None  # octets, None: no bound
+
+
+@dataclass(frozen=True, slots=True)
+class Local:
+    """The address ends here: these accounts get a copy; `outside` are addresses elsewhere that an alias names."""
+
+    accounts: tuple[Account, ...]
+    outside: tuple[Address, ...] = ()
+
+
+class Unresolved(Enum):
+    """Why an address has no home here."""
+
+    NOT_OUR_DOMAIN = "not our domain"
+    NO_SUCH_USER = "no such user"
+    ALIAS_LOOP = "alias loop"
+
+
+class RefusalKind(Enum):
+    """Why a login was refused. UNKNOWN accounts and wrong passwords are both WRONG, by intent."""
+
+    WRONG = "wrong"
+    THROTTLED = "throttled"  # too many failures from this address or for this account; see `seconds`
+    BUSY = "busy"  # too many password checks are waiting: try again later
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A login that was not granted. `seconds`: when to try again, 0 when it does not help."""
+
+    kind: RefusalKind
+    seconds: float = 0
+
+
+class Directory(Protocol):
+    """Look-ups are exact: a change made by another process is seen by the very next call."""
+
+    def resolve(self, address: Address) -> Local | Unresolved:
+        """Where mail for `address` goes: account, alias, +detail, postmaster and abuse, catch-all. Microseconds."""
+
+    def is_local_domain(self, domain: str) -> bool:
+        """Whether mail for this domain ends here."""
+
+    async def verify(self, login: str, password: str, ip: str) -> Account | Refusal:
+        """Check a password. Hashing runs off the loop and is bounded; success is remembered for minutes."""
+
+    def scram_keys(self, login: str) -> ScramKeys:
+        """Keys to challenge `login` with; for an unknown name, steady keys that nothing can satisfy."""
+
+    def admit(self, login: str, ip: str) -> Account | Refusal:
+        """After a SCRAM proof held: the account, unless throttled or gone meanwhile."""
+
+    def note_failure(self, login: str, ip: str) -> None:
+        """After a SCRAM proof failed: count it for the throttle."""
+
+    def throttled(self, login: str, ip: str) -> float:
+        """Seconds this login must still wait before any proof is looked at; 0: none."""

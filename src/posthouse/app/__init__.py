@@ -1,0 +1,1 @@
+"""Configuration, the one place where objects are built, the command line, lifecycle, logs."""

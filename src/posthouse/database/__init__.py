@@ -1,0 +1,1 @@
+"""Connections, transactions, group commit, leases and migrations. No mail words."""

@@ -1,0 +1,1 @@
+"""The pipeline of a message: the spool, incoming, the router, the couriers."""

@@ -1,0 +1,1 @@
+"""Where mail is kept: the interface, its stores, the packs that hold bytes, the feed of changes."""
