@@ -1,7 +1,7 @@
 """A verdict: what policy makes of a message. Pure; delivery acts on it."""
 
 from collections.abc import Awaitable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Protocol
 
 from posthouse.message.envelope import Envelope

@@ -1,0 +1,54 @@
+"""Events that several engines share.
+
+An event is either an *offer* (the session must call one answer method of the engine before the engine parses
+on) or *news* (nothing to answer). Each docstring says which, and names the answers.
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class StartTlsOffered:
+    """Offer. The reply to STARTTLS or STLS stands in data_to_send; the handshake comes next.
+
+    Answers: tls_started(bindings) once the handshake is done; the engine has dropped what was buffered and
+    starts anew (RFC 3207 4.2, RFC 2595 4). A failed handshake just ends the connection.
+    """
+
+
+@dataclass(frozen=True, slots=True)
+class PasswordOffered:
+    """Offer, from USER and PASS or SASL PLAIN and LOGIN (RFC 4616). Answers: accept_login(...), refuse_login(...)."""
+
+    login: str
+    password: str
+    authzid: str = ""  # who to act as; "" or the same as login, or the session refuses
+
+
+@dataclass(frozen=True, slots=True)
+class KeysWanted:
+    """Offer, from SCRAM (RFC 5802 5): keys of this login. Answers: provide_keys(ScramKeys), refuse_login(...)."""
+
+    login: str
+
+
+@dataclass(frozen=True, slots=True)
+class LoginProven:
+    """Offer, from SCRAM: the client's proof held. Answers: accept_login(...), refuse_login(...)."""
+
+    login: str
+    authzid: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class LoginFailed:
+    """News: a SCRAM proof did not hold; the engine has said so. The session counts it for the throttle."""
+
+    login: str
+
+
+@dataclass(frozen=True, slots=True)
+class SessionEnded:
+    """News: QUIT, too many errors, end of input; `reason` is for the log. Nothing follows."""
+
+    reason: str

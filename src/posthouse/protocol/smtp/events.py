@@ -1,0 +1,57 @@
+"""What an SMTP or LMTP server engine tells its session, beside the shared events.
+
+Answers of SmtpServer: accept_sender(), accept_recipient(), accept_data(), accept_message(Reply) or, for LMTP,
+finish_message([Reply, ...]) with one reply per accepted recipient (RFC 2033 4.2); reject(Reply) answers any
+of these offers with a refusal. Logins: accept_login(), refuse_login(Reply), provide_keys(ScramKeys).
+"""
+
+from dataclasses import dataclass
+
+from posthouse.message.envelope import Recipient, Sender
+
+
+@dataclass(frozen=True, slots=True)
+class SenderOffered:
+    """Offer: MAIL FROM. Answers: accept_sender(), reject(Reply)."""
+
+    sender: Sender
+
+
+@dataclass(frozen=True, slots=True)
+class RecipientOffered:
+    """Offer: RCPT TO. Answers: accept_recipient(), reject(Reply)."""
+
+    recipient: Recipient
+
+
+@dataclass(frozen=True, slots=True)
+class DataOffered:
+    """Offer: DATA, or the first BDAT, with at least one recipient. Answers: accept_data(), reject(Reply)."""
+
+
+@dataclass(frozen=True, slots=True)
+class MessageChunk:
+    """News: the next octets of the message, dot-stuffing removed. Asking for the next event says they were taken."""
+
+    data: bytes | memoryview
+
+
+@dataclass(frozen=True, slots=True)
+class MessageEnded:
+    """Offer: the message is whole and within the limits. Answers: accept_message, finish_message, reject."""
+
+    octets: int
+    dot_lines: bool  # a line starts with "."
+    bare_breaks: bool  # holds a bare CR or LF (only after BODY=BINARYMIME)
+
+
+@dataclass(frozen=True, slots=True)
+class MessageDropped:
+    """News: the message under way will not come to be (too large, smuggling, RSET, lost link); reply is given."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class EnvelopeCleared:
+    """News: RSET, a new EHLO, or the end of a transaction: sender and recipients are forgotten."""
