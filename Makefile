@@ -1,0 +1,76 @@
+# The front door of the repository; `make` alone lists what there is.
+# Needs only Python 3.11 or later with venv, git and make. Everything else goes into .venv from hash-locked lists.
+
+PYTHON ?= python3
+FUZZ_SECONDS ?= 300
+ARGS ?=
+
+VENV := .venv
+PY := $(VENV)/bin/python
+RUNTIME := $(VENV)/.runtime-ready
+DEV := $(VENV)/.dev-ready
+PIP := $(PY) -m pip --disable-pip-version-check --no-input install --quiet
+
+.PHONY: help venv run test check bench fuzz faults lock clean
+
+help: ## show this list
+	@echo "Posthouse: make TARGET"
+	@echo
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-10s %s\n", $$1, $$2 }'
+	@echo
+	@echo "The program is $(VENV)/bin/posthouse; 'make run' tries it at once."
+
+venv: $(RUNTIME) ## prepare .venv with what the program needs, and nothing else
+
+run: $(RUNTIME) ## start a mail server for trying out: posthouse dev $(ARGS)
+	@$(VENV)/bin/posthouse dev $(ARGS)
+
+test: $(DEV) ## install what the tests need and run them all
+	@sh tools/test_packages.sh
+	$(PY) -m pytest $(ARGS)
+
+check: $(DEV) ## formatting, lint, types, layers, the RFC index
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/mypy
+	$(VENV)/bin/lint-imports
+	$(PY) tools/rfc_index.py
+
+bench: $(DEV) ## measure speed; ARGS="--help" shows what can be asked
+	$(PY) -m benchmarks $(ARGS)
+
+fuzz: $(DEV) ## fuzz each parser and engine for FUZZ_SECONDS (300) seconds
+	@mkdir -p .work/fuzz
+	@set -e; for target in tests/fuzz/fuzz_*.py; do \
+		name=$$(basename $$target .py); mkdir -p .work/fuzz/$$name; \
+		echo "== $$name: $(FUZZ_SECONDS) s"; \
+		$(PY) $$target -max_total_time=$(FUZZ_SECONDS) -artifact_prefix=.work/fuzz/$$name- .work/fuzz/$$name; \
+	done
+
+faults: $(DEV) ## the long forms of the kill, disk-full and hostile-input tests
+	@sh tools/test_packages.sh
+	POSTHOUSE_LONG=1 $(PY) -m pytest tests/faults --timeout 7200 $(ARGS)
+
+lock: ## resolve pyproject.toml anew into requirements/*.txt
+	@test -x .work/lock/bin/uv || { $(PYTHON) -m venv .work/lock && .work/lock/bin/python -m pip install --quiet uv; }
+	.work/lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --upgrade \
+		--group build pyproject.toml -o requirements/runtime.txt
+	.work/lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --upgrade \
+		--group build --group dev pyproject.toml -c requirements/runtime.txt -o requirements/dev.txt
+
+clean: ## remove .venv, caches and scratch files
+	rm -rf $(VENV) .work build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# A stamp is older than its list when the list has changed: then, and only then, pip runs again.
+$(RUNTIME): requirements/runtime.txt pyproject.toml
+	@PYTHON="$(PYTHON)" sh tools/make_venv.sh $(VENV)
+	@echo "Installing into $(VENV) (once; about a minute) ..."
+	@$(PIP) --require-hashes --only-binary :all: -r requirements/runtime.txt
+	@$(PIP) --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(DEV): requirements/dev.txt $(RUNTIME)
+	@echo "Installing what the tests need into $(VENV) (once) ..."
+	@$(PIP) --require-hashes -r requirements/dev.txt
+	@touch $@
