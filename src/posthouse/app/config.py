@@ -1,0 +1,138 @@
+"""Read the configuration: defaults, then the file, then the environment; every mistake is found before any is told.
+
+config = load(path, environment)      raises ConfigError with all problems
+config.settings.smtp.max_size         52428800
+config.origins["smtp.max_size"]       "posthouse.toml:14", "POSTHOUSE_SMTP__MAX_SIZE" or "default"
+"""
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from posthouse.app import kinds
+from posthouse.app.endpoints import Endpoint
+from posthouse.app.kinds import Kind
+from posthouse.app.problems import ConfigError, Problem, printable
+from posthouse.app.settings import Settings
+from posthouse.app.sources import Given, declared, from_environment, from_file, is_secret, kind_of
+
+DEFAULT_FILE = Path("/etc/posthouse/posthouse.toml")
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """The settings and where each came from. `file` is None when there was none to read."""
+
+    settings: Settings
+    file: Path | None = None
+    origins: Mapping[str, str] = field(default_factory=dict)
+
+
+def load(file: Path | None, environment: Mapping[str, str], *, name: str | None = None) -> Config:
+    """Read and check everything. `file` None: defaults and environment alone; `name` is what errors call the file."""
+    problems: list[Problem] = []
+    given: dict[tuple[str, str], Given] = {}
+    if file is not None:
+        given.update(from_file(file, name or str(file), problems))
+    given.update(from_environment(environment, problems))
+    values, origins = _checked(given, problems)
+    settings = Settings(**{section: factory(**values[section]) for section, factory in _sections().items()})
+    _cross_check(settings, given, problems)
+    if problems:
+        raise ConfigError(sorted(problems, key=lambda problem: problem.place.line if problem.place else 1 << 30))
+    return Config(settings, file, origins)
+
+
+def _sections() -> dict[str, Any]:
+    return {section.name: section.default_factory for section in dataclasses.fields(Settings)}
+
+
+def _checked(
+    given: dict[tuple[str, str], Given], problems: list[Problem]
+) -> tuple[dict[str, dict[str, object]], dict[str, str]]:
+    values: dict[str, dict[str, object]] = {section: {} for section in _sections()}
+    origins: dict[str, str] = {}
+    for section, name, key in declared():
+        origins[f"{section}.{name}"] = "default"
+        if is_secret(key) and (section, f"{name}_file") in given:
+            given[(section, name)] = _secret_of(f"{section}.{name}", given[(section, f"{name}_file")], problems)
+        entry = given.get((section, name))
+        if entry is None:
+            continue
+        origins[f"{section}.{name}"] = entry.origin
+        found = _read(f"{section}.{name}", kind_of(key), entry, problems)
+        if found is not _WRONG:
+            values[section][name] = found
+    return values, origins
+
+
+_WRONG = object()
+
+
+def _read(name: str, kind: Kind[Any], entry: Given, problems: list[Problem]) -> object:
+    if kind.items is not None and isinstance(entry.value, list):
+        items = [_read_one(name, kind.items, item, entry, at, problems) for at, item in enumerate(entry.value)]
+        return _WRONG if any(item is _WRONG for item in items) else tuple(items)
+    return _read_one(name, kind, entry.value, entry, None, problems)
+
+
+def _read_one(
+    name: str, kind: Kind[Any], value: object, entry: Given, item: int | None, problems: list[Problem]
+) -> object:
+    try:
+        return kind.read(value)
+    except ValueError as error:
+        got = "***" if kind is kinds.SECRET else _shown(value)
+        problems.append(entry.problem(f"{name}: expected {error}, got {got}", advice=kind.help, item=item))
+        return _WRONG
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, str):
+        return f'"{printable(value)}"'
+    if isinstance(value, bool):
+        return str(value).lower()
+    return printable(str(value))
+
+
+def _secret_of(name: str, entry: Given, problems: list[Problem]) -> Given:
+    """Read a secret from the file that KEY_file names; its last line break is not part of it."""
+    try:
+        text = Path(str(entry.value)).read_text().rstrip("\r\n")
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not text"
+        problems.append(entry.problem(f"{name}_file: {_shown(entry.value)} cannot be read: {reason}"))
+        text = ""
+    return dataclasses.replace(entry, value=text, spots=entry.spots[:1])
+
+
+def _cross_check(settings: Settings, given: dict[tuple[str, str], Given], problems: list[Problem]) -> None:
+    """Check what concerns several settings at once."""
+    tls = settings.tls
+    for missing, there in (("key", "certificate"), ("certificate", "key")):
+        if ("tls", there) in given and getattr(tls, there) and not getattr(tls, missing):
+            text = f"tls.{missing}: missing, since tls.{there} is set"
+            problems.append(given[("tls", there)].problem(text, advice="a certificate and its key go together"))
+    _check_twice(settings, given, problems)
+    if settings.server.data is None and ("server", "data") in given:
+        problems.append(given[("server", "data")].problem("server.data: expected a folder, got nothing"))
+
+
+def _check_twice(settings: Settings, given: dict[tuple[str, str], Given], problems: list[Problem]) -> None:
+    """Two services at one place: told at the one that somebody wrote."""
+    seen: dict[Endpoint, tuple[str, str, int]] = {}
+    for section, name, _ in declared():
+        if not name.startswith("listen"):
+            continue
+        for at, endpoint in enumerate(getattr(getattr(settings, section), name)):
+            here = (section, name, at)
+            other = seen.setdefault(endpoint, here)
+            if other == here or (endpoint.port == 0 and not endpoint.path):
+                continue
+            if (section, name) not in given:
+                here, other = other, here
+            text = f"{here[0]}.{here[1]}: {endpoint} is already taken by {other[0]}.{other[1]}"
+            advice = "each service needs an address or a port of its own"
+            problems.append(given[here[:2]].problem(text, item=here[2], advice=advice))
