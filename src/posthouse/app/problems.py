@@ -2,8 +2,10 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from posthouse.app.positions import Place
+if TYPE_CHECKING:
+    from posthouse.app.positions import Place
 
 
 @dataclass(frozen=True, slots=True)
@@ -12,7 +14,7 @@ class Problem:
 
     source: str
     text: str
-    place: Place | None = None
+    place: "Place | None" = None
     line: str = ""  # the whole line as it stands
     help: str = ""
 

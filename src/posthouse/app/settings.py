@@ -30,7 +30,6 @@ class ServerSettings:
     data: Path | None = setting(kinds.PATH, Path("/var/lib/posthouse"), "the folder that holds all mail and accounts")
     user: str = setting(kinds.STRING, "posthouse", "who to become after binding the ports, when started as root")
     workers: int = setting(kinds.whole(0, 1024), 0, "worker processes; 0: one per core")
-    default_domain: str = setting(kinds.HOST, "", "the domain of login names without one; empty: the only one, if so")
     drain: float = setting(kinds.DURATION, 30.0, "how long a stopping server lets open connections finish")
 
 

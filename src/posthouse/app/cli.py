@@ -1,0 +1,160 @@
+"""The command line: which commands there are, and how each of them ends.
+
+Commands are named by import path, so that `posthouse --help` and a mistyped command load none of them.
+"""
+
+import os
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from cyclopts import App, CycloptsError, Parameter, UnusedCliTokensError
+
+from posthouse import __version__
+from posthouse.app import output
+from posthouse.app.errors import CommandError, Exit
+from posthouse.app.problems import ConfigError
+
+if TYPE_CHECKING:
+    from posthouse.accounts.errors import AccountsError
+
+_COMMANDS = "posthouse.app.commands"
+
+_ABOUT = """Posthouse, a mail server: SMTP, POP3 and one durable store.
+
+Try it on this machine:     posthouse dev
+Run a server:               posthouse domain add example.org
+                            posthouse account add alice@example.org
+                            posthouse serve
+Learn about one command:    posthouse account add --help
+"""
+
+
+_NOUNS = {
+    "domain": "The domains whose mail ends here.",
+    "account": "The people (and programs) who have a mailbox.",
+    "alias": "Addresses that lead to other addresses.",
+    "config": "The configuration file.",
+}
+
+# Command, what it does, and an example for its help page.
+_VERBS = (
+    ("dev", "Start all services on this machine alone, to try things out.", "posthouse dev --data ./mail"),
+    ("serve", "Run the server.", "posthouse serve -c /etc/posthouse/posthouse.toml"),
+    ("domain add", "Take in mail for a domain.", "posthouse domain add example.org"),
+    ("domain list", "List the domains.", "posthouse domain list --json"),
+    ("domain remove", "Take in no more mail for a domain.", "posthouse domain remove example.org"),
+    ("account add", "Add an account.", "posthouse account add alice@example.org --quota 2GB"),
+    ("account list", "List the accounts and what they hold.", "posthouse account list example.org"),
+    ("account remove", "Remove an account and its mail.", "posthouse account remove alice@example.org --yes"),
+    (
+        "account password",
+        "Give an account a new password.",
+        "pass show mail | posthouse account password alice@example.org --password-stdin",
+    ),
+    ("account quota", "Set or lift the bound on what an account holds.", "posthouse account quota a@example.org 5GB"),
+    (
+        "account import",
+        "Add many accounts from a CSV file of address, password and quota.",
+        "posthouse account import people.csv",
+    ),
+    (
+        "alias add",
+        "Let an address lead to one or more others; *@domain is its catch-all.",
+        "posthouse alias add sales@example.org alice@example.org bob@example.org",
+    ),
+    ("alias list", "List the aliases.", "posthouse alias list"),
+    ("alias remove", "Remove an alias, or some of its targets.", "posthouse alias remove sales@example.org"),
+    ("config check", "Tell every mistake in the configuration.", "posthouse config check -c posthouse.toml"),
+    ("config show", "Show every setting and where it comes from.", "posthouse config show > posthouse.toml"),
+    ("fsck", "Check that all mail is whole and readable.", "posthouse fsck --data ./mail"),
+    ("version", "Show the versions of Posthouse and its parts.", "posthouse version --json"),
+)
+
+
+def build_app() -> App:
+    """Every command with its one-line help and an example. None of their modules is imported yet."""
+    app = App(
+        name="posthouse",
+        help=_ABOUT,
+        version=__version__,
+        help_format="plaintext",
+        default_parameter=Parameter(negative=(), show_default=False),
+    )
+    groups = {noun: App(name=noun, help=about) for noun, about in _NOUNS.items()}
+    for group in groups.values():
+        app.command(group)
+    for command, line, example in _VERBS:
+        noun, _, verb = command.rpartition(" ")
+        # A verb may be a word of Python's own (import, list): their functions end in "_".
+        path = f"{_COMMANDS}.{noun}:{verb}_" if noun else f"{_COMMANDS}.{verb}:{verb}"
+        groups.get(noun, app).command(path, name=verb, help=line, help_epilogue=f"Example: {example}")
+    return app
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command. Returns the exit code; every failure is one sentence on standard error."""
+    tokens = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        result = build_app()(tokens, exit_on_error=False, print_error=False, result_action="return_value")
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # `posthouse account list | head`: the reader has had enough. Python would complain again while it exits.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return Exit.OK
+    except KeyboardInterrupt:
+        output.error("interrupted")
+        return 130
+    except Exception as failure:  # the one place where everything ends up
+        return _tell(failure)
+    return result if isinstance(result, int) else Exit.OK
+
+
+def _tell(failure: Exception) -> int:
+    if isinstance(failure, ConfigError):
+        print(str(failure), file=sys.stderr)
+        return Exit.CONFIG
+    if isinstance(failure, CommandError):
+        output.error(failure.text, failure.fix)
+        return failure.code
+    if isinstance(failure, CycloptsError):
+        return _tell_usage(failure)
+    if isinstance(failure, PermissionError):
+        what = f"{failure.filename}: " if failure.filename else ""
+        output.error(f"{what}permission denied", "Run it as root, or as the user that the server runs as.")
+        return Exit.NO_PERMISSION
+    if isinstance(failure, OSError):
+        output.error(f"{failure.filename}: {failure.strerror}" if failure.filename else str(failure))
+        return Exit.FAILED
+    return _tell_other(failure)
+
+
+def _tell_usage(failure: CycloptsError) -> int:
+    failure.verbose = False
+    text = str(failure).strip()
+    if isinstance(failure, UnusedCliTokensError) and failure.unused_tokens:
+        text = f'unexpected argument "{failure.unused_tokens[0]}"'
+    words = " ".join(["posthouse", *(failure.command_chain or ())])
+    output.error(text[:1].lower() + text[1:], f"See: {words} --help")
+    return Exit.USAGE
+
+
+def _tell_other(failure: Exception) -> int:
+    accounts_errors = sys.modules.get("posthouse.accounts.errors")
+    if accounts_errors is not None:
+        base: type[AccountsError] = accounts_errors.AccountsError
+        if isinstance(failure, base):
+            busy = isinstance(failure, accounts_errors.DirectoryBusyError)
+            output.error(str(failure))
+            return Exit.TRY_LATER if busy else Exit.FAILED
+    if os.environ.get("POSTHOUSE_TRACEBACK"):
+        raise failure
+    output.error(
+        f"something unexpected happened: {type(failure).__name__}: {failure}",
+        "This is a bug in Posthouse. POSTHOUSE_TRACEBACK=1 shows where it happened; please report it with that.",
+    )
+    return Exit.FAILED
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""One file per noun of the command line; each is imported only when its command is given."""

@@ -1,0 +1,74 @@
+"""What commands write: data to standard output, chatter to standard error; colour only on a terminal."""
+
+import json
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from typing import TextIO
+
+from posthouse.app.problems import printable
+
+_STYLES = {"bold": "1", "dim": "2", "red": "1;31", "green": "32", "yellow": "33", "cyan": "36"}
+
+
+def has_colour(stream: TextIO) -> bool:
+    """Whether escape sequences may be written: to a terminal, unless NO_COLOR says no (no-color.org)."""
+    return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
+def styled(text: str, style: str, stream: TextIO) -> str:
+    """Dress `text` where `stream` can show it."""
+    return f"\x1b[{_STYLES[style]}m{text}\x1b[0m" if has_colour(stream) else text
+
+
+def error(text: str, fix: str = "") -> None:
+    """Tell a failure on standard error: one "error:" line, and below it what to do."""
+    print(styled("error:", "red", sys.stderr), printable(text).replace("\n", " "), file=sys.stderr)
+    if fix:
+        print(f"       {printable(fix)}", file=sys.stderr)
+
+
+def note(text: str) -> None:
+    """Say something beside the data."""
+    print(text, file=sys.stderr)
+
+
+def hint(text: str) -> None:
+    """Say what usually comes next; only to a person, so that scripts stay quiet."""
+    if sys.stderr.isatty():
+        print(styled(f"Next: {text}", "dim", sys.stderr), file=sys.stderr)
+
+
+def document(value: object) -> None:
+    """Write one JSON document on one line."""
+    print(json.dumps(value, default=str), flush=True)
+
+
+def listing(columns: Sequence[str], rows: Sequence[Sequence[object]], empty: str) -> None:
+    """Write rows below their headings, as wide as needed; `empty` is said instead, as chatter, when there are none.
+
+    Without a terminal there are no headings and a tab stands between the columns: that is for cut and awk.
+    """
+    texts = [[printable("" if value is None else str(value)) for value in row] for row in rows]
+    if not rows:
+        note(empty)
+        return
+    if not sys.stdout.isatty():
+        for row in texts:
+            print("\t".join(row))
+        return
+    widths = [max(len(row[at]) for row in [list(columns), *texts]) for at in range(len(columns))]
+    print(styled(_padded(columns, widths), "dim", sys.stdout))
+    for row in texts:
+        print(_padded(row, widths))
+
+
+def _padded(row: Sequence[str], widths: Sequence[int]) -> str:
+    return "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip()
+
+
+def fields(values: Mapping[str, object]) -> None:
+    """Write names and values, one pair a line."""
+    width = max(len(name) for name in values)
+    for name, value in values.items():
+        print(f"{styled(name.ljust(width), 'dim', sys.stdout)}  {printable(str(value))}")

@@ -1,0 +1,60 @@
+"""Which services there are, on which ports by custom, and where the configuration wants them."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from posthouse.app.endpoints import Endpoint
+from posthouse.app.settings import Settings
+
+
+class Service(StrEnum):
+    """A way in. The values are the names in output and logs."""
+
+    SMTP = "smtp"
+    SUBMISSION = "submission"
+    SUBMISSIONS = "submissions"
+    LMTP = "lmtp"
+    POP3 = "pop3"
+    POP3S = "pop3s"
+
+    @property
+    def standard_port(self) -> int:
+        """Where clients look for it. (LMTP has no port by RFC 2033; 24 is the custom.)"""
+        return _PORTS[self]
+
+    @property
+    def is_tls(self) -> bool:
+        """Whether TLS comes first (RFC 8314), instead of by a command."""
+        return self in (Service.SUBMISSIONS, Service.POP3S)
+
+
+_PORTS = {
+    Service.SMTP: 25,
+    Service.SUBMISSION: 587,
+    Service.SUBMISSIONS: 465,
+    Service.LMTP: 24,
+    Service.POP3: 110,
+    Service.POP3S: 995,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A service and a place where it is to listen; `key` is the setting that says so."""
+
+    service: Service
+    endpoint: Endpoint
+    key: str
+
+
+def wanted(settings: Settings) -> list[Wanted]:
+    """Every place the configuration names."""
+    places = (
+        (Service.SMTP, settings.smtp.listen, "smtp.listen"),
+        (Service.SUBMISSION, settings.submission.listen, "submission.listen"),
+        (Service.SUBMISSIONS, settings.submission.listen_tls, "submission.listen_tls"),
+        (Service.LMTP, settings.lmtp.listen, "lmtp.listen"),
+        (Service.POP3, settings.pop3.listen, "pop3.listen"),
+        (Service.POP3S, settings.pop3.listen_tls, "pop3.listen_tls"),
+    )
+    return [Wanted(service, endpoint, key) for service, endpoints, key in places for endpoint in endpoints]
