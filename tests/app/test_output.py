@@ -1,0 +1,59 @@
+"""What commands write, and how they look without a terminal."""
+
+import json
+
+import pytest
+
+from posthouse.app import output
+
+
+def test_an_error_is_one_line_and_its_fix(capsys: pytest.CaptureFixture[str]) -> None:
+    output.error("bad\nthing \x1b[2J", "do this")
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err == "error: bad\\nthing \\x1b[2J\n       do this\n"
+
+
+def test_a_listing_for_scripts(capsys: pytest.CaptureFixture[str]) -> None:
+    output.listing(["address", "quota"], [["a@example.org", None], ["b@example.org", "1GB"]], "none")
+    assert capsys.readouterr().out == "a@example.org\t\nb@example.org\t1GB\n"
+
+
+def test_a_listing_for_people(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    monkeypatch.setenv("NO_COLOR", "1")
+    output.listing(["address", "quota"], [["alice@example.org", None], ["b@example.org", "1GB"]], "none")
+    assert capsys.readouterr().out == "address            quota\nalice@example.org\nb@example.org      1GB\n"
+
+
+def test_an_empty_listing_is_chatter(capsys: pytest.CaptureFixture[str]) -> None:
+    output.listing(["address"], [], "no accounts yet")
+    captured = capsys.readouterr()
+    assert (captured.out, captured.err) == ("", "no accounts yet\n")
+
+
+def test_colour_needs_a_terminal_that_may(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    import sys
+
+    assert not output.has_colour(sys.stdout)
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.setenv("TERM", "xterm")
+    assert output.has_colour(sys.stdout)
+    monkeypatch.setenv("TERM", "dumb")
+    assert not output.has_colour(sys.stdout)
+    assert capsys.readouterr().out == ""
+
+
+def test_a_document_is_one_line_of_json(capsys: pytest.CaptureFixture[str]) -> None:
+    output.document({"version": 1, "path": __import__("pathlib").Path("/x")})
+    assert json.loads(capsys.readouterr().out) == {"version": 1, "path": "/x"}
+
+
+def test_hints_are_for_people(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    output.hint("serve")
+    assert capsys.readouterr().err == ""
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    monkeypatch.setenv("NO_COLOR", "1")
+    output.hint("posthouse serve")
+    assert capsys.readouterr().err == "Next: posthouse serve\n"
