@@ -1,0 +1,13 @@
+"""A login name as the directory understands it."""
+
+from dataclasses import dataclass
+
+from posthouse.accounts.rows import Login
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """Who a peer says it is. `name` is the one form of all spellings of that login, whether it exists or not."""
+
+    name: str
+    login: Login | None

@@ -1,0 +1,77 @@
+"""What can be wrong with a change to the accounts. Each error's text is one sentence a person can act on."""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class AccountsError(Exception):
+    """A change that was not made; nothing of it was kept."""
+
+
+class BadAddressError(AccountsError):
+    """The text is no address, or no domain, that this server can hold."""
+
+
+class AlreadyExistsError(AccountsError):
+    """The name is taken."""
+
+
+class NoSuchDomainError(AccountsError):
+    """The domain is not one of this server's."""
+
+    def __init__(self, name: str, known: Iterable[str]) -> None:
+        hint = _nearest(name, known) or f"add it with: posthouse domain add {name}"
+        super().__init__(f"{name} is not a domain of this server; {hint}")
+
+
+class NoSuchAccountError(AccountsError):
+    """No account has this address."""
+
+    def __init__(self, name: str, known: Iterable[str]) -> None:
+        hint = _nearest(name, known) or f"add it with: posthouse account add {name}"
+        super().__init__(f"there is no account {name}; {hint}")
+
+
+class NoSuchAliasError(AccountsError):
+    """No alias has this address, or it has no such target."""
+
+    def __init__(self, name: str, known: Iterable[str]) -> None:
+        hint = _nearest(name, known) or "see: posthouse alias list"
+        super().__init__(f"there is no alias {name}; {hint}")
+
+
+class NoSuchTargetError(AccountsError):
+    """An alias would lead nowhere."""
+
+
+class AliasLoopError(AccountsError):
+    """An alias would lead back to itself."""
+
+
+class DomainInUseError(AccountsError):
+    """The domain still has accounts."""
+
+
+class WeakPasswordError(AccountsError):
+    """The password is empty."""
+
+
+class BadPasswordError(AccountsError):
+    """The password holds characters that no login can carry, or is too long."""
+
+
+class BadHashError(AccountsError):
+    """The password hash is not one this server can check."""
+
+
+class BadQuotaError(AccountsError):
+    """The quota is not a size."""
+
+
+class DirectoryBusyError(AccountsError):
+    """The directory could not be written now: another change takes long, or the disk is full or read-only."""
+
+
+def _nearest(name: str, known: Iterable[str]) -> str:
+    matches = get_close_matches(name, known, n=1, cutoff=0.7)
+    return f"did you mean {matches[0]}?" if matches else ""

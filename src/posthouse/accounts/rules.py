@@ -1,0 +1,106 @@
+"""Where an address leads. Pure: the look-ups come from outside.
+
+One address is looked up in this order, and the first that is found counts:
+  1. the account of that name, then the alias of that name;
+  2. both again without the +detail;
+  3. postmaster and abuse: the domain's postmaster account, the first account of the domain, the first of all;
+  4. the domain's catch-all.
+An alias leads on to its targets, each by the same order. A target met again adds nothing, so a list that names itself
+is harmless; when nothing but loops is left, the answer is ALIAS_LOOP.
+"""
+
+from posthouse.accounts.interface import Account, Local, Unresolved
+from posthouse.accounts.names import CATCH_ALL, domain_key, local_key
+from posthouse.accounts.rows import Domain, Rows
+from posthouse.message.address import Address
+
+MAX_DEPTH = 20  # aliases that lead to aliases
+MAX_TARGETS = 10_000  # addresses looked at for one recipient
+ROLES = frozenset({"postmaster", "abuse"})  # RFC 5321 4.5.1, RFC 2142 2 and 4
+
+
+def resolve(address: Address, rows: Rows, separator: str) -> Local | Unresolved:
+    """Where mail for `address` goes. `separator` starts a detail ("+"); "" switches details off."""
+    expansion = _Expansion(rows, separator)
+    if not expansion.expand(address, 0):
+        return Unresolved.NOT_OUR_DOMAIN
+    if expansion.accounts or expansion.outside:
+        return Local(tuple(expansion.accounts.values()), tuple(expansion.outside))
+    return Unresolved.ALIAS_LOOP if expansion.looped else Unresolved.NO_SUCH_USER
+
+
+def home_of(domain: str, rows: Rows) -> Domain | None:
+    """The domain whose accounts a domain's addresses name: itself, or the one it repeats."""
+    key = domain_key(domain)
+    found = rows.domain(key) if key else None
+    return rows.domain(found.alias_of) if found is not None and found.alias_of is not None else found
+
+
+class _Expansion:
+    """One walk along the aliases. Dicts keep the order and drop doubles."""
+
+    def __init__(self, rows: Rows, separator: str) -> None:
+        self.accounts: dict[int, Account] = {}
+        self.outside: dict[Address, None] = {}
+        self.looped = False
+        self._rows = rows
+        self._separator = separator
+        self._seen: set[tuple[str, str]] = set()
+        self._open: set[tuple[str, str]] = set()
+        self._left = MAX_TARGETS
+
+    def expand(self, address: Address, depth: int) -> bool:
+        """Follow one address; False when its domain is not ours."""
+        domain = self._domain(address)
+        if domain is None:
+            return False
+        local = local_key(address.local)
+        if local is not None:
+            self._expand_local(domain, local, depth)
+        return True
+
+    def _domain(self, address: Address) -> Domain | None:
+        if address.domain:
+            return home_of(address.domain, self._rows)
+        # RFC 5321 4.1.1.3: <postmaster> without a domain, in any case, is ours.
+        if address.local.lower() != "postmaster":
+            return None
+        return self._rows.default_domain() or self._rows.first_domain()
+
+    def _expand_local(self, domain: Domain, local: str, depth: int) -> None:
+        base = local.partition(self._separator)[0] if self._separator else local
+        for name in dict.fromkeys((local, base)):
+            if name and self._take(domain, name, depth):
+                return
+        role = self._role(domain) if base in ROLES else None
+        if role is not None:
+            self.accounts[role.id] = role
+        else:
+            self._follow(domain, CATCH_ALL, depth)
+
+    def _take(self, domain: Domain, local: str, depth: int) -> bool:
+        account = self._rows.account(domain.key, local)
+        if account is None:
+            return self._follow(domain, local, depth)
+        self.accounts[account.id] = account
+        return True
+
+    def _role(self, domain: Domain) -> Account | None:
+        chosen = self._rows.account_by_id(domain.postmaster) if domain.postmaster is not None else None
+        return chosen or self._rows.first_account(domain.key) or self._rows.first_account(None)
+
+    def _follow(self, domain: Domain, local: str, depth: int) -> bool:
+        """Follow an alias to its targets; False when there is no such alias."""
+        targets = self._rows.targets(domain.key, local)
+        key = (domain.key, local)
+        if key in self._seen or (targets and depth >= MAX_DEPTH):
+            self.looped = self.looped or key in self._open or depth >= MAX_DEPTH
+            return bool(targets)
+        self._seen.add(key)
+        self._open.add(key)
+        for target in targets:
+            self._left -= 1
+            if self._left >= 0 and not self.expand(target, depth + 1):
+                self.outside[target] = None
+        self._open.discard(key)
+        return bool(targets)

@@ -1,0 +1,200 @@
+"""The directory over directory.db: every look-up asks SQLite whether anything changed, then answers from memory.
+
+`PRAGMA data_version` costs 2 us and changes exactly when another connection, here or in another process, has
+committed to the file. What is remembered is dropped whole then: changes of accounts are rare, look-ups are not.
+"""
+
+import hmac
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+import apsw
+
+from posthouse.accounts.claims import Claim
+from posthouse.accounts.errors import DirectoryBusyError
+from posthouse.accounts.interface import Account, Local, Refusal, RefusalKind, Unresolved
+from posthouse.accounts.passwords import Hasher
+from posthouse.accounts.pool import HashingPool
+from posthouse.accounts.preparation import prepare
+from posthouse.accounts.remembered import Remembered
+from posthouse.accounts.rows import Credential, Login
+from posthouse.accounts.rules import home_of, resolve
+from posthouse.accounts.sqlite.connection import open_directory
+from posthouse.accounts.sqlite.rows import SqliteRows
+from posthouse.accounts.throttle import Throttle
+from posthouse.accounts.verifier import WRONG, Verifier
+from posthouse.message.address import Address
+from posthouse.message.credentials import ScramKeys
+
+_K = TypeVar("_K")
+_T = TypeVar("_T")
+_KEPT = 32_768  # answers of each kind; strangers' addresses are among them, so it must be bounded
+_LONGEST_KEPT = 320  # characters: a longer name is nobody's
+
+
+class SqliteDirectory:
+    """See Directory. Belongs to one event loop's thread.
+
+    Look-ups raise DirectoryBusyError when the file cannot be read (it is damaged or gone).
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        throttle: Throttle,
+        *,
+        hasher: Hasher | None = None,
+        pool: HashingPool | None = None,
+        remembered: Remembered | None = None,
+        separator: str = "+",
+    ) -> None:
+        """Open `path`, made when missing. `separator` starts the detail of an address; "" switches details off."""
+        self._path = path
+        self._separator = separator
+        self._throttle = throttle
+        self._hasher = hasher or Hasher()
+        self._pool = pool or HashingPool(os.cpu_count() or 1)
+        try:
+            self._connection = open_directory(path)
+        except (apsw.Error, OSError) as error:
+            raise DirectoryBusyError(f"{path} cannot be opened: {error}") from error
+        self._rows = SqliteRows(self._connection)
+        self._ask = self._connection.cursor().execute
+        self._secret = self._rows.secret()
+        self._version: object = None
+        self._resolved: dict[Address, Local | Unresolved] = {}
+        self._domains: dict[str, bool] = {}
+        self._claims: dict[str, Claim] = {}
+        self._verifier = Verifier(
+            self._find, self._renew, throttle, self._hasher, self._pool, remembered or Remembered(time.monotonic)
+        )
+
+    def close(self) -> None:
+        """Let go of the file and the threads."""
+        self._pool.close()
+        self._connection.close()
+
+    def resolve(self, address: Address) -> Local | Unresolved:
+        """See Directory."""
+        self._refresh()
+        found = self._resolved.get(address)
+        if found is None:
+            found = self._looked_up(lambda: resolve(address, self._rows, self._separator))
+            if len(address.local) + len(address.domain) <= _LONGEST_KEPT:
+                _keep(self._resolved, address, found)
+        return found
+
+    def is_local_domain(self, domain: str) -> bool:
+        """See Directory."""
+        self._refresh()
+        found = self._domains.get(domain)
+        if found is None:
+            found = self._looked_up(lambda: home_of(domain, self._rows) is not None)
+            if len(domain) <= _LONGEST_KEPT:
+                _keep(self._domains, domain, found)
+        return found
+
+    async def verify(self, login: str, password: str, ip: str) -> Account | Refusal:
+        """See Directory."""
+        return await self._verifier.verify(login, password, ip)
+
+    def scram_keys(self, login: str) -> ScramKeys:
+        """See Directory. An account with a foreign hash is answered like an unknown one until that is renewed."""
+        claim = self._find(login)
+        credential = claim.login.credential if claim.login is not None else None
+        if credential is not None and credential.scram is not None:
+            return credential.scram
+        # RFC 5802 9: an unknown name must look like a known one, tomorrow too.
+        salt, stored_key, server_key = (
+            hmac.digest(self._secret, kind + claim.name.encode("utf-8", "surrogatepass"), "sha256")
+            for kind in (b"salt\0", b"stored\0", b"server\0")
+        )
+        return ScramKeys(salt[:16], self._hasher.cost.iterations, stored_key, server_key)
+
+    def admit(self, login: str, ip: str) -> Account | Refusal:
+        """See Directory."""
+        claim = self._find(login)
+        wait = self._throttle.wait(claim.name, ip)
+        if wait > 0:
+            return Refusal(RefusalKind.THROTTLED, wait)
+        if claim.login is None:
+            return WRONG
+        self._throttle.succeeded(claim.name, ip)
+        return claim.login.account
+
+    def note_failure(self, login: str, ip: str) -> None:
+        """See Directory."""
+        self._throttle.failed(self._find(login).name, ip)
+
+    def throttled(self, login: str, ip: str) -> float:
+        """See Directory."""
+        return self._throttle.wait(self._find(login).name, ip)
+
+    def _refresh(self) -> None:
+        try:
+            version = self._ask("PRAGMA data_version").get
+        except apsw.Error as error:
+            raise DirectoryBusyError(f"{self._path} cannot be read: {error}") from error
+        if version != self._version:
+            self._resolved.clear()
+            self._domains.clear()
+            self._claims.clear()
+            self._version = version
+
+    def _looked_up(self, look_up: Callable[[], _T]) -> _T:
+        """An answer from one state of the file."""
+        try:
+            self._ask("BEGIN")
+            try:
+                return look_up()
+            finally:
+                self._ask("COMMIT")
+        except apsw.Error as error:
+            raise DirectoryBusyError(f"{self._path} cannot be read: {error}") from error
+
+    def _find(self, login: str) -> Claim:
+        self._refresh()
+        claim = self._claims.get(login)
+        if claim is None:
+            claim = self._looked_up(lambda: self._claim(login))
+            if len(login) <= _LONGEST_KEPT:
+                _keep(self._claims, login, claim)
+        return claim
+
+    def _claim(self, login: str) -> Claim:
+        try:
+            prepared = prepare(login)
+        except ValueError:  # RFC 4013 forbids it, so it is nobody's
+            return Claim(login, None)
+        local, domain = self._rows.login_keys(prepared)
+        known = self._rows.login(domain, local) if local and domain else None
+        return Claim(f"{local}@{domain}", known)
+
+    def _renew(self, login: Login, credential: Credential) -> None:
+        """Keep a credential made anew of the same password. On a thread, with a connection of its own."""
+        scram = credential.scram
+        assert scram is not None and login.credential is not None
+        statement = (
+            "UPDATE accounts SET hash = ?, salt = ?, iterations = ?, stored_key = ?, server_key = ?"
+            " WHERE id = ? AND generation = ? AND hash = ?"  # unless it changed meanwhile
+        )
+        keys = (scram.salt, scram.iterations, scram.stored_key, scram.server_key)
+        try:
+            connection = open_directory(self._path)
+            try:
+                connection.execute(
+                    statement, (credential.hash, *keys, login.account.id, login.generation, login.credential.hash)
+                )
+            finally:
+                connection.close()
+        except (apsw.Error, OSError) as error:
+            raise DirectoryBusyError(f"{self._path} cannot be written: {error}") from error
+
+
+def _keep(answers: dict[_K, _T], key: _K, answer: _T) -> None:
+    if len(answers) >= _KEPT:
+        answers.clear()
+    answers[key] = answer

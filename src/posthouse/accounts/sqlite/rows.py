@@ -1,0 +1,145 @@
+"""Reading the directory: look-ups by key, and the lists that people see."""
+
+from typing import Any
+
+import apsw
+
+from posthouse.accounts.interface import Account
+from posthouse.accounts.names import domain_key, local_key, split_login
+from posthouse.accounts.rows import AccountInfo, Alias, Credential, Domain, Login, Removed
+from posthouse.message.address import Address
+from posthouse.message.credentials import ScramKeys
+
+_DOMAIN = "SELECT key, name, is_default, postmaster, alias_of FROM domains"
+_ACCOUNT = "SELECT a.id, a.local, d.name, a.quota FROM accounts a JOIN domains d ON d.key = a.domain"
+
+
+class SqliteRows:
+    """Look-ups on one connection; see Rows. Consistent among themselves inside a transaction."""
+
+    def __init__(self, connection: apsw.Connection) -> None:
+        self._connection = connection
+
+    def domain(self, key: str) -> Domain | None:
+        """See Rows."""
+        return self._one_domain(f"{_DOMAIN} WHERE key = ?", key)
+
+    def default_domain(self) -> Domain | None:
+        """See Rows."""
+        marked = self._one_domain(f"{_DOMAIN} WHERE is_default = 1")
+        if marked is not None:
+            return marked
+        rows = self._connection.execute(f"{_DOMAIN} WHERE alias_of IS NULL LIMIT 2").fetchall()
+        return _domain(rows[0]) if len(rows) == 1 else None
+
+    def first_domain(self) -> Domain | None:
+        """See Rows."""
+        return self._one_domain(f"{_DOMAIN} WHERE alias_of IS NULL ORDER BY ordinal LIMIT 1")
+
+    def account(self, domain: str, local: str) -> Account | None:
+        """See Rows."""
+        return self._one_account(f"{_ACCOUNT} WHERE a.domain = ? AND a.local_key = ?", domain, local)
+
+    def account_by_id(self, account: int) -> Account | None:
+        """See Rows."""
+        return self._one_account(f"{_ACCOUNT} WHERE a.id = ?", account)
+
+    def first_account(self, domain: str | None) -> Account | None:
+        """See Rows."""
+        if domain is None:
+            return self._one_account(f"{_ACCOUNT} ORDER BY a.ordinal LIMIT 1")
+        return self._one_account(f"{_ACCOUNT} WHERE a.domain = ? ORDER BY a.ordinal LIMIT 1", domain)
+
+    def targets(self, domain: str, local: str) -> tuple[Address, ...]:
+        """See Rows."""
+        statement = "SELECT target_local, target_name FROM aliases WHERE domain = ? AND local_key = ?"
+        return tuple(Address(*row) for row in self._connection.execute(statement, (domain, local)))
+
+    def login_keys(self, login: str) -> tuple[str, str]:
+        """A prepared login name -> the keys of (local part, domain), the domain completed; "" where there is none."""
+        local, domain = split_login(login)
+        if domain:
+            key = domain_key(domain)
+        else:
+            default = self.default_domain()
+            key = default.key if default is not None else ""
+        return local_key(local) or "", key or ""
+
+    def login(self, domain: str, local: str) -> Login | None:
+        """The account with these keys and what proves it."""
+        statement = "SELECT generation, hash, salt, iterations, stored_key, server_key FROM accounts WHERE id = ?"
+        account = self.account(domain, local)
+        if account is None:
+            return None
+        generation, hashed, *keys = self._connection.execute(statement, (account.id,)).get
+        scram = ScramKeys(*keys) if keys[0] is not None else None
+        return Login(account, generation, Credential(hashed, scram) if hashed is not None else None)
+
+    def secret(self) -> bytes:
+        """The secret behind the answers to unknown logins: the same for the directory's whole life."""
+        value = self._connection.execute("SELECT value FROM secrets WHERE name = 'unknown logins'").get
+        return bytes(value)
+
+    def domains(self) -> list[Domain]:
+        """All domains, oldest first."""
+        return [_domain(row) for row in self._connection.execute(f"{_DOMAIN} ORDER BY ordinal")]
+
+    def accounts(self, domain: str | None) -> list[AccountInfo]:
+        """All accounts, or those of one domain, by name."""
+        statement = (
+            "SELECT a.id, a.local, d.name, a.quota, a.created, a.hash, a.salt IS NOT NULL"
+            " FROM accounts a JOIN domains d ON d.key = a.domain"
+            " WHERE ?1 IS NULL OR a.domain = ?1 ORDER BY d.name, a.local_key"
+        )
+        found = self._connection.execute(statement, (domain,))
+        return [AccountInfo(_account(row[:4]), row[4], _scheme(row[5]), bool(row[6])) for row in found]
+
+    def aliases(self, domain: str | None) -> list[Alias]:
+        """All aliases, or those of one domain, by name; one entry per target."""
+        statement = (
+            "SELECT a.local, d.name, a.target_local, a.target_name FROM aliases a JOIN domains d ON d.key = a.domain"
+            " WHERE ?1 IS NULL OR a.domain = ?1 ORDER BY d.name, a.local_key, a.target_name, a.target_key"
+        )
+        return [_alias(row) for row in self._connection.execute(statement, (domain,))]
+
+    def aliases_to(self, domain: str, local: str) -> tuple[Alias, ...]:
+        """The aliases that name this address as a target."""
+        statement = (
+            "SELECT a.local, d.name, a.target_local, a.target_name FROM aliases a JOIN domains d ON d.key = a.domain"
+            " WHERE a.target_domain = ? AND a.target_key = ?"
+        )
+        return tuple(_alias(row) for row in self._connection.execute(statement, (domain, local)))
+
+    def removed(self) -> list[Removed]:
+        """The removed accounts whose mail is still to be forgotten."""
+        found = self._connection.execute(
+            "SELECT id, address, removed FROM removed WHERE purged IS NULL ORDER BY removed, id"
+        )
+        return [Removed(row[0], Address(*row[1].rsplit("@", 1)), row[2]) for row in found]
+
+    def _one_domain(self, statement: str, *values: str) -> Domain | None:
+        rows = self._connection.execute(statement, values).fetchall()
+        return _domain(rows[0]) if rows else None
+
+    def _one_account(self, statement: str, *values: str | int) -> Account | None:
+        rows = self._connection.execute(statement, values).fetchall()
+        return _account(rows[0]) if rows else None
+
+
+def _domain(row: tuple[Any, ...]) -> Domain:
+    key, name, is_default, postmaster, alias_of = row
+    return Domain(key, name, bool(is_default), postmaster, alias_of)
+
+
+def _account(row: tuple[Any, ...]) -> Account:
+    account, local, domain, quota = row
+    return Account(account, Address(local, domain), quota)
+
+
+def _alias(row: tuple[Any, ...]) -> Alias:
+    local, domain, target_local, target_domain = row
+    return Alias(Address(local, domain), Address(target_local, target_domain))
+
+
+def _scheme(hashed: object) -> str:
+    return str(hashed)[1:].partition("}")[0] if hashed is not None else ""

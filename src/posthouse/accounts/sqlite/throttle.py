@@ -1,0 +1,106 @@
+"""The throttle's counters as rows of the volatile database, shared by all worker processes.
+
+That file is written without waiting for the disk: a power cut may forget failures, nothing else. Rows are bounded in
+number; the ones that expire first go first.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import apsw
+
+from posthouse.accounts.throttle import Charge, Count, ThrottleUnavailableError
+
+SCHEMA = """
+    CREATE TABLE IF NOT EXISTS login_failures (
+        key BLOB PRIMARY KEY, failures INTEGER NOT NULL, until REAL NOT NULL, expires REAL NOT NULL
+    ) WITHOUT ROWID;
+    CREATE INDEX IF NOT EXISTS login_failures_by_age ON login_failures (expires);
+    CREATE TABLE IF NOT EXISTS login_homes (key BLOB PRIMARY KEY, expires REAL NOT NULL) WITHOUT ROWID;
+    CREATE INDEX IF NOT EXISTS login_homes_by_age ON login_homes (expires);
+"""
+_SWEEP_EVERY = 256  # writes of this process
+
+
+class SqliteThrottleRows:
+    """See ThrottleRows. Its methods raise ThrottleUnavailableError. `connection` is this object's alone."""
+
+    def __init__(self, connection: apsw.Connection, *, bound: int = 100_000) -> None:
+        """`bound`: rows of each table that survive a sweep."""
+        self._connection = connection
+        self._bound = bound
+        self._writes = 0
+        connection.execute(SCHEMA)
+        self._ask: Callable[..., Any] = connection.cursor().execute
+
+    def counts(self, keys: Sequence[bytes]) -> dict[bytes, Count]:
+        """See ThrottleRows."""
+        marks = ",".join("?" * len(keys))
+        statement = f"SELECT key, failures, until FROM login_failures WHERE key IN ({marks})"
+        try:  # not _told(): this stands on the path of every login
+            rows = self._ask(statement, keys).fetchall()
+        except apsw.Error as error:
+            raise ThrottleUnavailableError(str(error)) from error
+        return {key: Count(failures, until) for key, failures, until in rows}
+
+    def charge(self, charges: Sequence[Charge], now: float) -> None:
+        """See ThrottleRows."""
+        with self._writing(now):
+            for charge in charges:
+                row = self._ask("SELECT failures, expires FROM login_failures WHERE key = ?", (charge.key,)).fetchall()
+                failures = row[0][0] + 1 if row and now < row[0][1] else 1
+                until = now + charge.limit.delay(failures)
+                self._ask(
+                    "INSERT OR REPLACE INTO login_failures VALUES (?, ?, ?, ?)",
+                    (charge.key, failures, until, until + charge.limit.forget),
+                )
+
+    def forgive(self, key: bytes) -> None:
+        """See ThrottleRows."""
+        with _told():
+            self._ask("DELETE FROM login_failures WHERE key = ?", (key,))
+
+    def note_home(self, key: bytes, until: float) -> None:
+        """See ThrottleRows."""
+        with _told():
+            self._ask("INSERT OR REPLACE INTO login_homes VALUES (?, ?)", (key, until))
+
+    def is_home(self, key: bytes, now: float) -> bool:
+        """See ThrottleRows."""
+        with _told():
+            return bool(
+                self._ask("SELECT EXISTS (SELECT 1 FROM login_homes WHERE key = ? AND expires > ?)", (key, now)).get
+            )
+
+    @contextmanager
+    def _writing(self, now: float) -> Iterator[None]:
+        with _told():
+            self._ask("BEGIN IMMEDIATE")
+            try:
+                yield
+                self._writes += 1
+                if self._writes % _SWEEP_EVERY == 0:
+                    self._sweep(now)
+                self._ask("COMMIT")
+            except BaseException:
+                if self._connection.in_transaction:
+                    self._ask("ROLLBACK")
+                raise
+
+    def _sweep(self, now: float) -> None:
+        for table in ("login_failures", "login_homes"):
+            self._ask(f"DELETE FROM {table} WHERE expires <= ?", (now,))
+            over = self._ask(f"SELECT count(*) - {self._bound} FROM {table}").get
+            if isinstance(over, int) and over > 0:
+                self._ask(
+                    f"DELETE FROM {table} WHERE key IN (SELECT key FROM {table} ORDER BY expires LIMIT ?)", (over,)
+                )
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    try:
+        yield
+    except apsw.Error as error:
+        raise ThrottleUnavailableError(str(error)) from error

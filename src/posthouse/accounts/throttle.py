@@ -1,0 +1,267 @@
+"""Slows down guessing, for all protocols and all processes together.
+
+Failures are counted three times: for the pair of login name and network, for the network over all names, and for the
+name over all networks. Each counter lets some failures pass and then asks for a delay that doubles up to a bound; an
+attempt that comes too early is refused unseen and counts nothing. Unknown names are counted like known ones.
+
+A network from which the account has logged in before is its home: there only the pair counts. So neither a stranger who
+guesses at an account from all over the world, nor a neighbour behind the same address, can lock its owner out.
+
+Names and addresses are kept as digests: people type passwords where the name belongs.
+"""
+
+import ipaddress
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import NamedTuple, Protocol
+
+HOME_SECONDS = 90 * 86_400.0
+_HOME_NOTED_AGAIN = 86_400.0
+_KEYS_KEPT = 8_192
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """Fewer than `free` failures cost nothing; then `first` seconds, doubled by each more, up to `longest`.
+
+    All are forgotten `forget` seconds after the last delay.
+    """
+
+    free: int
+    first: float
+    longest: float
+    forget: float = 3_600.0
+
+    def delay(self, failures: int) -> float:
+        """Seconds to wait after this many failures."""
+        over = failures - self.free
+        return min(self.longest, self.first * 2.0 ** min(over, 32)) if over >= 0 else 0.0
+
+
+PAIR = Limit(free=5, first=2.0, longest=900.0)
+NETWORK = Limit(free=30, first=2.0, longest=900.0)
+NAME = Limit(free=50, first=2.0, longest=300.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Charge:
+    """A failure to be counted under a key."""
+
+    key: bytes
+    limit: Limit
+
+
+class Count(NamedTuple):
+    """What a key has been charged with."""
+
+    failures: int
+    until: float  # the moment until which it must wait
+
+
+_NONE = Count(0, 0.0)
+
+
+class ThrottleUnavailableError(Exception):
+    """The rows cannot be read or written now."""
+
+
+class ThrottleRows(Protocol):
+    """Where counters live. Each method is atomic; keys are 16 octets; times are seconds since 1970."""
+
+    def counts(self, keys: Sequence[bytes]) -> dict[bytes, Count]:
+        """The counts of those keys that have any; old ones may still be among them."""
+
+    def charge(self, charges: Sequence[Charge], now: float) -> None:
+        """Count one failure under each key."""
+
+    def forgive(self, key: bytes) -> None:
+        """Forget a key's failures."""
+
+    def note_home(self, key: bytes, until: float) -> None:
+        """Remember a home."""
+
+    def is_home(self, key: bytes, now: float) -> bool:
+        """Whether this is a home still."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Keys:
+    pair: bytes
+    network: bytes
+    name: bytes
+    all: tuple[bytes, bytes, bytes]
+
+
+class Throttle:
+    """Decides who must wait. Calls come from the event loop's thread; each costs microseconds."""
+
+    def __init__(
+        self,
+        rows: ThrottleRows,
+        clock: Callable[[], float],
+        *,
+        pair: Limit = PAIR,
+        network: Limit = NETWORK,
+        name: Limit = NAME,
+    ) -> None:
+        self._rows = rows
+        self._clock = clock
+        self._pair, self._network, self._name = pair, network, name
+        self._keys: dict[tuple[str, str], _Keys] = {}
+        self._homes: dict[bytes, float] = {}  # pair -> when it was last noted by this process
+        self._pending: dict[bytes, int] = {}  # pair -> attempts begun and not ended
+        self._own = (
+            MemoryThrottleRows()
+        )  # what could not be written: a full disk must neither stop logins nor free guessers
+
+    def wait(self, name: str, ip: str) -> float:
+        """Seconds until an attempt will be looked at; 0: now."""
+        keys = self._keys_of(name, ip)
+        counts = self._read(keys.all)
+        if not counts:
+            return 0.0
+        now = self._clock()
+        own = _left(counts.get(keys.pair, _NONE), now, self._pair)
+        shared = max(
+            _left(counts.get(keys.network, _NONE), now, self._network),
+            _left(counts.get(keys.name, _NONE), now, self._name),
+        )
+        return own if shared <= own or self._is_home(keys.pair, now) else shared
+
+    def begin(self, name: str, ip: str) -> bool:
+        """Enter an attempt that takes time; False when, would those under way fail, it had to wait.
+
+        So a guesser who sends a thousand at once gets no further than one who sends them in turn.
+        """
+        pair = self._keys_of(name, ip).pair
+        pending = self._pending.get(pair, 0)
+        if pending and pending + self._read((pair,)).get(pair, _NONE).failures >= self._pair.free:
+            return False
+        self._pending[pair] = pending + 1
+        return True
+
+    def end(self, name: str, ip: str) -> None:
+        """Leave an attempt that was begun."""
+        pair = self._keys_of(name, ip).pair
+        pending = self._pending.pop(pair, 1) - 1
+        if pending > 0:
+            self._pending[pair] = pending
+
+    def failed(self, name: str, ip: str) -> None:
+        """Count a failure."""
+        keys = self._keys_of(name, ip)
+        now = self._clock()
+        charges = [Charge(keys.pair, self._pair)]
+        if not self._is_home(keys.pair, now):
+            charges += [Charge(keys.network, self._network), Charge(keys.name, self._name)]
+        try:
+            self._rows.charge(charges, now)
+        except ThrottleUnavailableError:
+            self._own.charge(charges, now)
+
+    def succeeded(self, name: str, ip: str) -> None:
+        """Forgive the pair, and remember its network as the account's home. Mostly writes nothing."""
+        pair = self._keys_of(name, ip).pair
+        now = self._clock()
+        self._own.forgive(pair)
+        try:
+            if self._rows.counts((pair,)):
+                self._rows.forgive(pair)
+            if not 0 <= now - self._homes.get(pair, float("-inf")) < _HOME_NOTED_AGAIN:
+                self._rows.note_home(pair, now + HOME_SECONDS)
+        except ThrottleUnavailableError:
+            self._own.note_home(pair, now + HOME_SECONDS)
+        if len(self._homes) >= _KEYS_KEPT:
+            self._homes.clear()
+        self._homes[pair] = now
+
+    def _read(self, keys: Sequence[bytes]) -> dict[bytes, Count]:
+        own = self._own.counts(keys)
+        try:
+            counts = self._rows.counts(keys)
+        except ThrottleUnavailableError:
+            return own
+        for key, count in own.items():
+            written = counts.get(key, _NONE)
+            counts[key] = Count(written.failures + count.failures, max(written.until, count.until))
+        return counts
+
+    def _is_home(self, pair: bytes, now: float) -> bool:
+        try:
+            return self._own.is_home(pair, now) or self._rows.is_home(pair, now)
+        except ThrottleUnavailableError:
+            return False
+
+    def _keys_of(self, name: str, ip: str) -> _Keys:
+        keys = self._keys.get((name, ip))
+        if keys is None:
+            if len(self._keys) >= _KEYS_KEPT:
+                self._keys.clear()
+            pair, net, who = (
+                _key(*parts) for parts in (("pair", name, network_of(ip)), ("net", network_of(ip)), ("name", name))
+            )
+            keys = _Keys(pair, net, who, (pair, net, who))
+            if len(name) <= 320:
+                self._keys[(name, ip)] = keys
+        return keys
+
+
+def _left(count: Count, now: float, limit: Limit) -> float:
+    # Never more than the longest delay, so that a clock set back locks nobody out.
+    return min(max(0.0, count.until - now), limit.longest)
+
+
+class MemoryThrottleRows:
+    """Counters of one process, bounded in number: for tests, and for what could not be written."""
+
+    def __init__(self, bound: int = 10_000) -> None:
+        self._bound = bound
+        self._counts: dict[bytes, tuple[int, float, float]] = {}  # failures, until, expires
+        self._homes: dict[bytes, float] = {}
+
+    def counts(self, keys: Sequence[bytes]) -> dict[bytes, Count]:
+        """See ThrottleRows."""
+        return {key: Count(*self._counts[key][:2]) for key in keys if key in self._counts} if self._counts else {}
+
+    def charge(self, charges: Sequence[Charge], now: float) -> None:
+        """See ThrottleRows."""
+        for charge in charges:
+            failures, _until, expires = self._counts.pop(charge.key, (0, 0.0, 0.0))
+            failures = failures + 1 if now < expires else 1
+            until = now + charge.limit.delay(failures)
+            self._counts[charge.key] = (failures, until, until + charge.limit.forget)
+        while len(self._counts) > self._bound:
+            del self._counts[next(iter(self._counts))]  # the one charged longest ago
+
+    def forgive(self, key: bytes) -> None:
+        """See ThrottleRows."""
+        self._counts.pop(key, None)
+
+    def note_home(self, key: bytes, until: float) -> None:
+        """See ThrottleRows."""
+        self._homes.pop(key, None)
+        self._homes[key] = until
+        while len(self._homes) > self._bound:
+            del self._homes[next(iter(self._homes))]
+
+    def is_home(self, key: bytes, now: float) -> bool:
+        """See ThrottleRows."""
+        return self._homes.get(key, 0.0) > now
+
+
+def network_of(ip: str) -> str:
+    """The network a peer's address stands for: IPv4 itself, IPv6 its /64, which one customer holds whole."""
+    try:
+        address = ipaddress.ip_address(ip.partition("%")[0])
+    except ValueError:
+        return ip  # "" for a Unix socket
+    if isinstance(address, ipaddress.IPv6Address):
+        if address.ipv4_mapped is not None:
+            return str(address.ipv4_mapped)
+        return str(ipaddress.IPv6Address(int(address) >> 64 << 64)) + "/64"
+    return str(address)
+
+
+def _key(*parts: str) -> bytes:
+    return blake2b("\0".join(parts).encode("utf-8", "surrogatepass"), digest_size=16).digest()

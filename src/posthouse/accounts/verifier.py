@@ -1,0 +1,131 @@
+"""Checks passwords: throttle first, then memory, then a hash on a thread, one for all who ask the same at once."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from posthouse.accounts.claims import Claim
+from posthouse.accounts.errors import AccountsError
+from posthouse.accounts.interface import Account, Refusal, RefusalKind
+from posthouse.accounts.passwords import Hasher
+from posthouse.accounts.pool import HashingPool, PoolFullError
+from posthouse.accounts.remembered import Remembered
+from posthouse.accounts.rows import Credential, Login
+from posthouse.accounts.throttle import Throttle, network_of
+
+WRONG = Refusal(RefusalKind.WRONG)
+BUSY = Refusal(RefusalKind.BUSY, 2.0)
+
+
+@dataclass(slots=True)
+class _Check:
+    """A hash under way, and the peers (name, address) that wait for it: one per network."""
+
+    future: "asyncio.Future[bool]"
+    peers: dict[str, str] = field(default_factory=dict)  # network -> address
+
+
+class Verifier:
+    """Verifies on one event loop.
+
+    `find` tells who a login name is now; `renew` keeps a credential made anew of the same password, on a thread.
+    """
+
+    def __init__(
+        self,
+        find: Callable[[str], Claim],
+        renew: Callable[[Login, Credential], None],
+        throttle: Throttle,
+        hasher: Hasher,
+        pool: HashingPool,
+        remembered: Remembered,
+    ) -> None:
+        self._find = find
+        self._renew = renew
+        self._throttle = throttle
+        self._hasher = hasher
+        self._pool = pool
+        self._remembered = remembered
+        self._running: dict[bytes, _Check] = {}
+
+    async def verify(self, login: str, password: str, ip: str) -> Account | Refusal:
+        """See Directory."""
+        claim = self._find(login)
+        wait = self._throttle.wait(claim.name, ip)
+        if wait > 0:
+            return Refusal(RefusalKind.THROTTLED, wait)
+        known = claim.login
+        mark = self._remembered.mark(claim.name, known.generation if known else -1, password)
+        if known is not None and self._remembered.holds(mark):
+            return known.account
+        try:
+            check = self._join(mark, claim, password, ip)
+        except PoolFullError:
+            return BUSY
+        if check is None:
+            return Refusal(RefusalKind.THROTTLED, 1.0)
+        right = await asyncio.shield(check.future)
+        return self._granted(login, known) if right and known is not None else WRONG
+
+    def _granted(self, login: str, known: Login) -> Account | Refusal:
+        """The account, unless it went or its password changed while the hash was computed."""
+        now = self._find(login).login
+        same = now is not None and now.account.id == known.account.id and now.generation == known.generation
+        return now.account if now is not None and same else WRONG
+
+    def _join(self, mark: bytes, claim: Claim, password: str, ip: str) -> _Check | None:
+        """The check under way for this password, begun if need be; None when the peer has too many of its own."""
+        check = self._running.get(mark)
+        network = network_of(ip)
+        if check is not None and network in check.peers:
+            return check
+        if not self._throttle.begin(claim.name, ip):
+            return None
+        if check is None:
+            try:
+                check = self._start(mark, claim, password)
+            except PoolFullError:
+                self._throttle.end(claim.name, ip)
+                raise
+        check.peers[network] = ip
+        return check
+
+    def _start(self, mark: bytes, claim: Claim, password: str) -> _Check:
+        credential = claim.login.credential if claim.login else None
+        job = self._pool.submit(self._hasher.check, credential.hash if credential else None, password)
+        check = _Check(asyncio.wrap_future(job))
+        self._running[mark] = check
+        # A peer that hangs up does not stop the count: the outcome is recorded here, not where it is awaited.
+        check.future.add_done_callback(lambda _done: self._settle(mark, check, claim, password))
+        return check
+
+    def _settle(self, mark: bytes, check: _Check, claim: Claim, password: str) -> None:
+        del self._running[mark]
+        for ip in check.peers.values():
+            self._throttle.end(claim.name, ip)
+        if check.future.cancelled() or check.future.exception() is not None:
+            return  # the server stops, or those who wait will see it
+        note = self._throttle.succeeded if check.future.result() else self._throttle.failed
+        for ip in check.peers.values():
+            note(claim.name, ip)
+        if check.future.result() and claim.login is not None:
+            self._remembered.add(mark)
+            self._begin_renewal(claim.login, password)
+
+    def _begin_renewal(self, login: Login, password: str) -> None:
+        credential = login.credential
+        if credential is None or self._hasher.is_current(credential):
+            return
+        try:
+            self._pool.submit(self._renewal, login, password)
+        except PoolFullError:
+            return  # no hurry: the next login that hashes tries again
+
+    def _renewal(self, login: Login, password: str) -> None:
+        renewed = self._hasher.renewed(password)
+        try:
+            if renewed is not None:
+                self._renew(login, renewed)
+        except AccountsError as error:  # the old hash still serves; the next login tries again
+            logging.getLogger(__name__).warning("password hash of account %d not renewed: %s", login.account.id, error)
