@@ -23,11 +23,12 @@ def domain_key(domain: str) -> str | None:
     """
     if len(domain) > MAX_DOMAIN:
         return None
-    lowered = domain.lower().removesuffix(".")
-    if lowered.isascii() and "xn--" not in lowered:
-        return lowered
+    if domain.isascii():
+        lowered = domain.lower().removesuffix(".")
+        if "xn--" not in lowered:
+            return lowered
     try:
-        return idna.encode(lowered, uts46=True).decode("ascii")
+        return idna.encode(domain, uts46=True).decode("ascii").removesuffix(".")
     except (idna.IDNAError, UnicodeError):
         return None
 
@@ -85,8 +86,8 @@ def _unquoted(local: str) -> str:
 def _check_local(local: str, text: str) -> None:
     if not local:
         raise BadAddressError(f"{_shown(text)} has nothing before the @; write it like name@example.org")
-    if any(unicodedata.category(char) in ("Cc", "Cs") for char in local):
-        raise BadAddressError(f"{_shown(text)} holds control characters; leave them out")
+    if not local.isprintable():
+        raise BadAddressError(f"{_shown(text)} holds control or invisible characters; leave them out")
     if len(local.encode()) > MAX_LOCAL:
         raise BadAddressError(f"{_shown(text)} is too long before the @; at most {MAX_LOCAL} octets are allowed")
 

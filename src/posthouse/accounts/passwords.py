@@ -27,9 +27,9 @@ MAX_PASSWORD = 1024  # octets: bounds what one check can cost
 SCHEMES = "{ARGON2ID}, {ARGON2I}, {BLF-CRYPT} and {SHA512-CRYPT}"
 
 _ARGON2 = re.compile(
-    r"\$(argon2id?)\$v=19\$m=(\d{1,9}),t=(\d{1,9}),p=(\d{1,4})\$[A-Za-z0-9+/]{11,88}\$[A-Za-z0-9+/]{16,172}"
+    r"\$(argon2id?)\$v=19\$m=([0-9]{1,9}),t=([0-9]{1,9}),p=([0-9]{1,4})\$[A-Za-z0-9+/]{11,88}\$[A-Za-z0-9+/]{16,172}"
 )
-_BCRYPT = re.compile(r"\$2[aby]\$(\d\d)\$[./A-Za-z0-9]{53}")
+_BCRYPT = re.compile(r"\$2[aby]\$([0-9]{2})\$[./A-Za-z0-9]{53}")
 _NAMED = re.compile(r"\{([A-Za-z0-9.-]{1,32})\}(.*)", re.DOTALL)
 _BY_PREFIX = (("$argon2id$", "ARGON2ID"), ("$argon2i$", "ARGON2I"), ("$6$", "SHA512-CRYPT"), ("$2", "BLF-CRYPT"))
 _ARGON2_TYPES = {"ARGON2ID": Type.ID, "ARGON2I": Type.I}
@@ -127,7 +127,7 @@ def recognised(text: str) -> str:
 
 def looks_hashed(text: str) -> bool:
     """Whether an imported field holds a hash ("{SCHEME}..." or a bare "$argon2id$...") and not the password."""
-    return text.startswith("$argon2") or _NAMED.fullmatch(text) is not None
+    return any(form.fullmatch(text) for form in (_NAMED, _BCRYPT)) or text.startswith(("$argon2", "$6$"))
 
 
 def _scheme_of(text: str) -> tuple[str, str]:

@@ -15,7 +15,7 @@ DEFAULT_ROUNDS = 5_000
 MIN_ROUNDS = 1_000
 MAX_SALT = 16
 
-_FORM = re.compile(r"\$6\$(?:rounds=([0-9]{1,9})\$)?([^$:\n\0]{0,64})\$([./0-9A-Za-z]{86})")
+_FORM = re.compile(r"\$6\$(?:rounds=([0-9]{1,9})\$)?([!-#%-9;-~]{0,64})\$([./0-9A-Za-z]{86})")
 _DIGITS = "./0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _BREATH = 1_000  # rounds between two moments at which other threads may run
 

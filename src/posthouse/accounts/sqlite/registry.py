@@ -241,9 +241,12 @@ class SqliteRegistry:
     # Transactions
 
     @contextmanager
-    def together(self) -> Iterator[None]:
-        """Make all changes inside one transaction. A change that raises is undone alone; the others stay."""
-        with self._transaction("BEGIN IMMEDIATE", "COMMIT", "ROLLBACK"):
+    def together(self, *, keep: bool = True) -> Iterator[None]:
+        """Make all changes inside one transaction. A change that raises is undone alone; the others stay.
+
+        Without `keep` all are undone at the end: to see what could not be done.
+        """
+        with self._transaction("BEGIN IMMEDIATE", "COMMIT" if keep else "ROLLBACK", "ROLLBACK"):
             self._grouped = True
             try:
                 yield
@@ -286,9 +289,8 @@ class SqliteRegistry:
         domain = self._own_domain(address.domain)
         account = self._rows.account(domain.key, local_key(address.local) or "")
         if account is None:
-            raise NoSuchAccountError(
-                text_of(address), [text_of(info.account.address) for info in self._rows.accounts(None)]
-            )
+            known = self._rows.accounts(domain.key)
+            raise NoSuchAccountError(text_of(address), [text_of(info.account.address) for info in known])
         return account
 
     def _place(self, address: Address) -> tuple[Domain, str]:
