@@ -1,0 +1,162 @@
+import io
+from pathlib import Path
+
+import apsw
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from posthouse.accounts.errors import DirectoryBusyError
+from posthouse.accounts.importing import ImportReport, import_accounts
+from posthouse.accounts.names import text_of
+from posthouse.accounts.passwords import Hasher
+from posthouse.accounts.sqlite import SqliteRegistry
+
+HASH = "{BLF-CRYPT}$2b$04$X.WfF3HG3aISfb/NWK.wn.6.fAkBwUuFXwN.s5XNhWst8j7.ASb7y"
+
+
+@pytest.fixture(autouse=True)
+def filled(registry: SqliteRegistry) -> SqliteRegistry:
+    registry.add_domain("a.test")
+    registry.add_account("taken@a.test", None)
+    return registry
+
+
+class Importer:
+    """Imports text and keeps what progress was told."""
+
+    def __init__(self, registry: SqliteRegistry, hasher: Hasher) -> None:
+        self.registry, self.hasher = registry, hasher
+        self.progress: list[tuple[int, int]] = []
+
+    def __call__(self, text: str, *, dry_run: bool = False) -> ImportReport:
+        file = io.StringIO(text, newline="")
+        tell = lambda done, total: self.progress.append((done, total))  # noqa: E731
+        return import_accounts(self.registry, file, tell, hasher=self.hasher, dry_run=dry_run)
+
+
+@pytest.fixture
+def importer(registry: SqliteRegistry, hasher: Hasher) -> Importer:
+    return Importer(registry, hasher)
+
+
+def names(registry: SqliteRegistry) -> list[str]:
+    return [text_of(info.account.address) for info in registry.accounts()]
+
+
+def test_rows_become_accounts(importer: Importer, registry: SqliteRegistry) -> None:
+    rows = [
+        "alice@a.test,secret,500MB",
+        'bob@a.test,"with, comma ""x""",',
+        "",
+        f"carol@a.test,{HASH},2GB",
+        "dora@a.test,x",
+    ]
+    report = importer("\r\n".join(rows))
+    assert report == ImportReport(4, ())
+    listed = {info.account.address.local: info for info in registry.accounts()}
+    assert listed["alice"].account.quota == 500 << 20
+    assert listed["bob"].account.quota is None
+    assert (listed["carol"].scheme, listed["carol"].account.quota) == ("BLF-CRYPT", 2 << 30)
+    assert importer.progress == [(4, 4)]
+
+
+@pytest.mark.parametrize(
+    "header", ["address,password,quota", "\ufeffAddress, Password ,QUOTA", "quota,note,password,address"]
+)
+def test_a_header_is_optional_and_may_order_the_columns(
+    importer: Importer, registry: SqliteRegistry, header: str
+) -> None:
+    row = "1GB,whatever,secret,alice@a.test" if header.startswith("quota") else "alice@a.test,secret,1GB"
+    assert importer(f"{header}\n{row}\n") == ImportReport(1, ())
+    assert registry.account("alice@a.test").quota == 1 << 30
+
+
+def test_a_byte_order_mark_is_no_part_of_the_first_address(importer: Importer, registry: SqliteRegistry) -> None:
+    assert importer('\ufeff"alice@a.test",secret,\n').imported == 1
+    assert "alice@a.test" in names(registry)
+
+
+BAD = """address,password,quota
+good@a.test,secret,1MB
+noat,secret,
+x@b.test,secret,
+y@a.test,,
+z@a.test,{MD5}abc,
+q@a.test,secret,lots
+taken@a.test,secret,
+GOOD@a.test,secret,
+w@a.test
+v@a.test,secret,1MB,more
+"""
+
+
+@pytest.mark.parametrize("dry_run", [False, True])
+def test_all_mistakes_are_told_with_their_lines_and_good_rows_imported(
+    importer: Importer, registry: SqliteRegistry, dry_run: bool
+) -> None:
+    report = importer(BAD, dry_run=dry_run)
+    assert report.imported == 1
+    assert [error.line for error in report.errors] == [3, 4, 5, 6, 7, 8, 9, 10, 11]
+    for error, part in zip(
+        report.errors,
+        ["lacks a domain", "not a domain", "empty", "'MD5' is not known", "'lots'", "there already", "there already",
+         "no password", "4 fields"],
+        strict=True,
+    ):  # fmt: skip
+        assert part in error.message
+    assert names(registry) == (["taken@a.test"] if dry_run else ["good@a.test", "taken@a.test"])
+
+
+def test_a_dry_run_hashes_nothing(registry: SqliteRegistry) -> None:
+    class NoHasher(Hasher):
+        def make(self, password: str) -> None:  # type: ignore[override]
+            raise AssertionError
+
+    file = io.StringIO("alice@a.test,secret,\n")
+    report = import_accounts(registry, file, lambda _done, _total: None, hasher=NoHasher(), dry_run=True)
+    assert report == ImportReport(1, ())
+
+
+async def test_many_rows_are_added_in_batches(importer: Importer, registry: SqliteRegistry) -> None:
+    text = "".join(f"user{number}@a.test,secret{number},\n" for number in range(70))
+    assert importer(text).imported == 70
+    assert importer.progress == [(32, 70), (64, 70), (70, 70)]
+    assert len(names(registry)) == 71
+    again = importer(text)
+    assert (again.imported, len(again.errors)) == (0, 70)
+
+
+def test_a_plain_password_that_reads_like_a_hash_can_be_marked(importer: Importer, registry: SqliteRegistry) -> None:
+    assert importer("x@a.test,{PLAIN}{MD5}abc,\n").imported == 1
+    assert importer("y@a.test,{hello} world,\n").errors[0].line == 1
+    assert registry.accounts()[-1].scheme == "ARGON2ID"
+
+
+def test_what_is_no_text_or_no_csv_is_told(registry: SqliteRegistry, hasher: Hasher, tmp_path: Path) -> None:
+    file = tmp_path / "accounts.csv"
+    file.write_bytes(b"alice@a.test,secret,\n" + b"bob@a.test,s\xe9cret,\n" * 10_000)
+    with file.open(encoding="utf-8", newline="") as opened:
+        report = import_accounts(registry, opened, lambda _done, _total: None, hasher=hasher)
+    assert "not UTF-8" in report.errors[-1].message
+    huge = 'x@a.test,"' + "x" * 200_000 + '",\ny@a.test,secret,\n'
+    report = import_accounts(registry, io.StringIO(huge, newline=""), lambda _done, _total: None, hasher=hasher)
+    assert report.imported == 1 and "no CSV" in report.errors[0].message
+
+
+def test_a_directory_that_cannot_be_written_ends_the_import(
+    importer: Importer, registry: SqliteRegistry, path: Path
+) -> None:
+    other = apsw.Connection(str(path))
+    other.execute("BEGIN IMMEDIATE")
+    registry._connection.set_busy_timeout(10)
+    with pytest.raises(DirectoryBusyError):
+        importer("alice@a.test,secret,\n")
+    other.close()
+
+
+@given(st.text(alphabet=st.sampled_from('a@.,"\n\r\0{}$6éX'), max_size=80))
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_any_text_gives_a_report(importer: Importer, text: str) -> None:
+    report = importer(text, dry_run=True)
+    assert all(error.line >= 1 and error.message for error in report.errors)
