@@ -5,6 +5,9 @@ A stored hash reads "{SCHEME}rest". Everything here is slow by intent and belong
 A password is prepared by SASLprep (RFC 4013) before it is hashed. Hashes from elsewhere may have been
 made of the text as typed, so a check tries both forms where they differ: how many it tries depends on what the peer
 sent, never on the account.
+
+An unknown name costs what a wrong password costs, as long as the account's hash is our own; until a hash from elsewhere
+is renewed by its owner's first login, its price is that scheme's.
 """
 
 import hmac

@@ -70,7 +70,7 @@ class ThrottleRows(Protocol):
     """Where counters live. Each method is atomic; keys are 16 octets; times are seconds since 1970."""
 
     def counts(self, keys: Sequence[bytes]) -> dict[bytes, Count]:
-        """The counts of those keys that have any; old ones may still be among them."""
+        """The counts of those of up to three keys that have any; old ones may still be among them."""
 
     def charge(self, charges: Sequence[Charge], now: float) -> None:
         """Count one failure under each key."""

@@ -7,14 +7,14 @@ import apsw
 
 from posthouse.accounts.sqlite.schema import MIGRATIONS
 
-BUSY_MILLISECONDS = 10_000
+PATIENCE = 10_000  # milliseconds a change waits for another's; look-ups wait for nobody (WAL)
 
 
 def open_directory(path: Path) -> apsw.Connection:
-    """A connection to a directory that is there and up to date. Raises apsw.Error."""
+    """A connection to a directory that is there and up to date. Raises apsw.Error, OSError."""
     os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))  # hashes: not for others' eyes
     connection = apsw.Connection(str(path))
-    connection.set_busy_timeout(BUSY_MILLISECONDS)
+    connection.set_busy_timeout(PATIENCE)
     connection.execute("PRAGMA journal_mode = WAL").fetchall()
     connection.execute("PRAGMA synchronous = FULL").fetchall()
     _migrate(connection)

@@ -21,7 +21,7 @@ from posthouse.accounts.pool import HashingPool
 from posthouse.accounts.preparation import prepare
 from posthouse.accounts.remembered import Remembered
 from posthouse.accounts.rows import Credential, Login
-from posthouse.accounts.rules import home_of, resolve
+from posthouse.accounts.resolve import home_of, resolve
 from posthouse.accounts.sqlite.connection import open_directory
 from posthouse.accounts.sqlite.rows import SqliteRows
 from posthouse.accounts.throttle import Throttle

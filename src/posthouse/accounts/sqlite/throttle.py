@@ -21,6 +21,9 @@ SCHEMA = """
     CREATE INDEX IF NOT EXISTS login_homes_by_age ON login_homes (expires);
 """
 _SWEEP_EVERY = 256  # writes of this process
+_COUNTS = [
+    f"SELECT key, failures, until FROM login_failures WHERE key IN ({','.join('?' * number)})" for number in range(4)
+]
 
 
 class SqliteThrottleRows:
@@ -36,13 +39,11 @@ class SqliteThrottleRows:
 
     def counts(self, keys: Sequence[bytes]) -> dict[bytes, Count]:
         """See ThrottleRows."""
-        marks = ",".join("?" * len(keys))
-        statement = f"SELECT key, failures, until FROM login_failures WHERE key IN ({marks})"
         try:  # not _told(): this stands on the path of every login
-            rows = self._ask(statement, keys).fetchall()
+            rows = self._ask(_COUNTS[len(keys)], keys).fetchall()
         except apsw.Error as error:
             raise ThrottleUnavailableError(str(error)) from error
-        return {key: Count(failures, until) for key, failures, until in rows}
+        return {key: Count(failures, until) for key, failures, until in rows} if rows else {}
 
     def charge(self, charges: Sequence[Charge], now: float) -> None:
         """See ThrottleRows."""
