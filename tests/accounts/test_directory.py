@@ -13,6 +13,7 @@ from tests.accounts.conftest import CHEAP, DirectoryMaker
 from posthouse.accounts.errors import DirectoryBusyError
 from posthouse.accounts.interface import Account, Directory, Local, Refusal, RefusalKind, Unresolved
 from posthouse.accounts.passwords import Hasher
+from posthouse.accounts.pool import HashingPool
 from posthouse.accounts.sqlite import SqliteDirectory, SqliteRegistry
 from posthouse.accounts.throttle import MemoryThrottleRows, Throttle
 from posthouse.message.address import Address
@@ -208,12 +209,13 @@ async def test_a_foreign_hash_is_renewed_at_the_next_login(
         "{SHA512-CRYPT}$6$rounds=10000$saltstringsaltst$"
         "OW1/O6BYHV6BcXZu8QVeXbDWra3Oeqh0sbHbbMCVNSnCM/UrjmM0Dp8vOuZeHBy/YTBmSK6H9qs/y3RnOaw5v.",
     )
-    directory = open_directory()
+    pool = HashingPool(1)
+    directory = open_directory(pool=pool)
     before = directory.scram_keys("alice@a.test")
     assert await directory.verify("alice@a.test", "wrong", IP) == Refusal(RefusalKind.WRONG)
     assert registry.accounts()[0].scheme == "SHA512-CRYPT"
     assert isinstance(await directory.verify("alice@a.test", "Hello world!", IP), Account)
-    directory._pool.close()  # waits for the renewal
+    pool.submit(int).result(30)  # its one thread has then done the renewal
     assert (registry.accounts()[0].scheme, registry.accounts()[0].scram) == ("ARGON2ID", True)
     after = directory.scram_keys("alice@a.test")
     assert after != before and after == ScramKeys.derive("Hello world!", after.salt, CHEAP.iterations)
@@ -237,14 +239,15 @@ async def test_a_renewal_that_cannot_be_written_is_told_and_the_login_holds(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     registry.set_hash("alice@a.test", "$2b$04$" + "X.WfF3HG3aISfb/NWK.wn.6.fAkBwUuFXwN.s5XNhWst8j7.ASb7y")
-    directory = open_directory()
+    pool = HashingPool(1)
+    directory = open_directory(pool=pool)
 
     def full(path: Path) -> apsw.Connection:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("posthouse.accounts.sqlite.directory.open_directory", full)
     assert isinstance(await directory.verify("alice@a.test", "abc", IP), Account)
-    directory._pool.close()
+    pool.submit(int).result(30)
     assert "not renewed" in caplog.text and "No space left" in caplog.text
     assert registry.accounts()[0].scheme == "BLF-CRYPT"
 

@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 
 from posthouse.accounts.interface import Account, Local, Unresolved
 from posthouse.accounts.names import domain_key, local_key
-from posthouse.accounts.rows import Domain
 from posthouse.accounts.resolve import MAX_DEPTH, resolve
+from posthouse.accounts.rows import Domain
 from posthouse.message.address import Address
 
 

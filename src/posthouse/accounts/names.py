@@ -41,7 +41,7 @@ def local_key(local: str) -> str | None:
         local.encode()
     except UnicodeEncodeError:
         return None
-    # RFC 6531 3.1 leaves comparison to us; RFC 6532 3.1 wants NFC. Folding may undo NFC, hence twice.
+    # RFC 6531 3.1 leaves comparison to us: one name, one form. Folding may undo NFC, hence twice.
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", local).casefold())
 
 

@@ -20,8 +20,8 @@ from posthouse.accounts.passwords import Hasher
 from posthouse.accounts.pool import HashingPool
 from posthouse.accounts.preparation import prepare
 from posthouse.accounts.remembered import Remembered
-from posthouse.accounts.rows import Credential, Login
 from posthouse.accounts.resolve import home_of, resolve
+from posthouse.accounts.rows import Credential, Login
 from posthouse.accounts.sqlite.connection import open_directory
 from posthouse.accounts.sqlite.rows import SqliteRows
 from posthouse.accounts.throttle import Throttle

@@ -24,8 +24,8 @@ from posthouse.accounts.errors import (
 from posthouse.accounts.interface import Account, Unresolved
 from posthouse.accounts.names import CATCH_ALL, domain_key, local_key, parse_address, parse_domain, text_of
 from posthouse.accounts.passwords import Hasher, recognised
-from posthouse.accounts.rows import AccountInfo, Alias, Credential, Domain, Removed
 from posthouse.accounts.resolve import resolve
+from posthouse.accounts.rows import AccountInfo, Alias, Credential, Domain, Removed
 from posthouse.accounts.sqlite.connection import open_directory
 from posthouse.accounts.sqlite.rows import SqliteRows
 from posthouse.message.address import Address
