@@ -1,6 +1,7 @@
 import itertools
 import subprocess
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 
 import apsw
@@ -346,6 +347,24 @@ def test_a_file_that_is_locked_or_no_directory_is_told(path: Path, filled: Sqlit
     for wrong in (tmp_path / "text.db", tmp_path / "missing" / "directory.db", tmp_path):
         with pytest.raises(DirectoryBusyError, match="cannot be used"):
             SqliteRegistry(wrong)
+
+
+@pytest.mark.parametrize("together", [False, True])
+def test_a_full_disk_leaves_nothing_half_done_and_recovers(filled: SqliteRegistry, together: bool) -> None:
+    connection = filled._connection
+    connection.pragma("max_page_count", connection.pragma("page_count"))
+    before = filled.domains(), addresses(filled), pairs(filled)
+    with pytest.raises(DirectoryBusyError, match=r"full.*check the disk"), ExitStack() as stack:
+        if together:
+            stack.enter_context(filled.together())
+        for number in range(1_000):
+            filled.add_account(f"{'x' * 40}{number}@a.test", None)
+            if not together:
+                before = filled.domains(), addresses(filled), pairs(filled)
+    assert (filled.domains(), addresses(filled), pairs(filled)) == before
+    filled.remove_account("alice@a.test")
+    connection.pragma("max_page_count", 1_000_000)
+    filled.add_account("alice@a.test", None)
 
 
 def test_others_cannot_read_the_file(path: Path, filled: SqliteRegistry) -> None:

@@ -74,6 +74,22 @@ def test_a_file_that_cannot_be_written_is_told_apart(tmp_path: Path) -> None:
     connection.close()
 
 
+def test_a_full_disk_leaves_the_counts_as_they_were(tmp_path: Path) -> None:
+    connection = apsw.Connection(str(tmp_path / "volatile.db"))
+    rows = SqliteThrottleRows(connection)
+    rows.charge([Charge(b"first", LIMIT)], 0.0)
+    connection.pragma("max_page_count", connection.pragma("page_count"))
+    with pytest.raises(ThrottleUnavailableError):
+        for number in range(1_000):
+            rows.charge([Charge(b"first", LIMIT), Charge(number.to_bytes(2_000, "big"), LIMIT)], 0.0)
+    failures = rows.counts([b"first"])[b"first"].failures
+    assert connection.execute("SELECT count(*) FROM login_failures").get == failures
+    connection.pragma("max_page_count", 1_000_000)
+    rows.charge([Charge(b"first", LIMIT)], 0.0)
+    assert rows.counts([b"first"])[b"first"].failures == failures + 1
+    connection.close()
+
+
 def test_neither_names_nor_addresses_stand_in_the_file(tmp_path: Path, clock: Clock) -> None:
     path = tmp_path / "volatile.db"
     connection = apsw.Connection(str(path))

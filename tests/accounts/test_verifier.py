@@ -10,7 +10,7 @@ from tests.accounts.clock import Clock
 from posthouse.accounts.claims import Claim
 from posthouse.accounts.interface import Account, Refusal, RefusalKind
 from posthouse.accounts.passwords import Hasher
-from posthouse.accounts.pool import HashingPool
+from posthouse.accounts.pool import HashingPool, PoolFullError
 from posthouse.accounts.remembered import Remembered
 from posthouse.accounts.rows import Credential, Login
 from posthouse.accounts.throttle import MemoryThrottleRows, Throttle
@@ -40,7 +40,7 @@ class GatedHasher(Hasher):
         return stored is not None and password == "secret"
 
     def is_current(self, credential: Credential) -> bool:
-        return True
+        return credential.hash == "{X}"
 
 
 class Bench:
@@ -48,13 +48,15 @@ class Bench:
 
     def __init__(self, clock: Clock) -> None:
         self.generation: int | None = 1
+        self.hash = "{X}"
+        self.renewed: list[Login] = []
         self.clock = clock
         self.hasher = GatedHasher()
         self.throttle = Throttle(MemoryThrottleRows(), clock)
         self.pool = HashingPool(1, waiting=3)
         self.verifier = Verifier(
             self.find,
-            lambda _login, _credential: None,
+            lambda login, _credential: self.renewed.append(login),
             self.throttle,
             self.hasher,
             self.pool,
@@ -64,7 +66,7 @@ class Bench:
     def find(self, login: str) -> Claim:
         if login != "alice" or self.generation is None:
             return Claim(login, None)
-        credential = Credential("{X}", ScramKeys(b"", 0, b"", b""))
+        credential = Credential(self.hash, ScramKeys(b"", 0, b"", b""))
         return Claim("alice", Login(ALICE, self.generation, credential))
 
     async def verify(self, password: str, login: str = "alice", ip: str = IP) -> Account | Refusal:
@@ -237,3 +239,22 @@ async def test_a_check_that_breaks_breaks_only_itself(bench: Bench) -> None:
     await bench.settled()
     assert await bench.verify("secret") == ALICE
     assert bench.throttle.wait("alice", IP) == 0
+
+
+async def test_a_login_renews_an_old_hash_once_there_is_room(bench: Bench) -> None:
+    bench.hash = "{OLD}"
+    tasks = await bench.started(4, *[("alice", "secret", IP), *((f"user{number}", "wrong", IP) for number in range(3))])
+    submit, full = bench.pool.submit, PoolFullError()
+
+    def no_room(*_job: object) -> None:
+        raise full
+
+    bench.pool.submit = no_room  # type: ignore[method-assign, assignment]
+    bench.hasher.gate.set()
+    assert (await asyncio.gather(*tasks))[0] == ALICE
+    assert bench.renewed == []
+    bench.pool.submit = submit  # type: ignore[method-assign]
+    bench.clock.now += 600
+    assert await bench.verify("secret") == ALICE
+    bench.pool.submit(int).result(30)
+    assert [login.account for login in bench.renewed] == [ALICE]
