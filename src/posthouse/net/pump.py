@@ -1,48 +1,211 @@
-"""What the pump asks of an engine and of a session; see run() for the loop that drives them."""
+"""The pump: takes bytes from a connection to an engine, the engine's events to a session, and the answers back.
 
-from collections.abc import Awaitable
-from typing import Protocol
+As long as a session answers on the spot, everything happens inside the event loop's call that brought the bytes: no
+task, no future. Only when there is something to await (a commit, a peer that does not read) a task goes on from there,
+and what arrives meanwhile is held by the connection, within its bound.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any
+
+from structlog.typing import FilteringBoundLogger
+
+from posthouse.net.connection import Connection, ConnectionGoneError
+from posthouse.net.interface import Engine, Session
+from posthouse.net.limits import Limits
+
+__all__ = ["Engine", "Pump", "Session", "Spawn"]
+
+Spawn = Callable[[Coroutine[Any, Any, None]], "asyncio.Task[None]"]
+
+_EVENTS_PER_TURN = 256  # then the other connections get their turn
+_LARGE = 1 << 16  # an engine that has this much to send may have stopped for it, see Engine.next_event
 
 
-class Engine(Protocol):
-    """A protocol as a machine of bytes and events. It never waits, never reads a clock, never touches a socket."""
+class Pump:
+    """Drives one engine by one session over one connection, from the greeting to the end."""
 
-    @property
-    def closing(self) -> bool:
-        """True once the connection must end as soon as data_to_send() has been written out."""
+    __slots__ = (
+        "_busy",
+        "_connection",
+        "_ended",
+        "_engine",
+        "_eof_told",
+        "_fed",
+        "_fed_since",
+        "_idle_since",
+        "_limits",
+        "_log",
+        "_session",
+        "_spawn",
+        "_task",
+    )
 
-    @property
-    def patience(self) -> float:
-        """Seconds the peer may now stay silent (for SMTP, RFC 5321 4.5.3.2.7)."""
+    def __init__(
+        self, connection: Connection, session: Session, *, spawn: Spawn, limits: Limits, log: FilteringBoundLogger
+    ) -> None:
+        self._connection = connection
+        self._session = session
+        self._engine = session.engine
+        self._spawn = spawn
+        self._limits = limits
+        self._log = log
+        self._busy = False  # inside _advance, or a task goes on from there
+        self._ended = False
+        self._eof_told = False
+        self._task: asyncio.Task[None] | None = None
+        self._idle_since = connection.now()  # since when it is the peer's turn
+        self._fed = 0  # octets since the engine last had something to say
+        self._fed_since = 0.0
+        connection.reader = self
 
-    def receive_data(self, data: bytes) -> None:
-        """Buffer what came. Parses nothing."""
+    # What the connection tells.
 
-    def receive_eof(self) -> None:
-        """Note that the peer will send no more."""
+    def wake(self) -> None:
+        """There is something new: bytes, the end of them, or a change that a session made from outside."""
+        if self._busy or self._ended:
+            return
+        self._busy = True
+        try:
+            self._feed()
+            waiting = self._advance()
+        except Exception:
+            self._fail()
+            return
+        if waiting is None:
+            self._busy = False
+        else:
+            self._task = self._spawn(self._carry_on(waiting))
 
-    def next_event(self) -> object | None:
-        """The next thing that needs an answer or is worth knowing; None: needs bytes, or the last event its answer."""
+    def lost(self) -> None:
+        """The connection is gone."""
+        if not self._busy:
+            self._end()
 
-    def data_to_send(self) -> bytes:
-        """Everything to be written since the last call."""
+    def flush(self) -> int:
+        """Write what the engine has to say; returns how many octets that was."""
+        data = self._engine.data_to_send()
+        if data:
+            self._fed = 0
+            self._connection.write(data)
+        return len(data)
 
-    def time_out(self) -> None:
-        """The peer was silent for longer than `patience`: say so and close."""
+    # What the server tells.
 
     def shut_down(self) -> None:
-        """The server is stopping: say so and close, at once if idle, else after the command at hand."""
+        """Let the peer know that the server stops; end now, or once the command at hand is done."""
+        if not self._ended:
+            self._tell(self._engine.shut_down)
 
+    def cancel(self) -> None:
+        """End now, whatever is under way. The connection must have been aborted."""
+        if self._task is not None:
+            self._task.cancel()
 
-class Session(Protocol):
-    """Answers the events of one engine over one connection."""
+    def check(self, now: float) -> None:
+        """End the connection if the peer has let its time run out. `now` is the loop's time."""
+        connection = self._connection
+        if connection.congested_since and now - connection.congested_since > self._engine.patience:
+            self._log.info("peer does not read", connection=connection.id, peer=connection.peer_ip)
+            connection.abort()
+        elif self._busy or self._ended:
+            return  # it is our turn
+        elif now - self._idle_since > self._engine.patience or self._is_dripping(now):
+            self._log.info("peer timed out", connection=connection.id, peer=connection.peer_ip)
+            self._tell(self._engine.time_out)
 
-    @property
-    def engine(self) -> Engine:
-        """The engine this session answers."""
+    def _is_dripping(self, now: float) -> bool:
+        """Whether the peer sends so slowly that it only means to hold the connection."""
+        allowed = self._limits.drip_grace + self._fed / self._limits.drip_rate
+        return self._fed > 0 and now - self._fed_since > allowed
 
-    def handle(self, event: object) -> Awaitable[None] | None:
-        """Answer one event. Returns None when answered on the spot, else something to await first."""
+    # The work.
 
-    async def finish(self) -> None:
-        """The connection is over, however it ended: give back leases, spools, counters."""
+    def _tell(self, what: Callable[[], None]) -> None:
+        try:
+            what()
+        except Exception:
+            self._fail()
+        else:
+            self.wake()
+
+    def _feed(self) -> bool:
+        """Hand what has come to the engine; returns whether there was anything."""
+        data = self._connection.take()
+        if data:
+            if not self._fed:
+                self._fed_since = self._connection.now()
+            self._fed += len(data)
+            self._engine.receive_data(data)
+            return True
+        if self._connection.eof and not self._eof_told:
+            self._eof_told = True
+            self._engine.receive_eof()
+            return True
+        return False
+
+    def _advance(self) -> Awaitable[None] | None:
+        """Answer events until there is something to await, which is returned, or bytes are needed: None."""
+        connection, engine, handle = self._connection, self._engine, self._session.handle
+        for _ in range(_EVENTS_PER_TURN):
+            if connection.lost:
+                self._end()
+                return None
+            event = engine.next_event()
+            if event is not None:
+                waiting = handle(event)
+                if waiting is not None:
+                    return waiting
+                continue
+            sent = self.flush()
+            if engine.closing:
+                connection.close()
+                self._end()
+                return None
+            if connection.congested_since:
+                return connection.drain()
+            if sent < _LARGE and not self._feed():
+                self._idle_since = connection.now()
+                return None
+        self.flush()
+        return asyncio.sleep(0)
+
+    async def _carry_on(self, waiting: Awaitable[None] | None) -> None:
+        try:
+            while waiting is not None:
+                await waiting
+                waiting = self._advance()
+        except ConnectionGoneError:
+            self._end()
+        except asyncio.CancelledError:
+            self._end()
+            raise
+        except Exception:
+            self._fail()
+        finally:
+            self._busy = False
+            self._task = None
+
+    def _fail(self) -> None:
+        """A bug, here or in a session, ends this connection and no other. Called while the exception is handled."""
+        connection = self._connection
+        self._log.exception("connection failed", connection=connection.id, peer=connection.peer_ip)
+        try:
+            self._engine.shut_down()
+            self.flush()
+        except Exception:
+            self._log.exception("engine failed to say so", connection=connection.id)
+        connection.close()
+        self._end()
+
+    def _end(self) -> None:
+        if not self._ended:
+            self._ended = True
+            self._spawn(self._finish())
+
+    async def _finish(self) -> None:
+        try:
+            await self._session.finish()
+        except Exception:
+            self._log.exception("session failed to finish", connection=self._connection.id)

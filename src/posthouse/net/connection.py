@@ -1,0 +1,357 @@
+"""A connection: a transport with a memory of what arrived, back-pressure both ways, and TLS when asked for.
+
+What arrives is held until someone takes it; when more is held than is good, nothing more is read from the network.
+So bytes that came in plain text before a TLS handshake are still here when it starts, and can be thrown away.
+"""
+
+import asyncio
+import ssl
+from collections.abc import Callable
+from typing import Protocol, cast
+
+from posthouse.net.interface import Engine
+from posthouse.net.limits import Limits
+from posthouse.net.tls import TlsInfo, TlsKeeper
+from posthouse.net.tunnel import Tunnel
+
+_HELD_AT_MOST = 1 << 18  # octets that arrived and were not taken, before reading pauses
+_RESUMED_BELOW = 1 << 16
+_PART_COST = 64  # what a part of the above costs beyond its octets: a flood of single octets is bounded too
+_SLICE = 1 << 16  # octets handed over at once, so that one connection does not keep the loop for long
+_DISCARDED_AT_MOST = 1 << 20  # octets thrown away after our last word
+
+
+class ConnectionGoneError(Exception):
+    """The peer is gone, or we have cut it off."""
+
+
+class Reader(Protocol):
+    """Whoever takes what a connection receives."""
+
+    def wake(self) -> None:
+        """There is something to take, or the end of it, or a session wants its engine looked at."""
+
+    def flush(self) -> int:
+        """Write out what is ready to go."""
+
+    def lost(self) -> None:
+        """The connection is gone."""
+
+
+class Connection(asyncio.Protocol):
+    """One peer. Addresses are text as in "192.0.2.1" and "2001:db8::1"; "" and port 0 for a Unix socket."""
+
+    __slots__ = (
+        "_arrival",
+        "_closing",
+        "_discarded",
+        "_drained",
+        "_held",
+        "_held_cost",
+        "_keeper",
+        "_limits",
+        "_loop",
+        "_on_lost",
+        "_paused",
+        "_secured",
+        "_transport",
+        "_tunnel",
+        "congested_since",
+        "due",
+        "eof",
+        "id",
+        "local_ip",
+        "local_port",
+        "lost",
+        "peer_ip",
+        "peer_port",
+        "reader",
+        "tls",
+    )
+
+    def __init__(
+        self,
+        id: str,  # noqa: A002 -- what it is
+        *,
+        peer: tuple[str, int],
+        local: tuple[str, int],
+        loop: asyncio.AbstractEventLoop,
+        keeper: TlsKeeper | None,
+        limits: Limits,
+        on_lost: Callable[["Connection"], None],
+    ) -> None:
+        self.id = id  # for logs
+        self.peer_ip, self.peer_port = peer
+        self.local_ip, self.local_port = local
+        self.tls: TlsInfo | None = None
+        self.eof = False  # the peer will send no more; what is held may still be taken
+        self.lost = False
+        self.congested_since = 0.0  # when the peer stopped reading what we write; 0: it reads
+        self.due = 0.0  # when this connection must have got past its present stage; 0: no matter
+        self.reader: Reader | None = None
+        self._loop = loop
+        self._keeper = keeper
+        self._limits = limits
+        self._on_lost = on_lost
+        self._transport: asyncio.Transport | None = None
+        self._tunnel: Tunnel | None = None
+        self._held: list[bytes] = []
+        self._held_cost = 0
+        self._paused = False
+        self._closing = False
+        self._discarded = 0
+        self._arrival: asyncio.Future[None] | None = None
+        self._drained: asyncio.Future[None] | None = None
+        self._secured: asyncio.Future[None] | None = None
+
+    # For sessions and the pump.
+
+    @property
+    def can_start_tls(self) -> bool:
+        """Whether there is a certificate, and no TLS yet."""
+        return self._keeper is not None and self._tunnel is None
+
+    def now(self) -> float:
+        """The loop's time in seconds."""
+        return self._loop.time()
+
+    def take(self) -> bytes:
+        """Some or all of what has arrived; empty if nothing has."""
+        held = self._held
+        if not held:
+            return b""
+        data = held[0] if len(held) == 1 else b"".join(held)
+        held.clear()
+        self._held_cost = 0
+        if len(data) > _SLICE:
+            held.append(data[_SLICE:])
+            self._held_cost = len(data) - _SLICE + _PART_COST
+            data = data[:_SLICE]
+        if self._paused and self._held_cost < _RESUMED_BELOW:
+            self._resume()
+        return data
+
+    async def more(self) -> bytes:
+        """Wait until something has arrived, and take it. Raises ConnectionGoneError if nothing will."""
+        while not self._held:
+            if self.lost or self.eof:
+                raise ConnectionGoneError
+            self._arrival = self._loop.create_future()
+            await self._arrival
+        return self.take()
+
+    def give_back(self, data: bytes) -> None:
+        """Have the next one take `data` first."""
+        if data:
+            self._held.insert(0, data)
+            self._held_cost += len(data) + _PART_COST
+
+    def write(self, data: bytes) -> None:
+        """Send `data` in one write; does not wait. What is written after the end is lost."""
+        if not data or self._closing or self.lost or self._transport is None:
+            return
+        self._transport.write(data if self._tunnel is None else self._tunnel.send(data))
+
+    async def drain(self) -> None:
+        """Wait until the peer has taken most of what was written. Raises ConnectionGoneError."""
+        if self.lost:
+            raise ConnectionGoneError
+        if self.congested_since:
+            self._drained = self._loop.create_future()
+            await self._drained
+
+    async def flush(self, engine: Engine) -> None:
+        """Write what `engine` has to send, and wait if the peer is behind. Raises ConnectionGoneError.
+
+        For sessions that stream: after every 64 KiB or so, memory stays bounded however slow the peer is.
+        """
+        self.write(engine.data_to_send())
+        if self.congested_since or self.lost:
+            await self.drain()
+
+    def wake(self) -> None:
+        """Have the engine looked at although nothing arrived: a session has given it something to say."""
+        if self.reader is not None:
+            self.reader.wake()
+        elif self._arrival is not None:
+            _settle(self._arrival)
+
+    async def start_tls(self) -> TlsInfo:
+        """Send what is ready to go, then wait for the TLS handshake. Raises ConnectionGoneError.
+
+        RFC 3207 4.2, RFC 2595 4: nothing that the peer sent before the handshake survives it.
+        """
+        if self.reader is not None:
+            self.reader.flush()
+        self._held.clear()
+        self._held_cost = 0
+        return await self._shake_hands(b"")
+
+    async def begin_with_tls(self) -> TlsInfo:
+        """Wait for the TLS handshake that comes first on this port (RFC 8314 3). Raises ConnectionGoneError."""
+        early = b"".join(self._held)
+        self._held.clear()
+        self._held_cost = 0
+        return await self._shake_hands(early)
+
+    async def _shake_hands(self, early: bytes) -> TlsInfo:
+        if self._keeper is None or self._tunnel is not None:
+            raise RuntimeError("TLS asked for without a certificate, or twice")
+        credentials = self._keeper.credentials
+        if self.lost:
+            raise ConnectionGoneError
+        self._tunnel = tunnel = Tunnel(credentials.context)
+        self._secured = self._loop.create_future()
+        self.due = self.now() + self._limits.handshake
+        if self._paused:
+            self._resume()
+        if early:
+            self._arrived(early)
+        await self._secured
+        self.due = 0.0
+        bindings = dict(credentials.bindings)
+        if tunnel.version == "TLSv1.2":
+            bindings["tls-unique"] = tunnel.finished
+        self.tls = TlsInfo(tunnel.version, tunnel.cipher, bindings)
+        return self.tls
+
+    def close(self) -> None:
+        """Write out and say goodbye. What still comes is thrown away until the peer hangs up, or time is up.
+
+        Closing at once would make the system reset the connection if anything arrived unread, and the peer might
+        never see our last reply.
+        """
+        if self._closing or self.lost or self._transport is None:
+            return
+        if self._tunnel is not None:
+            self._transport.write(self._tunnel.close())
+        self._closing = True
+        self._held.clear()
+        self.due = self.now() + self._limits.linger
+        if self.eof:
+            self._transport.close()
+            return
+        self._transport.write_eof()
+        if self._paused:
+            self._resume()
+
+    def abort(self) -> None:
+        """Cut the connection off. What was not yet sent is lost."""
+        self._closing = True
+        if self._transport is not None:
+            self._transport.abort()
+
+    def check(self, now: float) -> None:
+        """Cut the connection off if its present stage has taken too long. `now` is the loop's time."""
+        if self.due and now > self.due:
+            self.abort()
+
+    # What the transport tells.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin."""
+        self._transport = cast(asyncio.Transport, transport)
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes from the network."""
+        if self._tunnel is None and not self._closing:
+            self._hold(data)
+        else:
+            self._arrived(data)
+
+    def eof_received(self) -> bool:
+        """The peer has hung up, or only its sending half. Returns whether to stay open for our part."""
+        if self._closing:
+            return False
+        if self._secured is not None and not self._secured.done():
+            return False  # a handshake is never completed by half a connection
+        self._end_of_input()
+        return not self._closing
+
+    def pause_writing(self) -> None:
+        """The peer does not keep up with what we write."""
+        self.congested_since = self.now()
+
+    def resume_writing(self) -> None:
+        """The peer has caught up."""
+        self.congested_since = 0.0
+        if self._drained is not None:
+            _settle(self._drained)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The end, whoever brought it about."""
+        self.lost = True
+        self.due = 0.0
+        self._held.clear()
+        for waiting in (self._arrival, self._drained, self._secured):
+            if waiting is not None:
+                _settle(waiting, ConnectionGoneError())
+        if self.reader is not None:
+            self.reader.lost()
+        self._on_lost(self)
+
+    # The inside.
+
+    def _arrived(self, data: bytes) -> None:
+        if self._closing:
+            self._discarded += len(data)
+            if self._discarded > _DISCARDED_AT_MOST:
+                self.abort()
+            return
+        tunnel = self._tunnel
+        if tunnel is None:
+            self._hold(data)
+            return
+        try:
+            plain = tunnel.receive(data)
+        except ssl.SSLError:
+            self._break_off(tunnel)
+            return
+        if answer := tunnel.to_send():
+            self._write_raw(answer)
+        if tunnel.established and self._secured is not None:
+            _settle(self._secured)
+        if plain:
+            self._hold(plain)
+        if tunnel.ended:
+            self._end_of_input()
+
+    def _break_off(self, tunnel: Tunnel) -> None:
+        """TLS has failed: send its alert and close."""
+        self._write_raw(tunnel.to_send())
+        self._closing = True
+        self.due = self.now() + self._limits.linger
+        if self._transport is not None:
+            self._transport.close()
+
+    def _write_raw(self, data: bytes) -> None:
+        if data and self._transport is not None:
+            self._transport.write(data)
+
+    def _hold(self, data: bytes) -> None:
+        self._held.append(data)
+        self._held_cost += len(data) + _PART_COST
+        self.wake()
+        if self._held_cost > _HELD_AT_MOST and not self._paused and not self._closing:
+            self._paused = True
+            if self._transport is not None:
+                self._transport.pause_reading()
+
+    def _resume(self) -> None:
+        self._paused = False
+        if self._transport is not None and not self.eof:
+            self._transport.resume_reading()
+
+    def _end_of_input(self) -> None:
+        if not self.eof:
+            self.eof = True
+            self.wake()
+
+
+def _settle(future: asyncio.Future[None], failure: Exception | None = None) -> None:
+    if future.done():
+        return
+    if failure is None:
+        future.set_result(None)
+    else:
+        future.set_exception(failure)

@@ -1,0 +1,53 @@
+"""What the pump asks of an engine and of a session."""
+
+from collections.abc import Awaitable
+from typing import Protocol
+
+
+class Engine(Protocol):
+    """A protocol as a machine of bytes and events. It never waits, never reads a clock, never touches a socket."""
+
+    @property
+    def closing(self) -> bool:
+        """True once the connection must end as soon as data_to_send() has been written out."""
+
+    @property
+    def patience(self) -> float:
+        """Seconds the peer may now stay silent (for SMTP, RFC 5321 4.5.3.2.7)."""
+
+    def receive_data(self, data: bytes) -> None:
+        """Buffer what came. Parses nothing."""
+
+    def receive_eof(self) -> None:
+        """Note that the peer will send no more."""
+
+    def next_event(self) -> object | None:
+        """The next thing that needs an answer or is worth knowing; None: needs bytes, or the last event its answer.
+
+        An engine that answers commands by itself also returns None once 64 KiB or more wait in data_to_send(), even if
+        it has commands left: it is asked again as soon as the peer has taken them. So a peer that sends commands and
+        reads nothing cannot fill the memory.
+        """
+
+    def data_to_send(self) -> bytes:
+        """Everything to be written since the last call."""
+
+    def time_out(self) -> None:
+        """The peer was silent for longer than `patience`: say so and close."""
+
+    def shut_down(self) -> None:
+        """The server is stopping: say so and close, at once if idle, else after the command at hand."""
+
+
+class Session(Protocol):
+    """Answers the events of one engine over one connection."""
+
+    @property
+    def engine(self) -> Engine:
+        """The engine this session answers."""
+
+    def handle(self, event: object) -> Awaitable[None] | None:
+        """Answer one event. Returns None when answered on the spot, else something to await first."""
+
+    async def finish(self) -> None:
+        """The connection is over, however it ended: give back leases, spools, counters."""

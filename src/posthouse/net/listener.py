@@ -1,0 +1,296 @@
+"""The server: listens, lets connections in, gives each a session, watches their time, and ends them all."""
+
+import asyncio
+import itertools
+import socket
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import dataclass
+from ipaddress import IPv4Network, IPv6Network, ip_address
+from pathlib import Path
+from typing import Any
+
+from structlog.typing import FilteringBoundLogger
+
+from posthouse.net.acceptor import Acceptor, Address, Reserve, plain_address, refuse
+from posthouse.net.connection import Connection, ConnectionGoneError
+from posthouse.net.gate import Gate
+from posthouse.net.interface import Session
+from posthouse.net.limits import Limits
+from posthouse.net.proxy import ProxyError, ProxyParser
+from posthouse.net.pump import Pump
+from posthouse.net.tls import TlsKeeper
+
+__all__ = ["ListenerSettings", "Server", "Service"]
+
+Service = Callable[[Connection], Session]
+Network = IPv4Network | IPv6Network
+
+_LAST_WORDS = 5.0  # seconds for sessions to finish after their connections were cut off
+
+
+@dataclass(frozen=True, slots=True)
+class ListenerSettings:
+    """One way in: `address` and `port` (0: any free one), or the `path` of a Unix socket."""
+
+    name: str  # for logs
+    address: str = "127.0.0.1"
+    port: int = 0
+    path: str = ""
+    implicit_tls: bool = False  # RFC 8314: the handshake comes first
+    # Peers that are load balancers: each of their connections must begin with a PROXY header. From anyone else such
+    # a header is never read, so nobody else can lie about their address.
+    proxy_from: Sequence[Network] = ()
+    refusal: bytes = b""  # sent when there is no room, as b"421 4.7.0 Too many connections\r\n"
+    backlog: int = 1024
+    reuse_port: bool = False  # several processes share the port
+
+
+@dataclass(frozen=True, slots=True)
+class Numbers:
+    """What the server counts, for metrics."""
+
+    open: int
+    accepted: int
+    refused: int
+
+
+@dataclass(slots=True)
+class _Guest:
+    """What the server knows of a connection."""
+
+    way: ListenerSettings
+    place: str  # the address it is counted against
+    pump: Pump | None = None  # once it has got that far
+
+
+class Server:
+    """Owns the listeners and connections of one event loop, in which all its methods must be called."""
+
+    def __init__(
+        self,
+        log: FilteringBoundLogger,
+        *,
+        keeper: TlsKeeper | None = None,
+        limits: Limits | None = None,
+        label: str = "",
+    ) -> None:
+        """`keeper` is needed for TLS. `label` begins the ids of connections, and tells workers apart."""
+        self._log = log
+        self._keeper = keeper
+        self._limits = limits or Limits()
+        self._loop = asyncio.get_running_loop()
+        self._gate = Gate(self._limits.connections, self._limits.per_address)
+        self._reserve = Reserve()
+        self._acceptors: list[Acceptor] = []
+        self._paths: list[Path] = []
+        self._guests: dict[Connection, _Guest] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._empty = asyncio.Event()
+        self._stopping = False
+        self._ids = (f"{label}{number:x}" for number in itertools.count(1))
+        self._accepted = 0
+        self._sweeping = self._loop.call_later(self._limits.sweep, self._sweep)
+
+    @property
+    def numbers(self) -> Numbers:
+        """The counts as of now."""
+        turned_away = sum(acceptor.turned_away for acceptor in self._acceptors)
+        return Numbers(self._gate.open, self._accepted, self._gate.refused + turned_away)
+
+    async def listen(
+        self, way: ListenerSettings, service: Service, *, sock: socket.socket | None = None
+    ) -> tuple[str, int]:
+        """Let connections in from now on; returns address and port, or the path and 0.
+
+        `sock`, if given, is bound and listening already, and belongs to the server from now on. Raises OSError.
+        """
+        if way.implicit_tls and self._keeper is None:
+            raise ValueError(f"{way.name} is to speak TLS, but the server has no certificate")
+        if sock is None:
+            sock = _bound(way)
+            if way.path:
+                self._paths.append(Path(way.path))
+        name = sock.getsockname()
+
+        def welcome(guest: socket.socket, peer: Address) -> None:
+            self._welcome(guest, peer, way, service)
+
+        refusal = b"" if way.implicit_tls else way.refusal
+        self._acceptors.append(
+            Acceptor(sock, welcome=welcome, refusal=refusal, reserve=self._reserve, log=self._log.bind(way=way.name))
+        )
+        self._log.debug("listening", way=way.name, address=str(name))
+        return (name, 0) if isinstance(name, str) else plain_address(name)
+
+    async def shut_down(self, grace: float) -> int:
+        """Accept no more, tell every engine, wait up to `grace` seconds, cut off the rest; returns how many."""
+        self._stopping = True
+        for acceptor in self._acceptors:
+            acceptor.close()
+        for path in self._paths:
+            path.unlink(missing_ok=True)
+        for connection, guest in list(self._guests.items()):
+            if guest.pump is None:
+                connection.abort()
+            else:
+                guest.pump.shut_down()
+        cut_off = 0
+        if not await self._emptied(grace):
+            cut_off = len(self._guests)
+            for connection, guest in list(self._guests.items()):
+                connection.abort()
+                if guest.pump is not None:
+                    guest.pump.cancel()
+            if not await self._emptied(_LAST_WORDS):
+                self._log.error("sessions did not finish", sessions=len(self._tasks))
+        self._sweeping.cancel()
+        self._reserve.close()
+        return cut_off
+
+    async def _emptied(self, grace: float) -> bool:
+        """Wait until nothing is open and nothing under way; returns whether that came to pass within `grace`."""
+        self._check_empty()
+        try:
+            async with asyncio.timeout(grace):
+                await self._empty.wait()
+        except TimeoutError:
+            return False
+        return True
+
+    def _check_empty(self) -> None:
+        if not self._guests and not self._tasks:
+            self._empty.set()
+        else:
+            self._empty.clear()
+
+    # The life of a connection.
+
+    def _welcome(self, sock: socket.socket, peer: Address, way: ListenerSettings, service: Service) -> None:
+        refusal = b"" if way.implicit_tls else way.refusal
+        if not self._gate.enter():
+            refuse(sock, refusal)
+            return
+        # A load balancer's own address says nothing: its connections are counted once we know who is behind.
+        proxied = _is_trusted(peer[0], way.proxy_from)
+        place = "" if proxied else peer[0]
+        if not self._gate.take_place(place):
+            self._gate.leave("")
+            refuse(sock, refusal)
+            return
+        self._accepted += 1
+        connection = Connection(
+            next(self._ids),
+            peer=peer,
+            local=plain_address(sock.getsockname()),
+            loop=self._loop,
+            keeper=self._keeper,
+            limits=self._limits,
+            on_lost=self._leave,
+        )
+        guest = self._guests[connection] = _Guest(way, place)
+        self._spawn(self._serve(sock, connection, guest, service, proxied=proxied))
+
+    async def _serve(
+        self, sock: socket.socket, connection: Connection, guest: _Guest, service: Service, *, proxied: bool
+    ) -> None:
+        """Bring a connection to the point where its engine takes over."""
+        try:
+            await self._loop.connect_accepted_socket(lambda: connection, sock)
+        except OSError as error:
+            self._log.info("connection failed early", connection=connection.id, reason=str(error))
+            sock.close()
+            self._leave(connection)
+            return
+        try:
+            if proxied and not await self._introduce(connection, guest):
+                return
+            if guest.way.implicit_tls:
+                await connection.begin_with_tls()
+            if self._stopping:
+                connection.abort()
+                return
+            session = service(connection)
+        except ConnectionGoneError:
+            return
+        except Exception:
+            self._log.exception("connection failed", connection=connection.id, peer=connection.peer_ip)
+            connection.abort()
+            return
+        guest.pump = Pump(connection, session, spawn=self._spawn, limits=self._limits, log=self._log)
+        guest.pump.wake()
+
+    async def _introduce(self, connection: Connection, guest: _Guest) -> bool:
+        """Learn from a load balancer who the client is; returns whether it may come in."""
+        connection.due = connection.now() + self._limits.proxy_header
+        parser = ProxyParser()
+        try:
+            while (header := parser.receive(await connection.more())) is None:
+                pass
+        except ProxyError as error:
+            self._log.warning("bad PROXY header", connection=connection.id, peer=connection.peer_ip, reason=str(error))
+            connection.abort()
+            return False
+        connection.due = 0.0
+        connection.give_back(parser.rest())
+        if header.client is not None and header.server is not None:
+            connection.peer_ip, connection.peer_port = header.client
+            connection.local_ip, connection.local_port = header.server
+            if not self._gate.take_place(connection.peer_ip):
+                if not guest.way.implicit_tls:
+                    connection.write(guest.way.refusal)
+                connection.close()
+                return False
+            guest.place = connection.peer_ip
+        return True
+
+    def _leave(self, connection: Connection) -> None:
+        guest = self._guests.pop(connection)
+        self._gate.leave(guest.place)
+        self._check_empty()
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
+        task = self._loop.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._done)
+        return task
+
+    def _done(self, task: "asyncio.Task[None]") -> None:
+        self._tasks.discard(task)
+        self._check_empty()
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._log.error("task failed", exc_info=error)
+
+    def _sweep(self) -> None:
+        """Look who has run out of time: one timer for all connections."""
+        now = self._loop.time()
+        for connection, guest in list(self._guests.items()):
+            connection.check(now)
+            if guest.pump is not None:
+                guest.pump.check(now)
+        self._sweeping = self._loop.call_later(self._limits.sweep, self._sweep)
+
+
+def _bound(way: ListenerSettings) -> socket.socket:
+    where: str | tuple[str, int] = way.path or (way.address, way.port)
+    family = socket.AF_UNIX
+    if not way.path:
+        family = socket.AF_INET if ip_address(way.address).version == 4 else socket.AF_INET6
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        if not way.path:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if way.reuse_port:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        if family == socket.AF_INET6:
+            # A socket for each family: then addresses are what they look like.
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        sock.bind(where)
+        sock.listen(way.backlog)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+def _is_trusted(ip: str, networks: Sequence[Network]) -> bool:
+    return bool(networks) and bool(ip) and any(ip_address(ip) in network for network in networks)
