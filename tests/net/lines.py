@@ -2,7 +2,9 @@
 
 import asyncio
 import contextlib
+import socket
 import ssl
+import struct
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
@@ -81,9 +83,9 @@ class LineEngine:
         self.end(b"too slow")
 
     def shut_down(self) -> None:
-        self._stopping = True
-        if not self._asked:
+        if not self._asked or self._stopping:
             self.end(b"stopping")
+        self._stopping = True
 
     def secured(self) -> None:
         """TLS has begun: start anew."""
@@ -166,6 +168,12 @@ class Client:
 
     async def start_tls(self, context: ssl.SSLContext) -> None:
         await asyncio.wait_for(self.writer.start_tls(context, server_hostname="localhost"), 10)
+
+    def vanish(self) -> None:
+        """Reset the connection."""
+        sock = self.writer.get_extra_info("socket")
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.writer.transport.abort()
 
     async def close(self) -> None:
         self.writer.close()

@@ -88,7 +88,9 @@ class Acceptor:
         self._loop.add_reader(sock, self._accept)
 
     def close(self) -> None:
-        """Accept no more."""
+        """Accept no more. May be called again."""
+        if self._sock.fileno() < 0:
+            return
         if self._retry is not None:
             self._retry.cancel()
         self._loop.remove_reader(self._sock)

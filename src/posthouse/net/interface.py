@@ -36,7 +36,10 @@ class Engine(Protocol):
         """The peer was silent for longer than `patience`: say so and close."""
 
     def shut_down(self) -> None:
-        """The server is stopping: say so and close, at once if idle, else after the command at hand."""
+        """The server is stopping: say so and close, at once if idle, else after the command at hand.
+
+        Called a second time, at once in any case: the command at hand has failed and will not be answered.
+        """
 
 
 class Session(Protocol):

@@ -3,11 +3,10 @@
 import asyncio
 import itertools
 import socket
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network, ip_address
 from pathlib import Path
-from typing import Any
 
 from structlog.typing import FilteringBoundLogger
 
@@ -18,6 +17,7 @@ from posthouse.net.interface import Session
 from posthouse.net.limits import Limits
 from posthouse.net.proxy import ProxyError, ProxyParser
 from posthouse.net.pump import Pump
+from posthouse.net.tasks import Tasks
 from posthouse.net.tls import TlsKeeper
 
 __all__ = ["ListenerSettings", "Server", "Service"]
@@ -84,8 +84,8 @@ class Server:
         self._acceptors: list[Acceptor] = []
         self._paths: list[Path] = []
         self._guests: dict[Connection, _Guest] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
         self._empty = asyncio.Event()
+        self._tasks = Tasks(log, self._check_empty)
         self._stopping = False
         self._ids = (f"{label}{number:x}" for number in itertools.count(1))
         self._accepted = 0
@@ -137,10 +137,9 @@ class Server:
         cut_off = 0
         if not await self._emptied(grace):
             cut_off = len(self._guests)
-            for connection, guest in list(self._guests.items()):
+            for connection in list(self._guests):
                 connection.abort()
-                if guest.pump is not None:
-                    guest.pump.cancel()
+            self._tasks.cancel()
             if not await self._emptied(_LAST_WORDS):
                 self._log.error("sessions did not finish", sessions=len(self._tasks))
         self._sweeping.cancel()
@@ -188,7 +187,7 @@ class Server:
             on_lost=self._leave,
         )
         guest = self._guests[connection] = _Guest(way, place)
-        self._spawn(self._serve(sock, connection, guest, service, proxied=proxied))
+        self._tasks.start(self._serve(sock, connection, guest, service, proxied=proxied))
 
     async def _serve(
         self, sock: socket.socket, connection: Connection, guest: _Guest, service: Service, *, proxied: bool
@@ -216,7 +215,7 @@ class Server:
             self._log.exception("connection failed", connection=connection.id, peer=connection.peer_ip)
             connection.abort()
             return
-        guest.pump = Pump(connection, session, spawn=self._spawn, limits=self._limits, log=self._log)
+        guest.pump = Pump(connection, session, tasks=self._tasks, limits=self._limits, log=self._log)
         guest.pump.wake()
 
     async def _introduce(self, connection: Connection, guest: _Guest) -> bool:
@@ -247,18 +246,6 @@ class Server:
         guest = self._guests.pop(connection)
         self._gate.leave(guest.place)
         self._check_empty()
-
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
-        task = self._loop.create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._done)
-        return task
-
-    def _done(self, task: "asyncio.Task[None]") -> None:
-        self._tasks.discard(task)
-        self._check_empty()
-        if not task.cancelled() and (error := task.exception()) is not None:
-            self._log.error("task failed", exc_info=error)
 
     def _sweep(self) -> None:
         """Look who has run out of time: one timer for all connections."""

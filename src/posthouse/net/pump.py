@@ -6,18 +6,16 @@ and what arrives meanwhile is held by the connection, within its bound.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any
+from collections.abc import Awaitable, Callable
 
 from structlog.typing import FilteringBoundLogger
 
 from posthouse.net.connection import Connection, ConnectionGoneError
 from posthouse.net.interface import Engine, Session
 from posthouse.net.limits import Limits
+from posthouse.net.tasks import Tasks
 
-__all__ = ["Engine", "Pump", "Session", "Spawn"]
-
-Spawn = Callable[[Coroutine[Any, Any, None]], "asyncio.Task[None]"]
+__all__ = ["Engine", "Pump", "Session"]
 
 _EVENTS_PER_TURN = 256  # then the other connections get their turn
 _LARGE = 1 << 16  # an engine that has this much to send may have stopped for it, see Engine.next_event
@@ -38,23 +36,21 @@ class Pump:
         "_limits",
         "_log",
         "_session",
-        "_spawn",
-        "_task",
+        "_tasks",
     )
 
     def __init__(
-        self, connection: Connection, session: Session, *, spawn: Spawn, limits: Limits, log: FilteringBoundLogger
+        self, connection: Connection, session: Session, *, tasks: Tasks, limits: Limits, log: FilteringBoundLogger
     ) -> None:
         self._connection = connection
         self._session = session
         self._engine = session.engine
-        self._spawn = spawn
+        self._tasks = tasks
         self._limits = limits
         self._log = log
         self._busy = False  # inside _advance, or a task goes on from there
         self._ended = False
         self._eof_told = False
-        self._task: asyncio.Task[None] | None = None
         self._idle_since = connection.now()  # since when it is the peer's turn
         self._fed = 0  # octets since the engine last had something to say
         self._fed_since = 0.0
@@ -76,7 +72,7 @@ class Pump:
         if waiting is None:
             self._busy = False
         else:
-            self._task = self._spawn(self._carry_on(waiting))
+            self._tasks.start(self._carry_on(waiting))
 
     def lost(self) -> None:
         """The connection is gone."""
@@ -97,11 +93,6 @@ class Pump:
         """Let the peer know that the server stops; end now, or once the command at hand is done."""
         if not self._ended:
             self._tell(self._engine.shut_down)
-
-    def cancel(self) -> None:
-        """End now, whatever is under way. The connection must have been aborted."""
-        if self._task is not None:
-            self._task.cancel()
 
     def check(self, now: float) -> None:
         """End the connection if the peer has let its time run out. `now` is the loop's time."""
@@ -185,7 +176,6 @@ class Pump:
             self._fail()
         finally:
             self._busy = False
-            self._task = None
 
     def _fail(self) -> None:
         """A bug, here or in a session, ends this connection and no other. Called while the exception is handled."""
@@ -193,6 +183,8 @@ class Pump:
         self._log.exception("connection failed", connection=connection.id, peer=connection.peer_ip)
         try:
             self._engine.shut_down()
+            if not self._engine.closing:
+                self._engine.shut_down()
             self.flush()
         except Exception:
             self._log.exception("engine failed to say so", connection=connection.id)
@@ -202,7 +194,7 @@ class Pump:
     def _end(self) -> None:
         if not self._ended:
             self._ended = True
-            self._spawn(self._finish())
+            self._tasks.tidy(self._finish())
 
     async def _finish(self) -> None:
         try:
