@@ -1,0 +1,218 @@
+"""Accepting, also when the process has no file descriptor left."""
+
+import asyncio
+import contextlib
+import errno
+import os
+import socket
+import subprocess
+import sys
+import textwrap
+
+import pytest
+import structlog
+from structlog.testing import LogCapture
+from tests.net.house import until
+
+from posthouse.net.acceptor import Acceptor, Reserve, plain_address, refuse
+
+REFUSAL = b"421 4.3.2 no room\r\n"
+
+
+class Failing(socket.socket):
+    """A listening socket whose accept() fails as told."""
+
+    failures: list[int]
+    calls = 0
+
+    def accept(self) -> tuple[socket.socket, object]:
+        self.calls += 1
+        if self.failures:
+            code = self.failures.pop(0)
+            raise OSError(code, os.strerror(code))
+        return super().accept()
+
+
+@pytest.fixture
+def listening() -> Failing:
+    sock = Failing(socket.AF_INET, socket.SOCK_STREAM)
+    sock.bind(("127.0.0.1", 0))
+    sock.listen()
+    sock.failures = []
+    return sock
+
+
+def start(
+    sock: socket.socket, log: structlog.typing.FilteringBoundLogger, reserve: Reserve
+) -> tuple[Acceptor, list[socket.socket]]:
+    welcomed: list[socket.socket] = []
+    acceptor = Acceptor(
+        sock, welcome=lambda guest, _: welcomed.append(guest), refusal=REFUSAL, reserve=reserve, log=log
+    )
+    return acceptor, welcomed
+
+
+@pytest.mark.parametrize("code", [errno.ECONNABORTED, errno.EPROTO, errno.EHOSTUNREACH])
+async def test_what_happened_to_one_does_not_matter_to_the_next(
+    listening: Failing, log: structlog.typing.FilteringBoundLogger, logged: LogCapture, code: int
+) -> None:
+    reserve = Reserve()
+    listening.failures = [code]
+    acceptor, welcomed = start(listening, log, reserve)
+    client = socket.create_connection(listening.getsockname())
+    await until(lambda: len(welcomed) == 1)
+    assert not logged.entries
+    for sock in (client, *welcomed):
+        sock.close()
+    acceptor.close()
+    acceptor.close()
+    reserve.close()
+
+
+@pytest.mark.parametrize("code", [errno.ENOBUFS, errno.ENOMEM, errno.EPERM])
+async def test_it_rests_instead_of_spinning(
+    listening: Failing,
+    log: structlog.typing.FilteringBoundLogger,
+    logged: LogCapture,
+    monkeypatch: pytest.MonkeyPatch,
+    code: int,
+) -> None:
+    monkeypatch.setattr("posthouse.net.acceptor._PAUSE", 0.1)
+    reserve = Reserve()
+    listening.failures = [code] * 3
+    acceptor, welcomed = start(listening, log, reserve)
+    client = socket.create_connection(listening.getsockname())
+    await until(lambda: len(welcomed) == 1)
+    assert listening.calls <= 5  # three failures, the connection, and a look for more
+    assert [entry["event"] for entry in logged.entries] == ["cannot accept"]
+    for sock in (client, *welcomed):
+        sock.close()
+    acceptor.close()
+    reserve.close()
+
+
+async def test_closed_while_it_rests(listening: Failing, log: structlog.typing.FilteringBoundLogger) -> None:
+    reserve = Reserve()
+    listening.failures = [errno.ENOMEM]
+    acceptor, welcomed = start(listening, log, reserve)
+    with socket.create_connection(listening.getsockname()):
+        await until(lambda: listening.calls == 1)
+        acceptor.close()
+    assert not welcomed
+    reserve.close()
+
+
+async def test_the_reserve_says_no_politely(
+    listening: Failing, log: structlog.typing.FilteringBoundLogger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reserve = Reserve()
+    listening.failures = [errno.EMFILE]
+    acceptor, welcomed = start(listening, log, reserve)
+    reader, writer = await asyncio.open_connection(*listening.getsockname())
+    assert await reader.read() == REFUSAL
+    assert acceptor.turned_away == 1
+    assert not welcomed
+    writer.close()
+    acceptor.close()
+    reserve.close()
+
+
+async def test_without_a_reserve_it_rests(
+    listening: Failing, log: structlog.typing.FilteringBoundLogger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("posthouse.net.acceptor._PAUSE", 0.1)
+    reserve = Reserve()
+    reserve.give()
+    listening.failures = [errno.EMFILE]
+    acceptor, welcomed = start(listening, log, reserve)
+    with socket.create_connection(listening.getsockname()):
+        await until(lambda: len(welcomed) == 1)
+    assert reserve.give()  # it was taken back
+    welcomed[0].close()
+    acceptor.close()
+
+
+def test_refusing_someone_who_has_left() -> None:
+    ours, theirs = socket.socketpair()
+    theirs.close()
+    refuse(ours, REFUSAL)
+    assert ours.fileno() == -1
+
+
+@pytest.mark.parametrize(
+    ("address", "plain"),
+    [
+        (("192.0.2.1", 25), ("192.0.2.1", 25)),
+        (("::ffff:192.0.2.1", 25, 0, 0), ("192.0.2.1", 25)),
+        (("2001:db8::1", 25, 0, 0), ("2001:db8::1", 25)),
+        (("::ffff:0:1", 25, 0, 0), ("::ffff:0:1", 25)),
+        ("", ("", 0)),
+        ("/run/lmtp.sock", ("", 0)),
+        (None, ("", 0)),
+    ],
+)
+def test_plain_addresses(address: object, plain: tuple[str, int]) -> None:
+    assert plain_address(address) == plain
+
+
+STARVED = """
+    import asyncio, os, resource, sys
+    import structlog
+    from posthouse.net.limits import Limits
+    from posthouse.net.listener import ListenerSettings, Server
+    from posthouse.net.loop import new_event_loop
+    from tests.net.lines import LineSession
+
+    async def serve():
+        log = structlog.wrap_logger(None, wrapper_class=structlog.make_filtering_bound_logger(50))
+        server = Server(log, limits=Limits(linger=0.5))
+        way = ListenerSettings("lines", refusal=b"421 4.3.2 no room\\r\\n")
+        _, port = await server.listen(way, LineSession)
+        loop = asyncio.get_running_loop()
+        told = asyncio.Event()
+        loop.add_reader(0, told.set)
+        used = max(map(int, os.listdir("/proc/self/fd"))) + 1
+        resource.setrlimit(resource.RLIMIT_NOFILE, (used + 10, used + 10))
+        print(port, flush=True)
+        await told.wait()
+        loop.remove_reader(0)
+        print(server.numbers.refused, flush=True)
+        await server.shut_down(1.0)
+
+    factory = new_event_loop if sys.argv[1] == "uvloop" else asyncio.new_event_loop
+    with asyncio.Runner(loop_factory=factory) as runner:
+        runner.run(serve())
+"""
+
+
+@pytest.mark.parametrize("loop", ["uvloop", "asyncio"])
+def test_out_of_descriptors(loop: str) -> None:
+    server = subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(STARVED), loop], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert server.stdin is not None
+    assert server.stdout is not None
+    with server, contextlib.ExitStack() as stack:
+        address = ("127.0.0.1", int(server.stdout.readline()))
+        clients = [stack.enter_context(socket.create_connection(address, 5)) for _ in range(40)]
+        said = [client.recv(100) for client in clients]
+        greeted = [client for client, text in zip(clients, said, strict=True) if text == b"hello\r\n"]
+        assert 5 <= len(greeted) <= 12
+        assert said.count(REFUSAL) == 40 - len(greeted)
+        # Those who are in are served on.
+        for client in greeted:
+            client.sendall(b"still here\r\n")
+            assert client.recv(100) == b"still here\r\n"
+        # As soon as there is room, others are let in.
+        for client in clients:
+            client.close()
+        assert any(_is_let_in(address) for _ in range(100))
+        server.stdin.write("\n")
+        server.stdin.flush()
+        assert int(server.stdout.readline()) >= 28
+    assert server.returncode == 0
+
+
+def _is_let_in(address: tuple[str, int]) -> bool:
+    with socket.create_connection(address, 5) as client:
+        return client.recv(100) == b"hello\r\n"
