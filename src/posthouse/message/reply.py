@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """One answer to a peer, and the one outcome type at every border that ends in a reply.
+    r"""One answer to a peer, and the one outcome type at every border that ends in a reply.
 
     `code` is the three-digit reply code, `enhanced` the status "class.subject.detail" or "" where none
-    belongs (RFC 2034 3: not in greetings, EHLO and 3xx), `text` one or more lines joined by "\\n".
+    belongs (RFC 2034 3: not in greetings, EHLO and 3xx), `text` one or more lines joined by "\n".
     """
 
     code: int

@@ -1,0 +1,107 @@
+"""The spool: a message while it arrives. In memory up to a bound, then in a file without a name.
+
+A message that fits the bound never touches a file; all spools share one budget of memory. The digest and the traits are
+made on the way, so nothing is read twice.
+"""
+
+import errno
+import hashlib
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from posthouse.mailstore.interface import StoreError, StoreFullError, Traits
+
+IN_MEMORY = 256 << 10  # octets of one message
+HEAD = 256 << 10  # octets kept for the header scan
+_READ = 1 << 20
+
+
+class SpoolBudget:
+    """The memory that all spools share, and the folder for what does not fit."""
+
+    def __init__(self, folder: Path, octets: int) -> None:
+        self.folder = folder
+        self.left = octets
+
+
+class Spool:
+    """One message; see mailstore.interface.Body. close() must be called, whatever becomes of it."""
+
+    def __init__(self, budget: SpoolBudget) -> None:
+        self._budget = budget
+        self._parts: list[bytes] = []
+        self._held = 0
+        self._fd = -1
+        self._digest = hashlib.sha256()
+        self._ascii = True
+        self._tail = b""
+        self.octets = 0
+        self.head = b""
+        self.dot_lines = False
+        self.bare_breaks = False
+
+    def write(self, data: bytes) -> None:
+        """Take the next octets. Raises StoreFullError or StoreError."""
+        self.octets += len(data)
+        self._digest.update(data)
+        self._ascii = self._ascii and data.isascii()
+        self._tail = (self._tail + data[-2:])[-2:]
+        if len(self.head) < HEAD:
+            self.head += data[: HEAD - len(self.head)]
+        if self._fd < 0 and self._held + len(data) <= IN_MEMORY and len(data) <= self._budget.left:
+            self._parts.append(data)
+            self._held += len(data)
+            self._budget.left -= len(data)
+        else:
+            self._spill(data)
+
+    @property
+    def sha256(self) -> bytes:
+        """See Body."""
+        return self._digest.digest()
+
+    @property
+    def traits(self) -> Traits:
+        """See Body."""
+        traits = Traits.NONE if self._ascii else Traits.EIGHT_BIT
+        if self._tail != b"\r\n":
+            traits |= Traits.OPEN_END
+        if self.dot_lines:
+            traits |= Traits.DOT_LINES
+        return traits | Traits.BARE_BREAKS if self.bare_breaks else traits
+
+    def chunks(self) -> Iterator[bytes]:
+        """See Body."""
+        yield from self._parts
+        offset = 0
+        while self._fd >= 0 and (data := os.pread(self._fd, _READ, offset)):
+            offset += len(data)
+            yield data
+
+    def close(self) -> None:
+        """Give everything back."""
+        self._budget.left += self._held
+        self._held = 0
+        self._parts.clear()
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+    def _spill(self, data: bytes) -> None:
+        try:
+            if self._fd < 0:
+                self._fd, name = tempfile.mkstemp(dir=self._budget.folder, prefix="spool-")
+                Path(name).unlink()
+                data = b"".join([*self._parts, data])
+                self._parts.clear()
+                self._budget.left += self._held
+                self._held = 0
+            view = memoryview(data)
+            while view:
+                view = view[os.write(self._fd, view) :]
+        except OSError as error:
+            if error.errno in (errno.ENOSPC, errno.EDQUOT):
+                raise StoreFullError(f"no space left in the spool: {error}") from error
+            raise StoreError(f"the spool failed: {error}") from error

@@ -1,0 +1,40 @@
+"""The header section, scanned by hand: where it ends, which fields it has. Linear in its length, whatever it holds."""
+
+from collections.abc import Iterator
+
+
+def header_end(data: bytes) -> int:
+    """Offset of the empty line's end, or len(data) when there is none (RFC 5322 2.1)."""
+    if data.startswith(b"\r\n"):
+        return 2
+    at = data.find(b"\r\n\r\n")
+    return at + 4 if at >= 0 else len(data)
+
+
+def fields(head: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """(name in lower case, raw value with its folds) for each field; lines that are no field are passed over."""
+    start = 0
+    while start < len(head):
+        end = head.find(b"\r\n", start)
+        while end >= 0 and head[end + 2 : end + 3] in (b" ", b"\t"):  # RFC 5322 2.2.3: folding
+            end = head.find(b"\r\n", end + 2)
+        line = head[start:] if end < 0 else head[start:end]
+        name, colon, value = line.partition(b":")
+        if colon:
+            yield name.strip().lower(), value
+        if end < 0:
+            return
+        start = end + 2
+
+
+def count_received(head: bytes) -> int:
+    """How many servers have handled the message (RFC 5321 6.3)."""
+    lowered = head.lower()
+    return lowered.count(b"\r\nreceived:") + lowered.startswith(b"received:")
+
+
+def delivered_to(head: bytes) -> set[str]:
+    """The addresses of its Delivered-To fields, in lower case."""
+    if b"elivered-" not in head and b"ELIVERED-" not in head:
+        return set()
+    return {value.strip().decode("utf-8", "replace").lower() for name, value in fields(head) if name == b"delivered-to"}

@@ -1,0 +1,67 @@
+"""The trace headers a server adds: Return-Path, Delivered-To, Received (RFC 5321 4.4)."""
+
+import re
+import time
+from collections.abc import Callable
+
+from posthouse.message.address import Address
+from posthouse.message.envelope import Envelope
+from posthouse.message.ids import shown
+
+_UNSAFE = re.compile(r"[^!-'*-\[\]-~\u00a1-\U0010ffff]")  # no controls, spaces, parentheses or backslashes
+_DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+
+
+class Tracer:
+    """Writes trace headers. `hostname` is ours; `clock` gives seconds since 1970."""
+
+    def __init__(self, hostname: str, clock: Callable[[], float]) -> None:
+        self._hostname = hostname
+        self._clock = clock
+        self._second = -1
+        self._date = ""
+
+    def received(self, envelope: Envelope) -> str:
+        """One Received field, ended by CRLF."""
+        client = envelope.client
+        peer = f"[{'IPv6:' if ':' in client.ip else ''}{client.ip}]" if client.ip else "local socket"
+        tls = f"\r\n\t({client.tls})" if client.tls else ""
+        # RFC 5321 7.2: naming one recipient gives nothing away, naming several would.
+        only = envelope.recipients[0].address if len(envelope.recipients) == 1 else None
+        target = f"\r\n\tfor <{_quoted(only)}>" if only is not None else ""
+        return (
+            f"Received: from {_word(client.hello)} ({peer})\r\n\tby {self._hostname} with {client.protocol}"
+            f" id {shown(envelope.id)}{tls}{target};\r\n\t{self.date()}\r\n"
+        )
+
+    def date(self) -> str:
+        """Now, as RFC 5322 3.3 writes it. Made once a second."""
+        second = int(self._clock())
+        if second != self._second:
+            now = time.gmtime(second)
+            self._second = second
+            self._date = (
+                f"{_DAYS[now.tm_wday]}, {now.tm_mday} {_MONTHS[now.tm_mon - 1]} {now.tm_year}"
+                f" {now.tm_hour:02}:{now.tm_min:02}:{now.tm_sec:02} +0000"
+            )
+        return self._date
+
+
+def return_path(address: Address | None) -> str:
+    """The Return-Path field, ended by CRLF; <> for the null reverse-path."""
+    return f"Return-Path: <{_quoted(address) if address is not None else ''}>\r\n"
+
+
+def delivered_to(address: Address) -> str:
+    """The Delivered-To field, ended by CRLF."""
+    return f"Delivered-To: {_quoted(address)}\r\n"
+
+
+def _word(text: str) -> str:
+    return _UNSAFE.sub("?", text)[:255] or "unknown"
+
+
+def _quoted(address: Address) -> str:
+    # An Address holds no control characters when it was parsed; one made by hand must not break a header either.
+    return re.sub(r"[\x00-\x1f\x7f]", "?", str(address))

@@ -1,0 +1,154 @@
+"""A POP3 session: locks the maildrop at login, streams messages, makes deletions durable at QUIT."""
+
+from collections.abc import Awaitable
+
+from posthouse.accounts.interface import Account, Refusal, RefusalKind
+from posthouse.database.leases import Lease
+from posthouse.mailstore.interface import INBOX, Entry, StoreError, Traits
+from posthouse.net.connection import Connection
+from posthouse.protocol.events import KeysWanted, LoginFailed, LoginProven, PasswordOffered, StartTlsOffered
+from posthouse.protocol.pop3.events import Drop, MessageWanted, QuitOffered
+from posthouse.protocol.pop3.server import Pop3Server, Pop3Settings
+from posthouse.sessions.login import Logins
+from posthouse.sessions.services import Services
+
+LEASE_SECONDS = 900.0  # longer than the ten minutes a client may stay silent; a restart voids it earlier
+_PIECE = 1 << 16
+
+
+class Pop3Service:
+    """Makes a session for each connection to one port."""
+
+    def __init__(self, settings: Pop3Settings, services: Services) -> None:
+        self._settings = settings
+        self._services = services
+
+    def __call__(self, connection: Connection) -> "Pop3Session":
+        """A session for a new connection."""
+        return Pop3Session(connection, self._settings, self._services)
+
+
+class Pop3Session:
+    """One connection."""
+
+    def __init__(self, connection: Connection, settings: Pop3Settings, services: Services) -> None:
+        tls = connection.tls
+        self.engine = Pop3Server(
+            settings, secure=tls is not None, bindings=tls.bindings if tls else None, nonce=services.nonce
+        )
+        self._connection = connection
+        self._services = services
+        self._logins = Logins(services.directory, connection.peer_ip)
+        self._account: Account | None = None
+        self._lease: Lease | None = None
+        self._entries: list[Entry] = []
+
+    def handle(self, event: object) -> Awaitable[None] | None:
+        """See Session."""
+        match event:
+            case MessageWanted():
+                return self._send(self._entries[event.number - 1], event.lines)
+            case PasswordOffered():
+                return self._verify(event)
+            case QuitOffered():
+                return self._quit(event)
+            case KeysWanted():
+                keys = self._logins.keys(event)
+                if isinstance(keys, Refusal):
+                    self._refuse(keys)
+                else:
+                    self.engine.provide_keys(keys)
+            case LoginProven():
+                return self._enter(self._logins.admit(event))
+            case LoginFailed():
+                self._logins.failed(event)
+            case StartTlsOffered():
+                return self._start_tls()
+        return None
+
+    async def _start_tls(self) -> None:
+        tls = await self._connection.start_tls()
+        self.engine.tls_started(tls.bindings)
+
+    async def _verify(self, offer: PasswordOffered) -> None:
+        await self._enter(await self._logins.verify(offer))
+
+    async def _enter(self, outcome: Account | Refusal) -> None:
+        if isinstance(outcome, Refusal):
+            self._refuse(outcome)
+            return
+        self._lease = await self._services.leases.take(f"maildrop:{outcome.id}", LEASE_SECONDS)
+        if self._lease is None:
+            self.engine.refuse_login("IN-USE", "another session has this maildrop open")
+            return
+        try:
+            self._entries = await self._services.mailstore.entries(outcome.id)
+        except StoreError:
+            await self._give_back()
+            self.engine.refuse_login("SYS/TEMP", "the mail store is unwell, try again later")
+            return
+        self._account = outcome
+        self.engine.accept_login(
+            Drop([_size(entry) for entry in self._entries], [_uidl(outcome, e) for e in self._entries])
+        )
+
+    def _refuse(self, refusal: Refusal) -> None:
+        if refusal.kind is RefusalKind.WRONG:
+            self.engine.refuse_login("AUTH", "wrong login or password")
+        elif refusal.kind is RefusalKind.THROTTLED:
+            self.engine.refuse_login("LOGIN-DELAY", f"too many failed logins, wait {refusal.seconds:.0f} seconds")
+        else:
+            self.engine.refuse_login("SYS/TEMP", "too many logins at once, try again later")
+
+    async def _send(self, entry: Entry, lines: int | None) -> None:
+        read = self._services.mailstore.read
+        try:
+            data = await read(entry, 0, _PIECE)
+            if not data:
+                raise StoreError("nothing there")
+        except StoreError:
+            self.engine.reject("SYS/PERM", "this message is damaged and cannot be read")
+            return
+        traits = entry.traits
+        engine = self.engine
+        engine.begin_message(
+            _size(entry), bool(traits & (Traits.DOT_LINES | Traits.BARE_BREAKS)), bool(traits & Traits.OPEN_END)
+        )
+        sent = 0
+        while data:
+            sent += len(data)
+            if not engine.send_chunk(data) or sent >= entry.octets:
+                break
+            await self._connection.flush(engine)
+            data = await read(entry, sent, _PIECE)
+        engine.end_message()
+
+    async def _quit(self, offer: QuitOffered) -> None:
+        assert self._account is not None and self._lease is not None
+        ids = [self._entries[number - 1].message for number in offer.deleted]
+        try:
+            if ids and not await self._services.leases.renew(self._lease, LEASE_SECONDS):
+                raise StoreError("the lease was lost")
+            await self._services.mailstore.expunge(self._account.id, INBOX, ids)
+        except StoreError:
+            self.engine.reject("SYS/TEMP", "some deleted messages were not removed")
+            return
+        await self._give_back()
+        self.engine.accept_quit()
+
+    async def _give_back(self) -> None:
+        lease, self._lease = self._lease, None
+        if lease is not None:
+            await self._services.leases.release(lease)
+
+    async def finish(self) -> None:
+        """See Session."""
+        await self._give_back()
+
+
+def _size(entry: Entry) -> int:
+    return entry.octets + 2 * bool(entry.traits & Traits.OPEN_END)
+
+
+def _uidl(account: Account, entry: Entry) -> str:
+    return f"{account.id:x}.{entry.message:x}"

@@ -1,0 +1,21 @@
+"""What sessions need of the rooms below, in one place."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from posthouse.accounts.interface import Directory
+from posthouse.database.leases import Leases
+from posthouse.delivery.incoming import Incoming
+from posthouse.mailstore.interface import Mailstore
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """Built once per worker by app."""
+
+    directory: Directory
+    mailstore: Mailstore
+    leases: Leases
+    incoming: Incoming
+    new_id: Callable[[], bytes]
+    nonce: Callable[[], str]

@@ -1,0 +1,202 @@
+"""An SMTP or LMTP session: answers the engine's events with what directory and delivery know."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from posthouse.accounts.interface import Account, Refusal, RefusalKind
+from posthouse.delivery.incoming import NO_SPACE, UNWELL, Incoming
+from posthouse.delivery.spool import Spool
+from posthouse.mailstore.interface import StoreError, StoreFullError
+from posthouse.message.envelope import Client, Envelope, Recipient, Sender
+from posthouse.message.reply import Reply
+from posthouse.net.connection import Connection
+from posthouse.protocol.events import (
+    KeysWanted,
+    LoginFailed,
+    LoginProven,
+    PasswordOffered,
+    SessionEnded,
+    StartTlsOffered,
+)
+from posthouse.protocol.smtp import events
+from posthouse.protocol.smtp.server import SmtpServer, SmtpSettings, Variant
+from posthouse.sessions.login import Logins
+from posthouse.sessions.services import Services
+
+
+class SmtpService:
+    """Makes a session for each connection to one port."""
+
+    def __init__(self, settings: SmtpSettings, services: Services) -> None:
+        self._settings = settings
+        self._services = services
+
+    def __call__(self, connection: Connection) -> "SmtpSession":
+        """A session for a new connection."""
+        return SmtpSession(connection, self._settings, self._services)
+
+
+class SmtpSession:
+    """One connection."""
+
+    def __init__(self, connection: Connection, settings: SmtpSettings, services: Services) -> None:
+        tls = connection.tls
+        self.engine = SmtpServer(
+            settings, bindings=tls.bindings if tls else None, secure=tls is not None, nonce=services.nonce
+        )
+        self._connection = connection
+        self._lmtp = settings.variant is Variant.LMTP
+        self._services = services
+        self._incoming: Incoming = services.incoming
+        self._logins = Logins(services.directory, connection.peer_ip)
+        self._account: Account | None = None
+        self._sender = Sender(None)
+        self._recipients: list[Recipient] = []
+        self._spool: Spool | None = None
+        self._failure: Reply | None = None
+
+    def handle(self, event: object) -> Awaitable[None] | None:
+        """See Session."""
+        if type(event) is events.MessageChunk:
+            self._keep(event.data)
+            return None
+        return _ANSWERS[type(event)](self, event)
+
+    def _sender_offered(self, event: events.SenderOffered) -> None:
+        self._sender = event.sender
+        self.engine.accept_sender()
+
+    def _recipient_offered(self, event: events.RecipientOffered) -> Awaitable[None]:
+        return self._offer_recipient(event.recipient)
+
+    async def _offer_recipient(self, recipient: Recipient) -> None:
+        refusal = await self._incoming.offer_recipient(self._sender, recipient.address)
+        if refusal is None:
+            self._recipients.append(recipient)
+            self.engine.accept_recipient()
+        else:
+            self.engine.reject(refusal)
+
+    def _data_offered(self, event: events.DataOffered) -> None:
+        self._spool = self._incoming.open_spool()
+        self._failure = None
+        self.engine.accept_data()
+
+    def _keep(self, data: bytes | memoryview) -> None:
+        if self._spool is None or self._failure is not None:
+            return
+        try:
+            self._spool.write(bytes(data))
+        except StoreFullError:
+            self._failure = NO_SPACE
+        except StoreError:
+            self._failure = UNWELL
+
+    def _message_ended(self, event: events.MessageEnded) -> Awaitable[None]:
+        return self._receive(event)
+
+    async def _receive(self, event: events.MessageEnded) -> None:
+        spool = self._spool
+        assert spool is not None
+        spool.dot_lines, spool.bare_breaks = event.dot_lines, event.bare_breaks
+        envelope = Envelope(self._services.new_id(), self._client(), self._sender, self._recipients)
+        if self._failure is not None:
+            answers = [self._failure] * len(self._recipients)
+        else:
+            answers = await self._incoming.receive(envelope, spool, whole=not self._lmtp)
+        self._release()
+        if self._lmtp:
+            self.engine.finish_message(answers)
+        elif answers[0].is_positive:
+            self.engine.accept_message(answers[0])
+        else:
+            self.engine.reject(answers[0])
+
+    def _client(self) -> Client:
+        tls = self._connection.tls
+        login = str(self._account.address) if self._account else ""
+        described = f"{tls.version} {tls.cipher}" if tls else ""
+        return Client(
+            self._connection.peer_ip,
+            self._connection.peer_port,
+            self.engine.hello,
+            self.engine.protocol,
+            described,
+            login,
+        )
+
+    def _cleared(self, event: object) -> None:
+        self._recipients = []
+        self._sender = Sender(None)
+        self._release()
+
+    def _dropped(self, event: object) -> None:
+        self._release()
+
+    def _release(self) -> None:
+        if self._spool is not None:
+            self._spool.close()
+            self._spool = None
+
+    async def _start_tls(self) -> None:
+        tls = await self._connection.start_tls()
+        self._account = None
+        self.engine.tls_started(tls.bindings)
+
+    def _tls_offered(self, event: StartTlsOffered) -> Awaitable[None]:
+        return self._start_tls()
+
+    def _password_offered(self, event: PasswordOffered) -> Awaitable[None]:
+        return self._verify(event)
+
+    async def _verify(self, event: PasswordOffered) -> None:
+        self._grant(await self._logins.verify(event))
+
+    def _keys_wanted(self, event: KeysWanted) -> None:
+        keys = self._logins.keys(event)
+        if isinstance(keys, Refusal):
+            self._grant(keys)
+        else:
+            self.engine.provide_keys(keys)
+
+    def _proven(self, event: LoginProven) -> None:
+        self._grant(self._logins.admit(event))
+
+    def _grant(self, outcome: Account | Refusal) -> None:
+        if isinstance(outcome, Refusal):
+            self.engine.refuse_login(_refusal(outcome))
+        else:
+            self._account = outcome
+            self.engine.accept_login()
+
+    def _failed(self, event: LoginFailed) -> None:
+        self._logins.failed(event)
+
+    async def finish(self) -> None:
+        """See Session."""
+        self._release()
+
+
+def _refusal(refusal: Refusal) -> Reply:
+    """RFC 4954 6: 535 for what cannot be right, 454 for what may be right later."""
+    if refusal.kind is RefusalKind.WRONG:
+        return Reply(535, "5.7.8", "Wrong login or password")
+    if refusal.kind is RefusalKind.THROTTLED:
+        return Reply(454, "4.7.0", f"Too many failed logins; wait {refusal.seconds:.0f} seconds")
+    return Reply(454, "4.7.0", "Too many logins at once; try again later")
+
+
+_ANSWERS: "dict[type, Callable[[SmtpSession, Any], Awaitable[None] | None]]" = {
+    events.SenderOffered: SmtpSession._sender_offered,
+    events.RecipientOffered: SmtpSession._recipient_offered,
+    events.DataOffered: SmtpSession._data_offered,
+    events.MessageEnded: SmtpSession._message_ended,
+    events.MessageDropped: SmtpSession._dropped,
+    events.EnvelopeCleared: SmtpSession._cleared,
+    StartTlsOffered: SmtpSession._tls_offered,
+    PasswordOffered: SmtpSession._password_offered,
+    KeysWanted: SmtpSession._keys_wanted,
+    LoginProven: SmtpSession._proven,
+    LoginFailed: SmtpSession._failed,
+    SessionEnded: SmtpSession._dropped,
+}
