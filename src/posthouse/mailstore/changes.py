@@ -3,6 +3,7 @@
 Notifications are lossy by design; they carry the modseq, and the change log in the store is the truth.
 """
 
+import asyncio
 from collections.abc import Callable
 from typing import Protocol
 
@@ -15,3 +16,37 @@ class ChangeBus(Protocol):
 
     def watch(self, account: int, tell: Callable[[int], None]) -> Callable[[], None]:
         """Call tell(modseq) on the event loop at every change; returns what ends the watch."""
+
+
+class LocalBus:
+    """Carries changes between the sessions of one process. Used on the event loop only."""
+
+    def __init__(self) -> None:
+        self._watchers: dict[int, list[Callable[[int], None]]] = {}
+
+    def publish(self, account: int, modseq: int) -> None:
+        """Tell the watchers. One that raises is reported to the loop's exception handler; the others are told."""
+        for tell in tuple(self._watchers.get(account, ())):  # a watcher may end its watch when told
+            try:
+                tell(modseq)
+            except Exception as error:
+                asyncio.get_running_loop().call_exception_handler(
+                    {"message": f"a watcher of account {account} failed", "exception": error}
+                )
+
+    def watch(self, account: int, tell: Callable[[int], None]) -> Callable[[], None]:
+        """Call tell(modseq) on the event loop at every change; returns what ends the watch (twice does no harm)."""
+        watchers = self._watchers.setdefault(account, [])
+        watchers.append(tell)
+        ended = False
+
+        def end() -> None:
+            nonlocal ended
+            if ended:
+                return
+            ended = True
+            watchers.remove(tell)
+            if not watchers and self._watchers.get(account) is watchers:
+                del self._watchers[account]
+
+        return end

@@ -65,6 +65,7 @@ class Filed(Enum):
     KEPT = "kept"
     ALREADY = "already"  # this delivery was kept in this mailbox before: deliveries are idempotent
     OVER_QUOTA = "over quota"
+    WITHHELD = "withheld"  # there was room, but the delivery was to be kept whole and another placement had none
 
 
 class Entry(NamedTuple):
@@ -108,9 +109,11 @@ class Mailstore(Protocol):
     ) -> list[Filed]:
         """Keep one body for many accounts in one transaction; one Filed per placement, in order.
 
-        `delivery` is 16 bytes that name this delivery: the same again files nothing twice. With `whole`, one
-        placement over quota keeps all from being filed (the others then say KEPT only if they were filed: none).
+        `delivery` is 16 bytes that name this delivery, the first six of them the milliseconds since 1970 (as in a
+        UUIDv7): the same again within a month files nothing twice. With `whole`, one placement over quota keeps all
+        from being filed: it says OVER_QUOTA, those there was room for say WITHHELD. Without it each stands for itself.
         Uids are given inside the transaction, so they ascend for every reader. Mailboxes are made when missing.
+        A task cancelled meanwhile ends when the outcome is certain: the body is in use until then.
         """
 
     async def entries(self, account: int, mailbox: str = INBOX) -> list[Entry]:

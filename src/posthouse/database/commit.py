@@ -1,0 +1,291 @@
+"""Group commit: one thread per process that makes everything which waits durable at once.
+
+Theory of operation. Callers on an event loop submit units of work and await them. What was submitted in one turn of the
+loop reaches the commit thread as one list. The thread takes all lists that wait (bounded), lets the writer prepare the
+batch (write and sync bytes outside the database: the barrier), takes the file lock that makes the processes' writers
+queue fairly, and applies all units in one transaction. Then every event loop is woken once to complete its futures.
+A unit alone is committed at once: nothing ever waits for company.
+
+What fails, and whom:
+- preparing sets `failure` on the units it concerns; the others go on;
+- an exception out of `apply` rolls the batch back, and the units are applied once more, each within a savepoint of its
+  own, so that the one that raises fails alone;
+- a full disk fails the units that need space with DatabaseFullError; those that free space are given what
+  the writer kept in reserve;
+- any other trouble of the database fails the batch with DatabaseError, and the connection is opened anew.
+Nothing an application's unit raises ends the thread.
+"""
+
+import asyncio
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from queue import Empty, SimpleQueue
+from typing import Any, Generic, Protocol, TypeVar
+
+import apsw
+
+from posthouse.database.errors import DatabaseClosedError, DatabaseError, DatabaseFullError
+from posthouse.database.locks import FileLock
+
+T = TypeVar("T")
+U = TypeVar("U", bound="Unit[Any]")
+U_contra = TypeVar("U_contra", bound="Unit[Any]", contravariant=True)
+_Batch = list[U]
+
+MAX_UNITS = 512
+MAX_OCTETS = 32 * 1024 * 1024
+
+# Trouble of the file or the machine, as against a mistake in one unit's statements.
+_UNWELL = (
+    apsw.IOError,
+    apsw.BusyError,
+    apsw.LockedError,
+    apsw.CantOpenError,
+    apsw.CorruptError,
+    apsw.NotADBError,
+    apsw.ReadOnlyError,
+    apsw.ProtocolError,
+    apsw.NoMemError,
+    apsw.InterruptError,
+)
+
+
+class _Outcome(asyncio.Future[Any]):
+    """Cannot be cancelled: the commit thread uses what the unit refers to, so its owner must wait for the outcome.
+
+    A task that is cancelled meanwhile gets its CancelledError right after the outcome.
+    """
+
+    def cancel(self, msg: object = None) -> bool:
+        return False
+
+
+class Unit(Generic[T]):
+    """A piece of work that waits for its transaction. Subclasses add what the writer needs to know."""
+
+    __slots__ = ("failure", "loop", "outcome", "result")
+
+    octets: int = 0  # what preparing it will write; bounds the batch
+    frees_space: bool = False  # whether it may use the reserve when the disk is full
+
+    def __init__(self) -> None:
+        self.result: T | None = None
+        self.loop: asyncio.AbstractEventLoop
+        self.outcome: asyncio.Future[Any]
+        self.failure: Exception | None = None
+
+
+class Writer(Protocol[U_contra]):
+    """What the units mean. All but `announce` run in the commit thread."""
+
+    def prepare(self, connection: apsw.Connection, units: Sequence[U_contra]) -> None:
+        """Make durable what must be so before the rows. Sets `failure` on the units it could not serve.
+
+        No transaction is open and the file lock is not held.
+        """
+
+    def apply(self, connection: apsw.Connection, units: Sequence[U_contra]) -> None:
+        """Do the units' work in the open transaction and set their `result`. Called again after a failure."""
+
+    def rolled_back(self, error: Exception) -> None:
+        """Nothing of the batch that was prepared last was committed, because of `error`."""
+
+    def make_room(self) -> None:
+        """The disk is full: give up what was kept in reserve for units that free space."""
+
+    def announce(self, units: Sequence[U_contra]) -> None:
+        """Tell the world what was committed. Runs on an event loop, before the futures of these units complete."""
+
+
+class GroupCommit(Generic[U]):
+    """Owns the commit thread and the one connection that writes."""
+
+    def __init__(
+        self,
+        connect: Callable[[], apsw.Connection],
+        lock: FileLock,
+        writer: Writer[U],
+        *,
+        max_units: int = MAX_UNITS,
+        max_octets: int = MAX_OCTETS,
+    ) -> None:
+        self._connect = connect
+        self._connection = connect()  # here, so that a file that cannot be opened is the opener's error
+        self._lock = lock
+        self._writer = writer
+        self._max_units = max_units
+        self._max_octets = max_octets
+        self._submitted: dict[asyncio.AbstractEventLoop, _Batch[U]] = {}
+        self._queue: SimpleQueue[_Batch[U] | None] = SimpleQueue()
+        self._leftover: deque[U] = deque()
+        self._closing = False
+        self._thread = threading.Thread(target=self._run, name="commit", daemon=True)
+        self._thread.start()
+
+    async def run(self, unit: U) -> Any:
+        """The unit's result once it is durable. Raises what failed it; DatabaseClosedError after close()."""
+        if self._closing:
+            raise DatabaseClosedError("the database was closed")
+        loop = asyncio.get_running_loop()
+        unit.loop = loop
+        unit.outcome = _Outcome(loop=loop)
+        batch = self._submitted.get(loop)
+        if batch is None:
+            self._submitted[loop] = [unit]
+            loop.call_soon(self._hand_over, loop)
+        else:
+            batch.append(unit)
+        return await unit.outcome
+
+    async def close(self) -> None:
+        """Finish what waits, then end the thread and close the connection. More than once does no harm."""
+        if not self._closing:
+            self._closing = True
+            for loop in list(self._submitted):
+                self._hand_over(loop)
+            self._queue.put(None)
+        await asyncio.to_thread(self._thread.join)
+
+    def _hand_over(self, loop: asyncio.AbstractEventLoop) -> None:
+        batch = self._submitted.pop(loop, None)
+        if batch:
+            self._queue.put(batch)
+
+    # From here on: the commit thread.
+
+    def _run(self) -> None:
+        open_ = True
+        while open_ or self._leftover:
+            open_ = self._wait() and open_
+            batch = self._take()
+            if batch:
+                self._settle(batch)
+                self._complete(batch)
+        self._connection.close()
+
+    def _wait(self) -> bool:
+        """Collect all that was handed over, blocking only when there is nothing. False once close() was called."""
+        try:
+            while True:
+                batch = self._queue.get_nowait() if self._leftover else self._queue.get()
+                if batch is None:
+                    return False
+                self._leftover.extend(batch)
+        except Empty:
+            return True
+
+    def _take(self) -> _Batch[U]:
+        batch: _Batch[U] = []
+        octets = 0
+        while self._leftover and len(batch) < self._max_units:
+            octets += self._leftover[0].octets
+            if batch and octets > self._max_octets:
+                break
+            batch.append(self._leftover.popleft())
+        return batch
+
+    def _settle(self, batch: _Batch[U]) -> None:
+        """Give every unit its result or its failure."""
+        try:
+            self._writer.prepare(self._connection, batch)
+            ready = [unit for unit in batch if unit.failure is None]
+            if ready:
+                with self._lock:
+                    self._commit(ready)
+        except Exception as error:  # a mistake in this program or its writer: the callers learn it, the thread lives on
+            _fail(batch, DatabaseError(f"commit failed: {error!r}"), error)
+
+    def _commit(self, units: _Batch[U]) -> None:
+        try:
+            self._transact(units, self._writer.apply)
+        except apsw.FullError as error:
+            self._writer.rolled_back(error)
+            self._commit_without_space(units, error)
+        except _UNWELL as error:
+            self._writer.rolled_back(error)
+            _fail(units, DatabaseError(f"database: {error}"), error)
+            self._reopen()
+        except Exception:  # some unit's own: find out whose
+            self._commit_each(units)
+
+    def _commit_without_space(self, units: _Batch[U], full: Exception) -> None:
+        needy = [unit for unit in units if not unit.frees_space]
+        _fail(needy, DatabaseFullError(f"no space left: {full}"), full)
+        frugal = [unit for unit in units if unit.frees_space]
+        if frugal:
+            self._writer.make_room()
+            self._commit_each(frugal)
+
+    def _commit_each(self, units: _Batch[U]) -> None:
+        try:
+            self._transact(units, self._apply_each)
+        except Exception as error:
+            self._writer.rolled_back(error)
+            kind = DatabaseFullError if isinstance(error, apsw.FullError) else DatabaseError
+            _fail(units, kind(f"database: {error}"), error)
+            self._reopen()
+
+    def _apply_each(self, connection: apsw.Connection, units: Sequence[U]) -> None:
+        for unit in units:
+            connection.execute("SAVEPOINT unit")
+            try:
+                self._writer.apply(connection, [unit])
+            except (apsw.FullError, *_UNWELL):
+                raise  # concerns them all
+            except Exception as error:
+                connection.execute("ROLLBACK TO unit")
+                unit.failure = error
+            connection.execute("RELEASE unit")
+
+    def _transact(self, units: _Batch[U], apply: Callable[[apsw.Connection, Sequence[U]], None]) -> None:
+        connection = self._connection
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            apply(connection, units)
+            connection.execute("COMMIT")
+        except BaseException:
+            if connection.in_transaction:  # SQLite has rolled back by itself after some errors
+                connection.execute("ROLLBACK")
+            raise
+
+    def _reopen(self) -> None:
+        """Trust nothing the connection remembers. Where no new one can be had now, the old one must do."""
+        try:
+            fresh = self._connect()
+        except (apsw.Error, OSError):
+            return  # the next batch fails by itself and comes here again
+        self._connection.close(True)
+        self._connection = fresh
+
+    def _complete(self, batch: _Batch[U]) -> None:
+        loops: dict[asyncio.AbstractEventLoop, _Batch[U]] = {}
+        for unit in batch:
+            loops.setdefault(unit.loop, []).append(unit)
+        for loop, units in loops.items():
+            try:
+                loop.call_soon_threadsafe(self._finish, units)
+            except RuntimeError:  # the loop was closed: nobody waits there any more
+                continue
+
+    # On the event loop again.
+
+    def _finish(self, units: _Batch[U]) -> None:
+        kept = [unit for unit in units if unit.failure is None]
+        try:
+            if kept:
+                self._writer.announce(kept)
+        finally:
+            for unit in units:
+                if unit.failure is None:
+                    unit.outcome.set_result(unit.result)
+                else:
+                    unit.outcome.set_exception(unit.failure)
+
+
+def _fail(units: Sequence[Unit[Any]], failure: Exception, cause: Exception) -> None:
+    """Each unit gets an exception of its own: one that is raised in many tasks would gather all their tracebacks."""
+    for unit in units:
+        if unit.failure is None:
+            unit.failure = type(failure)(*failure.args)
+            unit.failure.__cause__ = cause

@@ -1,0 +1,48 @@
+"""Opens SQLite connections, all in the same manner: WAL, an explicit durability, waiting instead of failing."""
+
+import os
+from enum import StrEnum
+from pathlib import Path
+
+import apsw
+
+STATEMENT_CACHE = 256  # prepared statements kept per connection; multi-row inserts come in several lengths
+BUSY_MILLISECONDS = 10_000
+
+
+class Durability(StrEnum):
+    """PRAGMA synchronous. In WAL mode FULL syncs at every commit; OFF never does."""
+
+    FULL = "FULL"
+    OFF = "OFF"
+
+
+def open_connection(
+    path: Path, *, durability: Durability = Durability.FULL, cache_kib: int = 4096, checkpoint_pages: int = 4000
+) -> apsw.Connection:
+    """A connection that may write. A missing file is made, for its owner's eyes only. Raises apsw.Error, OSError.
+
+    `cache_kib` bounds the page cache. `checkpoint_pages` is how long the log grows before a commit folds it in.
+    """
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+    connection = apsw.Connection(str(path), statementcachesize=STATEMENT_CACHE)
+    connection.set_busy_timeout(BUSY_MILLISECONDS)
+    connection.pragma("journal_mode", "WAL")
+    connection.pragma("synchronous", durability.value)
+    connection.pragma("cache_size", -cache_kib)
+    connection.pragma("wal_autocheckpoint", checkpoint_pages)
+    connection.pragma("temp_store", 2)  # in memory: a full disk must not stop a sort
+    return connection
+
+
+def open_reader(path: Path, *, cache_kib: int = 4096) -> apsw.Connection:
+    """A connection that refuses to write, to a file that is there. Raises apsw.Error.
+
+    It is opened for writing nevertheless: a reader takes part in the WAL's shared memory and may have to recover it.
+    """
+    connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE, statementcachesize=STATEMENT_CACHE)
+    connection.set_busy_timeout(BUSY_MILLISECONDS)
+    connection.pragma("query_only", True)
+    connection.pragma("cache_size", -cache_kib)
+    connection.pragma("temp_store", 2)
+    return connection

@@ -1,0 +1,218 @@
+"""Files a batch of deliveries: one look at the counters, decisions in Python, then one statement per table."""
+
+from collections.abc import Sequence
+
+import apsw
+
+from posthouse.mailstore.interface import Filed, Placement
+from posthouse.mailstore.sqlite.rows import Insert, Lookup, Value
+from posthouse.mailstore.sqlite.units import Delivery
+
+ADDED = 1
+EXPUNGED = 2
+
+_STATES = Lookup(
+    ("account_id", "name"),
+    """
+    SELECT wanted.account_id, wanted.name, modseq, next_message, next_mailbox, account.uidvalidity, messages, octets,
+           mailbox_id, mailbox.uidvalidity, uidnext
+    FROM wanted CROSS JOIN account USING (account_id)
+    LEFT JOIN mailbox ON mailbox.account_id = wanted.account_id AND mailbox.name = wanted.name
+    """,
+)
+_KNOWN = Lookup(
+    ("delivery",), "SELECT delivery, account_id, mailbox_id FROM wanted CROSS JOIN delivery USING (delivery)"
+)
+_ACCOUNTS = Insert(
+    "INSERT INTO account (account_id, modseq, next_message, next_mailbox, uidvalidity, messages, octets)",
+    7,
+    """
+    ON CONFLICT (account_id) DO UPDATE SET modseq = excluded.modseq, next_message = excluded.next_message,
+    next_mailbox = excluded.next_mailbox, uidvalidity = excluded.uidvalidity, messages = excluded.messages,
+    octets = excluded.octets
+    """,
+)
+_MAILBOXES = Insert(
+    "INSERT INTO mailbox (account_id, name, mailbox_id, uidvalidity, uidnext)",
+    5,
+    "ON CONFLICT (account_id, name) DO UPDATE SET uidnext = excluded.uidnext",
+)
+_BLOBS = Insert("INSERT INTO blob (blob_id, sha256, pack, offset, prefixes, octets, traits, refs, freed)", 9)
+_MESSAGES = Insert(
+    "INSERT INTO message"
+    " (account_id, mailbox_id, message_id, uid, blob_id, prefix_back, prefix_octets, octets, received)",
+    9,
+)
+_CHANGES = Insert("INSERT INTO change (account_id, modseq, mailbox_id, message_id, uid, kind)", 6)
+_DELIVERIES = Insert("INSERT INTO delivery (delivery, account_id, mailbox_id)", 3)
+_GROW = "UPDATE pack SET end = max(end, ?2), live = live + ?3 WHERE pack = ?1 RETURNING 1"
+
+
+class _Account:
+    """The counters of an account, as they will be."""
+
+    __slots__ = ("account", "messages", "modseq", "next_mailbox", "next_message", "octets", "uidvalidity")
+
+    def __init__(self, account: int, row: Sequence[int] = (0, 1, 1, 0, 0, 0)) -> None:
+        self.account = account
+        self.modseq, self.next_message, self.next_mailbox, self.uidvalidity, self.messages, self.octets = row
+
+    def row(self) -> tuple[Value, ...]:
+        return (
+            self.account,
+            self.modseq,
+            self.next_message,
+            self.next_mailbox,
+            self.uidvalidity,
+            self.messages,
+            self.octets,
+        )
+
+
+class _Mailbox:
+    """A mailbox, as it will be."""
+
+    __slots__ = ("account", "mailbox", "name", "uidnext", "uidvalidity")
+
+    def __init__(self, account: int, name: str, mailbox: int, uidvalidity: int, uidnext: int) -> None:
+        self.account = account
+        self.name = name
+        self.mailbox = mailbox
+        self.uidvalidity = uidvalidity
+        self.uidnext = uidnext
+
+    def row(self) -> tuple[Value, ...]:
+        return (self.account, self.name, self.mailbox, self.uidvalidity, self.uidnext)
+
+
+class Filing:
+    """One batch inside one open transaction. `now` is in seconds since 1970."""
+
+    def __init__(self, connection: apsw.Connection, now: int) -> None:
+        self._connection = connection
+        self._now = now
+        self._accounts: dict[int, _Account] = {}
+        self._mailboxes: dict[tuple[int, str], _Mailbox] = {}
+        self._known: set[tuple[bytes, int, int]] = set()
+        self._touched: dict[tuple[int, str], _Mailbox] = {}
+        self._blobs: list[tuple[Value, ...]] = []
+        self._messages: list[tuple[Value, ...]] = []
+        self._changes: list[tuple[Value, ...]] = []
+        self._deliveries: list[tuple[Value, ...]] = []
+
+    def run(self, deliveries: Sequence[Delivery]) -> None:
+        """File them all, in order; each gets its result and its news."""
+        self._load(deliveries)
+        next_blob: int = self._connection.execute("SELECT coalesce(max(blob_id), 0) + 1 FROM blob").get
+        ends: dict[int, list[int]] = {}  # pack -> end, rows of blob
+        for blob, delivery in enumerate(deliveries, next_blob):
+            delivery.result = self._file(delivery, blob)
+            grown = ends.setdefault(delivery.pack, [0, 0])
+            grown[0] = delivery.end
+            grown[1] += 1
+        self._store()
+        for pack, (end, live) in ends.items():
+            if not self._connection.execute(_GROW, (pack, end, live)).fetchall():
+                raise apsw.ConstraintError(f"pack {pack} is not in the catalogue")
+
+    def _load(self, deliveries: Sequence[Delivery]) -> None:
+        wanted = {(placement.account, placement.mailbox) for unit in deliveries for placement in unit.placements}
+        for account, name, *counters, mailbox, uidvalidity, uidnext in _STATES.run(self._connection, list(wanted)):
+            if account not in self._accounts:
+                self._accounts[account] = _Account(account, counters)
+            if mailbox is not None and (account, name) not in self._mailboxes:
+                self._mailboxes[account, name] = _Mailbox(account, name, mailbox, uidvalidity, uidnext)
+        self._known.update(_KNOWN.run(self._connection, [(unit.delivery,) for unit in deliveries]))
+
+    def _file(self, delivery: Delivery, blob: int) -> list[Filed]:
+        results = self._decide(delivery)
+        if delivery.whole and Filed.OVER_QUOTA in results:
+            results = [Filed.WITHHELD if result is Filed.KEPT else result for result in results]
+        news: dict[int, int] = {}
+        refs = 0
+        for placement, back, result in zip(delivery.placements, delivery.backs, results, strict=True):
+            if result is Filed.KEPT:
+                self._place(delivery, placement, back, blob)
+                news[placement.account] = self._accounts[placement.account].modseq
+                refs += 1
+        delivery.news = tuple(news.items())
+        body = delivery.body
+        # A body nobody keeps gets its row all the same: without it its space would never be given back.
+        freed = None if refs else 0
+        self._blobs.append(
+            (
+                blob,
+                body.sha256,
+                delivery.pack,
+                delivery.offset,
+                delivery.prefix_octets,
+                body.octets,
+                int(body.traits),
+                refs,
+                freed,
+            )
+        )
+        return results
+
+    def _decide(self, delivery: Delivery) -> list[Filed]:
+        """What is to become of each placement, nothing changed yet."""
+        results = []
+        coming: dict[int, int] = {}  # account -> octets of earlier placements of this delivery
+        seen: set[tuple[int, str]] = set()
+        for placement in delivery.placements:
+            key = (placement.account, placement.mailbox)
+            box = self._mailboxes.get(key)
+            if key in seen or (box and (delivery.delivery, placement.account, box.mailbox) in self._known):
+                results.append(Filed.ALREADY)
+                continue
+            account = self._accounts.get(placement.account)
+            before = coming.get(placement.account, 0)
+            octets = len(placement.prefix) + delivery.body.octets
+            held = account.octets if account else 0
+            if placement.quota is not None and held + before + octets > placement.quota:
+                results.append(Filed.OVER_QUOTA)
+                continue
+            coming[placement.account] = before + octets
+            seen.add(key)
+            results.append(Filed.KEPT)
+        return results
+
+    def _place(self, delivery: Delivery, placement: Placement, back: int, blob: int) -> None:
+        account = self._accounts.get(placement.account)
+        if account is None:
+            account = self._accounts[placement.account] = _Account(placement.account)
+        key = (placement.account, placement.mailbox)
+        box = self._mailboxes.get(key) or self._make(account, placement.mailbox)
+        self._touched[key] = box
+        prefix = len(placement.prefix)
+        octets = prefix + delivery.body.octets
+        message, uid = account.next_message, box.uidnext
+        account.modseq += 1
+        account.next_message += 1
+        account.messages += 1
+        account.octets += octets
+        box.uidnext += 1
+        number = account.account
+        self._messages.append((number, box.mailbox, message, uid, blob, back, prefix, octets, delivery.received))
+        self._changes.append((number, account.modseq, box.mailbox, message, uid, ADDED))
+        self._deliveries.append((delivery.delivery, number, box.mailbox))
+        self._known.add((delivery.delivery, number, box.mailbox))
+
+    def _make(self, account: _Account, name: str) -> _Mailbox:
+        # RFC 9051 2.3.1.1: a mailbox made anew has a uidvalidity that was never used under its name.
+        account.uidvalidity = max(self._now, account.uidvalidity + 1)
+        box = _Mailbox(account.account, name, account.next_mailbox, account.uidvalidity, 1)
+        account.next_mailbox += 1
+        self._mailboxes[account.account, name] = box
+        return box
+
+    def _store(self) -> None:
+        connection = self._connection
+        _BLOBS.run(connection, self._blobs)
+        if not self._messages:
+            return
+        _ACCOUNTS.run(connection, [self._accounts[account].row() for account in {key[0] for key in self._touched}])
+        _MAILBOXES.run(connection, [box.row() for box in self._touched.values()])
+        _MESSAGES.run(connection, self._messages)
+        _CHANGES.run(connection, self._changes)
+        _DELIVERIES.run(connection, self._deliveries)

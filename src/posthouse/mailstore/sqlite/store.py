@@ -1,0 +1,164 @@
+"""The mailstore on one machine: bytes first, then the row, then the acknowledgement."""
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+import apsw
+
+from posthouse.database.commit import GroupCommit
+from posthouse.database.connection import open_connection, open_reader
+from posthouse.database.errors import DatabaseError, DatabaseFullError
+from posthouse.database.locks import FileLock
+from posthouse.database.migrations import migrate
+from posthouse.database.readers import ReaderPool
+from posthouse.mailstore.changes import ChangeBus
+from posthouse.mailstore.files import Files
+from posthouse.mailstore.interface import (
+    INBOX,
+    Body,
+    Change,
+    Entry,
+    Filed,
+    Placement,
+    StoreError,
+    StoreFullError,
+    Usage,
+)
+from posthouse.mailstore.pack_reader import PackReader
+from posthouse.mailstore.pack_writer import PACK_OCTETS, PackWriter
+from posthouse.mailstore.reserve import RESERVE_OCTETS, Reserve
+from posthouse.mailstore.sqlite import queries
+from posthouse.mailstore.sqlite.migrations import MIGRATIONS
+from posthouse.mailstore.sqlite.units import Delivery, Expunge, Forget, Work
+from posthouse.mailstore.sqlite.writer import MailWriter
+
+T = TypeVar("T")
+
+DATABASE = "posthouse.db"
+PACKS = "packs"
+_CACHE_KIB = 16 * 1024  # of the connection that writes
+_DISK_READS = 4  # threads that wait for the disk
+
+
+class SqliteMailstore:
+    """Rows in `folder`/posthouse.db, bytes in `folder`/packs. One instance per process and event loop."""
+
+    def __init__(
+        self, folder: Path, commit: GroupCommit[Work[Any]], writer: MailWriter, lock: FileLock, files: Files
+    ) -> None:
+        self._folder = folder
+        self._commit = commit
+        self._writer = writer
+        self._lock = lock
+        self._files = files
+        self._readers = ReaderPool(partial(open_reader, folder / DATABASE))
+        self._glance = open_reader(folder / DATABASE, cache_kib=1024)
+        self._packs = PackReader(folder / PACKS)
+        self._disk = ThreadPoolExecutor(_DISK_READS, "pack-reader")
+        self._closed = False
+
+    @classmethod
+    def open(
+        cls,
+        folder: Path,
+        *,
+        bus: ChangeBus,
+        clock: Callable[[], float] = time.time,
+        files: Files | None = None,
+        pack_octets: int = PACK_OCTETS,
+        reserve_octets: int = RESERVE_OCTETS,
+    ) -> "SqliteMailstore":
+        """Open the store in a folder that is there; what is missing inside is made. `clock`: seconds since 1970.
+
+        Raises StoreError. Takes milliseconds; a database of an earlier version is migrated first.
+        """
+        files = files or Files()
+        try:
+            (folder / PACKS).mkdir(mode=0o700, exist_ok=True)
+            lock = FileLock(folder / "write.lock")
+            connect = partial(open_connection, folder / DATABASE, cache_kib=_CACHE_KIB)
+            with lock:
+                connection = connect()
+                migrate(connection, MIGRATIONS)
+                connection.close()
+            packs = PackWriter(folder / PACKS, files, pack_octets=pack_octets)
+            writer = MailWriter(packs, Reserve(folder / "reserve", files, reserve_octets), lock, bus, clock)
+            return cls(folder, GroupCommit(connect, lock, writer), writer, lock, files)
+        except (apsw.Error, OSError, DatabaseError) as error:
+            raise StoreError(f"the mailstore in {folder} cannot be opened: {error}") from error
+
+    async def deliver(
+        self, delivery: bytes, body: Body, placements: Sequence[Placement], received: int, *, whole: bool
+    ) -> list[Filed]:
+        """See Mailstore."""
+        if not placements:
+            return []
+        return await self._do(Delivery(delivery, body, placements, received, whole))
+
+    async def entries(self, account: int, mailbox: str = INBOX) -> list[Entry]:
+        """See Mailstore."""
+        return await self._ask(lambda connection: queries.entries(connection, account, mailbox))
+
+    async def read(self, entry: Entry, offset: int, length: int) -> bytes:
+        """See Mailstore. What the kernel has cached is read without leaving the event loop."""
+        data = self._packs.cached(entry, offset, length)
+        if data is not None:
+            return data
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._disk, self._packs.fetch, entry, offset, length)
+
+    async def expunge(self, account: int, mailbox: str, messages: Sequence[int]) -> int:
+        """See Mailstore. Works when the disk is full, as long as the reserve lasts."""
+        return await self._do(Expunge(account, mailbox, messages))
+
+    async def usage(self, account: int) -> Usage:
+        """See Mailstore. One row of a small table, always in memory: read on the event loop, in microseconds."""
+        if self._closed:
+            raise StoreError("the mailstore was closed")
+        try:
+            return queries.usage(self._glance, account)
+        except apsw.Error as error:
+            raise StoreError(f"database: {error}") from error
+
+    async def changes(self, account: int, since: int) -> list[Change]:
+        """See Mailstore."""
+        return await self._ask(lambda connection: queries.changes(connection, account, since))
+
+    async def forget(self, account: int) -> None:
+        """See Mailstore. In several transactions, so that others are not held up; may be called again after a crash."""
+        while await self._do(Forget(account)):
+            continue
+
+    async def close(self) -> None:
+        """See Mailstore. More than once does no harm."""
+        await self._commit.close()
+        await self._readers.close()
+        if self._closed:
+            return
+        self._closed = True
+        await asyncio.to_thread(self._disk.shutdown)
+        self._glance.close()
+        self._packs.close()
+        self._writer.close()
+        self._lock.close()
+
+    async def _do(self, unit: Work[T]) -> T:
+        try:
+            return await self._commit.run(unit)  # type: ignore[no-any-return]
+        except StoreError:
+            raise
+        except DatabaseFullError as error:
+            raise StoreFullError(str(error)) from error
+        except Exception as error:
+            raise StoreError(f"not stored: {error}") from error
+
+    async def _ask(self, job: Callable[[apsw.Connection], T]) -> T:
+        try:
+            return await self._readers.run(job)
+        except DatabaseError as error:
+            raise StoreError(str(error)) from error

@@ -1,0 +1,101 @@
+"""What the group commit does with the store's units of work."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import apsw
+
+from posthouse.database.locks import FileLock
+from posthouse.mailstore.changes import ChangeBus
+from posthouse.mailstore.interface import StoreError, StoreFullError
+from posthouse.mailstore.pack_writer import PackWriter
+from posthouse.mailstore.reserve import Reserve
+from posthouse.mailstore.sqlite import removing
+from posthouse.mailstore.sqlite.catalogue import SqliteCatalogue
+from posthouse.mailstore.sqlite.filing import Filing
+from posthouse.mailstore.sqlite.units import Delivery, DropBlobs, DropDeliveries, DropPacks, Expunge, Forget, Work
+
+
+class MailWriter:
+    """The bytes into a pack, then the rows, then the news."""
+
+    def __init__(
+        self, packs: PackWriter, reserve: Reserve, lock: FileLock, bus: ChangeBus, clock: Callable[[], float]
+    ) -> None:
+        self._packs = packs
+        self._reserve = reserve
+        self._lock = lock
+        self._bus = bus
+        self._clock = clock
+
+    def prepare(self, connection: apsw.Connection, units: Sequence[Work[Any]]) -> None:
+        """Write the bodies; those that could not be written fail."""
+        deliveries = [unit for unit in units if type(unit) is Delivery]
+        if not deliveries:
+            return
+        try:
+            if not self._reserve.fill():
+                raise StoreFullError("no space left, not even for deleting")
+            self._packs.append(SqliteCatalogue(connection, self._lock), deliveries)
+        except (apsw.FullError, StoreFullError) as error:
+            _fail(deliveries, StoreFullError, error)
+        except (apsw.Error, OSError) as error:
+            _fail(deliveries, StoreError, error)
+
+    def apply(self, connection: apsw.Connection, units: Sequence[Work[Any]]) -> None:
+        """Deliveries first, together; then the others, in order."""
+        now = int(self._clock())
+        deliveries = [unit for unit in units if type(unit) is Delivery]
+        if deliveries:
+            Filing(connection, now).run(deliveries)
+        if len(deliveries) < len(units):
+            for unit in units:
+                if type(unit) is not Delivery:
+                    _remove(connection, unit, now)
+
+    def rolled_back(self, error: Exception) -> None:
+        """A full disk: no row was written, so the bytes may go. After other errors that is not certain: they stay."""
+        if isinstance(error, apsw.FullError):
+            self._packs.take_back()
+
+    def make_room(self) -> None:
+        """Give up the reserve."""
+        self._reserve.give_up()
+
+    def announce(self, units: Sequence[Work[Any]]) -> None:
+        """Tell each account's watchers once."""
+        news: dict[int, int] = {}
+        for unit in units:
+            for account, modseq in unit.news:
+                news[account] = max(modseq, news.get(account, 0))
+        for account, modseq in news.items():
+            self._bus.publish(account, modseq)
+
+    def close(self) -> None:
+        """Let go of files. The commit thread must have ended."""
+        self._packs.close()
+        self._reserve.close()
+
+
+def _remove(connection: apsw.Connection, unit: Work[Any], now: int) -> None:
+    match unit:
+        case Expunge():
+            unit.result, modseq = removing.expunge(connection, unit.account, unit.mailbox, unit.messages, now)
+            unit.news = ((unit.account, modseq),) if modseq else ()
+        case Forget():
+            unit.result, modseq = removing.forget(connection, unit.account, now)
+            unit.news = ((unit.account, modseq),) if modseq else ()
+        case DropBlobs():
+            unit.result = removing.drop_blobs(connection, unit.blobs)
+        case DropPacks():
+            removing.drop_packs(connection, unit.packs)
+        case DropDeliveries():
+            unit.result = removing.drop_deliveries(connection, unit.before)
+        case _:
+            raise TypeError(f"unknown unit of work: {unit!r}")
+
+
+def _fail(deliveries: Sequence[Delivery], kind: type[StoreError], error: Exception) -> None:
+    for delivery in deliveries:
+        delivery.failure = kind(str(error))
+        delivery.failure.__cause__ = error
