@@ -54,10 +54,10 @@ def become(user: User) -> None:
     os.umask(0o077)
 
 
-def own_folder(folder: Path, user: User) -> None:
-    """Make the data folder, closed to others, and give it to `user` when we are root and it is new."""
+def own_folder(folder: Path, user: User | None) -> None:
+    """Make the data folder, closed to others, and give it to `user`, if any. One that is there stays as it is."""
     if folder.is_dir():
         return
     folder.mkdir(parents=True, mode=0o700)
-    if os.geteuid() == 0:
+    if user is not None:
         os.chown(folder, user.uid, user.gid)

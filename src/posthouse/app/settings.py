@@ -28,7 +28,7 @@ class ServerSettings:
 
     hostname: str = setting(kinds.HOST, "", "the name this server gives itself; empty: the machine's own")
     data: Path | None = setting(kinds.PATH, Path("/var/lib/posthouse"), "the folder that holds all mail and accounts")
-    user: str = setting(kinds.STRING, "posthouse", "who to become after binding the ports, when started as root")
+    user: str = setting(kinds.STRING, "posthouse", "who to become when started as root; empty: stay root")
     workers: int = setting(kinds.whole(0, 1024), 0, "worker processes; 0: one per core")
     drain: float = setting(kinds.DURATION, 30.0, "how long a stopping server lets open connections finish")
 

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Sequence
 
-import structlog
+from structlog.typing import FilteringBoundLogger
 
 from posthouse.accounts.interface import Account, Directory, Local, Unresolved
 from posthouse.delivery.spool import Spool, SpoolBudget
@@ -41,8 +41,10 @@ class Incoming:
         mailstore: Mailstore,
         spools: SpoolBudget,
         tracer: Tracer,
+        log: FilteringBoundLogger,
         *,
         judges: Sequence[Judge] = (),
+        max_hops: int = MAX_HOPS,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._directory = directory
@@ -51,7 +53,8 @@ class Incoming:
         self._tracer = tracer
         self._judges = judges
         self._clock = clock
-        self._log = structlog.get_logger("delivery")
+        self._log = log
+        self._max_hops = max_hops
 
     async def offer_recipient(self, sender: Sender, address: Address) -> Reply | None:
         """Whether a recipient is taken; None: yes. Only an account with a quota costs a look into the store."""
@@ -108,7 +111,7 @@ class Incoming:
 
     async def _receive(self, envelope: Envelope, spool: Spool, whole: bool) -> list[Reply]:
         head = spool.head[: header_end(spool.head)]
-        if count_received(head) >= MAX_HOPS:
+        if count_received(head) >= self._max_hops:
             return [LOOP] * len(envelope.recipients)
         headers = b""
         for judge in self._judges:

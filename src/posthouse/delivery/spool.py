@@ -13,7 +13,6 @@ from pathlib import Path
 
 from posthouse.mailstore.interface import StoreError, StoreFullError, Traits
 
-IN_MEMORY = 256 << 10  # octets of one message
 HEAD = 256 << 10  # octets kept for the header scan
 _READ = 1 << 20
 
@@ -21,9 +20,12 @@ _READ = 1 << 20
 class SpoolBudget:
     """The memory that all spools share, and the folder for what does not fit."""
 
-    def __init__(self, folder: Path, octets: int) -> None:
+    def __init__(self, folder: Path, *, octets: int = 64 << 20, in_memory: int = 256 << 10) -> None:
+        """`octets` bounds all spools together, `in_memory` each one. `folder` is made when missing."""
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         self.folder = folder
         self.left = octets
+        self.in_memory = in_memory
 
 
 class Spool:
@@ -50,7 +52,7 @@ class Spool:
         self._tail = (self._tail + data[-2:])[-2:]
         if len(self.head) < HEAD:
             self.head += data[: HEAD - len(self.head)]
-        if self._fd < 0 and self._held + len(data) <= IN_MEMORY and len(data) <= self._budget.left:
+        if self._fd < 0 and self._held + len(data) <= self._budget.in_memory and len(data) <= self._budget.left:
             self._parts.append(data)
             self._held += len(data)
             self._budget.left -= len(data)

@@ -3,16 +3,14 @@
 import json
 
 from posthouse.app import output
-from posthouse.app.commands.where import AsJson, Where
+from posthouse.app.commands.where import NOWHERE, AsJson, Where
 from posthouse.app.config import Config
 from posthouse.app.errors import Exit
 from posthouse.app.problems import ConfigError
 from posthouse.app.sources import declared, kind_of
 
-_NOWHERE = Where()
 
-
-def check_(*, where: Where = _NOWHERE, as_json: AsJson = False) -> int:
+def check_(*, where: Where = NOWHERE, as_json: AsJson = False) -> int:
     """Tell every mistake in the configuration, with its place and how to mend it. Exit code 78 if there is one."""
     try:
         config = where.load()
@@ -29,7 +27,7 @@ def check_(*, where: Where = _NOWHERE, as_json: AsJson = False) -> int:
     return Exit.OK
 
 
-def show_(*, where: Where = _NOWHERE, as_json: AsJson = False) -> None:
+def show_(*, where: Where = NOWHERE, as_json: AsJson = False) -> None:
     """Show every setting and where its value comes from. The text is itself a valid configuration file."""
     config = where.load()
     if as_json:

@@ -11,6 +11,7 @@ from cyclopts import Parameter
 from posthouse.app.config import DEFAULT_FILE, Config, load
 
 AsJson = Annotated[bool, Parameter(name="--json", help="Write one JSON document instead of text for people.")]
+Yes = Annotated[bool, Parameter(name=["--yes", "-y"], help="Do not ask back.")]
 
 
 @Parameter(name="*")
@@ -40,3 +41,6 @@ class Where:
 def _named_file() -> Path | None:
     named = os.environ.get("POSTHOUSE_CONFIG")
     return Path(named) if named else None
+
+
+NOWHERE = Where()

@@ -1,0 +1,176 @@
+"""posthouse account add | list | remove | password | quota | import."""
+
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from posthouse.accounts.names import text_of
+from posthouse.app import output
+from posthouse.app.commands.where import NOWHERE, AsJson, Where, Yes
+from posthouse.app.errors import CommandError, Exit
+from posthouse.app.kinds import SIZE, write_size
+from posthouse.app.opening import open_registry
+from posthouse.app.passwords import asked, confirmed, generated
+from posthouse.app.removal import forget_removed, usages_of
+
+PasswordStdin = Annotated[
+    bool, Parameter(name="--password-stdin", help="Take the password from the first line of standard input.")
+]
+Generate = Annotated[bool, Parameter(help="Make a password and print it.")]
+
+
+def add_(
+    address: str,
+    /,
+    *,
+    quota: Annotated[str | None, Parameter(help='How much it may hold, like "2GB"; without: no bound.')] = None,
+    generate: Generate = False,
+    password_stdin: PasswordStdin = False,
+    where: Where = NOWHERE,
+    as_json: AsJson = False,
+) -> None:
+    """Add an account."""
+    config = where.load()
+    octets = _octets(quota)
+    password = _password(generate=generate, stdin=password_stdin)
+    with open_registry(config) as registry:
+        account = registry.add_account(address, password, quota=octets)
+    made = {"password": password} if generate else {}
+    if as_json:
+        output.document({"version": 1, "address": text_of(account.address), "quota": account.quota, **made})
+        return
+    output.note(f"Added {text_of(account.address)}.")
+    if generate:
+        print(password)
+    output.hint("posthouse serve; then it can log in with its address and password.")
+
+
+def list_(
+    domain: Annotated[str | None, Parameter(help="Only those of this domain.")] = None,
+    /,
+    *,
+    where: Where = NOWHERE,
+    as_json: AsJson = False,
+) -> None:
+    """List the accounts and what they hold."""
+    config = where.load()
+    with open_registry(config) as registry:
+        accounts = registry.accounts(domain)
+    usages = usages_of(config, [info.account.id for info in accounts])
+    if as_json:
+        rows = [
+            {
+                "address": text_of(info.account.address),
+                "messages": usage.messages,
+                "octets": usage.octets,
+                "quota": info.account.quota,
+                "created": info.created,
+                "password": info.scheme or None,
+                "scram": info.scram,
+            }
+            for info, usage in zip(accounts, usages, strict=True)
+        ]
+        output.document({"version": 1, "accounts": rows})
+        return
+    lines = [
+        [
+            text_of(info.account.address),
+            usage.messages,
+            _rounded(usage.octets),
+            "no bound" if info.account.quota is None else write_size(info.account.quota),
+            "" if info.scheme else "no password",
+        ]
+        for info, usage in zip(accounts, usages, strict=True)
+    ]
+    output.listing(
+        ["address", "messages", "size", "quota", ""],
+        lines,
+        "No accounts yet. Add one: posthouse account add alice@example.org",
+    )
+
+
+def remove_(address: str, /, *, yes: Yes = False, where: Where = NOWHERE, as_json: AsJson = False) -> None:
+    """Remove an account and its mail, for good."""
+    config = where.load()
+    with open_registry(config) as registry:
+        account = registry.account(address)
+        (usage,) = usages_of(config, [account.id])
+        name = text_of(account.address)
+        confirmed(f"Remove {name} and its {usage.messages} messages, for good?", yes=yes)
+        removed = registry.remove_account(address)
+        forget_removed(config, registry)
+    if as_json:
+        aliases = [text_of(alias.address) for alias in removed.aliases]
+        output.document({"version": 1, "address": name, "messages": usage.messages, "aliases": aliases})
+        return
+    output.note(f"Removed {name} and its {usage.messages} messages.")
+    for alias in removed.aliases:
+        output.note(f"The alias {text_of(alias.address)} leads there no more.")
+
+
+def password_(
+    address: str,
+    /,
+    *,
+    generate: Generate = False,
+    password_stdin: PasswordStdin = False,
+    where: Where = NOWHERE,
+    as_json: AsJson = False,
+) -> None:
+    """Give an account a new password; the old one is refused at once."""
+    config = where.load()
+    with open_registry(config) as registry:
+        name = text_of(registry.account(address).address)
+        password = _password(generate=generate, stdin=password_stdin)
+        registry.set_password(address, password)
+    made = {"password": password} if generate else {}
+    if as_json:
+        output.document({"version": 1, "address": name, **made})
+        return
+    output.note(f"{name} has a new password.")
+    if generate:
+        print(password)
+
+
+def quota_(
+    address: str,
+    size: Annotated[str, Parameter(help='Like "2GB", or "none" for no bound.')],
+    /,
+    *,
+    where: Where = NOWHERE,
+    as_json: AsJson = False,
+) -> None:
+    """Set or lift the bound on what an account may hold. What it holds already stays."""
+    octets = _octets(size)
+    with open_registry(where.load()) as registry:
+        registry.set_quota(address, octets)
+        name = text_of(registry.account(address).address)
+    if as_json:
+        output.document({"version": 1, "address": name, "quota": octets})
+    else:
+        output.note(f"{name} may hold {'any amount' if octets is None else write_size(octets)}.")
+
+
+def _password(*, generate: bool, stdin: bool) -> str:
+    if generate and stdin:
+        raise CommandError("--generate and --password-stdin exclude each other", code=Exit.USAGE)
+    return generated() if generate else asked(stdin=stdin)
+
+
+def _octets(text: str | None) -> int | None:
+    if text is None or text.lower() == "none":
+        return None
+    try:
+        return SIZE.read(text)
+    except ValueError as error:
+        raise CommandError(f'quota: expected {error}, got "{text}"', fix=SIZE.help, code=Exit.USAGE) from None
+
+
+def _rounded(octets: int) -> str:
+    """Write a size for people: three digits are plenty."""
+    size = float(octets)
+    for unit in ("B", "KB", "MB", "GB"):
+        if size < 1000 or unit == "GB":
+            return f"{size:.3g} {unit}" if unit != "GB" else f"{size:,.1f} GB"
+        size /= 1024
+    return ""

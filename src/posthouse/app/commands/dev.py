@@ -1,0 +1,118 @@
+"""posthouse dev: a whole server on loopback, ready accounts, nothing to configure."""
+
+import asyncio
+import contextlib
+import dataclasses
+import datetime
+import os
+import shutil
+import signal
+import tempfile
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from posthouse.app import output, welcome
+from posthouse.app.certificate import self_signed
+from posthouse.app.dev_accounts import DOMAIN, DevAccount, prepare_accounts
+from posthouse.app.endpoints import Endpoint
+from posthouse.app.errors import CommandError, Exit
+from posthouse.app.listening import Bound, bind_all, close_all
+from posthouse.app.logs import open_log
+from posthouse.app.places import Places
+from posthouse.app.services import Service, Wanted
+from posthouse.app.settings import LimitsSettings, LoginSettings, ServerSettings, Settings
+from posthouse.app.worker import Setup, Worker, prepare
+from posthouse.database.server_lock import ServerLock, ServerRunningError
+from posthouse.net.loop import new_event_loop
+
+HOST = "127.0.0.1"
+_GRACE = 2.0  # seconds
+
+
+def dev(
+    *,
+    data: Annotated[Path | None, Parameter(help="Keep everything in this folder (otherwise nothing is kept).")] = None,
+    port_offset: Annotated[int, Parameter(help="Added to the standard ports: 25 becomes 1025.")] = 1000,
+    password: Annotated[str | None, Parameter(help="The password of both accounts (otherwise random ones).")] = None,
+    as_json: Annotated[
+        bool, Parameter(name="--json", help="Write one JSON line once all are ready, for programs.")
+    ] = False,
+) -> int:
+    """Start all services on this machine alone, to try things out."""
+    if not 0 <= port_offset <= 64_000:
+        raise CommandError("--port-offset is out of range", fix="Give a number from 0 to 64000.", code=Exit.USAGE)
+    bound = bind_all(
+        [Wanted(service, Endpoint(HOST, service.standard_port + port_offset), "--port-offset") for service in Service],
+        1,
+        advice="Is another `posthouse dev` running? Choose other ports: posthouse dev --port-offset 2000",
+    )
+    folder = data or Path(tempfile.mkdtemp(prefix="posthouse-dev-"))
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    try:
+        with asyncio.Runner(loop_factory=new_event_loop) as runner:
+            runner.run(_serve(folder, bound, password, kept=data is not None, as_json=as_json))
+    finally:
+        close_all(bound)
+        if data is None:
+            shutil.rmtree(folder, ignore_errors=True)
+    return Exit.OK
+
+
+async def _serve(folder: Path, bound: list[Bound], password: str | None, *, kept: bool, as_json: bool) -> None:
+    stop = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    async with running(folder, bound, password) as (accounts, setup):
+        ports = {place.service.value: place.endpoint.port for place in bound}
+        if as_json:
+            output.document(welcome.as_document(HOST, DOMAIN, ports, accounts, setup))
+        else:
+            welcome.show(HOST, DOMAIN, ports, accounts, kept=str(folder) if kept else "")
+        await stop.wait()
+
+
+@contextlib.asynccontextmanager
+async def running(
+    folder: Path, bound: list[Bound], password: str | None = None
+) -> AsyncIterator[tuple[list[DevAccount], Setup]]:
+    """Serve on the bound places from `folder` while the block runs. Raises CommandError."""
+    try:
+        lock = ServerLock.acquire(folder)
+    except ServerRunningError as error:
+        fix = "Stop that one, or choose another folder with --data."
+        raise CommandError(str(error), fix=fix, code=Exit.UNAVAILABLE) from None
+    try:
+        places = Places(folder)
+        accounts = prepare_accounts(places, password)
+        setup = Setup(
+            settings=_settings(folder),
+            hostname=f"mail.{DOMAIN}",
+            places=places,
+            certificate=self_signed(places.tls, ["localhost", HOST, f"mail.{DOMAIN}"], _now()),
+            log=open_log("info" if os.environ.get("POSTHOUSE_LOG") else "warning", brief=True),
+        )
+        prepare(setup)
+        worker = Worker(setup)
+        try:
+            await worker.start(bound)
+            yield accounts, setup
+        finally:
+            await worker.stop(_GRACE)
+    finally:
+        lock.release()
+
+
+def _settings(folder: Path) -> Settings:
+    return dataclasses.replace(
+        Settings(),
+        server=ServerSettings(hostname=f"mail.{DOMAIN}", data=folder, user=""),
+        login=LoginSettings(plain_on_loopback=True),
+        limits=LimitsSettings(per_address=10_000),  # every peer is this one machine
+    )
+
+
+def _now() -> datetime.datetime:
+    return datetime.datetime.now(datetime.UTC)

@@ -1,0 +1,110 @@
+"""posthouse serve: the real server."""
+
+import asyncio
+import datetime
+import functools
+import os
+import signal
+import socket
+from collections.abc import Callable
+
+from posthouse.app.certificate import CertificateFiles, self_signed
+from posthouse.app.commands.where import NOWHERE, Where
+from posthouse.app.config import Config
+from posthouse.app.errors import CommandError, Exit
+from posthouse.app.listening import Bound, bind_all, close_all
+from posthouse.app.logs import open_log
+from posthouse.app.notify import Notifier
+from posthouse.app.parent import Parent
+from posthouse.app.places import Places
+from posthouse.app.privileges import become, find_user, own_folder
+from posthouse.app.services import wanted
+from posthouse.app.worker import Setup, Worker, prepare
+from posthouse.database.server_lock import ServerLock, ServerRunningError
+from posthouse.net.loop import new_event_loop
+from posthouse.net.tls import TlsFilesError
+
+
+def serve(*, where: Where = NOWHERE) -> int:
+    """Run the server."""
+    config = where.load()
+    settings = config.settings
+    count = settings.server.workers or os.cpu_count() or 1
+    # In this order: the ports and the key need root, everything that is written needs the user.
+    bound = bind_all(wanted(settings), count)
+    try:
+        setup = _set_up(config)
+        lock = _lock(setup.places)
+        prepare(setup)
+        notifier = Notifier()
+        setup.log.info("serving", hostname=setup.hostname, workers=count, data=str(setup.places.data))
+        parent = Parent(
+            count=count,
+            run_worker=functools.partial(_run_worker, setup, bound),
+            drain=settings.server.drain,
+            log=setup.log,
+            notifier=notifier,
+            on_ready=notifier.ready,
+        )
+        code = parent.run()
+        lock.release()
+        return code
+    finally:
+        close_all(bound)
+
+
+def _set_up(config: Config) -> Setup:
+    settings = config.settings
+    data = settings.server.data
+    assert data is not None  # checked when the configuration was read
+    user = find_user(settings.server.user) if os.geteuid() == 0 and settings.server.user else None
+    own_folder(data, user)
+    if user is not None:
+        become(user)
+    places = Places(data)
+    hostname = settings.server.hostname or socket.getfqdn()
+    if settings.tls.certificate is not None and settings.tls.key is not None:
+        certificate = CertificateFiles(settings.tls.certificate, settings.tls.key)
+    else:
+        certificate = self_signed(places.tls, [hostname], datetime.datetime.now(datetime.UTC))
+    return Setup(settings, hostname, places, certificate, open_log(settings.log.level, settings.log.format))
+
+
+def _lock(places: Places) -> ServerLock:
+    try:
+        return ServerLock.acquire(places.data)
+    except ServerRunningError as error:
+        fix = "Stop that one first, or name another folder: server.data."
+        raise CommandError(str(error), fix=fix, code=Exit.UNAVAILABLE) from None
+
+
+def _run_worker(setup: Setup, bound: list[Bound], index: int, ready: Callable[[], None], life_line: int) -> int:
+    with asyncio.Runner(loop_factory=new_event_loop) as runner:
+        return runner.run(_serve(setup, bound, index, ready, life_line))
+
+
+async def _serve(setup: Setup, bound: list[Bound], index: int, ready: Callable[[], None], life_line: int) -> int:
+    loop = asyncio.get_running_loop()
+    stop = asyncio.Event()
+    loop.add_signal_handler(signal.SIGTERM, stop.set)
+    # The life line ends with the parent: a worker without one would serve on, unwatched.
+    loop.add_reader(life_line, stop.set)
+    try:
+        worker = Worker(setup, index)
+    except TlsFilesError as error:
+        setup.log.error("no certificate", reason=str(error))
+        return Exit.CONFIG
+    loop.add_signal_handler(signal.SIGHUP, functools.partial(_reload, worker, setup))
+    await worker.start(bound, index)
+    ready()
+    await stop.wait()
+    await worker.stop(setup.settings.server.drain)
+    return Exit.OK
+
+
+def _reload(worker: Worker, setup: Setup) -> None:
+    try:
+        worker.reload()
+        setup.log.info("certificate reloaded")
+    except TlsFilesError as error:
+        setup.log.error("certificate not reloaded", reason=str(error))

@@ -1,0 +1,55 @@
+"""The accounts of `posthouse dev`: alice, who gets what nobody else gets, and bob. Their passwords are kept with the data."""
+
+import json
+import os
+from dataclasses import dataclass
+
+from posthouse.accounts.sqlite.registry import SqliteRegistry
+from posthouse.app.passwords import generated
+from posthouse.app.places import Places
+
+DOMAIN = "example.test"
+_NAMES = ("alice", "bob")
+
+
+@dataclass(frozen=True, slots=True)
+class DevAccount:
+    """An account that is ready; the password is shown to whoever started the server."""
+
+    address: str
+    password: str
+
+
+def prepare_accounts(places: Places, password: str | None) -> list[DevAccount]:
+    """Make what is missing, keep what is there: an existing folder keeps its passwords unless `password` is given."""
+    known = _remembered(places)
+    with SqliteRegistry(places.directory) as registry:
+        if DOMAIN not in {domain.name for domain in registry.domains()}:
+            registry.add_domain(DOMAIN, default=True)
+        there = {info.account.address.local for info in registry.accounts(DOMAIN)}
+        accounts = []
+        for name in _NAMES:
+            address = f"{name}@{DOMAIN}"
+            chosen = password or known.get(address) or generated()
+            if name not in there:
+                registry.add_account(address, chosen)
+            elif chosen != known.get(address):
+                registry.set_password(address, chosen)
+            accounts.append(DevAccount(address, chosen))
+        if not registry.aliases(DOMAIN):
+            registry.add_alias(f"*@{DOMAIN}", f"{_NAMES[0]}@{DOMAIN}")
+    _remember(places, accounts)
+    return accounts
+
+
+def _remembered(places: Places) -> dict[str, str]:
+    try:
+        return dict(json.loads(places.dev.read_text()))
+    except (FileNotFoundError, ValueError):
+        return {}
+
+
+def _remember(places: Places, accounts: list[DevAccount]) -> None:
+    text = json.dumps({account.address: account.password for account in accounts})
+    with os.fdopen(os.open(places.dev, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+        file.write(text)

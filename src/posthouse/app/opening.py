@@ -1,0 +1,48 @@
+"""Open a server's data for a command, beside the running server."""
+
+import os
+
+from posthouse.accounts.sqlite.registry import SqliteRegistry
+from posthouse.app.config import Config
+from posthouse.app.errors import CommandError, Exit
+from posthouse.app.places import Places
+from posthouse.app.privileges import User, become, find_user, own_folder, owner_of
+
+
+def open_places(config: Config, *, make: bool) -> Places:
+    """Find the data folder and become who may write there. With `make`, it is made when missing.
+
+    Root becomes the folder's owner first: a file of root's among the server's would lock the server out.
+    """
+    data = config.settings.server.data
+    assert data is not None  # checked when the configuration was read
+    if make and not data.is_dir():
+        own_folder(data, _future_owner(config))
+    if not data.is_dir():
+        raise CommandError(
+            f"there is no data folder at {data}",
+            fix="Name the server's configuration with -c FILE, or its data folder with --data DIR.",
+            code=Exit.UNAVAILABLE,
+        )
+    if os.geteuid() == 0:
+        become(owner_of(data))
+    if not os.access(data, os.R_OK | os.W_OK | os.X_OK):
+        raise CommandError(
+            f"{data} may not be used by you",
+            fix=f"Run it as root, or as its owner: sudo -u {owner_of(data).name} posthouse ...",
+            code=Exit.NO_PERMISSION,
+        )
+    return Places(data)
+
+
+def _future_owner(config: Config) -> User | None:
+    """Who is to own a new data folder; None: we who make it. What --data names is not the configured server's."""
+    name = config.settings.server.user
+    if os.geteuid() != 0 or not name or config.origins.get("server.data") == "--data":
+        return None
+    return find_user(name)
+
+
+def open_registry(config: Config) -> SqliteRegistry:
+    """Open the directory to change or list it. Raises CommandError, AccountsError."""
+    return SqliteRegistry(open_places(config, make=True).directory)

@@ -1,0 +1,41 @@
+"""Where things stand in the data folder."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """The files and folders of one server."""
+
+    data: Path
+
+    @property
+    def directory(self) -> Path:
+        """Domains, accounts, aliases."""
+        return self.data / "directory.db"
+
+    @property
+    def leases(self) -> Path:
+        """Who holds what right now: maildrops."""
+        return self.data / "leases.db"
+
+    @property
+    def volatile(self) -> Path:
+        """What may be lost with the machine: the counters of failed logins."""
+        return self.data / "volatile.db"
+
+    @property
+    def spool(self) -> Path:
+        """Large messages while they come in."""
+        return self.data / "spool"
+
+    @property
+    def tls(self) -> Path:
+        """The self-signed certificate and its key."""
+        return self.data / "tls"
+
+    @property
+    def dev(self) -> Path:
+        """What `posthouse dev` remembers: the passwords it made."""
+        return self.data / "dev.json"

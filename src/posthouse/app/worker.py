@@ -1,0 +1,188 @@
+"""The one place where a server is built: every object of one worker, from the settings down to the sessions."""
+
+import asyncio
+import base64
+import os
+import time
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from typing import Any
+
+from structlog.typing import FilteringBoundLogger
+
+from posthouse.accounts.remembered import Remembered
+from posthouse.accounts.sqlite import SqliteDirectory, SqliteThrottleRows
+from posthouse.accounts.sqlite.registry import SqliteRegistry
+from posthouse.accounts.throttle import Throttle
+from posthouse.app.certificate import CertificateFiles
+from posthouse.app.listening import Bound
+from posthouse.app.places import Places
+from posthouse.app.services import Service
+from posthouse.app.settings import Settings
+from posthouse.database.connection import Durability, open_connection
+from posthouse.database.sqlite_leases import SqliteLeases
+from posthouse.delivery.incoming import Incoming
+from posthouse.delivery.spool import SpoolBudget
+from posthouse.mailstore.changes import LocalBus
+from posthouse.mailstore.sqlite.store import SqliteMailstore
+from posthouse.message.ids import id_factory
+from posthouse.message.trace import Tracer
+from posthouse.net.limits import Limits
+from posthouse.net.listener import ListenerSettings, Server
+from posthouse.net.listener import Service as MakeSession
+from posthouse.net.tls import TlsKeeper
+from posthouse.protocol.pop3.server import Pop3Settings
+from posthouse.protocol.smtp.server import SmtpSettings, Variant
+from posthouse.sessions.pop3 import Pop3Service
+from posthouse.sessions.services import Services
+from posthouse.sessions.smtp import SmtpService
+
+PURGE_SECONDS = 60.0  # between two looks for accounts that were removed without their mail
+_FULL_SMTP = b"421 4.7.0 Too many connections, please come back\r\n"
+_FULL_POP3 = b"-ERR [SYS/TEMP] Too many connections, please come back\r\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """What a worker is given: all of it was made before privileges were dropped and before it was forked."""
+
+    settings: Settings
+    hostname: str
+    places: Places
+    certificate: CertificateFiles
+    log: FilteringBoundLogger
+
+
+def prepare(setup: Setup) -> None:
+    """Bring the databases up to date and end the holds of the server that ran before.
+
+    Under the server lock, before any worker starts; nothing stays open, so that forking is safe afterwards.
+    """
+    SqliteRegistry(setup.places.directory).close()
+    leases = SqliteLeases(setup.places.leases)
+    leases.void_all()
+    leases.close()
+
+
+class Worker:
+    """One process's server. start(), then stop(); both on the event loop."""
+
+    def __init__(self, setup: Setup, index: int = 0) -> None:
+        self._setup = setup
+        settings, places = setup.settings, setup.places
+        self._log = setup.log
+        self._keeper = TlsKeeper(
+            setup.certificate.certificate, setup.certificate.key, password=settings.tls.key_password
+        )
+        self._mailstore = SqliteMailstore.open(places.data, bus=LocalBus(), clock=time.time)
+        volatile = open_connection(places.volatile, durability=Durability.OFF)
+        self._directory = SqliteDirectory(
+            places.directory,
+            Throttle(SqliteThrottleRows(volatile), time.time),
+            remembered=Remembered(time.monotonic, seconds=settings.login.remember),
+        )
+        self._leases = SqliteLeases(places.leases)
+        self._services = self._build_services()
+        self._server = Server(
+            self._log,
+            keeper=self._keeper,
+            limits=Limits(connections=settings.limits.connections, per_address=settings.limits.per_address),
+            label=f"{index:x}-",
+        )
+        self._chores: list[asyncio.Task[None]] = []
+
+    def _build_services(self) -> Services:
+        settings = self._setup.settings
+        incoming = Incoming(
+            self._directory,
+            self._mailstore,
+            SpoolBudget(self._setup.places.spool, in_memory=settings.limits.spool_memory),
+            Tracer(self._setup.hostname, time.time),
+            self._log,
+            max_hops=settings.smtp.max_hops,
+        )
+        return Services(
+            directory=self._directory,
+            mailstore=self._mailstore,
+            leases=self._leases,
+            incoming=incoming,
+            new_id=id_factory(),
+            nonce=lambda: base64.b64encode(os.urandom(18)).decode(),
+        )
+
+    async def start(self, bound: list[Bound], index: int = 0) -> None:
+        """Let connections in at every bound place; `index` says which of its sockets are this worker's."""
+        for place in bound:
+            is_pop3 = place.service in (Service.POP3, Service.POP3S)
+            way = ListenerSettings(
+                name=place.service,
+                implicit_tls=place.service.is_tls,
+                proxy_from=self._setup.settings.proxy.trusted,
+                refusal=_FULL_POP3 if is_pop3 else _FULL_SMTP,
+            )
+            await self._server.listen(way, self._session_factory(place), sock=place.sockets[index])
+        self._chore(self._keeper.watch(self._setup.settings.tls.reload, self._log))
+        self._chore(self._every(PURGE_SECONDS, self._purge))
+
+    def reload(self) -> None:
+        """Take up a new certificate. Raises TlsFilesError; then the old one stays."""
+        self._keeper.reload()
+
+    async def stop(self, grace: float) -> None:
+        """Let what is under way finish for up to `grace` seconds, then let go of everything."""
+        for chore in self._chores:
+            chore.cancel()
+        await asyncio.gather(*self._chores, return_exceptions=True)
+        cut_off = await self._server.shut_down(grace)
+        if cut_off:
+            self._log.info("connections cut off", count=cut_off)
+        await self._mailstore.close()
+        self._leases.close()
+        self._directory.close()
+
+    def _session_factory(self, place: Bound) -> MakeSession:
+        settings = self._setup.settings
+        plain = settings.login.plain_on_loopback and _is_loopback(place)
+        if place.service in (Service.POP3, Service.POP3S):
+            return Pop3Service(Pop3Settings(self._setup.hostname, plaintext_auth=plain), self._services)
+        variant = _VARIANTS[place.service]
+        smtp = SmtpSettings(
+            hostname=self._setup.hostname,
+            variant=variant,
+            max_size=settings.smtp.max_size,
+            max_recipients=settings.smtp.max_recipients,
+            starttls=not place.endpoint.path,
+            auth=variant is Variant.SUBMISSION,
+            plaintext_auth=plain,
+        )
+        return SmtpService(smtp, self._services)
+
+    def _chore(self, work: Coroutine[Any, Any, None]) -> None:
+        self._chores.append(asyncio.get_running_loop().create_task(work))
+
+    async def _every(self, seconds: float, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        while True:
+            await asyncio.sleep(seconds)
+            try:
+                await work()
+            except Exception:
+                self._log.exception("chore failed")
+
+    async def _purge(self) -> None:
+        with SqliteRegistry(self._setup.places.directory) as registry:
+            for removed in registry.removed():
+                await self._mailstore.forget(removed.id)
+                registry.purge_done(removed.id)
+
+
+_VARIANTS = {
+    Service.SMTP: Variant.RELAY,
+    Service.SUBMISSION: Variant.SUBMISSION,
+    Service.SUBMISSIONS: Variant.SUBMISSION,
+    Service.LMTP: Variant.LMTP,
+}
+
+
+def _is_loopback(place: Bound) -> bool:
+    host = place.endpoint.host
+    return bool(place.endpoint.path) or host == "::1" or host.startswith("127.")
