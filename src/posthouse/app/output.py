@@ -3,7 +3,8 @@
 import json
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import TextIO
 
 from posthouse.app.problems import printable
@@ -72,3 +73,17 @@ def fields(values: Mapping[str, object]) -> None:
     width = max(len(name) for name in values)
     for name, value in values.items():
         print(f"{styled(name.ljust(width), 'dim', sys.stdout)}  {printable(str(value))}")
+
+
+@contextmanager
+def progress(text: str) -> Iterator[Callable[[int, int], None]]:
+    """Show how far long work is, on a terminal only; the block gets advance(done, total)."""
+    if not sys.stderr.isatty():
+        yield lambda done, total: None
+        return
+    from rich.console import Console
+    from rich.progress import Progress
+
+    with Progress(console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(text, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)

@@ -1,5 +1,6 @@
 """posthouse account add | list | remove | password | quota | import."""
 
+from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
@@ -174,3 +175,32 @@ def _rounded(octets: int) -> str:
             return f"{size:.3g} {unit}" if unit != "GB" else f"{size:,.1f} GB"
         size /= 1024
     return ""
+
+
+def import_(
+    file: Path,
+    /,
+    *,
+    dry_run: Annotated[bool, Parameter(help="Only tell what is wrong with the file.")] = False,
+    where: Where = NOWHERE,
+    as_json: AsJson = False,
+) -> int:
+    """Add many accounts from a CSV file: address, password (plain, or a hash from elsewhere), quota."""
+    from posthouse.accounts.importing import import_accounts
+
+    with (
+        open_registry(where.load()) as registry,
+        file.open(encoding="utf-8", newline="") as rows,
+        output.progress("Hashing passwords") as advance,
+    ):
+        report = import_accounts(registry, rows, advance, dry_run=dry_run)
+    for error in report.errors:
+        output.note(f"{file}:{error.line}: {error.message}")
+    if as_json:
+        errors = [{"line": error.line, "message": error.message} for error in report.errors]
+        output.document({"version": 1, "imported": report.imported, "errors": errors})
+    else:
+        output.note(
+            f"{'Could add' if dry_run else 'Added'} {report.imported} accounts, {len(report.errors)} rows wrong."
+        )
+    return Exit.FAILED if report.errors else Exit.OK
