@@ -34,6 +34,7 @@ from posthouse.mailstore.pack_writer import PACK_OCTETS, PackWriter
 from posthouse.mailstore.reserve import RESERVE_OCTETS, Reserve
 from posthouse.mailstore.sqlite import queries
 from posthouse.mailstore.sqlite.migrations import MIGRATIONS
+from posthouse.mailstore.sqlite.reaper import GRACE_SECONDS, Reaped, Reaper
 from posthouse.mailstore.sqlite.units import Delivery, Expunge, Forget, Work
 from posthouse.mailstore.sqlite.writer import MailWriter
 
@@ -41,6 +42,7 @@ T = TypeVar("T")
 
 DATABASE = "posthouse.db"
 PACKS = "packs"
+LOCK = "write.lock"
 _CACHE_KIB = 16 * 1024  # of the connection that writes
 _DISK_READS = 4  # threads that wait for the disk
 
@@ -55,11 +57,11 @@ class SqliteMailstore:
         self._commit = commit
         self._writer = writer
         self._lock = lock
-        self._files = files
         self._readers = ReaderPool(partial(open_reader, folder / DATABASE))
         self._glance = open_reader(folder / DATABASE, cache_kib=1024)
         self._packs = PackReader(folder / PACKS)
         self._disk = ThreadPoolExecutor(_DISK_READS, "pack-reader")
+        self._reaper = Reaper(self._ask, self._do, self._wait, files, self._packs)
         self._closed = False
 
     @classmethod
@@ -80,7 +82,7 @@ class SqliteMailstore:
         files = files or Files()
         try:
             (folder / PACKS).mkdir(mode=0o700, exist_ok=True)
-            lock = FileLock(folder / "write.lock")
+            lock = FileLock(folder / LOCK)
             connect = partial(open_connection, folder / DATABASE, cache_kib=_CACHE_KIB)
             with lock:
                 connection = connect()
@@ -109,8 +111,7 @@ class SqliteMailstore:
         data = self._packs.cached(entry, offset, length)
         if data is not None:
             return data
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._disk, self._packs.fetch, entry, offset, length)
+        return await self._wait(self._packs.fetch, entry, offset, length)
 
     async def expunge(self, account: int, mailbox: str, messages: Sequence[int]) -> int:
         """See Mailstore. Works when the disk is full, as long as the reserve lasts."""
@@ -134,6 +135,16 @@ class SqliteMailstore:
         while await self._do(Forget(account)):
             continue
 
+    async def reap(self, now: float, *, grace: float = GRACE_SECONDS) -> Reaped:
+        """Give back the space of what was removed more than `grace` seconds before `now` (seconds since 1970).
+
+        Called now and then by one process; more at once do no harm. Raises StoreError.
+        """
+        try:
+            return await self._reaper.run(now, grace)
+        except OSError as error:
+            raise StoreError(f"space could not be given back: {error}") from error
+
     async def close(self) -> None:
         """See Mailstore. More than once does no harm."""
         await self._commit.close()
@@ -156,6 +167,12 @@ class SqliteMailstore:
             raise StoreFullError(str(error)) from error
         except Exception as error:
             raise StoreError(f"not stored: {error}") from error
+
+    async def _wait(self, function: Callable[..., T], *values: Any) -> T:
+        """Run what may wait for the disk in a thread."""
+        if self._closed:
+            raise StoreError("the mailstore was closed")
+        return await asyncio.get_running_loop().run_in_executor(self._disk, function, *values)
 
     async def _ask(self, job: Callable[[apsw.Connection], T]) -> T:
         try:

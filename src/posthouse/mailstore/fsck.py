@@ -1,0 +1,131 @@
+"""Examines a store: every counter, every reference, every octet. Safe beside a running server.
+
+The counters are seen at one moment. The bodies are read after that, a part at a time, so that a long examination does
+not hold back the database's log; what was deleted meanwhile is not reported.
+"""
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import apsw
+
+from posthouse.database.connection import open_connection, open_reader
+from posthouse.database.locks import FileLock
+from posthouse.mailstore.findings import Finding, Severity
+from posthouse.mailstore.interface import StoreError
+from posthouse.mailstore.pack_check import damage_of
+from posthouse.mailstore.pack_writer import is_pack
+from posthouse.mailstore.sqlite import audit
+from posthouse.mailstore.sqlite.audit import BodyRow
+from posthouse.mailstore.sqlite.store import DATABASE, LOCK, PACKS
+
+_PART = 500  # bodies between two looks at the database
+_RESTORE = "Restore the message from a backup if you have one; other mail is not affected."
+_RESTORE_PACK = "Restore the file from a backup; mail in other packs is not affected."
+
+
+def check(
+    folder: Path, *, repair: bool = False, progress: Callable[[int, int], None] = lambda done, total: None
+) -> Iterator[Finding]:
+    """Examine the store in `folder`, giving findings as they turn up. Raises StoreError when it cannot be read at all.
+
+    With `repair`, wrong counters are put right; nothing is ever removed. `progress(done, total)` counts bodies.
+    """
+    if not (folder / DATABASE).exists():
+        raise StoreError(f"there is no {DATABASE} in {folder}")
+    try:
+        connection = open_reader(folder / DATABASE)
+        try:
+            connection.pragma("temp_store", 1)  # to files: a large store's sums do not fit into memory
+            yield from audit.audit_file(connection)
+            yield from _audit(folder, connection, repair)
+            yield from _check_packs(folder / PACKS, connection)
+            yield from _check_bodies(folder / PACKS, connection, progress)
+        finally:
+            connection.close()
+    except apsw.Error as error:
+        raise StoreError(f"{folder / DATABASE}: {error}") from error
+
+
+def _audit(folder: Path, reader: apsw.Connection, repair: bool) -> list[Finding]:
+    if not repair:
+        with reader:
+            return audit.audit_rows(reader, repair=False)
+    lock = FileLock(folder / LOCK)
+    connection = open_connection(folder / DATABASE)
+    try:
+        with lock:
+            connection.execute("BEGIN IMMEDIATE")
+            with connection:
+                found = audit.audit_rows(connection, repair=True)
+            connection.execute("COMMIT")
+            return found
+    finally:
+        connection.close(True)
+        lock.close()
+
+
+def _check_packs(packs: Path, connection: apsw.Connection) -> Iterator[Finding]:
+    files = {int(file.stem): file.stat().st_size for file in packs.iterdir() if is_pack(file.name)}
+    # After the files: a pack is made before it is known.
+    known = audit.pack_ends(connection)
+    for pack, (end, live) in sorted(known.items()):
+        where = f"packs/{pack}.pack"
+        if live and not (packs / f"{pack}.pack").exists():
+            yield Finding(Severity.ERROR, "missing pack", where, f"the file with {live} bodies is gone", _RESTORE_PACK)
+        elif live and files.get(pack, end) < end:
+            what = f"the file ends at {files[pack]}, before its end at {end}"
+            yield Finding(Severity.ERROR, "short pack", where, what, _RESTORE_PACK)
+    for pack in sorted(files.keys() - known.keys()):
+        if (packs / f"{pack}.pack").exists():
+            advice = "It holds no mail. The server removes or overwrites it when it needs the number."
+            yield Finding(Severity.NOTE, "unknown pack", f"packs/{pack}.pack", "is not in the catalogue", advice)
+
+
+def _check_bodies(packs: Path, connection: apsw.Connection, progress: Callable[[int, int], None]) -> Iterator[Finding]:
+    total, done, last = audit.count_bodies(connection), 0, 0
+    while rows := audit.bodies(connection, last, _PART):
+        damaged = _damaged(packs, rows)
+        if damaged:
+            for blob, account, mailbox, message, uid in audit.users(connection, list(damaged)):
+                where = f"account {account}, {mailbox}, message {message} (uid {uid})"
+                yield Finding(Severity.ERROR, "damaged message", where, damaged[blob], _RESTORE, account)
+        last = rows[-1].blob
+        done += len(rows)
+        progress(done, max(done, total))
+
+
+def _damaged(packs: Path, rows: Sequence[BodyRow]) -> dict[int, str]:
+    """Blob -> what is wrong with it."""
+    damaged = {}
+    open_pack, fd = 0, -1
+    try:
+        for row in rows:
+            if row.pack != open_pack:
+                if fd >= 0:
+                    os.close(fd)
+                open_pack, fd = row.pack, _open(packs / f"{row.pack}.pack")
+            wrong = _examine(fd, row)
+            if wrong:
+                damaged[row.blob] = f"{wrong} (blob {row.blob}, packs/{row.pack}.pack at {row.offset})"
+    finally:
+        if fd >= 0:
+            os.close(fd)
+    return damaged
+
+
+def _open(path: Path) -> int:
+    try:
+        return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return -1
+
+
+def _examine(fd: int, row: BodyRow) -> str:
+    if fd < 0:
+        return "its pack cannot be opened"
+    try:
+        return damage_of(fd, row.offset, row.prefixes, row.octets, row.sha256)
+    except OSError as error:
+        return f"the disk does not give it: {error}"

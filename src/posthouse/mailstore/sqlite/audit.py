@@ -1,0 +1,239 @@
+"""What must hold between the rows of the store, as queries that find where it does not."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import apsw
+
+from posthouse.mailstore.findings import Finding, Severity
+from posthouse.mailstore.records import HEADER_OCTETS
+from posthouse.mailstore.sqlite.rows import fetch, numbers
+
+
+@dataclass(frozen=True, slots=True)
+class _Audit:
+    """`query` gives account (or NULL), where, what, and then the values for `repair`."""
+
+    kind: str
+    query: str
+    repair: str = ""
+    severity: Severity = Severity.WARNING
+    advice: str = "posthouse fsck --repair counts anew."
+
+
+_RESTORE = "Restore these messages from a backup if you have one."
+
+_AUDITS = (
+    _Audit(
+        "counters of account",
+        """
+        WITH held AS (SELECT account_id, count(*) AS messages, sum(octets) AS octets FROM message GROUP BY account_id)
+        SELECT account_id, 'account ' || account_id,
+            printf('counts %d messages of %d octets, but has %d of %d', account.messages, account.octets,
+                coalesce(held.messages, 0), coalesce(held.octets, 0)),
+            account_id, coalesce(held.messages, 0), coalesce(held.octets, 0)
+        FROM account LEFT JOIN held USING (account_id)
+        WHERE account.messages <> coalesce(held.messages, 0) OR account.octets <> coalesce(held.octets, 0)
+        """,
+        "UPDATE account SET messages = ?2, octets = ?3 WHERE account_id = ?1",
+    ),
+    _Audit(
+        "next message",
+        """
+        WITH used AS (SELECT account_id, max(message_id) AS last FROM
+            (SELECT account_id, message_id FROM message UNION ALL SELECT account_id, message_id FROM change)
+            GROUP BY account_id)
+        SELECT account_id, 'account ' || account_id,
+            printf('would give message id %d next, but %d was given', next_message, last), account_id, last
+        FROM account JOIN used USING (account_id) WHERE next_message <= last
+        """,
+        "UPDATE account SET next_message = ?2 + 1 WHERE account_id = ?1",
+    ),
+    _Audit(
+        "modseq",
+        """
+        WITH used AS (SELECT account_id, max(modseq) AS last FROM change GROUP BY account_id)
+        SELECT account_id, 'account ' || account_id,
+            printf('is at modseq %d, but its changes go up to %d', modseq, last), account_id, last
+        FROM account JOIN used USING (account_id) WHERE modseq < last
+        """,
+        "UPDATE account SET modseq = ?2 WHERE account_id = ?1",
+    ),
+    _Audit(
+        "next mailbox",
+        """
+        WITH used AS (SELECT account_id, max(mailbox_id) AS last, max(uidvalidity) AS validity
+            FROM mailbox GROUP BY account_id)
+        SELECT account_id, 'account ' || account_id,
+            'would give the number or the uidvalidity of a mailbox a second time', account_id, last, validity
+        FROM account JOIN used USING (account_id) WHERE next_mailbox <= last OR uidvalidity < validity
+        """,
+        """
+        UPDATE account SET next_mailbox = max(next_mailbox, ?2 + 1), uidvalidity = max(uidvalidity, ?3)
+        WHERE account_id = ?1
+        """,
+    ),
+    _Audit(
+        "uidnext",
+        """
+        WITH used AS (SELECT account_id, mailbox_id, max(uid) AS last FROM
+            (SELECT account_id, mailbox_id, uid FROM message UNION ALL SELECT account_id, mailbox_id, uid FROM change)
+            GROUP BY account_id, mailbox_id)
+        SELECT account_id, printf('account %d, %s', account_id, name),
+            printf('would give uid %d next, but %d was given', uidnext, last), account_id, name, last
+        FROM mailbox JOIN used USING (account_id, mailbox_id) WHERE uidnext <= last
+        """,
+        "UPDATE mailbox SET uidnext = ?3 + 1 WHERE account_id = ?1 AND name = ?2",
+    ),
+    _Audit(
+        "uid given twice",
+        """
+        SELECT account_id, printf('account %d, mailbox %d', account_id, mailbox_id),
+            printf('%d messages have uid %d', count(*), uid)
+        FROM message GROUP BY account_id, mailbox_id, uid HAVING count(*) > 1
+        """,
+        advice="Restore the database from a backup.",
+        severity=Severity.ERROR,
+    ),
+    _Audit(
+        "message without mailbox",
+        """
+        SELECT account_id, printf('account %d, mailbox %d', account_id, mailbox_id),
+            printf('%d messages stand in a mailbox or account that does not exist', count(*))
+        FROM message WHERE NOT EXISTS (SELECT 1 FROM account WHERE account.account_id = message.account_id)
+            OR NOT EXISTS (SELECT 1 FROM mailbox WHERE mailbox.account_id = message.account_id
+                AND mailbox.mailbox_id = message.mailbox_id)
+        GROUP BY account_id, mailbox_id
+        """,
+        advice="Restore the database from a backup.",
+        severity=Severity.ERROR,
+    ),
+    _Audit(
+        "message without body",
+        """
+        SELECT message.account_id,
+            printf('account %d, %s, message %d (uid %d)', message.account_id, coalesce(name, '?'), message_id, uid),
+            printf('its body (blob %d) is not known', blob_id)
+        FROM message LEFT JOIN mailbox USING (account_id, mailbox_id)
+        WHERE NOT EXISTS (SELECT 1 FROM blob WHERE blob.blob_id = message.blob_id)
+        """,
+        advice=_RESTORE,
+        severity=Severity.ERROR,
+    ),
+    _Audit(
+        "size of message",
+        """
+        SELECT message.account_id,
+            printf('account %d, %s, message %d (uid %d)', message.account_id, coalesce(name, '?'), message_id, uid),
+            'its size is not that of its trace headers and body'
+        FROM message JOIN blob USING (blob_id) LEFT JOIN mailbox USING (account_id, mailbox_id)
+        WHERE message.octets <> prefix_octets + blob.octets OR prefix_back > prefixes OR prefix_octets > prefix_back
+        """,
+        advice=_RESTORE,
+        severity=Severity.ERROR,
+    ),
+    _Audit(
+        "references of body",
+        """
+        WITH counted AS (SELECT blob_id, count(*) AS refs FROM message GROUP BY blob_id)
+        SELECT NULL, 'blob ' || blob_id,
+            printf('counts %d messages that refer to it, but there are %d', blob.refs, coalesce(counted.refs, 0)),
+            blob_id, coalesce(counted.refs, 0)
+        FROM blob LEFT JOIN counted USING (blob_id) WHERE blob.refs <> coalesce(counted.refs, 0)
+        """,
+        "UPDATE blob SET refs = ?2, freed = CASE WHEN ?2 = 0 THEN unixepoch() END WHERE blob_id = ?1",
+    ),
+    _Audit(
+        "freed body",
+        """
+        SELECT NULL, 'blob ' || blob_id, 'is marked as used and unused at once', blob_id
+        FROM blob WHERE (refs = 0) <> (freed IS NOT NULL)
+        """,
+        "UPDATE blob SET freed = CASE WHEN refs = 0 THEN unixepoch() END WHERE blob_id = ?1",
+    ),
+    _Audit(
+        "counters of pack",
+        f"""
+        WITH held AS (SELECT pack, count(*) AS live, max(offset + {HEADER_OCTETS} + prefixes + octets) AS last
+            FROM blob GROUP BY pack)
+        SELECT NULL, 'pack ' || pack.pack,
+            printf('counts %d bodies up to %d, but has %d up to %d', pack.live, pack.end, coalesce(held.live, 0),
+                coalesce(last, 0)),
+            pack.pack, coalesce(held.live, 0), coalesce(last, 0)
+        FROM pack LEFT JOIN held USING (pack)
+        WHERE pack.live <> coalesce(held.live, 0) OR pack.end < coalesce(last, 0)
+        """,
+        "UPDATE pack SET live = ?2, end = max(end, ?3) WHERE pack = ?1",
+    ),
+    _Audit(
+        "pack not in catalogue",
+        """
+        SELECT NULL, 'pack ' || pack, printf('%d bodies are in it, but it is not in the catalogue', count(*))
+        FROM blob WHERE NOT EXISTS (SELECT 1 FROM pack WHERE pack.pack = blob.pack) GROUP BY pack
+        """,
+        advice="Restore the database from a backup.",
+        severity=Severity.ERROR,
+    ),
+)
+
+
+class BodyRow(NamedTuple):
+    """A body that messages refer to."""
+
+    blob: int
+    pack: int
+    offset: int
+    prefixes: int
+    octets: int
+    sha256: bytes
+
+
+def audit_file(connection: apsw.Connection) -> Iterator[Finding]:
+    """Whether SQLite finds its own file in order."""
+    for (text,) in fetch(connection, "PRAGMA integrity_check"):
+        if text != "ok":
+            advice = "Stop the server and restore posthouse.db from a backup."
+            yield Finding(Severity.ERROR, "database", "posthouse.db", str(text), advice)
+
+
+def audit_rows(connection: apsw.Connection, *, repair: bool) -> list[Finding]:
+    """Everything that does not hold, at one moment. With `repair`, counters are put right in the open transaction."""
+    found = []
+    for audit in _AUDITS:
+        for account, where, what, *values in fetch(connection, audit.query):
+            finding = Finding(audit.severity, audit.kind, where, what, audit.advice, account)
+            if repair and audit.repair:
+                connection.execute(audit.repair, tuple(values))
+                finding = finding.as_repaired()
+            found.append(finding)
+    return found
+
+
+def pack_ends(connection: apsw.Connection) -> dict[int, tuple[int, int]]:
+    """Pack -> where it ends, bodies in it."""
+    return {pack: (end, live) for pack, end, live in fetch(connection, "SELECT pack, end, live FROM pack")}
+
+
+def count_bodies(connection: apsw.Connection) -> int:
+    """How many rows bodies() gives in all."""
+    return int(fetch(connection, "SELECT count(*) FROM blob WHERE refs > 0")[0][0])
+
+
+def bodies(connection: apsw.Connection, after: int, limit: int) -> list[BodyRow]:
+    """Bodies in use with ids above `after`."""
+    statement = """
+        SELECT blob_id, pack, offset, prefixes, octets, sha256 FROM blob
+        WHERE blob_id > ? AND refs > 0 ORDER BY blob_id LIMIT ?
+    """
+    return list(map(BodyRow._make, fetch(connection, statement, (after, limit))))
+
+
+def users(connection: apsw.Connection, blobs: list[int]) -> list[tuple[Any, ...]]:
+    """(blob, account, mailbox, message, uid) of the messages that refer to these bodies now."""
+    statement = """
+        SELECT blob_id, message.account_id, coalesce(name, '?'), message_id, uid
+        FROM message LEFT JOIN mailbox USING (account_id, mailbox_id)
+        WHERE blob_id IN (SELECT value FROM carray(?)) ORDER BY 2, 3, 4
+    """
+    return fetch(connection, statement, (numbers(blobs),))

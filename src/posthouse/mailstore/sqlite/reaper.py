@@ -1,0 +1,180 @@
+"""Gives the space of removed messages back.
+
+A blob nobody refers to keeps its bytes for a grace period, for readers that know its place from before. Then a hole is
+punched into its pack, and only after that its row is dropped: whenever the machine stops in between, the next run does
+it again, and no message ever refers to a hole. A pack without blobs is unlinked, under the lock a writer would need.
+"""
+
+import contextlib
+import fcntl
+import os
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from operator import attrgetter
+from typing import Any, NamedTuple, TypeVar
+
+import apsw
+
+from posthouse.mailstore.files import Files
+from posthouse.mailstore.pack_reader import PackReader
+from posthouse.mailstore.records import HEADER_OCTETS
+from posthouse.mailstore.sqlite.rows import fetch
+from posthouse.mailstore.sqlite.units import DropBlobs, DropDeliveries, DropPacks, Work
+
+T = TypeVar("T")
+
+GRACE_SECONDS = 3600.0
+DELIVERY_DAYS = 30  # longer than any queue tries again (RFC 5321 4.5.4.1: 4-5 days)
+
+_BATCH = 1000
+_WINDOW = 2000  # ids looked at for a neighbour; packs of several processes are filled in turns
+_UNUSED = f"""
+    SELECT blob_id, pack, offset, offset + {HEADER_OCTETS} + prefixes + octets FROM blob
+    WHERE refs = 0 AND freed <= ?1 LIMIT {_BATCH}
+"""
+_BEFORE = f"""
+    SELECT offset + {HEADER_OCTETS} + prefixes + octets FROM blob
+    WHERE blob_id < ?1 AND blob_id >= ?1 - {_WINDOW} AND pack = ?2 ORDER BY blob_id DESC LIMIT 1
+"""
+_AFTER = f"""
+    SELECT offset FROM blob
+    WHERE blob_id > ?1 AND blob_id <= ?1 + {_WINDOW} AND pack = ?2 ORDER BY blob_id LIMIT 1
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Reaped:
+    """What was given back."""
+
+    blobs: int
+    octets: int
+    packs: int
+    holes: bool  # whether the file system can punch holes; where not, only whole packs give their space back
+
+
+class _Hole(NamedTuple):
+    pack: int
+    start: int
+    end: int
+    first: int  # blob ids
+    last: int
+    blobs: tuple[int, ...]
+
+
+class Reaper:
+    """`ask` runs a query off the loop, `do` a unit of work, `wait` anything that may take its time."""
+
+    def __init__(
+        self,
+        ask: Callable[[Callable[[apsw.Connection], Any]], Awaitable[Any]],
+        do: Callable[[Work[Any]], Awaitable[Any]],
+        wait: Callable[..., Awaitable[Any]],
+        files: Files,
+        packs: PackReader,
+    ) -> None:
+        self._ask = ask
+        self._do = do
+        self._wait = wait
+        self._files = files
+        self._packs = packs
+
+    async def run(self, now: float, grace: float) -> Reaped:
+        """One round. Raises StoreError, OSError."""
+        blobs = octets = 0
+        supported = True
+        while True:
+            holes: list[_Hole] = await self._ask(lambda connection: _find_holes(connection, int(now - grace)))
+            if not holes:
+                break
+            supported = await self._wait(self._punch_all, holes) and supported
+            dropped: int = await self._do(DropBlobs([blob for hole in holes for blob in hole.blobs]))
+            blobs += dropped
+            octets += sum(hole.end - hole.start for hole in holes)
+        packs = await self._drop_packs()
+        before = int((now - DELIVERY_DAYS * 86400) * 1000)
+        while before > 0 and await self._do(DropDeliveries(before.to_bytes(6, "big"))):
+            continue
+        return Reaped(blobs, octets, packs, supported)
+
+    async def _drop_packs(self) -> int:
+        empty: list[int] = await self._ask(_find_empty)
+        gone = []
+        for pack in empty:
+            lock = await self._wait(self._lock, pack)
+            if lock is None:
+                continue
+            try:
+                if pack in await self._ask(_find_empty):  # nobody could append since the lock was ours
+                    await self._wait(self._remove, pack, lock)
+                    self._packs.forget(pack)
+                    gone.append(pack)
+            finally:
+                if lock >= 0:
+                    os.close(lock)
+        if gone:
+            await self._do(DropPacks(gone))
+        return len(gone)
+
+    def _punch_all(self, holes: Iterable[_Hole]) -> bool:
+        supported = True
+        for pack, group in groupby(holes, attrgetter("pack")):
+            try:
+                fd = os.open(self._packs.path(pack), os.O_RDWR | os.O_CLOEXEC)
+            except FileNotFoundError:
+                continue  # lost, or removed by another process: nothing to give back
+            try:
+                for hole in group:
+                    supported = self._files.punch(fd, hole.start, hole.end - hole.start) and supported
+            finally:
+                os.close(fd)
+        return supported
+
+    def _lock(self, pack: int) -> int | None:
+        """The locked file; -1 when there is none, None when a process writes to it."""
+        try:
+            fd = os.open(self._packs.path(pack), os.O_RDWR | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return -1
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(fd)
+            return None
+        return fd
+
+    def _remove(self, pack: int, lock: int) -> None:
+        if lock >= 0:
+            self._files.cut(lock, 0)  # other processes may have it open: the space is to be free all the same
+        with contextlib.suppress(FileNotFoundError):
+            self._packs.path(pack).unlink()
+
+
+def _find_empty(connection: apsw.Connection) -> list[int]:
+    return [pack for (pack,) in fetch(connection, "SELECT pack FROM pack WHERE live = 0 ORDER BY pack")]
+
+
+def _find_holes(connection: apsw.Connection, before: int) -> list[_Hole]:
+    """The next blobs to go, neighbours joined, by pack."""
+    unused = sorted(fetch(connection, _UNUSED, (before,)), key=lambda row: (row[1], row[2]))
+    return [_widen(connection, hole) for hole in _join(unused)]
+
+
+def _join(unused: Sequence[tuple[int, int, int, int]]) -> list[_Hole]:
+    holes: list[_Hole] = []
+    for blob, pack, start, end in unused:
+        if holes and holes[-1].pack == pack and holes[-1].end == start:
+            last = holes.pop()
+            holes.append(_Hole(pack, last.start, end, last.first, blob, (*last.blobs, blob)))
+        else:
+            holes.append(_Hole(pack, start, end, blob, blob, (blob,)))
+    return holes
+
+
+def _widen(connection: apsw.Connection, hole: _Hole) -> _Hole:
+    """As far as the blobs that are still there. Only whole blocks give space back, and small messages share blocks."""
+    before = fetch(connection, _BEFORE, (hole.first, hole.pack))
+    after = fetch(connection, _AFTER, (hole.last, hole.pack))
+    start = before[0][0] if before else hole.start
+    end = after[0][0] if after else hole.end
+    return hole._replace(start=min(start, hole.start), end=max(end, hole.end))
