@@ -18,7 +18,7 @@ from structlog.typing import FilteringBoundLogger
 from posthouse.app.errors import Exit
 from posthouse.app.notify import Notifier
 
-_PASSED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD)
+PASSED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD)
 _FIRST_DELAY = 0.1  # seconds before a worker that died is replaced; doubled each time it dies young
 _LAST_DELAY = 30.0
 _GROWN_UP = 60.0  # seconds after which a worker's death says nothing about its successor
@@ -67,7 +67,7 @@ class Parent:
         self._wakeup = os.pipe()
         os.set_blocking(self._wakeup[0], False)
         os.set_blocking(self._wakeup[1], False)
-        before = {number: signal.signal(number, _noted) for number in _PASSED}
+        before = {number: signal.signal(number, _noted) for number in PASSED}
         signal.set_wakeup_fd(self._wakeup[1], warn_on_full_buffer=False)
         try:
             for index in range(self.count):
@@ -127,11 +127,11 @@ class Parent:
     def _start(self, index: int, delay: float) -> None:
         ready_pipe, said = os.pipe()
         # A signal that comes between fork and the child's own handlers must wait, not be lost.
-        signal.pthread_sigmask(signal.SIG_BLOCK, _PASSED)
+        signal.pthread_sigmask(signal.SIG_BLOCK, PASSED)
         pid = os.fork()
         if pid == 0:
             self._be_worker(index, ready_pipe, said)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, _PASSED)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, PASSED)
         os.close(said)
         self._workers[index] = _Worker(pid, self.clock(), ready_pipe, delay)
 
@@ -140,7 +140,7 @@ class Parent:
         code = int(Exit.FAILED)
         try:
             signal.set_wakeup_fd(-1)
-            for number in _PASSED:
+            for number in PASSED:
                 signal.signal(number, signal.SIG_DFL)
             signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent passes it on
             for worker in self._workers.values():

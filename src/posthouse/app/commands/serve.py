@@ -15,7 +15,7 @@ from posthouse.app.errors import CommandError, Exit
 from posthouse.app.listening import Bound, bind_all, close_all
 from posthouse.app.logs import open_log
 from posthouse.app.notify import Notifier
-from posthouse.app.parent import Parent
+from posthouse.app.parent import PASSED, Parent
 from posthouse.app.places import Places
 from posthouse.app.privileges import become, find_user, own_folder
 from posthouse.app.services import wanted
@@ -95,6 +95,8 @@ async def _serve(setup: Setup, bound: list[Bound], index: int, ready: Callable[[
         setup.log.error("no certificate", reason=str(error))
         return Exit.CONFIG
     loop.add_signal_handler(signal.SIGHUP, functools.partial(_reload, worker, setup))
+    # The parent forked with its signals held back, so that none is lost before these handlers stand.
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, PASSED)
     await worker.start(bound, index)
     ready()
     await stop.wait()
