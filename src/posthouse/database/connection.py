@@ -1,6 +1,7 @@
 """Opens SQLite connections, all in the same manner: WAL, an explicit durability, waiting instead of failing."""
 
 import os
+import time
 from enum import StrEnum
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import apsw
 
 STATEMENT_CACHE = 256  # prepared statements kept per connection; multi-row inserts come in several lengths
 BUSY_MILLISECONDS = 10_000
+_PAUSE = 0.005  # seconds
 
 
 class Durability(StrEnum):
@@ -27,12 +29,26 @@ def open_connection(
     os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
     connection = apsw.Connection(str(path), statementcachesize=STATEMENT_CACHE)
     connection.set_busy_timeout(BUSY_MILLISECONDS)
-    connection.pragma("journal_mode", "WAL")
+    _use_wal(connection)
     connection.pragma("synchronous", durability.value)
     connection.pragma("cache_size", -cache_kib)
     connection.pragma("wal_autocheckpoint", checkpoint_pages)
     connection.pragma("temp_store", 2)  # in memory: a full disk must not stop a sort
     return connection
+
+
+def _use_wal(connection: apsw.Connection) -> None:
+    """SQLite does not wait here when another process changes the mode of a new file at this very moment: we do."""
+    deadline = time.monotonic() + BUSY_MILLISECONDS / 1000
+    while True:
+        try:
+            connection.pragma("journal_mode", "WAL")
+        except apsw.BusyError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(_PAUSE)
+        else:
+            return
 
 
 def open_reader(path: Path, *, cache_kib: int = 4096) -> apsw.Connection:

@@ -1,0 +1,85 @@
+"""Bodies and ids for tests of stores."""
+
+import hashlib
+import itertools
+from collections.abc import Iterator, Sequence
+
+from posthouse.mailstore.interface import INBOX, Entry, Filed, Mailstore, Placement, Traits
+
+NOW = 1_780_000_000
+PREFIX = b"Return-Path: <a@example.net>\r\nDelivered-To: b@example.test\r\n"
+
+_numbers = itertools.count(1)
+
+
+class Bytes:
+    """A Body that is in memory, given in chunks of that many octets."""
+
+    def __init__(self, data: bytes, traits: Traits = Traits.NONE, chunk: int = 1 << 20) -> None:
+        self._data = data
+        self._chunk = chunk
+        self.traits = traits
+        self.sha256 = hashlib.sha256(data).digest()
+
+    @property
+    def octets(self) -> int:
+        return len(self._data)
+
+    def chunks(self) -> Iterator[bytes]:
+        for start in range(0, len(self._data), self._chunk):
+            yield self._data[start : start + self._chunk]
+
+
+class BrokenBody(Bytes):
+    """Fails, or ends too early, after `good` octets."""
+
+    def __init__(self, data: bytes, good: int, error: Exception | None = None) -> None:
+        super().__init__(data)
+        self._good = good
+        self._error = error
+
+    def chunks(self) -> Iterator[bytes]:
+        yield self._data[: self._good]
+        if self._error:
+            raise self._error
+
+
+def delivery_id(seconds: float = NOW) -> bytes:
+    """A new one, made at that time."""
+    return int(seconds * 1000).to_bytes(6, "big") + next(_numbers).to_bytes(10, "big")
+
+
+async def deliver(
+    store: Mailstore,
+    account: int,
+    data: bytes = b"Subject: x\r\n\r\nhello\r\n",
+    *,
+    mailbox: str = INBOX,
+    prefix: bytes = PREFIX,
+    quota: int | None = None,
+    delivery: bytes | None = None,
+) -> Filed:
+    """Deliver to one account."""
+    placements = [Placement(account, prefix, mailbox, quota)]
+    (filed,) = await store.deliver(delivery or delivery_id(), Bytes(data), placements, NOW, whole=False)
+    return filed
+
+
+async def fetch(store: Mailstore, entry: Entry, step: int = 1 << 20) -> bytes:
+    """All octets of a message, read in steps."""
+    parts = []
+    offset = 0
+    while part := await store.read(entry, offset, step):
+        parts.append(part)
+        offset += len(part)
+    return b"".join(parts)
+
+
+async def contents(store: Mailstore, account: int, mailbox: str = INBOX) -> list[bytes]:
+    """All messages of a mailbox."""
+    return [await fetch(store, entry) for entry in await store.entries(account, mailbox)]
+
+
+def ascending(numbers: Sequence[int]) -> bool:
+    """Whether each is greater than the one before."""
+    return all(earlier < later for earlier, later in itertools.pairwise(numbers))
