@@ -1,22 +1,35 @@
-"""Mail addresses: the Mailbox of RFC 5321 4.1.2, with the UTF-8 of RFC 6531 and the domains of IDNA (RFC 5890)."""
+"""Mail addresses: the Mailbox of RFC 5321 4.1.2, with the UTF-8 of RFC 6531 and the domains of IDNA (RFC 5890).
 
-import ipaddress
+Almost every address is plain ASCII without quotes, so one pattern takes those whole; whatever it does not match goes
+the slow way, which also finds the words for what is wrong. Repetitions that could overlap are possessive or bounded, so
+no text makes a pattern try twice.
+"""
+
 import re
 from dataclasses import dataclass
+from ipaddress import AddressValueError, IPv4Address, IPv6Address
 
 MAX_LOCAL = 64  # octets, RFC 5321 4.5.3.1.1
-MAX_DOMAIN = 255  # octets, RFC 5321 4.5.3.1.2
+MAX_DOMAIN = 255  # octets, RFC 5321 4.5.3.1.2; of the A-labels
+MAX_MAILBOX = 254  # octets: what fits the angle brackets of a Path of 256 (RFC 5321 4.5.3.1.3)
+_MAX_TEXT = 1024  # octets of anything we look at: long enough for a source route before the address
 
-_ATEXT = r"[A-Za-z0-9!#$%&'*+\-/=?^_`{|}~]"
-_LABEL = r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
-_PLAIN = re.compile(rf"({_ATEXT}+(?:\.{_ATEXT}+)*)@({_LABEL}(?:\.{_LABEL})*)")
-_DOT_STRING = re.compile(r"[^\x00-\x20\x7f\"(),:;<>@\[\\\].]+(?:\.[^\x00-\x20\x7f\"(),:;<>@\[\\\].]+)*")
-_QUOTED = re.compile(r'"((?:[^\x00-\x1f\x7f"\\]|\\[\x20-\x7e])*)"')
-_PAIR = re.compile(r"\\(.)", re.DOTALL)
+_ATOM = r"[A-Za-z0-9!#$%&'*+\-/=?^_`{|}~]++"
+# RFC 5321 allows no underscore in a domain; hosts that are named with one exist and send mail.
+_LABEL = r"(?![-.])[A-Za-z0-9_-]{1,63}+(?<!-)"
+_HOST = re.compile(rf"{_LABEL}(?:\.{_LABEL})*+")
+_PLAIN = re.compile(rf"({_ATOM}(?:\.{_ATOM})*+)@({_LABEL}(?:\.{_LABEL})*+)")
+# RFC 6531 3.3 adds every character beyond ASCII to atoms and quoted strings; controls (C1) are no such text.
+_UTF8_ATOM = r"[A-Za-z0-9!#$%&'*+\-/=?^_`{|}~\xa0-\ud7ff\ue000-\U0010ffff]++"
+_DOT_STRING = re.compile(rf"{_UTF8_ATOM}(?:\.{_UTF8_ATOM})*+")
+_QUOTED = re.compile(r'"((?:[ !#-\[\]-~\xa0-\ud7ff\ue000-\U0010ffff]|\\[ -~])*+)"')
+_QUOTED_PAIR = re.compile(r"\\(.)")
+_ROUTE = re.compile(r"@[^@,:<>\"\s]++(?:,@[^@,:<>\"\s]++)*+:")
+_GENERAL_LITERAL = re.compile(r"[A-Za-z0-9-]*[A-Za-z0-9]:[!-Z^-~]+")
 
 
 class AddressError(ValueError):
-    """An address that cannot be read; the text is a sentence for the peer."""
+    """An address that cannot be read; the text is a sentence for whoever gave it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,69 +42,145 @@ class Address:
     local: str
     domain: str
 
+    @classmethod
+    def parse(cls, text: str) -> "Address":
+        """Read a Mailbox (RFC 5321 4.1.2, RFC 6531 3.3). Raises AddressError."""
+        match = _PLAIN.fullmatch(text, 0, MAX_MAILBOX + 1)
+        if match is not None and len(text) <= MAX_MAILBOX:
+            local, domain = match.groups()
+            if len(local) <= MAX_LOCAL:
+                domain = domain.lower()
+                if "xn--" not in domain:
+                    return cls(local, domain)
+        return _parse(text)
+
+    @classmethod
+    def parse_path(cls, text: str) -> "Address":
+        """Read what stands between the angle brackets of a Path, <postmaster> too.
+
+        A source route is accepted and ignored (RFC 5321 appendix C). Raises AddressError; the null reverse-path is
+        the caller's matter.
+        """
+        if text.startswith("@"):
+            route = _ROUTE.match(text)
+            if route is None or len(text) > _MAX_TEXT:
+                raise AddressError("a source route is written @host,@host:name@domain")
+            return cls.parse(text[route.end() :])
+        if len(text) == 10 and text.lower() == "postmaster":
+            return cls(text, "")
+        return cls.parse(text)
+
     def __str__(self) -> str:
-        """The address as SMTP writes it, quoted where it must be."""
-        if not self.domain:
-            return self.local
-        local = self.local
-        if not _DOT_STRING.fullmatch(local):
-            local = '"' + local.replace("\\", "\\\\").replace('"', '\\"') + '"'
-        return f"{local}@{self.domain}"
+        """The address as SMTP writes it, quoted where it must be, with U-labels. parse() gives it back."""
+        return f"{self._quoted_local()}@{self.domain}" if self.domain else self.local
 
     @property
     def is_international(self) -> bool:
-        """Whether it needs SMTPUTF8 (RFC 6531)."""
+        """True when str() is not ASCII: only an SMTPUTF8 transaction may carry that form (RFC 6531 3.3)."""
         return not (self.local.isascii() and self.domain.isascii())
 
-    @classmethod
-    def parse(cls, text: str) -> "Address":
-        """Read a Mailbox. Raises AddressError."""
-        match = _PLAIN.fullmatch(text)
-        if match is not None and len(match[1]) <= MAX_LOCAL and len(match[2]) <= MAX_DOMAIN and "xn--" not in match[2]:
-            return cls(match[1], match[2].lower())
-        local, at, domain = text.rpartition("@")
-        if not at:
-            raise AddressError("an address needs a local part, an @ and a domain")
-        return cls(_local(local), _domain(domain))
+    @property
+    def is_literal(self) -> bool:
+        """True when the domain is an address literal such as [192.0.2.1] (RFC 5321 4.1.3)."""
+        return self.domain.startswith("[")
+
+    @property
+    def domain_key(self) -> str:
+        """The domain with A-labels, lower case: the form in which domains compare and DNS is asked."""
+        return self.domain if self.domain.isascii() else to_a_labels(self.domain)
+
+    def to_ascii(self) -> str:
+        """The address with A-labels, for peers without SMTPUTF8. Raises AddressError where that cannot be."""
+        if not self.local.isascii():
+            raise AddressError("the local part is not ASCII, so only SMTPUTF8 can carry it")
+        return f"{self._quoted_local()}@{self.domain_key}" if self.domain else self.local
+
+    def _quoted_local(self) -> str:
+        if _DOT_STRING.fullmatch(self.local):
+            return self.local
+        escaped = self.local.replace("\\", "\\\\").replace('"', '\\"')
+        return f'"{escaped}"'
 
 
-def _local(text: str) -> str:
-    quoted = _QUOTED.fullmatch(text)
-    local = _PAIR.sub(r"\1", quoted[1]) if quoted else text
-    if quoted is None and not _DOT_STRING.fullmatch(text):
-        raise AddressError("the local part before the @ has characters that need quotes, or is empty")
-    if len(local.encode("utf-8", "surrogatepass")) > MAX_LOCAL:
-        raise AddressError(f"the local part is longer than {MAX_LOCAL} octets")
+def to_a_labels(domain: str) -> str:
+    """A domain of any form -> A-labels, lower case (RFC 5890 2.3.2.1). Raises AddressError."""
+    if domain.isascii():
+        return domain.lower()
+    import idna  # slow to import, and most servers never see a name that needs it
+
+    try:
+        return idna.encode(domain, uts46=True).decode("ascii").lower()
+    except (idna.IDNAError, UnicodeError):
+        raise AddressError("the domain is not a valid internationalized name") from None
+
+
+def to_u_labels(domain: str) -> str:
+    """A domain of A-labels -> U-labels, lower case; as it was where a label is only dressed as an A-label."""
+    import idna
+
+    try:
+        unicode = idna.decode(domain)
+        # Not every A-label decodes to what encodes to it again; such a name keeps the form that DNS knows.
+        return unicode if idna.encode(unicode, uts46=True) == domain.encode("ascii") else domain
+    except (idna.IDNAError, UnicodeError):
+        return domain
+
+
+def _parse(text: str) -> Address:
+    """Any Mailbox, or the sentence that says what is wrong."""
+    if len(text) > _MAX_TEXT:
+        raise AddressError(f"an address has at most {MAX_MAILBOX} octets")
+    written, at, rest = text.rpartition("@")
+    if not at or not rest:
+        raise AddressError("an address is written name@domain")
+    local = _parse_local(written)
+    domain = _parse_domain(rest)
+    length = len(written.encode()) + 1 + len(to_a_labels(domain))
+    if length > MAX_MAILBOX:
+        raise AddressError(f"an address has at most {MAX_MAILBOX} octets")
+    return Address(local, domain)
+
+
+def _parse_local(text: str) -> str:
+    if not text:
+        raise AddressError("the name before the @ is missing")
+    if text.startswith('"'):
+        quoted = _QUOTED.fullmatch(text)
+        if quoted is None:
+            raise AddressError("the quoted name before the @ is not closed, or holds a character it must not")
+        local = _QUOTED_PAIR.sub(r"\1", quoted[1])
+    elif _DOT_STRING.fullmatch(text):
+        local = text
+    else:
+        raise AddressError("the name before the @ has a character or a dot where none may stand without quotes")
+    if len(text.encode()) > MAX_LOCAL:
+        raise AddressError(f"the name before the @ has at most {MAX_LOCAL} octets")
     return local
 
 
-def _domain(text: str) -> str:
-    if len(text.encode("utf-8", "surrogatepass")) > MAX_DOMAIN:
-        raise AddressError(f"the domain is longer than {MAX_DOMAIN} octets")
+def _parse_domain(text: str) -> str:
     if text.startswith("["):
-        return _literal(text)
-    lowered = text.lower()
-    if lowered.isascii() and "xn--" not in lowered:
-        if not re.fullmatch(rf"{_LABEL}(?:\.{_LABEL})*", lowered):
-            raise AddressError("the domain is not a host name")
-        return lowered
-    import idna  # slow to import, seldom needed
-
-    try:
-        return idna.decode(idna.encode(text, uts46=True))
-    except (idna.IDNAError, UnicodeError) as error:
-        raise AddressError("the domain is not a valid international name") from error
+        return _parse_literal(text)
+    key = to_a_labels(text)
+    if len(key) > MAX_DOMAIN:
+        raise AddressError(f"the domain has at most {MAX_DOMAIN} octets")
+    if not _HOST.fullmatch(key):
+        raise AddressError("the domain is not a host name")
+    return to_u_labels(key) if "xn--" in key else key
 
 
-def _literal(text: str) -> str:
-    """RFC 5321 4.1.3."""
+def _parse_literal(text: str) -> str:
+    """RFC 5321 4.1.3: [192.0.2.1], [IPv6:2001:db8::1], or [tag:...] with a tag that is not ours to know."""
     inner = text[1:-1]
-    tag, colon, rest = inner.partition(":")
+    if not text.endswith("]") or len(text) > MAX_DOMAIN or not text.isascii():
+        raise AddressError("an address literal is written [192.0.2.1] or [IPv6:2001:db8::1]")
     try:
-        if not text.endswith("]"):
-            raise ValueError
-        if tag.lower() == "ipv6" and colon:
-            return f"[IPv6:{ipaddress.IPv6Address(rest)}]"
-        return f"[{ipaddress.IPv4Address(inner)}]"
-    except ValueError:
-        raise AddressError("the address literal is not an IPv4 or IPv6 address") from None
+        if inner[:5].lower() == "ipv6:":
+            if "%" in inner:
+                raise AddressError("an address literal has no zone")
+            return f"[IPv6:{IPv6Address(inner[5:]).compressed}]"
+        if _GENERAL_LITERAL.fullmatch(inner):
+            return f"[{inner.lower()}]"
+        return f"[{IPv4Address(inner)}]"
+    except AddressValueError:
+        raise AddressError("an address literal is written [192.0.2.1] or [IPv6:2001:db8::1]") from None

@@ -1,123 +1,156 @@
-"""The content of DATA: finding its end, undoing dot-stuffing, noticing bare CR and LF (RFC 5321 4.1.1.4, 4.5.2, 2.3.8).
+"""The octets of a message, out of DATA (RFC 5321 4.1.1.4, 4.5.2) or BDAT (RFC 3030).
 
-The end is CRLF "." CRLF and nothing else; what other servers have taken for it (LF.LF, CR.CR and their kin) is the
-stuff of smuggling, so a message with a bare CR or LF is read to its strict end and then refused as a whole.
+DATA ends with CRLF "." CRLF and nothing else. What other servers have taken for it (LF.LF, CR.CR and their kin) is the
+stuff of SMTP smuggling: a bare CR or LF never ends anything here, and the message that holds one is refused as a whole.
 
-The reader works on blocks, never on lines. It holds back the few last octets that a mark might straddle; the start of
-the message counts as the start of a line, so two octets of CRLF are imagined before it.
+The readers work on blocks with a few vector operations, never on lines. DataReader imagines a CRLF in front of the
+message, so that its first line is like any other, and holds back the last octets of a block where they may be the
+start of the end (at most four). So a block never ends within a CRLF or before a stuffed dot, and each octet is looked
+at once. ChunkReader knows the length and holds nothing back; it only remembers what the last octet was.
 """
 
+import stringzilla as sz
+
 END = b"\r\n.\r\n"
+_CR, _LF, _DOT = 13, 10, 46
+_CR_TABLE = bytes(octet == _CR for octet in range(256))
+_LF_TABLE = bytes(octet == _LF for octet in range(256))
 
 
-class ContentReader:
-    """Fed with what arrives, it gives back the content without the stuffing."""
+def holds_bare_break(block: bytes) -> bool:
+    """True when a CR stands without LF behind it, or a LF without CR before it, the edges of the block included."""
+    crs = sz.translate(block, _CR_TABLE)
+    lfs = sz.translate(block, _LF_TABLE)
+    # A CRLF at i sets crs[i] and lfs[i + 1]: without bare breaks one is the other, shifted by one octet.
+    return bool(crs) and (lfs[0] == 1 or crs[-1] == 1 or not sz.equal(memoryview(crs)[:-1], memoryview(lfs)[1:]))
 
-    __slots__ = ("_carry", "_first", "bare_breaks", "dot_lines", "ended", "octets", "rest")
+
+class DataReader:
+    """The content of one DATA, dot-stuffing removed."""
+
+    __slots__ = ("_held", "_lead", "bare_breaks", "dot_lines", "ended", "rest")
 
     def __init__(self) -> None:
-        self._carry = b"\r\n"
-        self._first = True
+        self._held = b"\r\n"
+        self._lead = 2  # octets of the next block that are only imagined
         self.ended = False
         self.rest = b""  # what came behind the end
         self.bare_breaks = False
-        self.dot_lines = False
-        self.octets = 0
+        self.dot_lines = False  # a line of the content starts with "."
 
     def feed(self, data: bytes) -> bytes:
-        """The content that is certain now."""
-        data = self._carry + data
-        at = data.find(END)
-        if at >= 0:
+        """The content that is certain now, b"" when none is."""
+        if self._held:
+            data = self._held + data
+        end = sz.find(data, END)
+        if end >= 0:
             self.ended = True
-            self.rest = data[at + len(END) :]
-            block = data[: at + 2]
-        else:
-            cut = max(0, len(data) - 4)
-            if data[cut - 1 : cut] == b"\r":  # never part a CRLF
-                cut -= 1
-            elif data[max(0, cut - 2) : cut] == b"\r\n":  # nor a CRLF from the dot behind it
-                cut -= 2
-            block, self._carry = data[:cut], data[cut:]
-            if not block:
-                return b""
-        return self._plain(block)
+            self.rest = data[end + 5 :]
+            return self._plain(data[: end + 2])
+        held = _held_back(data)
+        self._held = data[len(data) - held :] if held else b""
+        return self._plain(data[: len(data) - held] if held else data) if held < len(data) else b""
+
+    def skip(self, data: bytes) -> int:
+        """Like feed() for content that nobody wants: how many octets of it came."""
+        data = self._held + data
+        end = sz.find(data, END)
+        if end >= 0:
+            self.ended = True
+            self.rest = data[end + 5 :]
+            return int(end)
+        held = _held_back(data)
+        self._held = data[len(data) - held :]
+        return len(data) - held
 
     def _plain(self, block: bytes) -> bytes:
-        pairs = block.count(b"\r\n")
-        if block.count(b"\n") != pairs or block.count(b"\r") != pairs:
+        if not self.bare_breaks and holds_bare_break(block):
             self.bare_breaks = True
-        if b"\r\n." in block:
-            self.dot_lines = True
-            block = block.replace(b"\r\n.", b"\r\n")
-        if self._first:
-            self._first = False
-            block = block[2:]
-        self.octets += len(block)
+        if sz.find(block, b"\r\n.") >= 0:
+            if not self.dot_lines and sz.find(block, b"\r\n..") >= 0:
+                self.dot_lines = True
+            block = block.replace(b"\r\n.", b"\r\n")  # RFC 5321 4.5.2
+        if self._lead:
+            block = block[self._lead :]
+            self._lead = 0
         return block
+
+
+def _held_back(data: bytes) -> int:
+    """How many octets at the end of `data` may be the start of END."""
+    last = data[-1]
+    if last == _CR:
+        return 4 if data.endswith(b"\r\n.\r") else 1
+    if last == _LF:
+        return 2 if data.endswith(b"\r\n") else 0
+    return 3 if last == _DOT and data.endswith(b"\r\n.") else 0
 
 
 class ChunkReader:
-    """One BDAT chunk: so many octets, taken as they are (RFC 3030 2)."""
+    """The content of one message in BDAT chunks, taken as it is."""
 
-    __slots__ = ("_left", "_tail", "bare_breaks", "dot_lines", "ended", "last", "octets", "rest")
+    __slots__ = ("_last", "bare_breaks", "dot_lines", "last", "left")
 
-    def __init__(self, octets: int, *, last: bool) -> None:
-        self.octets = octets
-        self.last = last
-        self.ended = octets == 0
-        self.rest = b""
+    def __init__(self) -> None:
+        self._last = _LF  # the octet before the next one; a message starts like a line
+        self.left = 0  # octets of the chunk at hand that are still to come
+        self.last = False  # the chunk at hand is the last one
         self.bare_breaks = False
         self.dot_lines = False
-        self._left = octets
-        self._tail = b"\r\n"  # the last octets seen; the message starts at the start of a line
 
-    def follow(self, previous: "ChunkReader") -> None:
-        """Go on where the chunk before this one ended."""
-        self._tail = previous._tail
-        self.bare_breaks = previous.bare_breaks
-        self.dot_lines = previous.dot_lines
-        self._settle_end()
+    def begin(self, octets: int, *, last: bool) -> None:
+        """Expect another chunk."""
+        self.left, self.last = octets, last
 
-    def feed(self, data: bytes) -> bytes:
-        """The octets of `data` that belong to the chunk."""
-        block, self.rest = data[: self._left], data[self._left :]
-        self._left -= len(block)
-        self.ended = self._left == 0
-        seen = self._tail + block
-        # A CR at the very end may still get its LF; it is looked at with the next block.
-        body = seen[:-1] if seen.endswith(b"\r") else seen
-        pairs = body.count(b"\r\n")
-        self.bare_breaks |= body.count(b"\n") != pairs or body.count(b"\r") != pairs
-        self.dot_lines |= b"\r\n." in seen or (self.bare_breaks and (b"\n." in seen))
-        self._tail = seen[-2:] if seen.endswith(b"\r\n") else seen[-1:] if seen.endswith(b"\r") else b""
-        self._settle_end()
-        return block
+    def feed(self, block: bytes) -> None:
+        """Note what `block`, part of the chunk at hand and not empty, holds."""
+        self.left -= len(block)
+        if not self.dot_lines:
+            # A dot behind a bare LF counts too: clients that read lines by LF alone need it stuffed.
+            self.dot_lines = (block[0] == _DOT and self._last == _LF) or sz.find(block, b"\n.") >= 0
+        if not self.bare_breaks:
+            self.bare_breaks = self._holds_bare_break(block)
+        self._last = block[-1]
 
-    def _settle_end(self) -> None:
-        if self.ended and self.last and self._tail == b"\r":
-            self.bare_breaks = True
+    def finish(self) -> None:
+        """The last chunk is complete: a CR at its end stays bare."""
+        self.bare_breaks |= self._last == _CR
+
+    def _holds_bare_break(self, block: bytes) -> bool:
+        start, stop = 0, len(block)
+        if self._last == _CR:
+            if block[0] != _LF:
+                return True
+            start = 1
+        if block[-1] == _CR:
+            stop -= 1  # judged together with what follows
+        return holds_bare_break(block if stop - start == len(block) else block[start:stop])
 
 
 class HeaderGuard:
     """Watches that the header section stays within its bound, without keeping it."""
 
-    __slots__ = ("_done", "_limit", "_seen", "_tail")
+    __slots__ = ("_limit", "_passed", "_seen", "_tail")
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
-        self._seen = 0
-        self._done = False
-        self._tail = b"\r\n"
+        self._seen = 0  # octets so far
+        self._tail = b"\r\n"  # the last octets; before the message stands an imagined CRLF
+        self._passed = False
 
-    def feed(self, block: bytes) -> bool:
-        """False once the header section is too long."""
-        if self._done:
+    def admits(self, block: bytes) -> bool:
+        """False when the header section has more octets than the limit; `block` is the next piece of the message."""
+        if self._passed:
             return True
-        at = (self._tail + block[: self._limit + 4]).find(b"\r\n\r\n")
-        if at >= 0:
-            self._done = True
-            return self._seen + at <= self._limit + 2
+        joint = (self._tail + block[:3]).find(b"\r\n\r\n")
+        if joint >= 0:
+            end = self._seen - len(self._tail) + joint + 2
+        else:
+            found = sz.find(block, b"\r\n\r\n")
+            end = self._seen + found + 2 if found >= 0 else -1
+        if end >= 0:
+            self._passed = end <= self._limit
+            return self._passed
         self._seen += len(block)
-        self._tail = (self._tail + block[-3:])[-3:]
-        return self._seen <= self._limit
+        self._tail = (self._tail + block)[-3:] if len(block) < 3 else block[-3:]
+        return self._seen <= self._limit + 1

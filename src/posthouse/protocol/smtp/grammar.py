@@ -1,111 +1,182 @@
 """The arguments of MAIL and RCPT: a path and parameters (RFC 5321 4.1.2, 4.1.1.11)."""
 
 import re
+from collections.abc import Callable
 
 from posthouse.message.address import Address, AddressError
 from posthouse.message.envelope import BodyType, Recipient, Sender
 from posthouse.message.reply import Reply
 
-_XTEXT = re.compile(r"(?:[!-*,-<>-~]|\+[0-9A-F]{2})*")  # RFC 3461 4
+_BAD_SENDER = "5.1.7"  # RFC 3463 3.2
+_BAD_RECIPIENT = "5.1.3"
+
+_QUOTED_PATH = re.compile(r'<((?:[^">]++|"(?:[^"\\]++|\\.)*+")*+)>')
+_XTEXT = re.compile(r"(?:[!-*,-<>-~]|\+[0-9A-F]{2})*+")  # RFC 3461 4
+_ATOM = re.compile(r"[A-Za-z0-9!#$%&'*+\-/=?^_`{|}~]+")
 _KEYWORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]*")
-_ROUTE = re.compile(r"@[^,:<>\s]+(?:,@[^,:<>\s]+)*:")  # RFC 5321 appendix C: accepted and ignored
+_DIGITS = re.compile(r"[0-9]{1,20}")  # RFC 1870 4
 
 
-class ParameterError(Exception):
+class ArgumentError(Exception):
     """A command that cannot be obeyed; `reply` says why."""
 
-    def __init__(self, reply: Reply) -> None:
-        super().__init__(reply.text)
-        self.reply = reply
+    def __init__(self, code: int, status: str, text: str) -> None:
+        super().__init__(text)
+        self.reply = Reply(code, status, text)
 
 
 def parse_mail(text: str) -> Sender:
-    """The argument of MAIL. Raises ParameterError."""
-    path, rest = _path(text, "FROM:", "5.1.7")
-    values = _parameters(rest, {"SIZE", "BODY", "SMTPUTF8", "RET", "ENVID", "AUTH"})
-    utf8 = "SMTPUTF8" in values
-    if utf8 and values["SMTPUTF8"] is not None:
-        raise _bad("SMTPUTF8 takes no value")
-    address = _address(path, utf8, "5.1.7") if path else None
-    size, body, ret = (
-        values.get("SIZE") or "0",
-        (values.get("BODY") or "7BIT").upper(),
-        (values.get("RET") or "").upper(),
+    """The argument of MAIL -> Sender. Raises ArgumentError."""
+    path, rest = _split_path(text, "FROM:", _BAD_SENDER)
+    given = _parse_parameters(rest, _MAIL_PARAMETERS) if rest else {}
+    smtputf8 = "SMTPUTF8" in given
+    address = _parse_address(path, _BAD_SENDER, smtputf8=smtputf8) if path else None
+    if not given:
+        return Sender(address)
+    return Sender(
+        address,
+        size=int(given.get("SIZE", "0")),
+        body=BodyType(given.get("BODY", "7BIT")),
+        smtputf8=smtputf8,
+        ret=given.get("RET", ""),
+        envid=given.get("ENVID", ""),
+        auth=given.get("AUTH", ""),
     )
-    if not (size.isascii() and size.isdigit() and len(size) <= 20):
-        raise _bad("SIZE wants a number of octets")
-    if body not in BodyType.__members__.values() or ret not in ("", "FULL", "HDRS"):
-        raise _bad("BODY is 7BIT, 8BITMIME or BINARYMIME; RET is FULL or HDRS")
-    envid, auth = values.get("ENVID") or "", values.get("AUTH") or ""
-    if len(envid) > 100 or not _XTEXT.fullmatch(envid) or not _XTEXT.fullmatch(auth):
-        raise _bad("ENVID and AUTH want xtext")
-    return Sender(address, int(size), BodyType(body), utf8, ret, envid, auth)
 
 
-def parse_rcpt(text: str, *, utf8: bool) -> Recipient:
-    """The argument of RCPT. Raises ParameterError."""
-    path, rest = _path(text, "TO:", "5.1.3")
-    values = _parameters(rest, {"NOTIFY", "ORCPT"})
-    address = Address("postmaster", "") if path.lower() == "postmaster" else _address(path, utf8, "5.1.3")
-    notify = tuple((values["NOTIFY"] or "").upper().split(",")) if "NOTIFY" in values else ()
-    if notify and notify != ("NEVER",) and not set(notify) <= {"SUCCESS", "FAILURE", "DELAY"}:
-        raise _bad("NOTIFY is NEVER, or some of SUCCESS, FAILURE, DELAY")
-    orcpt = values.get("ORCPT") or ""
-    if "ORCPT" in values and (";" not in orcpt or len(orcpt) > 500):
-        raise _bad("ORCPT wants a type, a semicolon and an address")
-    return Recipient(address, notify, orcpt)
+def parse_rcpt(text: str, *, smtputf8: bool) -> Recipient:
+    """The argument of RCPT -> Recipient; `smtputf8` as MAIL said. Raises ArgumentError."""
+    path, rest = _split_path(text, "TO:", _BAD_RECIPIENT)
+    address = _parse_address(path, _BAD_RECIPIENT, smtputf8=smtputf8)
+    if not rest:
+        return Recipient(address)
+    given = _parse_parameters(rest, _RCPT_PARAMETERS)
+    if not smtputf8 and not given.get("ORCPT", "").isascii():
+        raise _bad("an ORCPT with UTF-8 needs SMTPUTF8 on MAIL")
+    notify = given.get("NOTIFY", "")
+    return Recipient(address, tuple(notify.split(",")) if notify else (), given.get("ORCPT", ""))
 
 
-def _path(text: str, keyword: str, status: str) -> tuple[str, str]:
+def _split_path(text: str, keyword: str, status: str) -> tuple[str, str]:
     """What stands between the angle brackets, and what follows them."""
-    if text[: len(keyword)].upper() != keyword:
-        raise ParameterError(Reply(501, "5.5.4", f"{keyword}<address> is missing"))
-    rest = text[len(keyword) :].lstrip(" ")  # a space there is wrong and common
-    if not rest.startswith("<"):
-        raise ParameterError(Reply(501, status, "The address must stand in <angle brackets>"))
-    quoted = escaped = False
-    for at, char in enumerate(rest[:1100]):
-        if escaped:
-            escaped = False
-        elif char == "\\" and quoted:
-            escaped = True
-        elif char == '"':
-            quoted = not quoted
-        elif char == ">" and not quoted:
-            return rest[1:at], rest[at + 1 :]
-    raise ParameterError(Reply(501, status, "The address has no end, or is too long"))
+    start = len(keyword)
+    if text[:start].upper() != keyword:
+        raise _bad(f"{keyword}<address> is missing")
+    if text[start : start + 1] == " ":  # RFC 5321 3.3 forbids a space here; many clients send one
+        text, start = text[start:].lstrip(" "), 0
+    end = text.find(">", start)
+    if end < 0 or text[start] != "<":
+        raise ArgumentError(501, status, "The address must stand in <angle brackets>")
+    if '"' not in text[start:end]:
+        return text[start + 1 : end], text[end + 1 :]
+    match = _QUOTED_PATH.match(text, start)
+    if match is None:
+        raise ArgumentError(501, status, "The address has a quote that is not closed")
+    return match[1], text[match.end() :]
 
 
-def _address(path: str, utf8: bool, status: str) -> Address:
-    if (route := _ROUTE.match(path)) is not None:
-        path = path[route.end() :]
+def _parse_address(path: str, status: str, *, smtputf8: bool) -> Address:
+    if not smtputf8 and not path.isascii():
+        raise ArgumentError(553, "5.6.7", "An address with UTF-8 needs SMTPUTF8 on MAIL")  # RFC 6531 3.5
     try:
-        address = Address.parse(path)
+        address = Address.parse_path(path)
     except AddressError as error:
-        raise ParameterError(Reply(501, status, f"Bad address: {error}")) from None
-    if not utf8 and not path.isascii():
-        raise ParameterError(Reply(553, "5.6.7", "An address with UTF-8 needs SMTPUTF8 on MAIL"))  # RFC 6531 3.5
+        raise ArgumentError(501, status, f"Bad address: {error}") from None
+    if not address.domain and status is _BAD_SENDER:
+        raise ArgumentError(501, status, "The sender needs a domain")
     return address
 
 
-def _parameters(text: str, known: set[str]) -> dict[str, str | None]:
-    values: dict[str, str | None] = {}
-    if text and not text.startswith(" "):
-        raise _bad("a space must stand before parameters")
-    for part in text.split():
+def _parse_parameters(text: str, known: dict[str, Callable[[str | None], str]]) -> dict[str, str]:
+    if not text.startswith(" "):
+        raise _bad("a space must stand between the address and parameters")
+    given: dict[str, str] = {}
+    for part in text.split(" "):
+        if not part:
+            continue
         keyword, equals, value = part.partition("=")
-        name = keyword.upper()
         if not _KEYWORD.fullmatch(keyword):
-            raise _bad("a parameter has no name")
-        if name not in known:
-            raise ParameterError(Reply(555, "5.5.4", f"Parameter {name} is not known here"))
-        if name in values:
+            raise _bad("a parameter is written KEYWORD or KEYWORD=value")
+        name = keyword.upper()
+        check = known.get(name)
+        if check is None:  # RFC 5321 4.1.1.11
+            raise ArgumentError(555, "5.5.4", "A parameter is not known here; EHLO lists the extensions")
+        if name in given:
             raise _bad(f"{name} stands twice")
-        values[name] = value if equals else None
-        if not equals and name != "SMTPUTF8":
-            raise _bad(f"{name} wants a value")
-    return values
+        if name != "ORCPT" and not value.isascii():  # RFC 6533 3 alone has values beyond ASCII
+            raise _bad(f"{name} wants ASCII")
+        given[name] = check(value if equals else None)
+    return given
 
 
-def _bad(text: str) -> ParameterError:
-    return ParameterError(Reply(501, "5.5.4", text))
+def _bad(text: str) -> ArgumentError:
+    return ArgumentError(501, "5.5.4", f"Bad argument: {text}")
+
+
+# One check per parameter: the value as written, None when there is no "=", to the value as kept.
+
+
+def _size(value: str | None) -> str:
+    if value is None or not _DIGITS.fullmatch(value):
+        raise _bad("SIZE wants a number of octets")
+    return value
+
+
+def _body(value: str | None) -> str:
+    # RFC 6152 2, RFC 3030 3
+    if value is None or not value.isascii() or value.upper() not in ("7BIT", "8BITMIME", "BINARYMIME"):
+        raise _bad("BODY is 7BIT, 8BITMIME or BINARYMIME")
+    return value.upper()
+
+
+def _smtputf8(value: str | None) -> str:
+    if value is not None:  # RFC 6531 3.4
+        raise _bad("SMTPUTF8 takes no value")
+    return ""
+
+
+def _ret(value: str | None) -> str:
+    if value is None or value.upper() not in ("FULL", "HDRS"):  # RFC 3461 4.3
+        raise _bad("RET is FULL or HDRS")
+    return value.upper()
+
+
+def _envid(value: str | None) -> str:
+    if not value or len(value) > 100 or not _XTEXT.fullmatch(value):  # RFC 3461 4.4
+        raise _bad("ENVID wants at most 100 characters of xtext")
+    return value
+
+
+def _auth(value: str | None) -> str:
+    if not value or len(value) > 800 or not _XTEXT.fullmatch(value):  # RFC 4954 5: xtext, or <>, which is xtext too
+        raise _bad("AUTH wants at most 800 characters of xtext, or <>")
+    return value
+
+
+def _notify(value: str | None) -> str:
+    words = (value or "").upper().split(",")
+    if words == ["NEVER"]:  # RFC 3461 4.1: NEVER stands alone
+        return "NEVER"
+    if len(set(words)) < len(words) or not set(words) <= {"SUCCESS", "FAILURE", "DELAY"}:
+        raise _bad("NOTIFY is NEVER, or some of SUCCESS, FAILURE and DELAY")
+    return ",".join(words)
+
+
+def _orcpt(value: str | None) -> str:
+    kind, semicolon, address = (value or "").partition(";")
+    if not semicolon or not address or len(value or "") > 500 or not _ATOM.fullmatch(kind):  # RFC 3461 4.2
+        raise _bad("ORCPT wants an address type, a semicolon and an address")
+    if kind.lower() != "utf-8" and not _XTEXT.fullmatch(address):  # RFC 6533 3: utf-8 has its own encoding
+        raise _bad("ORCPT wants an address in xtext")
+    return value or ""
+
+
+_MAIL_PARAMETERS: dict[str, Callable[[str | None], str]] = {
+    "SIZE": _size,
+    "BODY": _body,
+    "SMTPUTF8": _smtputf8,
+    "RET": _ret,
+    "ENVID": _envid,
+    "AUTH": _auth,
+}
+_RCPT_PARAMETERS: dict[str, Callable[[str | None], str]] = {"NOTIFY": _notify, "ORCPT": _orcpt}

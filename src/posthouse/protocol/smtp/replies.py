@@ -1,45 +1,69 @@
-"""The replies an SMTP engine gives by itself: what happened and, where it helps, what to do."""
+"""The replies an SMTP engine gives by itself, ready as bytes: what happened and, where it helps, what to do."""
 
 from posthouse.message.reply import Reply
 
-OK = Reply(250, "2.0.0", "OK")
-BYE = Reply(221, "2.0.0", "Goodbye")
-HELP = Reply(214, "2.0.0", "Commands: EHLO HELO MAIL RCPT DATA BDAT RSET NOOP VRFY AUTH STARTTLS QUIT; see RFC 5321")
-VRFY = Reply(252, "2.0.0", "Cannot verify here; send the mail and see")  # RFC 5321 3.5.3
-SENDER_OK = Reply(250, "2.1.0", "Sender OK")
-RECIPIENT_OK = Reply(250, "2.1.5", "Recipient OK")
-GO_AHEAD = Reply(354, "", "Send the message, end it with CRLF.CRLF")
-LOGGED_IN = Reply(235, "2.7.0", "Logged in")
-TLS_READY = Reply(220, "2.0.0", "Ready to start TLS")
 
-TIMEOUT = Reply(421, "4.4.2", "No command for too long, closing")
-SHUTDOWN = Reply(421, "4.3.2", "The server is stopping, please come back")
-TOO_MANY_ERRORS = Reply(421, "4.7.0", "Too many errors, closing")
-ENDLESS = Reply(421, "4.7.0", "A line without end, closing")
-HTTP = Reply(421, "4.7.0", "This is a mail server, it does not speak HTTP; closing")
-TOO_MANY_RECIPIENTS = Reply(452, "4.5.3", "Too many recipients, send to the rest in another transaction")
+def _made(code: int, enhanced: str, text: str) -> bytes:
+    return Reply(code, enhanced, text).encode()
 
-UNKNOWN = Reply(500, "5.5.2", "Unknown command")
-LINE_TOO_LONG = Reply(500, "5.5.2", "Line too long")
-BAD_LINE = Reply(500, "5.5.2", "A command line must not hold bare CR, bare LF or NUL")
-NOT_UTF8 = Reply(500, "5.5.2", "A command must be ASCII, or UTF-8 with SMTPUTF8")
-NO_ARGUMENT = Reply(501, "5.5.4", "This command takes no argument")
-NO_ARGUMENT_GIVEN = Reply(501, "5.5.4", "An argument is missing")
-BAD_HELLO = Reply(501, "5.5.4", "Give your host name")
-BAD_BASE64 = Reply(501, "5.5.2", "Not valid base64")
-CANCELLED = Reply(501, "5.7.0", "Cancelled")
-BAD_BDAT = Reply(501, "5.5.4", "BDAT wants a number of octets and perhaps LAST; closing")
-NOT_IMPLEMENTED = Reply(502, "5.5.1", "Not available here")
-USE_LHLO = Reply(500, "5.5.1", "This is LMTP: say LHLO")
-BAD_SEQUENCE = Reply(503, "5.5.1", "Not at this point of the dialogue")
-AUTH_TWICE = Reply(503, "5.5.1", "Logged in already")
-TLS_ACTIVE = Reply(503, "5.5.1", "TLS is active already")
-BINARY_NEEDS_BDAT = Reply(503, "5.5.1", "BODY=BINARYMIME needs BDAT")
-NO_MECHANISM = Reply(504, "5.5.4", "Mechanism not available; EHLO lists those that are")
-AUTH_FIRST = Reply(530, "5.7.0", "Log in first")
-TLS_FIRST = Reply(530, "5.7.0", "Must issue a STARTTLS command first")
-BAD_LOGIN = Reply(535, "5.7.8", "Wrong login or password")
-BARE_BREAKS = Reply(550, "5.6.11", "The message holds a bare CR or LF; lines must end with CRLF")
-TOO_LARGE = Reply(552, "5.3.4", "The message is larger than this server takes")
-HEADER_TOO_LARGE = Reply(552, "5.3.4", "The header section is larger than this server takes")
-NO_RECIPIENTS = Reply(554, "5.5.1", "No valid recipients")
+
+OK = _made(250, "2.0.0", "OK")
+SENDER_OK = _made(250, "2.1.0", "Sender OK")
+RECIPIENT_OK = _made(250, "2.1.5", "Recipient OK")
+CHUNK_OK = _made(250, "2.0.0", "Chunk taken")
+GO_AHEAD = _made(354, "", "Send the message, end it with CRLF.CRLF")
+LOGGED_IN = _made(235, "2.7.0", "Logged in")
+TLS_READY = _made(220, "2.0.0", "Ready to start TLS")
+# RFC 5321 3.5.3: 252 tells nobody who exists here.
+VRFY = _made(252, "2.5.0", "Cannot verify that here; send mail to it and see")
+HELP = _made(214, "2.0.0", "EHLO HELO MAIL RCPT DATA BDAT RSET NOOP VRFY AUTH STARTTLS QUIT: see RFC 5321")
+HELP_LMTP = _made(214, "2.0.0", "LHLO MAIL RCPT DATA BDAT RSET NOOP VRFY AUTH STARTTLS QUIT: see RFC 2033")
+
+TOO_MANY_RECIPIENTS = _made(452, "4.5.3", "Too many recipients; send to the rest in another transaction")
+
+UNKNOWN = _made(500, "5.5.2", "Unknown command")
+LINE_TOO_LONG = _made(500, "5.5.2", "Line too long")
+RESPONSE_TOO_LONG = _made(500, "5.5.6", "Authentication response too long")  # RFC 4954 6
+BARE_LF = _made(500, "5.5.2", "A line must end with CRLF, not with a bare LF")
+CONTROLS = _made(500, "5.5.2", "A command must not hold control characters")
+NOT_UTF8 = _made(500, "5.5.2", "A command must be ASCII, or valid UTF-8 with SMTPUTF8")
+NOT_ASCII = _made(501, "5.5.4", "This command takes ASCII only")
+NO_ARGUMENT = _made(501, "5.5.4", "This command takes no argument")
+ARGUMENT_MISSING = _made(501, "5.5.4", "An argument is missing")
+BAD_HELLO = _made(501, "5.5.4", "Give your host name or address literal")
+BAD_BASE64 = _made(501, "5.5.2", "Not valid base64")
+NOT_EMPTY = _made(501, "5.5.2", "An empty response was expected")
+CANCELLED = _made(501, "5.7.0", "Authentication cancelled")
+BAD_BDAT = _made(501, "5.5.4", "BDAT wants a number of octets, then LAST for the last chunk; closing")
+NOT_IMPLEMENTED = _made(502, "5.5.1", "Command not implemented")
+USE_LHLO = _made(502, "5.5.1", "This is LMTP: say LHLO")
+
+HELLO_FIRST = _made(503, "5.5.1", "Say EHLO first")
+LHLO_FIRST = _made(503, "5.5.1", "Say LHLO first")
+MAIL_FIRST = _made(503, "5.5.1", "MAIL FROM comes first")
+IN_TRANSACTION = _made(503, "5.5.1", "Not during a mail transaction")
+BDAT_UNDER_WAY = _made(503, "5.5.1", "BDAT is under way; go on with BDAT, or RSET")
+RCPT_FIRST = _made(503, "5.5.1", "RCPT TO comes first")
+LOGGED_IN_ALREADY = _made(503, "5.5.1", "Logged in already")
+TLS_ACTIVE = _made(503, "5.5.1", "TLS is active already")
+TLS_BEFORE_LOGIN = _made(503, "5.5.1", "STARTTLS comes before AUTH")
+BINARY_NEEDS_BDAT = _made(503, "5.5.1", "BODY=BINARYMIME needs BDAT")  # RFC 3030 3
+NO_MECHANISM = _made(504, "5.5.4", "Mechanism not available; EHLO lists those that are")
+LOGIN_FIRST = _made(530, "5.7.0", "Authentication required")
+TLS_FIRST = _made(530, "5.7.0", "Must issue a STARTTLS command first")  # RFC 3207 4
+ENCRYPTION_FIRST = _made(538, "5.7.11", "Encryption required for authentication; STARTTLS first")
+WRONG_LOGIN = _made(535, "5.7.8", "Wrong login or password")
+BARE_BREAKS = _made(550, "5.6.11", "The message holds a bare CR or LF; lines must end with CRLF")
+TOO_LARGE = _made(552, "5.3.4", "The message is larger than this server takes; EHLO tells its SIZE")
+HEADER_TOO_LARGE = _made(552, "5.3.4", "The header section is larger than this server takes")
+NO_RECIPIENTS = _made(554, "5.5.1", "No valid recipients")
+
+
+def farewell(hostname: str) -> bytes:
+    """The answer to QUIT. RFC 5321 4.2.2: 221 and 421 begin with the server's name."""
+    return _made(221, "2.0.0", f"{hostname} closing connection")
+
+
+def hanging_up(hostname: str, status: str, reason: str) -> bytes:
+    """The last words to a peer that did not ask for them."""
+    return _made(421, status, f"{hostname} {reason}; closing connection")

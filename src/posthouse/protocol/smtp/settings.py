@@ -1,0 +1,45 @@
+"""How an SMTP service presents itself, and the limits it keeps."""
+
+from dataclasses import dataclass
+from enum import Enum
+
+MAX_COMMAND = 2048  # octets with CRLF: 512 (RFC 5321 4.5.3.1.4) and what SIZE, DSN, AUTH and SMTPUTF8 add
+MAX_AUTH_LINE = 12_288  # octets with CRLF, RFC 4954 4
+MAX_SKIPPED = 64 << 10  # octets of one line that are thrown away before we hang up
+MAX_ERRORS = 50  # refused commands of one connection
+MAX_FAILED_LOGINS = 5
+MAX_UNSENT = 64 << 10  # octets of replies that may wait for a peer that does not read; see net.interface.Engine
+PATIENCE = 300.0  # seconds, RFC 5321 4.5.3.2.7: at least five minutes
+
+
+class Variant(Enum):
+    """What kind of service this is."""
+
+    RELAY = "relay"  # port 25
+    SUBMISSION = "submission"  # ports 587 and 465, RFC 6409
+    LMTP = "lmtp"  # RFC 2033
+
+
+@dataclass(frozen=True, slots=True)
+class SmtpSettings:
+    """One service. `hostname` is the name we greet with."""
+
+    hostname: str
+    variant: Variant = Variant.RELAY
+    max_size: int = 50 << 20  # octets of a message
+    max_recipients: int = 1000  # of one message; RFC 5321 4.5.3.1.8: at least 100
+    max_header: int = 256 << 10  # octets of the header section
+    starttls: bool = True
+    auth: bool = False
+    plaintext_auth: bool = False  # allow AUTH without TLS; only dev on loopback
+    greeting: str = "Posthouse"
+
+    @property
+    def max_drained(self) -> int:
+        """Octets of a refused message that are still read, so that the peer sees why; past these we hang up."""
+        return 4 * self.max_size + (16 << 20)
+
+    @property
+    def max_attempts(self) -> int:
+        """RCPT commands of one transaction that were refused; past these we hang up."""
+        return 10 * self.max_recipients
