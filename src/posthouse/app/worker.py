@@ -169,10 +169,12 @@ class Worker:
                 self._log.exception("chore failed")
 
     async def _purge(self) -> None:
+        """Forget the mail of removed accounts, and give back the space of what was deleted."""
         with SqliteRegistry(self._setup.places.directory) as registry:
             for removed in registry.removed():
                 await self._mailstore.forget(removed.id)
                 registry.purge_done(removed.id)
+        await self._mailstore.reap(time.time())
 
 
 _VARIANTS = {

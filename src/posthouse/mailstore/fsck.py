@@ -66,20 +66,23 @@ def _audit(folder: Path, reader: apsw.Connection, repair: bool) -> list[Finding]
         lock.close()
 
 
-def _check_packs(packs: Path, connection: apsw.Connection) -> Iterator[Finding]:
-    files = {int(file.stem): file.stat().st_size for file in packs.iterdir() if is_pack(file.name)}
-    # After the files: a pack is made before it is known.
-    known = audit.pack_ends(connection)
-    for pack, (end, live) in sorted(known.items()):
-        where = f"packs/{pack}.pack"
-        if live and not (packs / f"{pack}.pack").exists():
-            yield Finding(Severity.ERROR, "missing pack", where, f"the file with {live} bodies is gone", _RESTORE_PACK)
-        elif live and files.get(pack, end) < end:
-            what = f"the file ends at {files[pack]}, before its end at {end}"
-            yield Finding(Severity.ERROR, "short pack", where, what, _RESTORE_PACK)
-    for pack in sorted(files.keys() - known.keys()):
-        if (packs / f"{pack}.pack").exists():
-            advice = "It holds no mail. The server removes or overwrites it when it needs the number."
+def _check_packs(folder: Path, connection: apsw.Connection) -> Iterator[Finding]:
+    files = {int(file.stem) for file in folder.iterdir() if is_pack(file.name)}
+    # The catalogue after the files: a pack is made before it is known.
+    known = audit.packs(connection)
+    for pack, (used, end) in sorted(known.items()):
+        path, where = folder / f"{pack}.pack", f"packs/{pack}.pack"
+        try:
+            size = path.stat().st_size
+        except FileNotFoundError:
+            if used:
+                yield Finding(Severity.ERROR, "missing pack", where, f"with {used} bodies is gone", _RESTORE_PACK)
+            continue
+        if size < end:
+            yield Finding(Severity.ERROR, "short pack", where, f"ends at {size} and not at {end}", _RESTORE_PACK)
+    for pack in sorted(files - known.keys()):
+        if (folder / f"{pack}.pack").exists():
+            advice = "It holds no mail. The server overwrites it when it needs the number."
             yield Finding(Severity.NOTE, "unknown pack", f"packs/{pack}.pack", "is not in the catalogue", advice)
 
 

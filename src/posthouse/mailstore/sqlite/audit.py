@@ -210,9 +210,13 @@ def audit_rows(connection: apsw.Connection, *, repair: bool) -> list[Finding]:
     return found
 
 
-def pack_ends(connection: apsw.Connection) -> dict[int, tuple[int, int]]:
-    """Pack -> where it ends, bodies in it."""
-    return {pack: (end, live) for pack, end, live in fetch(connection, "SELECT pack, end, live FROM pack")}
+def packs(connection: apsw.Connection) -> dict[int, tuple[int, int]]:
+    """Pack -> how many bodies in it are in use, where the last of them ends."""
+    statement = f"""
+        SELECT pack.pack, count(blob_id), coalesce(max(offset + {HEADER_OCTETS} + prefixes + octets), 0)
+        FROM pack LEFT JOIN blob ON blob.pack = pack.pack AND refs > 0 GROUP BY pack.pack
+    """
+    return {pack: (used, end) for pack, used, end in fetch(connection, statement)}
 
 
 def count_bodies(connection: apsw.Connection) -> int:
