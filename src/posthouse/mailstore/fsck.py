@@ -42,6 +42,8 @@ def check(
             yield from _audit(folder, connection, repair)
             yield from _check_packs(folder / PACKS, connection)
             yield from _check_bodies(folder / PACKS, connection, progress)
+        except (apsw.CorruptError, apsw.NotADBError) as error:
+            yield audit.spoilt(str(error))
         finally:
             connection.close()
     except apsw.Error as error:

@@ -193,8 +193,13 @@ def audit_file(connection: apsw.Connection) -> Iterator[Finding]:
     """Whether SQLite finds its own file in order."""
     for (text,) in fetch(connection, "PRAGMA integrity_check"):
         if text != "ok":
-            advice = "Stop the server and restore posthouse.db from a backup."
-            yield Finding(Severity.ERROR, "database", "posthouse.db", str(text), advice)
+            yield spoilt(str(text))
+
+
+def spoilt(what: str) -> Finding:
+    """The database itself is damaged."""
+    advice = "Stop the server and restore posthouse.db from a backup."
+    return Finding(Severity.ERROR, "database", "posthouse.db", what, advice)
 
 
 def audit_rows(connection: apsw.Connection, *, repair: bool) -> list[Finding]:

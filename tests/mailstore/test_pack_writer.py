@@ -1,0 +1,167 @@
+"""The tail of a pack, errors of the disk, and who may write where."""
+
+import errno
+import os
+from pathlib import Path
+
+import pytest
+
+from posthouse.mailstore.changes import LocalBus
+from posthouse.mailstore.interface import Filed, StoreError, StoreFullError
+from posthouse.mailstore.pack_writer import is_pack
+from posthouse.mailstore.sqlite.store import SqliteMailstore
+from tests.mailstore.faulty import FaultyFiles
+from tests.store_invariants import assert_sound
+from tests.stores import PREFIX, contents, deliver
+
+
+def packs(folder: Path) -> dict[str, int]:
+    return {file.name: file.stat().st_size for file in (folder / "packs").iterdir()}
+
+
+def test_names_of_packs() -> None:
+    assert is_pack("12.pack")
+    assert not is_pack("x.pack")
+    assert not is_pack("12.pack.bak")
+    assert not is_pack("reserve")
+
+
+async def test_one_write_and_one_sync_for_a_message(store: SqliteMailstore, files: FaultyFiles) -> None:
+    await deliver(store, 1)
+    await deliver(store, 1)
+    assert files.synced == ["1.pack", "1.pack"]
+
+
+async def test_a_full_pack_is_followed_by_another(store: SqliteMailstore, tmp_path: Path) -> None:
+    for _ in range(5):
+        await deliver(store, 1, b"x" * 60_000)
+    assert sorted(packs(tmp_path)) == ["1.pack", "2.pack", "3.pack"]
+    assert await contents(store, 1) == [PREFIX + b"x" * 60_000] * 5
+
+
+async def test_a_pack_is_taken_up_again_and_its_torn_tail_is_cut(store: SqliteMailstore, tmp_path: Path) -> None:
+    await deliver(store, 1, b"kept\r\n")
+    await store.close()
+    pack = tmp_path / "packs" / "1.pack"
+    end = pack.stat().st_size
+    with pack.open("ab") as file:
+        file.write(b"torn" * 10_000)
+    again = SqliteMailstore.open(tmp_path, bus=LocalBus(), reserve_octets=4096)
+    assert pack.stat().st_size > end  # opening alone touches nothing
+    await deliver(again, 1, b"next\r\n")
+    assert packs(tmp_path) == {"1.pack": end + 56 + len(PREFIX) + len(b"next\r\n")}
+    assert await contents(again, 1) == [PREFIX + b"kept\r\n", PREFIX + b"next\r\n"]
+    await again.close()
+
+
+async def test_a_pack_that_lost_its_end_is_not_written_to(store: SqliteMailstore, tmp_path: Path) -> None:
+    await deliver(store, 1)
+    (lost,) = await store.entries(1)
+    await store.close()
+    os.truncate(tmp_path / "packs" / "1.pack", 60)
+    again = SqliteMailstore.open(tmp_path, bus=LocalBus(), reserve_octets=4096)
+    await deliver(again, 2)
+    assert packs(tmp_path)["1.pack"] == 60
+    assert await contents(again, 2) == [PREFIX + b"Subject: x\r\n\r\nhello\r\n"]
+    with pytest.raises(StoreError):
+        await again.read(lost, 0, 10)
+    await again.expunge(1, "INBOX", [lost.message])
+    await again.close()
+
+
+async def test_a_file_the_catalogue_does_not_know_is_replaced(store: SqliteMailstore, tmp_path: Path) -> None:
+    (tmp_path / "packs" / "1.pack").write_bytes(b"left by a process that died before its number was known")
+    await deliver(store, 1)
+    assert packs(tmp_path)["1.pack"] == 56 + len(PREFIX) + 21
+
+
+async def test_two_stores_write_to_packs_of_their_own(store: SqliteMailstore, tmp_path: Path) -> None:
+    other = SqliteMailstore.open(tmp_path, bus=LocalBus(), reserve_octets=4096)
+    for number in range(5):
+        await deliver(store, 1, b"%d\r\n" % number)
+        await deliver(other, 1, b"%d more\r\n" % number)
+    assert sorted(packs(tmp_path)) == ["1.pack", "2.pack"]
+    expected = [PREFIX + b"%d%s\r\n" % (number, tail) for number in range(5) for tail in (b"", b" more")]
+    assert await contents(store, 1) == await contents(other, 1) == expected
+    await other.close()
+    third = SqliteMailstore.open(tmp_path, bus=LocalBus(), reserve_octets=4096)
+    await deliver(third, 1)
+    assert sorted(packs(tmp_path)) == ["1.pack", "2.pack"]
+    await third.close()
+
+
+async def test_after_a_failed_sync_the_pack_is_left_alone(
+    store: SqliteMailstore, files: FaultyFiles, tmp_path: Path
+) -> None:
+    await deliver(store, 1, b"before\r\n")
+    size = packs(tmp_path)["1.pack"]
+    files.sync_error = errno.EIO
+    with pytest.raises(StoreError) as caught:
+        await deliver(store, 1, b"never\r\n")
+    assert not isinstance(caught.value, StoreFullError)
+    files.sync_error = 0
+    spoilt = packs(tmp_path)["1.pack"]
+    assert spoilt > size
+    assert await deliver(store, 1, b"after\r\n") is Filed.KEPT
+    assert packs(tmp_path)["1.pack"] == spoilt
+    assert files.synced == ["1.pack", "2.pack"]
+    assert await contents(store, 1) == [PREFIX + b"before\r\n", PREFIX + b"after\r\n"]
+    # Nor by another process, while this one lives.
+    other = SqliteMailstore.open(tmp_path, bus=LocalBus(), reserve_octets=4096)
+    await deliver(other, 2)
+    assert packs(tmp_path)["1.pack"] == spoilt
+    await other.close()
+
+
+async def test_a_disk_that_never_syncs_gathers_no_files(
+    store: SqliteMailstore, files: FaultyFiles, tmp_path: Path
+) -> None:
+    files.sync_error = errno.EIO
+    for _ in range(5):
+        with pytest.raises(StoreError):
+            await deliver(store, 1)
+    assert packs(tmp_path) == {}
+    files.sync_error = 0
+    assert await deliver(store, 1) is Filed.KEPT
+
+
+@pytest.mark.parametrize("partial", [False, True])
+@pytest.mark.parametrize(("number", "kind"), [(errno.ENOSPC, StoreFullError), (errno.EIO, StoreError)])
+async def test_a_failed_write_is_not_acknowledged(
+    store: SqliteMailstore, files: FaultyFiles, tmp_path: Path, number: int, kind: type[StoreError], partial: bool
+) -> None:
+    await deliver(store, 1, b"before\r\n")
+    size = packs(tmp_path)["1.pack"]
+    files.write_error, files.partial = number, partial
+    with pytest.raises(StoreError) as caught:
+        await deliver(store, 1, b"x" * 30_000)
+    assert type(caught.value) is kind
+    if kind is StoreFullError:
+        assert packs(tmp_path)["1.pack"] == size  # a full disk needs the space
+    files.write_error = 0
+    assert await deliver(store, 1, b"after\r\n") is Filed.KEPT
+    assert await contents(store, 1) == [PREFIX + b"before\r\n", PREFIX + b"after\r\n"]
+    assert (await store.usage(1)).messages == 2
+
+
+async def test_a_tail_that_cannot_be_cut(store: SqliteMailstore, files: FaultyFiles, tmp_path: Path) -> None:
+    await deliver(store, 1, b"before\r\n")
+    files.write_error, files.partial, files.cut_error = errno.ENOSPC, True, errno.EIO
+    with pytest.raises(StoreFullError):
+        await deliver(store, 1, b"x" * 30_000)
+    files.write_error = files.cut_error = 0
+    assert await deliver(store, 1, b"after\r\n") is Filed.KEPT
+    assert sorted(packs(tmp_path)) == ["1.pack", "2.pack"]
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO])
+async def test_a_pack_that_cannot_be_made(
+    store: SqliteMailstore, files: FaultyFiles, tmp_path: Path, number: int
+) -> None:
+    files.folder_error = number
+    with pytest.raises(StoreFullError if number == errno.ENOSPC else StoreError):
+        await deliver(store, 1)
+    assert packs(tmp_path) == {}
+    files.folder_error = 0
+    assert await deliver(store, 1) is Filed.KEPT
+    assert_sound(tmp_path)

@@ -1,0 +1,188 @@
+"""Space of removed mail is given back, and only that."""
+
+import asyncio
+import errno
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import apsw
+import pytest
+
+from posthouse.mailstore.changes import LocalBus
+from posthouse.mailstore.interface import INBOX, Filed, Placement, StoreError
+from posthouse.mailstore.sqlite.reaper import GRACE_SECONDS
+from posthouse.mailstore.sqlite.store import SqliteMailstore
+from tests.mailstore.faulty import FaultyFiles
+from tests.store_invariants import assert_sound
+from tests.stores import NOW, PREFIX, Bytes, contents, deliver, delivery_id
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = float(NOW)
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+async def store(tmp_path: Path, files: FaultyFiles, clock: Clock) -> AsyncIterator[SqliteMailstore]:
+    opened = SqliteMailstore.open(
+        tmp_path, bus=LocalBus(), clock=clock, files=files, pack_octets=1_000_000, reserve_octets=4096
+    )
+    yield opened
+    await opened.close()
+    assert_sound(tmp_path)
+
+
+def blocks(folder: Path) -> int:
+    return sum(file.stat().st_blocks * 512 for file in (folder / "packs").iterdir())
+
+
+def count(folder: Path, table: str) -> int:
+    connection = apsw.Connection(str(folder / "posthouse.db"))
+    try:
+        return int(connection.execute(f"SELECT count(*) FROM {table}").get)
+    finally:
+        connection.close()
+
+
+async def remove(store: SqliteMailstore, account: int, start: int = 0, step: int = 1) -> None:
+    entries = await store.entries(account)
+    await store.expunge(account, INBOX, [entry.message for entry in entries[start::step]])
+
+
+async def test_not_before_the_grace_is_over(store: SqliteMailstore, tmp_path: Path, clock: Clock) -> None:
+    await deliver(store, 1, b"x" * 100_000)
+    await deliver(store, 1, b"y" * 1000)
+    await store.expunge(1, INBOX, [(await store.entries(1))[0].message])
+    before = blocks(tmp_path)
+    assert (await store.reap(clock.now + GRACE_SECONDS - 1)).blobs == 0
+    assert blocks(tmp_path) == before
+    reaped = await store.reap(clock.now + GRACE_SECONDS)
+    assert (reaped.blobs, reaped.packs, reaped.holes) == (1, 0, True)
+    assert reaped.octets >= 100_000
+    assert blocks(tmp_path) <= before - 90_000
+    assert await contents(store, 1) == [PREFIX + b"y" * 1000]
+    assert (await store.reap(clock.now + GRACE_SECONDS)).blobs == 0
+
+
+async def test_a_body_others_still_have_stays(store: SqliteMailstore, tmp_path: Path) -> None:
+    placements = [Placement(1, PREFIX), Placement(1, PREFIX, "Junk"), Placement(2, PREFIX)]
+    await store.deliver(delivery_id(), Bytes(b"z" * 50_000), placements, NOW, whole=True)
+    await store.forget(1)
+    assert (await store.reap(NOW * 2)).blobs == 0
+    assert await contents(store, 2) == [PREFIX + b"z" * 50_000]
+    await store.forget(2)
+    assert (await store.reap(NOW * 2)).blobs == 1
+
+
+async def test_small_messages_that_go_one_by_one_give_their_blocks_back(store: SqliteMailstore, tmp_path: Path) -> None:
+    """Neighbours share blocks: a hole reaches as far as nothing is left."""
+    await asyncio.gather(*(deliver(store, 1 + number % 2, b"s" * 1500) for number in range(100)))
+    before = blocks(tmp_path)
+    await remove(store, 1)
+    await store.reap(NOW * 2)
+    await remove(store, 2, step=2)
+    await store.reap(NOW * 2)
+    assert await contents(store, 2) == [PREFIX + b"s" * 1500] * 25
+    await remove(store, 2)
+    reaped = await store.reap(NOW * 2)
+    assert reaped.packs == 0  # the store still writes to it
+    assert blocks(tmp_path) <= before // 10
+    await deliver(store, 3)
+    assert len(await contents(store, 3)) == 1
+
+
+async def test_a_pack_without_mail_is_removed(store: SqliteMailstore, tmp_path: Path) -> None:
+    await deliver(store, 1, b"x" * 1_000_000)
+    await deliver(store, 2, b"y" * 100)
+    assert len(list((tmp_path / "packs").iterdir())) == 2
+    await store.forget(1)
+    reaped = await store.reap(NOW * 2)
+    assert reaped.packs == 1
+    assert [file.name for file in (tmp_path / "packs").iterdir()] == ["2.pack"]
+    assert count(tmp_path, "pack") == 1
+    await deliver(store, 1, b"x" * 1_000_000)
+    await deliver(store, 1)
+    assert sorted(file.name for file in (tmp_path / "packs").iterdir()) == ["2.pack", "3.pack"]  # 1 is not given again
+
+
+async def test_bodies_that_nobody_kept_give_their_space_back(store: SqliteMailstore, tmp_path: Path) -> None:
+    delivery = delivery_id()
+    assert await deliver(store, 1, b"x" * 100_000, quota=5) is Filed.OVER_QUOTA
+    assert await deliver(store, 1, delivery=delivery) is Filed.KEPT
+    assert await deliver(store, 1, b"x" * 100_000, delivery=delivery) is Filed.ALREADY
+    before = blocks(tmp_path)
+    assert (await store.reap(NOW)).blobs == 2
+    assert blocks(tmp_path) <= before - 180_000
+    assert len(await contents(store, 1)) == 1
+
+
+async def test_where_no_holes_can_be_punched(store: SqliteMailstore, files: FaultyFiles, tmp_path: Path) -> None:
+    files.can_punch = False
+    await deliver(store, 1, b"x" * 1_000_000)
+    await deliver(store, 2, b"x")
+    await store.forget(1)
+    reaped = await store.reap(NOW * 2)
+    assert (reaped.blobs, reaped.packs, reaped.holes) == (1, 1, False)
+
+
+async def test_an_error_of_the_disk_keeps_the_rows(store: SqliteMailstore, files: FaultyFiles, tmp_path: Path) -> None:
+    await deliver(store, 1, b"x" * 50_000)
+    await deliver(store, 2)
+    await store.forget(1)
+    files.punch_error = errno.EIO
+    with pytest.raises(StoreError, match="Input/output"):
+        await store.reap(NOW * 2)
+    assert count(tmp_path, "blob") == 2
+    files.punch_error = 0
+    assert (await store.reap(NOW * 2)).blobs == 1
+
+
+async def test_stopped_between_the_hole_and_the_row(store: SqliteMailstore, tmp_path: Path, files: FaultyFiles) -> None:
+    await deliver(store, 1, b"x" * 50_000)
+    await deliver(store, 2)
+    await store.forget(1)
+
+    async def stop(unit: object) -> None:
+        raise StoreError("killed")
+
+    real, store._reaper._do = store._reaper._do, stop
+    with pytest.raises(StoreError, match="killed"):
+        await store.reap(NOW * 2)
+    assert len(files.punched) == 1
+    assert_sound(tmp_path)
+    store._reaper._do = real
+    assert (await store.reap(NOW * 2)).blobs == 1
+
+
+async def test_two_reapers_at_once(store: SqliteMailstore, tmp_path: Path) -> None:
+    other = SqliteMailstore.open(tmp_path, bus=LocalBus(), reserve_octets=4096)
+    await asyncio.gather(*(deliver(store, 1, b"x" * 20_000) for _ in range(120)))
+    await remove(store, 1)
+    both = await asyncio.gather(store.reap(NOW * 2), other.reap(NOW * 2))
+    assert sum(reaped.blobs for reaped in both) == 120
+    assert count(tmp_path, "blob") == 0
+    await other.close()
+
+
+async def test_old_deliveries_are_forgotten(store: SqliteMailstore, tmp_path: Path) -> None:
+    old, recent = delivery_id(NOW - 31 * 86400), delivery_id(NOW - 29 * 86400)
+    for delivery in (old, recent):
+        await deliver(store, 1, delivery=delivery)
+    await store.reap(NOW)
+    assert count(tmp_path, "delivery") == 1
+    assert await deliver(store, 1, delivery=recent) is Filed.ALREADY
+
+
+async def test_very_many(store: SqliteMailstore, tmp_path: Path) -> None:
+    await asyncio.gather(*(deliver(store, 1, b"x" * 500) for _ in range(2500)))
+    await remove(store, 1)
+    assert (await store.reap(NOW * 2)).blobs == 2500
+    assert count(tmp_path, "blob") == 0
