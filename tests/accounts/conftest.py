@@ -4,14 +4,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from tests.accounts.clock import Clock
-from tests.accounts.invariants import check_directory
 
 from posthouse.accounts.passwords import HashCost, Hasher
 from posthouse.accounts.pool import HashingPool
 from posthouse.accounts.remembered import Remembered
 from posthouse.accounts.sqlite import SqliteDirectory, SqliteRegistry
 from posthouse.accounts.throttle import MemoryThrottleRows, Throttle
+from tests.accounts.clock import Clock
+from tests.accounts.invariants import check_directory
 
 CHEAP = HashCost(memory=8, passes=1, lanes=1, iterations=4096)
 

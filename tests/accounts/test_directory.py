@@ -7,8 +7,6 @@ import apsw
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.accounts.clock import Clock
-from tests.accounts.conftest import CHEAP, DirectoryMaker
 
 from posthouse.accounts.errors import DirectoryBusyError
 from posthouse.accounts.interface import Account, Directory, Local, Refusal, RefusalKind, Unresolved
@@ -18,6 +16,8 @@ from posthouse.accounts.sqlite import SqliteDirectory, SqliteRegistry
 from posthouse.accounts.throttle import MemoryThrottleRows, Throttle
 from posthouse.message.address import Address
 from posthouse.message.credentials import ScramKeys
+from tests.accounts.clock import Clock
+from tests.accounts.conftest import CHEAP, DirectoryMaker
 
 IP = "192.0.2.1"
 

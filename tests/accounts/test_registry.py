@@ -8,8 +8,6 @@ import apsw
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.accounts.clock import Clock
-from tests.accounts.invariants import check_directory
 
 from posthouse.accounts.errors import (
     AccountsError,
@@ -30,6 +28,8 @@ from posthouse.accounts.names import text_of
 from posthouse.accounts.passwords import Hasher
 from posthouse.accounts.sqlite import SqliteRegistry
 from posthouse.message.address import Address
+from tests.accounts.clock import Clock
+from tests.accounts.invariants import check_directory
 
 
 @pytest.fixture

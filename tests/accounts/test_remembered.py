@@ -1,6 +1,5 @@
-from tests.accounts.clock import Clock
-
 from posthouse.accounts.remembered import Remembered
+from tests.accounts.clock import Clock
 
 
 def test_a_mark_is_held_for_its_time() -> None:

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import apsw
 import pytest
-from tests.accounts.clock import Clock
 
 from posthouse.accounts.sqlite import SqliteThrottleRows
 from posthouse.accounts.throttle import Charge, Limit, Throttle, ThrottleUnavailableError
+from tests.accounts.clock import Clock
 
 LIMIT = Limit(3, 2, 100, 1_000)
 

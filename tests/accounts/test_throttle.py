@@ -5,7 +5,6 @@ from pathlib import Path
 
 import apsw
 import pytest
-from tests.accounts.clock import Clock
 
 from posthouse.accounts.sqlite import SqliteThrottleRows
 from posthouse.accounts.throttle import (
@@ -18,6 +17,7 @@ from posthouse.accounts.throttle import (
     ThrottleUnavailableError,
     network_of,
 )
+from tests.accounts.clock import Clock
 
 HERE, THERE = "192.0.2.1", "198.51.100.7"
 LIMIT = Limit(free=3, first=2, longest=100, forget=1_000)

@@ -5,7 +5,6 @@ import threading
 from collections.abc import Iterator
 
 import pytest
-from tests.accounts.clock import Clock
 
 from posthouse.accounts.claims import Claim
 from posthouse.accounts.interface import Account, Refusal, RefusalKind
@@ -17,6 +16,7 @@ from posthouse.accounts.throttle import MemoryThrottleRows, Throttle
 from posthouse.accounts.verifier import Verifier
 from posthouse.message.address import Address
 from posthouse.message.credentials import ScramKeys
+from tests.accounts.clock import Clock
 
 IP = "192.0.2.1"
 ALICE = Account(1, Address("alice", "a.test"), None)

@@ -49,7 +49,8 @@ class House:
                 self._recipient(event.recipient)
             case events.DataOffered():
                 self._content = b""
-                engine.accept_data()
+                nowhere = any(recipient.address.local == "nowhere" for recipient in self._recipients)
+                engine.reject(Reply(451, "4.3.0", "No room now")) if nowhere else engine.accept_data()
             case events.MessageChunk():
                 self._content += event.data
             case events.MessageEnded():

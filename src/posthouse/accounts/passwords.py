@@ -22,9 +22,8 @@ from argon2.low_level import Type, hash_secret, verify_secret
 
 from posthouse.accounts import sha512crypt
 from posthouse.accounts.errors import BadHashError, BadPasswordError, WeakPasswordError
-from posthouse.accounts.preparation import prepare
 from posthouse.accounts.rows import Credential
-from posthouse.message.credentials import ScramKeys
+from posthouse.message.credentials import ScramKeys, prepare
 
 MAX_PASSWORD = 1024  # octets: bounds what one check can cost
 SCHEMES = "{ARGON2ID}, {ARGON2I}, {BLF-CRYPT} and {SHA512-CRYPT}"

@@ -42,12 +42,12 @@ def check(
             yield from _audit(folder, connection, repair)
             yield from _check_packs(folder / PACKS, connection)
             yield from _check_bodies(folder / PACKS, connection, progress)
-        except (apsw.CorruptError, apsw.NotADBError) as error:
-            yield audit.spoilt(str(error))
         finally:
             connection.close()
-    except apsw.Error as error:
-        raise StoreError(f"{folder / DATABASE}: {error}") from error
+    except (apsw.CorruptError, apsw.NotADBError) as error:
+        yield audit.spoilt(str(error))
+    except (apsw.Error, OSError) as error:
+        raise StoreError(f"{folder}: {error}") from error
 
 
 def _audit(folder: Path, reader: apsw.Connection, repair: bool) -> list[Finding]:

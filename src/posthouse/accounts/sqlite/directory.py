@@ -18,7 +18,6 @@ from posthouse.accounts.errors import DirectoryBusyError
 from posthouse.accounts.interface import Account, Local, Refusal, RefusalKind, Unresolved
 from posthouse.accounts.passwords import Hasher
 from posthouse.accounts.pool import HashingPool
-from posthouse.accounts.preparation import prepare
 from posthouse.accounts.remembered import Remembered
 from posthouse.accounts.resolve import home_of, resolve
 from posthouse.accounts.rows import Credential, Login
@@ -27,7 +26,7 @@ from posthouse.accounts.sqlite.rows import SqliteRows
 from posthouse.accounts.throttle import Throttle
 from posthouse.accounts.verifier import WRONG, Verifier
 from posthouse.message.address import Address
-from posthouse.message.credentials import ScramKeys
+from posthouse.message.credentials import ScramKeys, prepare
 
 _K = TypeVar("_K")
 _T = TypeVar("_T")

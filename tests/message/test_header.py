@@ -1,0 +1,75 @@
+"""The header scan, and the trace headers it meets."""
+
+import email
+import email.policy
+import time
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from posthouse.message.address import Address
+from posthouse.message.envelope import Client, Envelope, Recipient, Sender
+from posthouse.message.header import count_received, delivered_to, fields, header_end
+from posthouse.message.ids import id_factory, shown
+from posthouse.message.trace import Tracer, return_path
+from posthouse.message.trace import delivered_to as delivered_to_field
+
+
+def test_the_end_of_the_header() -> None:
+    assert header_end(b"A: b\r\n\r\nbody") == 8
+    assert header_end(b"\r\nbody") == 2
+    assert header_end(b"A: b\r\nC: d\r\n") == 12
+
+
+def test_fields() -> None:
+    head = b"Subject: one\r\n two\r\nno field\r\nX-Empty:\r\nRECEIVED: x\r\n\r\n"
+    assert list(fields(head)) == [(b"subject", b" one\r\n two"), (b"x-empty", b""), (b"received", b" x")]
+
+
+def test_counting() -> None:
+    assert count_received(b"Received: a\r\nX: Received: no\r\nreceived: b\r\nX-Received: c\r\n") == 2
+    assert delivered_to(b"Delivered-To: A@B.test\r\nX: y\r\ndelivered-to: c@d.test\r\n") == {"a@b.test", "c@d.test"}
+
+
+@given(
+    st.binary(max_size=300) | st.lists(st.sampled_from([b"A:", b"\r\n", b" ", b":", b"\r", b"\n", b"x"])).map(b"".join)
+)
+def test_any_octets_can_be_scanned(data: bytes) -> None:
+    assert 0 <= header_end(data) <= len(data)
+    assert all(b":" not in name for name, _ in fields(data))
+    assert count_received(data) >= 0
+    delivered_to(data)
+
+
+TEXT = st.text(st.characters(codec="utf-8"), max_size=60)
+
+
+@given(TEXT, TEXT, TEXT, TEXT)
+def test_no_text_of_a_peer_makes_a_second_field(hello: str, local: str, ip: str, tls: str) -> None:
+    address = Address(local or "x", "example.test")
+    client = Client("192.0.2.1", 25, hello, "ESMTPS", "TLSv1.3 X")
+    envelope = Envelope(bytes(16), client, Sender(address), [Recipient(address)])
+    head = return_path(address) + delivered_to_field(address) + Tracer("mx.test", lambda: 0.0).received(envelope)
+    assert head.endswith("\r\n") and "\0" not in head
+    names = [name for name, _ in fields(head.encode("utf-8", "surrogatepass"))]
+    assert names == [b"return-path", b"delivered-to", b"received"]
+    assert head.count("\n") == head.count("\r\n") == head.count("\r")
+
+
+def test_another_parser_reads_the_trace() -> None:
+    envelope = Envelope(bytes(16), Client("2001:db8::1", 25, "mx.a.test", "ESMTPS", "TLSv1.3 AES"), Sender(None))
+    envelope.recipients.append(Recipient(Address("a", "b.test")))
+    text = return_path(None) + Tracer("mx.test", lambda: 1767607445.0).received(envelope) + "\r\n"
+    message = email.message_from_string(text, policy=email.policy.default)
+    assert message["Return-Path"] == "<>"
+    received = " ".join(message["Received"].split())
+    assert received.startswith("from mx.a.test ([IPv6:2001:db8::1]) by mx.test with ESMTPS id ")
+    assert received.endswith("for <a@b.test>; Mon, 5 Jan 2026 10:04:05 +0000")
+
+
+def test_ids_ascend_and_can_be_read() -> None:
+    ticks = iter(range(1000))
+    make = id_factory(lambda: time.time() + next(ticks))
+    made = [make() for _ in range(50)]
+    assert made == sorted(made) and [shown(one) for one in made] == sorted(shown(one) for one in made)
+    assert all(len(one) == 16 and len(shown(one)) == 26 for one in made)
