@@ -118,11 +118,12 @@ class SmtpServer(Reception):
             self._refuse_verb(verb)
             return True
         try:
-            text = rest.decode().strip(" ")  # RFC 5321 4.1.1: trailing spaces are harmless
+            # RFC 5321 4.1.1: trailing spaces are harmless.
+            text = rest.decode("latin-1" if command.raw else "utf-8").strip(" ")
         except UnicodeDecodeError:
             self._error(replies.NOT_UTF8)
             return True
-        if not text.isprintable() and _CONTROLS.search(text):
+        if not command.raw and not text.isprintable() and _CONTROLS.search(text):
             self._error(replies.CONTROLS)
         elif not command.utf8 and not text.isascii():
             self._error(replies.NOT_ASCII)
@@ -167,7 +168,7 @@ class SmtpServer(Reception):
         self._clear()  # RFC 5321 4.1.4
         self.hello, self._extended, self._state = name, extended, State.READY
         if extended:
-            starttls = self._settings.starttls and not self._secure
+            starttls = self._settings.starttls and not self._secure and not self.authenticated
             offered = () if self.authenticated else self._mechanisms()
             self._say(hello_reply(self._settings, starttls=starttls, mechanisms=offered))
         else:
@@ -251,11 +252,12 @@ class SmtpServer(Reception):
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """One verb: the states it is legal in, what carries it out, and whether its argument may be UTF-8 (RFC 6531)."""
+    """One verb: the states it is legal in, and what carries it out. Its argument is ASCII, unless it says otherwise."""
 
     states: frozenset[State]
     run: Callable[[SmtpServer, str], None]
-    utf8: bool = False
+    utf8: bool = False  # RFC 6531 3.7
+    raw: bool = False  # judges its argument by itself, whatever it holds
 
 
 _ANY = frozenset(State)
@@ -270,7 +272,7 @@ COMMANDS: dict[bytes, Command] = {
     b"MAIL": Command(frozenset({State.READY, State.FAILED}), SmtpServer._do_mail, utf8=True),
     b"RCPT": Command(frozenset({State.MAIL, State.RCPT}), SmtpServer._do_rcpt, utf8=True),
     b"DATA": Command(frozenset({State.MAIL, State.RCPT}), SmtpServer._do_data),
-    b"BDAT": Command(_ANY, SmtpServer._do_bdat),
+    b"BDAT": Command(_ANY, SmtpServer._do_bdat, utf8=True, raw=True),
     b"RSET": Command(_ANY, SmtpServer._do_rset),
     b"NOOP": Command(_ANY, SmtpServer._do_noop),
     b"VRFY": Command(_ANY, SmtpServer._do_vrfy, utf8=True),
