@@ -44,7 +44,7 @@ fuzz: $(DEV) ## fuzz each parser and engine for FUZZ_SECONDS (300) seconds
 	@set -e; for target in tests/fuzz/fuzz_*.py; do \
 		name=$$(basename $$target .py); mkdir -p .work/fuzz/$$name; \
 		echo "== $$name: $(FUZZ_SECONDS) s"; \
-		$(PY) $$target -max_total_time=$(FUZZ_SECONDS) -artifact_prefix=.work/fuzz/$$name- .work/fuzz/$$name; \
+		PYTHONPATH=. $(PY) $$target -max_total_time=$(FUZZ_SECONDS) -artifact_prefix=.work/fuzz/$$name- .work/fuzz/$$name; \
 	done
 
 faults: $(DEV) ## the long forms of the kill, disk-full and hostile-input tests

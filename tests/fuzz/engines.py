@@ -1,0 +1,73 @@
+"""What the fuzzers of the engines share: feeding, answering, and what must hold whatever a peer sends."""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol
+
+from posthouse.protocol.events import StartTlsOffered
+from tests.transcript import Engine, load
+
+_CUTS = (1, 2, 3, 7, 50, 1 << 20)
+
+
+class House(Protocol):
+    """An engine with somebody who answers it."""
+
+    engine: Engine
+
+    def answer(self, event: object) -> None: ...
+
+
+def said_to(house: House, data: bytes, cut: int) -> bytes:
+    """Feed `data` in pieces of `cut` octets; everything the engine says."""
+    engine = house.engine
+    said = [engine.data_to_send()]
+    for at in range(0, len(data), cut):
+        engine.receive_data(data[at : at + cut])
+        while (event := engine.next_event()) is not None:
+            _answer(house, event)
+            said.append(engine.data_to_send())
+        said.append(engine.data_to_send())
+    engine.receive_eof()
+    while (event := engine.next_event()) is not None:
+        _answer(house, event)
+    said.append(engine.data_to_send())
+    assert engine.closing, "the peer is gone and the engine waits for it"
+    return b"".join(said)
+
+
+def _answer(house: House, event: object) -> None:
+    if isinstance(event, StartTlsOffered):
+        house.engine.tls_started({})
+    else:
+        house.answer(event)
+
+
+def try_input(make: Callable[[], House], data: bytes, cut: int) -> bytes:
+    """The same answers however the bytes are cut. (After STARTTLS what was sent before is dropped, so not there.)"""
+    said = said_to(make(), data, 1 << 20)
+    assert said.endswith(b"\r\n") and b"\0" not in said
+    upper = data.upper()
+    if b"STARTTLS" not in upper and b"STLS" not in upper:
+        assert said_to(make(), data, _CUTS[cut % len(_CUTS)]) == said
+    return said
+
+
+def seed(folder: Path) -> None:
+    """Put the client's side of every transcript into the corpus that the command line names, if it names one."""
+    corpus = [Path(argument) for argument in sys.argv[1:] if not argument.startswith("-")]
+    if corpus and corpus[0].is_dir():
+        for path in folder.glob("*.txt"):
+            content = b"\0\0" + b"".join(phase.client for phase in load(path).phases)
+            if len(content) < 4096:
+                (corpus[0] / f"seed-{path.stem}").write_bytes(content)
+
+
+def run(fuzz: Callable[[bytes], None], transcripts: str) -> None:
+    """Fuzz until told to stop, or until -max_total_time."""
+    import atheris
+
+    seed(Path(__file__).parent.parent / "transcripts" / transcripts)
+    atheris.Setup([*sys.argv, "-max_len=4096"], fuzz)
+    atheris.Fuzz()

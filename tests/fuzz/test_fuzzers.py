@@ -1,0 +1,63 @@
+"""Each fuzzer for a moment: every transcript, mutated from a fixed seed. `make fuzz` runs them for long."""
+
+import random
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.fuzz import fuzz_header, fuzz_pop3, fuzz_proxy, fuzz_sasl, fuzz_smtp
+from tests.transcript import load
+
+TRANSCRIPTS = Path(__file__).parent.parent / "transcripts"
+PIECES = (
+    b"\r\n",
+    b"\n",
+    b"\r",
+    b".",
+    b"\0",
+    b" ",
+    b"<",
+    b">",
+    b"@",
+    b"\xff",
+    b"99999",
+    b"=",
+    b"AUTH PLAIN ",
+    b"BDAT 3 ",
+)
+
+
+def mutated(source: random.Random, data: bytes) -> bytes:
+    content = bytearray(data)
+    for _ in range(source.randrange(1, 6)):
+        at = source.randrange(len(content) + 1)
+        match source.randrange(3):
+            case 0:
+                content[at:at] = source.choice(PIECES)
+            case 1:
+                del content[at : at + source.randrange(1, 20)]
+            case _:
+                content[at : at + 1] = bytes([source.randrange(256)])
+    return bytes(content)
+
+
+@pytest.mark.parametrize(
+    ("fuzz", "folder"),
+    [
+        (fuzz_smtp.fuzz, "smtp"),
+        (fuzz_pop3.fuzz, "pop3"),
+        (fuzz_sasl.fuzz, "pop3"),
+        (fuzz_header.fuzz, "smtp"),
+        (fuzz_proxy.fuzz, "smtp"),
+    ],
+    ids=["smtp", "pop3", "sasl", "header", "proxy"],
+)
+def test_fuzzed_for_a_moment(fuzz: Callable[[bytes], None], folder: str) -> None:
+    source = random.Random(20261124)
+    files = sorted((TRANSCRIPTS / folder).glob("*.txt"))
+    assert files
+    for path in files:
+        dialogue = b"".join(phase.client for phase in load(path).phases)[:3000]
+        for _ in range(15):
+            fuzz(bytes([source.randrange(256), source.randrange(256)]) + mutated(source, dialogue))
