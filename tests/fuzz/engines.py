@@ -1,7 +1,7 @@
 """What the fuzzers of the engines share: feeding, answering, and what must hold whatever a peer sends."""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Protocol
 
@@ -14,7 +14,8 @@ _CUTS = (1, 2, 3, 7, 50, 1 << 20)
 class House(Protocol):
     """An engine with somebody who answers it."""
 
-    engine: Engine
+    @property
+    def engine(self) -> Engine: ...
 
     def answer(self, event: object) -> None: ...
 
@@ -25,16 +26,23 @@ def said_to(house: House, data: bytes, cut: int) -> bytes:
     said = [engine.data_to_send()]
     for at in range(0, len(data), cut):
         engine.receive_data(data[at : at + cut])
-        while (event := engine.next_event()) is not None:
-            _answer(house, event)
-            said.append(engine.data_to_send())
-        said.append(engine.data_to_send())
+        said.extend(_drain(house))
     engine.receive_eof()
-    while (event := engine.next_event()) is not None:
-        _answer(house, event)
-    said.append(engine.data_to_send())
+    said.extend(_drain(house))
     assert engine.closing, "the peer is gone and the engine waits for it"
     return b"".join(said)
+
+
+def _drain(house: House) -> Iterator[bytes]:
+    """Answer all there is. An engine may stop where much waits to be sent, and goes on once it was taken."""
+    engine = house.engine
+    while True:
+        while (event := engine.next_event()) is not None:
+            _answer(house, event)
+        said = engine.data_to_send()
+        if not said:
+            return
+        yield said
 
 
 def _answer(house: House, event: object) -> None:
