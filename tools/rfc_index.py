@@ -4,7 +4,7 @@ Rules, one finding a line on stderr, exit 1 when there is any:
 - a row is `| number | title | state | where | note |`, numbers ascending;
 - state is Yes, Partial or No; Partial and No say in the note what is missing;
 - Yes and Partial name the files that obey it, and each of these cites the number;
-- each "RFC number" in src/ has a row that is Yes or Partial.
+- each "RFC number" in src/ has a row.
 """
 
 import re
@@ -55,8 +55,8 @@ def main() -> int:
         faults += check_row(line, number, state, where, note)
     for path in sorted((ROOT / "src").rglob("*.py")):
         for number in sorted(cited_in(path)):
-            if rows.get(number, "No") == "No":
-                faults.append(f"{path.relative_to(ROOT)} cites RFC {number}, which docs/rfc-index.md does not claim")
+            if number not in rows:
+                faults.append(f"{path.relative_to(ROOT)} cites RFC {number}, which docs/rfc-index.md does not list")
     for fault in faults:
         print(f"rfc-index: {fault}", file=sys.stderr)
     held = sum(state != "No" for state in rows.values())

@@ -93,6 +93,7 @@ class Pop3Session:
         )
 
     def _refuse(self, refusal: Refusal) -> None:
+        # RFC 3206 4: AUTH for what the user must mend, SYS/TEMP for what mends itself; RFC 2449 8.1.2: LOGIN-DELAY.
         if refusal.kind is RefusalKind.WRONG:
             self.engine.refuse_login("AUTH", "wrong login or password")
         elif refusal.kind is RefusalKind.THROTTLED:
