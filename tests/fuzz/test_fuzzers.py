@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.fuzz import fuzz_header, fuzz_pop3, fuzz_proxy, fuzz_sasl, fuzz_smtp
+from tests.fuzz import fuzz_address, fuzz_header, fuzz_pop3, fuzz_proxy, fuzz_sasl, fuzz_smtp
 from tests.transcript import load
 
 TRANSCRIPTS = Path(__file__).parent.parent / "transcripts"
@@ -50,8 +50,9 @@ def mutated(source: random.Random, data: bytes) -> bytes:
         (fuzz_sasl.fuzz, "pop3"),
         (fuzz_header.fuzz, "smtp"),
         (fuzz_proxy.fuzz, "smtp"),
+        (fuzz_address.fuzz, "smtp"),
     ],
-    ids=["smtp", "pop3", "sasl", "header", "proxy"],
+    ids=["smtp", "pop3", "sasl", "header", "proxy", "address"],
 )
 def test_fuzzed_for_a_moment(fuzz: Callable[[bytes], None], folder: str) -> None:
     source = random.Random(20261124)
