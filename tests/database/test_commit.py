@@ -1,6 +1,7 @@
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -55,8 +56,10 @@ class Adder:
     def rolled_back(self, error: Exception) -> None:
         self.rollbacks.append(type(error).__name__)
 
-    def make_room(self) -> None:
+    @contextmanager
+    def room(self) -> Iterator[None]:
         self.rooms_made += 1
+        yield
 
     def announce(self, units: Sequence[Add]) -> None:
         self.announced.append([unit.number for unit in units])

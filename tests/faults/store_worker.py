@@ -10,7 +10,7 @@ from posthouse.mailstore.changes import LocalBus
 from posthouse.mailstore.interface import INBOX, Body, Filed, Placement, StoreError
 from posthouse.mailstore.sqlite.store import SqliteMailstore
 from tests.faults.ledger import body_of
-from tests.stores import NOW, PREFIX, Bytes, delivery_id
+from tests.stores import NOW, PREFIX, Bytes
 
 ACCOUNTS = 5
 _TASKS = 20
@@ -32,7 +32,8 @@ async def client(store: SqliteMailstore, numbers: "itertools.count[int]") -> Non
     for number in numbers:
         account = 1 + number % ACCOUNTS
         placements = [Placement(account, PREFIX)]
-        filed = await store.deliver(delivery_id(), Bytes(body_of(number)), placements, 1, whole=True)
+        delivery = NOW.to_bytes(6, "big") + number.to_bytes(10, "big")
+        filed = await store.deliver(delivery, Bytes(body_of(number)), placements, 1, whole=True)
         if filed == [Filed.KEPT]:
             note("D", number)
         if number % 3 == 0:

@@ -10,16 +10,18 @@ What fails, and whom:
 - preparing sets `failure` on the units it concerns; the others go on;
 - an exception out of `apply` rolls the batch back, and the units are applied once more, each within a savepoint of its
   own, so that the one that raises fails alone;
-- a full disk fails the units that need space with DatabaseFullError; those that free space are given what
+- a full disk fails the units that need space with DatabaseFullError; those that free space may use what
   the writer kept in reserve;
 - any other trouble of the database fails the batch with DatabaseError, and the connection is opened anew.
 Nothing an application's unit raises ends the thread.
 """
 
 import asyncio
+import contextlib
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from queue import Empty, SimpleQueue
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -91,8 +93,8 @@ class Writer(Protocol[U_contra]):
     def rolled_back(self, error: Exception) -> None:
         """Nothing of the batch that was prepared last was committed, because of `error`."""
 
-    def make_room(self) -> None:
-        """The disk is full: give up what was kept in reserve for units that free space."""
+    def room(self) -> AbstractContextManager[None]:
+        """The disk is full, and units that free space are about to be tried: within it they may use the reserve."""
 
     def announce(self, units: Sequence[U_contra]) -> None:
         """Tell the world what was committed. Runs on an event loop, before the futures of these units complete."""
@@ -214,8 +216,9 @@ class GroupCommit(Generic[U]):
         _fail(needy, DatabaseFullError(f"no space left: {full}"), full)
         frugal = [unit for unit in units if unit.frees_space]
         if frugal:
-            self._writer.make_room()
-            self._commit_each(frugal)
+            with self._writer.room():
+                self._fold_log()
+                self._commit_each(frugal)
 
     def _commit_each(self, units: _Batch[U]) -> None:
         try:
@@ -225,6 +228,11 @@ class GroupCommit(Generic[U]):
             kind = DatabaseFullError if isinstance(error, apsw.FullError) else DatabaseError
             _fail(units, kind(f"database: {error}"), error)
             self._reopen()
+
+    def _fold_log(self) -> None:
+        """Bring the log into the file, so that the next transaction overwrites it instead of making it longer."""
+        with contextlib.suppress(apsw.Error):  # for want of space, too; whether it was enough, the commit will tell
+            self._connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
 
     def _apply_each(self, connection: apsw.Connection, units: Sequence[U]) -> None:
         for unit in units:

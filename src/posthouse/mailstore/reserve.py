@@ -10,6 +10,7 @@ from pathlib import Path
 from posthouse.mailstore.files import Files, is_full
 
 RESERVE_OCTETS = 8 * 1024 * 1024
+_LEAST = 64 * 1024
 
 
 class Reserve:
@@ -21,15 +22,22 @@ class Reserve:
         self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
 
     def fill(self) -> bool:
-        """Whether it is there, after an attempt to make it where it was not. Raises OSError."""
-        if os.fstat(self._fd).st_size >= self._octets:
+        """Whether all of it is there, after an attempt to take what is missing, or at least some. Raises OSError."""
+        held = os.fstat(self._fd).st_size
+        if held >= self._octets or self._take(self._octets, held):
             return True
+        octets = self._octets // 2
+        while octets > max(held, _LEAST) and not self._take(octets, held):
+            octets //= 2
+        return False
+
+    def _take(self, octets: int, held: int) -> bool:
         try:
-            self._files.reserve(self._fd, self._octets)
+            self._files.reserve(self._fd, octets)
         except OSError as error:
+            self._files.cut(self._fd, held)  # a part may have been had
             if not is_full(error):
                 raise
-            self.give_up()  # what was had of it
             return False
         return True
 

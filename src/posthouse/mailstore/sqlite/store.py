@@ -1,6 +1,7 @@
 """The mailstore on one machine: bytes first, then the row, then the acknowledgement."""
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -51,14 +52,20 @@ class SqliteMailstore:
     """Rows in `folder`/posthouse.db, bytes in `folder`/packs. One instance per process and event loop."""
 
     def __init__(
-        self, folder: Path, commit: GroupCommit[Work[Any]], writer: MailWriter, lock: FileLock, files: Files
+        self,
+        folder: Path,
+        commit: GroupCommit[Work[Any]],
+        writer: MailWriter,
+        lock: FileLock,
+        glance: apsw.Connection,
+        files: Files,
     ) -> None:
         self._folder = folder
         self._commit = commit
         self._writer = writer
         self._lock = lock
         self._readers = ReaderPool(partial(open_reader, folder / DATABASE))
-        self._glance = open_reader(folder / DATABASE, cache_kib=1024)
+        self._glance = glance  # for what is answered on the event loop
         self._packs = PackReader(folder / PACKS)
         self._disk = ThreadPoolExecutor(_DISK_READS, "pack-reader")
         self._reaper = Reaper(self._ask, self._do, self._wait, files, self._packs)
@@ -80,19 +87,27 @@ class SqliteMailstore:
         Raises StoreError. Takes milliseconds; a database of an earlier version is migrated first.
         """
         files = files or Files()
+        connect = partial(open_connection, folder / DATABASE, cache_kib=_CACHE_KIB)
         try:
-            (folder / PACKS).mkdir(mode=0o700, exist_ok=True)
-            lock = FileLock(folder / LOCK)
-            connect = partial(open_connection, folder / DATABASE, cache_kib=_CACHE_KIB)
-            with lock:
-                connection = connect()
-                migrate(connection, MIGRATIONS)
-                connection.close()
-            packs = PackWriter(folder / PACKS, files, pack_octets=pack_octets)
-            writer = MailWriter(packs, Reserve(folder / "reserve", files, reserve_octets), lock, bus, clock)
-            return cls(folder, GroupCommit(connect, lock, writer), writer, lock, files)
+            with contextlib.ExitStack() as undo:
+                (folder / PACKS).mkdir(mode=0o700, exist_ok=True)
+                lock = FileLock(folder / LOCK)
+                undo.callback(lock.close)
+                with lock, contextlib.closing(connect()) as connection:
+                    migrate(connection, MIGRATIONS)
+                reserve = Reserve(folder / "reserve", files, reserve_octets)
+                undo.callback(reserve.close)
+                glance = open_reader(folder / DATABASE, cache_kib=1024)
+                undo.callback(glance.close)
+                writer = MailWriter(
+                    PackWriter(folder / PACKS, files, pack_octets=pack_octets), reserve, lock, bus, clock
+                )
+                opened = cls(folder, GroupCommit(connect, lock, writer), writer, lock, glance, files)
+                undo.pop_all()
+                return opened
         except (apsw.Error, OSError, DatabaseError) as error:
-            raise StoreError(f"the mailstore in {folder} cannot be opened: {error}") from error
+            kind = StoreFullError if isinstance(error, apsw.FullError) else StoreError
+            raise kind(f"the mailstore in {folder} cannot be opened: {error}") from error
 
     async def deliver(
         self, delivery: bytes, body: Body, placements: Sequence[Placement], received: int, *, whole: bool

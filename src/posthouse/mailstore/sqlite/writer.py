@@ -1,6 +1,7 @@
 """What the group commit does with the store's units of work."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import apsw
@@ -58,9 +59,14 @@ class MailWriter:
         if isinstance(error, apsw.FullError):
             self._packs.take_back()
 
-    def make_room(self) -> None:
-        """Give up the reserve."""
+    @contextmanager
+    def room(self) -> Iterator[None]:
+        """Without the reserve; what is left of its space is taken again at once, before others eat it."""
         self._reserve.give_up()
+        try:
+            yield
+        finally:
+            self._reserve.fill()
 
     def announce(self, units: Sequence[Work[Any]]) -> None:
         """Tell each account's watchers once."""
