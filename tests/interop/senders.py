@@ -135,7 +135,7 @@ def s_nail(sending: Sending, home: Path, *, attach: Path | None = None) -> None:
     scheme = "smtps" if sending.way is Way.TLS else "smtp"
     login = sending.login
     who = f"{quote(login.user, safe='')}:{quote(login.password, safe='')}@" if login else ""
-    settings = ["v15-compat", "smtp-hostname=", "hostname=client.test", "tls-verify=ignore"]
+    settings = ["v15-compat", "hostname=client.test", "tls-verify=ignore"]
     settings += [f"mta={scheme}://{who}127.0.0.1:{sending.port}", f"from={sending.sender}"]
     settings += [f"smtp-auth={login.mechanism.lower()}" if login else "smtp-auth=none"]
     settings += ["smtp-use-starttls"] if sending.way is Way.STARTTLS else []

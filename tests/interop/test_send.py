@@ -80,7 +80,7 @@ def test_utf8_addresses(program: Program, tmp_path: Path, client: str) -> None:
     sent = samples.plain("utf8").replace(b"Alice <alice@example.test>", address.encode())
     sending = Sending(program.ports.smtp, Way.PLAIN, sent, address, sender="absender-ä@client.test")
     if client == "swaks":
-        with pytest.raises(pytest.fail.Exception, match="553"):
+        with pytest.raises(pytest.fail.Exception, match="exit code 23"):  # MAIL was refused
             WHOLE[client](sending, tmp_path)
         return
     WHOLE[client](sending, tmp_path)
@@ -102,7 +102,7 @@ def test_s_nail_submits(program: Program, address: str, tmp_path: Path, mechanis
     (found,) = collect(program.ports.pop3, address).values()
     message = message_from_bytes(found, policy=policy.default)
     body, file = message.iter_parts()
-    assert body.get_content().strip() == text.replace("\r\n", "\n").strip()
+    assert body.get_content().splitlines() == text.splitlines()
     assert file.get_content() == content
 
 
