@@ -53,7 +53,7 @@ def test_reads(text: str, local: str, domain: str) -> None:
         "a@[ü:b]", "a@[tag:]", "a@[tag:a]b]", "a@[1.2.3.4/8]",
         "a\x85@b", "a@\u2603.test", "a@ü..test", "a@-ü.test", "a@" + "ü" * 64 + ".test", "\ud800@b", "a@\ud800",
         "a" * 65 + "@b", '"' + "a" * 63 + '"@b', "ü" * 33 + "@b", "a@" + "b" * 64, "a@" + "b." * 127 + "c",
-        "a" * 64 + "@" + "b." * 95 + "c", "a@" + "ü" * 2000,
+        "a@" + "b." * 128 + "c", "a" * 64 + "@" + "b." * 95 + "c", "a@" + "ü" * 2000,
     ],
 )  # fmt: skip
 def test_refuses_with_a_sentence(text: str) -> None:

@@ -106,3 +106,17 @@ def test_the_last_words_want_an_empty_response() -> None:
     engine.receive_data(b"YQ==\r\n")
     assert engine.next_event() is None
     assert engine.data_to_send().startswith(b"501 5.5.2 ") and not engine.authenticated
+
+
+def test_shutting_down_between_two_responses() -> None:
+    engine = server()
+    engine.data_to_send()
+    engine.receive_data(b"AUTH SCRAM-SHA-256 " + b64encode(b"n,,n=alice,r=abc") + b"\r\n")
+    assert engine.next_event() == KeysWanted("alice")
+    engine.shut_down()
+    assert not engine.closing
+    engine.provide_keys(KEYS)
+    assert engine.next_event() == SessionEnded("the server is stopping")
+    assert [line[:4] for line in engine.data_to_send().splitlines()] == [b"334 ", b"421 "]
+    engine.accept_login()
+    assert not engine.authenticated
