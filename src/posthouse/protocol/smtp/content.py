@@ -40,7 +40,9 @@ class DataReader:
 
     def feed(self, data: bytes) -> bytes:
         """The content that is certain now, b"" when none is."""
-        if self._held:
+        if self._lead and self._held == b"\r\n" and data[0] != _DOT:
+            self._held, self._lead = b"", 0  # the CRLF in front matters to a dot only: spare the copy
+        elif self._held:
             data = self._held + data
         end = sz.find(data, END)
         if end >= 0:
