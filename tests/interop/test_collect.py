@@ -1,8 +1,8 @@
 """Foreign clients collect by each way they know, keep or delete; what they hold equals what was sent."""
 
 import poplib
-import re
 from collections.abc import Callable
+from email import message_from_bytes
 from pathlib import Path
 
 import pytest
@@ -47,10 +47,23 @@ def assert_holds(found: list[bytes], sent: list[bytes]) -> None:
         left.remove(ours[0])
 
 
-def as_kept_by(client: str, sent: list[bytes]) -> list[bytes]:
-    """getmail6 keeps one Return-Path, the first, and drops those that a message brought along."""
-    own = re.compile(rb"\A((?:(?!\r\n\r\n).)*?(?:\A|\r\n))Return-Path:[^\r\n]*\r\n", re.DOTALL)
-    return [own.sub(rb"\1", message) for message in sent] if client == "getmail" else sent
+def fit_for(client: str) -> list[bytes]:
+    """curl is one process and one login for each message. getmail6 writes mail anew with Python's email package:
+    only what that package itself gives back unchanged can be compared.
+    """
+    if client == "curl":
+        return mixed()[:6]
+    if client == "getmail":
+        fit = [message for message in mixed() if b"Return-Path:" not in message and survives_email(message)]
+        assert len(fit) >= 8
+        return fit
+    return mixed()
+
+
+def survives_email(message: bytes) -> bool:
+    """Whether Python's email package writes it back as it was."""
+    text = message.replace(b"\r\n", b"\n")
+    return message_from_bytes(text).as_bytes() == text
 
 
 def is_trace(received: bytes, sent: bytes) -> bool:
@@ -65,16 +78,16 @@ def is_trace(received: bytes, sent: bytes) -> bool:
 @pytest.mark.parametrize("delete", [False, True], ids=["keep", "delete"])
 @pytest.mark.parametrize(("client", "way"), [(client, way) for client in COLLECTORS for way in WAYS[client]])
 def test_collects(program: Program, address: str, tmp_path: Path, client: str, way: Way, delete: bool) -> None:
-    sent = mixed() if client != "curl" else mixed()[:6]  # curl is one process and one login for each message
+    sent = fit_for(client)
     fill(program, address, sent)
     fetching = Fetching(port_of(program, way), way, address, PASSWORD, delete)
     found = COLLECTORS[client](fetching, tmp_path)
-    assert_holds(found, as_kept_by(client, sent))
+    assert_holds(found, sent)
     left = collect(program.ports.pop3, address)
     assert len(left) == (0 if delete else len(sent))
     if client in KEEP_STATE:  # a second run: nothing twice, and the new one comes
         fill(program, address, [samples.plain("later")])
-        assert_holds(COLLECTORS[client](fetching, tmp_path), as_kept_by(client, [*sent, samples.plain("later")]))
+        assert_holds(COLLECTORS[client](fetching, tmp_path), [*sent, samples.plain("later")])
 
 
 @pytest.mark.parametrize("client", ["fetchmail", "mpop", "getmail", "poplib"])

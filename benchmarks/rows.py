@@ -1,0 +1,126 @@
+"""The rows of the table: what is measured, in which unit, and which way is better."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from benchmarks import load, memory
+from benchmarks.load import Collection, Mail
+from benchmarks.target import USERS, Target
+
+KIB = 1024
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table."""
+
+    title: str
+    unit: str
+    higher_is_better: bool = True
+
+
+ROWS = {
+    "in-4k-1": Row("SMTP in, 4 KiB, 1 connection, delivered", "msg/s"),
+    "in-4k-20": Row("SMTP in, 4 KiB, 20 connections, delivered", "msg/s"),
+    "in-4k-20-accepted": Row("the same until accepted", "msg/s"),
+    "in-4k-100": Row("SMTP in, 4 KiB, 100 connections, delivered", "msg/s"),
+    "in-4k-each": Row("SMTP in, 4 KiB, a connection each, 20 at a time, delivered", "msg/s"),
+    "in-100k-20": Row("SMTP in, 100 KiB, 20 connections, delivered", "msg/s"),
+    "pop3-login": Row("POP3 login, STAT, QUIT, 20 at a time", "sessions/s"),
+    "pop3-all": Row("POP3 login, UIDL, RETR 25 x 4 KiB, QUIT, 20 at a time", "msg/s"),
+    "pop3-dele": Row("the same with DELE", "msg/s"),
+    "pop3-100k": Row("POP3 RETR 5 x 100 KiB, 20 at a time", "MB/s"),
+    "wait-p50": Row("from sending until a POP3 login shows it, median", "ms", False),
+    "wait-p99": Row("the same, 99th of 100", "ms", False),
+    "memory": Row("memory of the idle server", "MiB", False),
+    "start": Row("start until every port greets", "ms", False),
+}
+
+Results = dict[str, float]
+
+
+@dataclass(frozen=True)
+class Scale:
+    """How much work a run is. `quick` is for a look, not for figures to quote."""
+
+    quick: bool = False
+
+    def of(self, whole: int) -> int:
+        """A tenth of it for quick runs."""
+        return max(USERS, whole // 10) if self.quick else whole
+
+
+def _smtp(octets: int, connections: int, messages: int, *, each: bool = False) -> Callable[[Target, Scale], Results]:
+    def run(target: Target, scale: Scale) -> Results:
+        mail = Mail(octets, connections, scale.of(messages), one_each=each)
+        asyncio.run(load.empty(target))
+        accepted, delivered = asyncio.run(load.deliver(target, mail))
+        return {"accepted": mail.messages / accepted, "delivered": mail.messages / delivered}
+
+    return run
+
+
+def _in(name: str, run: Callable[[Target, Scale], Results]) -> Callable[[Target, Scale], Results]:
+    def named(target: Target, scale: Scale) -> Results:
+        found = run(target, scale)
+        results = {name: found["delivered"]}
+        if f"{name}-accepted" in ROWS:
+            results[f"{name}-accepted"] = found["accepted"]
+        return results
+
+    return named
+
+
+def _pop3_small(target: Target, scale: Scale) -> Results:
+    """One fill serves three rows; the one that deletes comes last."""
+    asyncio.run(load.empty(target))
+    asyncio.run(load.deliver(target, Mail(4 * KIB, 20, scale.of(25 * USERS))))
+    logins = Collection(scale.of(5 * USERS), retrieve=False)
+    took, _, _ = asyncio.run(load.collect(target, logins))
+    results = {"pop3-login": logins.sessions / took}
+    took, messages, _ = asyncio.run(load.collect(target, Collection(scale.of(2 * USERS))))
+    results["pop3-all"] = messages / took
+    took, messages, _ = asyncio.run(load.collect(target, Collection(USERS, delete=True)))
+    results["pop3-dele"] = messages / took
+    return results
+
+
+def _pop3_large(target: Target, scale: Scale) -> Results:
+    asyncio.run(load.empty(target))
+    asyncio.run(load.deliver(target, Mail(100 * KIB, 20, scale.of(5 * USERS))))
+    took, _, octets = asyncio.run(load.collect(target, Collection(scale.of(2 * USERS))))
+    return {"pop3-100k": octets / took / 1e6}
+
+
+def _waits(target: Target, scale: Scale) -> Results:
+    asyncio.run(load.empty(target))
+    found = sorted(asyncio.run(load.waits(target, 100 if scale.quick else 300, 4 * KIB)))
+    return {"wait-p50": found[len(found) // 2], "wait-p99": found[len(found) * 99 // 100]}
+
+
+def _start(target: Target, scale: Scale) -> Results:
+    """Start time, and the memory held a moment later by a server that nobody has talked to but to hear it greet."""
+    took = target.restart()
+    results = {"start": took * 1000} if took is not None else {}
+    if took is not None and (roots := target.roots()):
+        time.sleep(0.5 if scale.quick else 3)
+        results["memory"] = memory.held(roots)
+    # Both kinds of server pay for the first login of each user; the other rows are about the ones after it.
+    asyncio.run(load.counts(target))
+    return results
+
+
+# In this order; each gives one or more rows.
+SCENARIOS: dict[str, tuple[tuple[str, ...], Callable[[Target, Scale], Results]]] = {
+    "start": (("start", "memory"), _start),
+    "in-4k-1": (("in-4k-1",), _in("in-4k-1", _smtp(4 * KIB, 1, 1000))),
+    "in-4k-20": (("in-4k-20", "in-4k-20-accepted"), _in("in-4k-20", _smtp(4 * KIB, 20, 4000))),
+    "in-4k-100": (("in-4k-100",), _in("in-4k-100", _smtp(4 * KIB, 100, 4000))),
+    "in-4k-each": (("in-4k-each",), _in("in-4k-each", _smtp(4 * KIB, 20, 2000, each=True))),
+    "in-100k-20": (("in-100k-20",), _in("in-100k-20", _smtp(100 * KIB, 20, 1000))),
+    "pop3": (("pop3-login", "pop3-all", "pop3-dele"), _pop3_small),
+    "pop3-100k": (("pop3-100k",), _pop3_large),
+    "wait": (("wait-p50", "wait-p99"), _waits),
+}
