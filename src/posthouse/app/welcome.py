@@ -1,6 +1,7 @@
 """What `posthouse dev` says once it is ready: to a person, or to a program."""
 
 import os
+import shlex
 import sys
 from collections.abc import Mapping, Sequence
 
@@ -37,7 +38,7 @@ def show(host: str, domain: str, ports: Mapping[str, int], accounts: Sequence[De
         f"  printf 'Subject: hello\\r\\n\\r\\nHi.\\r\\n' | curl smtp://{host}:{ports['smtp']} \\",
         f"      --mail-from me@example.org --mail-rcpt {first.address} -T -",
         "Collect:",
-        f"  curl pop3://{host}:{ports['pop3']}/1 -u {first.address}:{first.password}",
+        f"  curl pop3://{host}:{ports['pop3']}/1 -u {shlex.quote(f'{first.address}:{first.password}')}",
         "",
         f"Kept in {kept}." if kept else "Nothing is kept. (--data DIR keeps it.)",
         styled("Ctrl-C ends it.", "dim", sys.stdout),
