@@ -1,6 +1,7 @@
 """Fuzz addresses and the arguments of MAIL and RCPT: a value or the documented error; what is read can be written."""
 
 import sys
+from pathlib import Path
 
 if __name__ == "__main__":  # before they are imported: what is imported here is watched
     import atheris
@@ -10,6 +11,23 @@ if __name__ == "__main__":  # before they are imported: what is imported here is
 
 from posthouse.message.address import Address, AddressError
 from posthouse.protocol.smtp.grammar import ArgumentError, parse_mail, parse_rcpt
+
+_SEEDS = (
+    "first.last+tag@mail.example.com",
+    '"a \\"b\\\\"@example.test',
+    "a@[192.0.2.1]",
+    "a@[IPv6:2001:db8::1]",
+    "a@[tag:x]",
+    "a@xn--bcher-kva.example",
+    "grüße@bücher.example",
+    "a@例え。テスト",
+    "@one.test,@two.test:a@b.test",
+    "postmaster",
+    "<a@b.test> SIZE=1 BODY=8BITMIME SMTPUTF8 RET=FULL ENVID=a+2B AUTH=<>",
+    "<a@b.test> NOTIFY=SUCCESS,DELAY ORCPT=rfc822;a@b.test",
+    "<a@b.test> ORCPT=utf-8;grüße@b.test",
+    '<"a>b"@c.test>',
+)
 
 
 def fuzz(data: bytes) -> None:
@@ -59,6 +77,10 @@ def main() -> None:
     """Fuzz until told to stop, or until -max_total_time."""
     import atheris
 
+    corpus = [Path(argument) for argument in sys.argv[1:] if not argument.startswith("-")]
+    if corpus and corpus[0].is_dir():
+        for number, text in enumerate(_SEEDS):
+            (corpus[0] / f"seed-{number}").write_bytes(text.encode())
     atheris.Setup([*sys.argv, "-max_len=512"], fuzz)
     atheris.Fuzz()
 
