@@ -17,6 +17,7 @@ from posthouse.app.logs import open_log
 from posthouse.app.notify import Notifier
 from posthouse.app.parent import PASSED, Parent
 from posthouse.app.places import Places
+from posthouse.app.preload import preload
 from posthouse.app.privileges import become, find_user, own_folder
 from posthouse.app.services import wanted
 from posthouse.app.worker import Setup, Worker, prepare
@@ -60,6 +61,7 @@ def _set_up(config: Config) -> Setup:
     user = find_user(settings.server.user) if os.geteuid() == 0 and settings.server.user else None
     own_folder(data, user)
     if user is not None:
+        preload()
         become(user)
     places = Places(data)
     hostname = settings.server.hostname or socket.getfqdn()

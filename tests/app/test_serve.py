@@ -1,0 +1,169 @@
+"""posthouse serve, the whole program: workers, signals, privileges, certificates."""
+
+import contextlib
+import datetime
+import os
+import pwd
+import shutil
+import signal
+import ssl
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from posthouse.app.certificate import self_signed
+from tests.outside.maildrop import collect
+from tests.outside.program import PASSWORD, free_offset, process_tree
+from tests.outside.wire import Wire
+
+
+@dataclass
+class Server:
+    """A running `posthouse serve`."""
+
+    process: subprocess.Popen[bytes]
+    config: Path
+    offset: int
+    log: Path
+
+    def port(self, standard: int) -> int:
+        return standard + self.offset
+
+    def workers(self) -> list[int]:
+        return [pid for pid in process_tree(self.process.pid) if pid != self.process.pid]
+
+    def send(self, recipient: str = "alice@example.test") -> str:
+        with Wire(self.port(25)) as wire:
+            wire.hello()
+            wire.mail(recipient)
+            return wire.data(b"Subject: hi\r\n\r\nx\r\n")
+
+
+def run(config: Path, *command: str, stdin: str = "") -> str:
+    done = subprocess.run(
+        [sys.executable, "-m", "posthouse", *command, "-c", str(config)],
+        input=stdin,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@contextmanager
+def serving(folder: Path, *, workers: int = 2, user: str = "") -> Iterator[Server]:
+    offset = free_offset()
+    config = folder / "posthouse.toml"
+    config.write_text(
+        f'[server]\nhostname = "mail.example.test"\ndata = "{folder / "data"}"\nuser = "{user}"\n'
+        f'workers = {workers}\ndrain = "3s"\n'
+        f'[smtp]\nlisten = ["127.0.0.1:{25 + offset}"]\n'
+        f'[submission]\nlisten = ["127.0.0.1:{587 + offset}"]\nlisten_tls = ["127.0.0.1:{465 + offset}"]\n'
+        f'[pop3]\nlisten = ["127.0.0.1:{110 + offset}"]\nlisten_tls = ["127.0.0.1:{995 + offset}"]\n'
+        "[login]\nplain_on_loopback = true\n"
+    )
+    run(config, "domain", "add", "example.test")
+    run(config, "account", "add", "alice@example.test", "--password-stdin", stdin=PASSWORD + "\n")
+    log = folder / "log"
+    with log.open("wb") as out:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "posthouse", "serve", "-c", str(config)],
+            stdout=out,
+            stderr=out,
+            start_new_session=True,
+        )
+    server = Server(process, config, offset, log)
+    try:
+        until(lambda: answers(server), log)
+        yield server
+        process.terminate()
+        assert process.wait(15) == 0, log.read_text()
+        assert "Traceback" not in log.read_text()
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def answers(server: Server) -> bool:
+    try:
+        with Wire(server.port(25)) as wire:
+            return wire.reply().startswith("220")
+    except OSError:
+        return False
+
+
+def until(condition: object, log: Path, seconds: float = 15.0) -> None:
+    assert callable(condition)
+    limit = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < limit, log.read_text()
+        time.sleep(0.02)
+
+
+def test_workers_share_one_store_and_are_replaced(tmp_path: Path) -> None:
+    with serving(tmp_path, workers=2) as server:
+        until(lambda: len(server.workers()) == 2, server.log)
+        for _ in range(20):  # the kernel spreads them over both
+            assert server.send().startswith("250")
+        assert len(collect(server.port(110), "alice@example.test")) == 20
+        victim = server.workers()[0]
+        os.kill(victim, signal.SIGKILL)
+        until(lambda: len(server.workers()) == 2 and victim not in server.workers(), server.log)
+        for _ in range(10):
+            until(lambda: answers(server), server.log)
+        assert server.send().startswith("250")
+        assert len(collect(server.port(110), "alice@example.test")) == 21
+
+
+def test_stopping_lets_a_message_finish(tmp_path: Path) -> None:
+    with serving(tmp_path, workers=2) as server, Wire(server.port(25)) as wire:
+        wire.hello()
+        wire.mail()
+        wire.expect(b"DATA", "354")
+        server.process.terminate()
+        time.sleep(0.3)
+        wire.send(b"Subject: late\r\n\r\nx\r\n.\r\n")
+        assert wire.reply().startswith("250")
+        assert wire.reply().startswith("421")
+
+
+def test_a_new_certificate_without_a_restart(tmp_path: Path) -> None:
+    with serving(tmp_path, workers=1) as server:
+        before = ssl.get_server_certificate(("127.0.0.1", server.port(995)))
+        self_signed(tmp_path / "new", ["new.example.test"], datetime.datetime.now(datetime.UTC))
+        for name in ("key.pem", "certificate.pem"):
+            shutil.copy(tmp_path / "new" / name, tmp_path / "data" / "tls" / name)
+        server.process.send_signal(signal.SIGHUP)
+        until(lambda: "certificate reloaded" in server.log.read_text(), server.log)
+        assert ssl.get_server_certificate(("127.0.0.1", server.port(995))) != before
+
+
+def test_root_is_given_up() -> None:
+    """The data stands where an ordinary user may go."""
+    if os.geteuid() != 0:
+        pytest.fail("giving up root can only be seen as root: run `make test` as root")
+    user = pwd.getpwnam("nobody")
+    folder = Path(tempfile.mkdtemp(prefix="posthouse-serve-", dir="/var/tmp"))
+    folder.chmod(0o755)
+    try:
+        with serving(folder, workers=1, user="nobody") as server:
+            for pid in process_tree(server.process.pid):
+                status = Path(f"/proc/{pid}/status").read_text()
+                uids = next(line for line in status.splitlines() if line.startswith("Uid:")).split()[1:]
+                assert set(uids) == {str(user.pw_uid)}, status
+            assert server.send().startswith("250")
+            assert {path.stat().st_uid for path in (folder / "data").rglob("*")} == {user.pw_uid}
+            run(server.config, "account", "add", "bob@example.test", "--generate")  # as root, beside it
+            assert server.send("bob@example.test").startswith("250")
+            assert {path.stat().st_uid for path in (folder / "data").rglob("*")} == {user.pw_uid}
+    finally:
+        shutil.rmtree(folder)
