@@ -2,24 +2,39 @@
 
 import argparse
 import asyncio
+import hashlib
 import itertools
 import os
 import resource
 import tempfile
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 
 import uvloop
-from tests.stores import PREFIX, Bytes
 
 from posthouse.database.sqlite_leases import SqliteLeases
 from posthouse.mailstore.changes import LocalBus
-from posthouse.mailstore.interface import INBOX, Placement
+from posthouse.mailstore.interface import INBOX, Placement, Traits
 from posthouse.mailstore.sqlite.store import SqliteMailstore
 
 ACCOUNTS = 200
 LARGE_MAILBOX = 200_000
+PREFIX = b"Return-Path: <sender@example.net>\r\nDelivered-To: someone@example.test\r\n" + b"Received: x\r\n" * 15
+
+
+class Bytes:
+    """A body in memory."""
+
+    traits = Traits.NONE
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+        self.octets = len(data)
+        self.sha256 = hashlib.sha256(data).digest()
+
+    def chunks(self) -> Iterator[bytes]:
+        yield self._data
 
 
 class Stopwatch:

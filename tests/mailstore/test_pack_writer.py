@@ -1,6 +1,7 @@
 """The tail of a pack, errors of the disk, and who may write where."""
 
 import errno
+import fcntl
 import os
 from pathlib import Path
 
@@ -165,3 +166,22 @@ async def test_a_pack_that_cannot_be_made(
     files.folder_error = 0
     assert await deliver(store, 1) is Filed.KEPT
     assert_sound(tmp_path)
+
+
+async def test_a_new_pack_is_locked_from_its_first_moment(
+    store: SqliteMailstore, files: FaultyFiles, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another process that looks for packs may see the name at once, and must not be quicker."""
+    locked = []
+
+    def look(folder: Path) -> None:
+        fd = os.open(folder / "1.pack", os.O_RDWR)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            locked.append(True)
+        os.close(fd)
+
+    monkeypatch.setattr(files, "sync_folder", look)
+    await deliver(store, 1)
+    assert locked == [True]

@@ -9,6 +9,7 @@ import apsw
 
 STATEMENT_CACHE = 256  # prepared statements kept per connection; multi-row inserts come in several lengths
 BUSY_MILLISECONDS = 10_000
+LOG_OCTETS = 64 * 1024 * 1024  # a log that a long reader has made longer is cut back to this
 _PAUSE = 0.005  # seconds
 
 
@@ -33,6 +34,7 @@ def open_connection(
     connection.pragma("synchronous", durability.value)
     connection.pragma("cache_size", -cache_kib)
     connection.pragma("wal_autocheckpoint", checkpoint_pages)
+    connection.pragma("journal_size_limit", LOG_OCTETS)
     connection.pragma("temp_store", 2)  # in memory: a full disk must not stop a sort
     return connection
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from posthouse.mailstore.interface import Entry, StoreError
 from posthouse.mailstore.places import Place, alone, unfold
-from posthouse.mailstore.records import HEADER_OCTETS, crc_of, parse_header
+from posthouse.mailstore.records import HEADER_OCTETS, is_start, parse_header
 
 _MAX_OPEN = 64  # packs kept open for reading
 _NOWAIT = getattr(os, "RWF_NOWAIT", 0)  # Linux
@@ -29,20 +29,20 @@ class PackReader:
         if length <= 0:
             return b""
         fd = self._open.get(pack) or self._open_pack(pack)
-        data = bytearray(length)
+        # The header stands before the first octet: it is looked at in passing.
+        before = 0 if offset else HEADER_OCTETS
+        data = bytearray(before + length)
         try:
-            if offset:
-                whole = os.preadv(fd, [data], record + HEADER_OCTETS + offset, _NOWAIT) == length
-            else:  # the header stands before the first octet: look at it in passing
-                header = bytearray(HEADER_OCTETS)
-                whole = os.preadv(fd, [header, data], record, _NOWAIT) == HEADER_OCTETS + length
-                whole = whole and _is_sound(header, data, entry.octets)
-        except BlockingIOError:
-            return None
-        except OSError:  # the file system has no such reads, or the disk is ill: fetch() will tell
+            read = os.preadv(fd, (data,), record + HEADER_OCTETS + offset - before, _NOWAIT)
+        except OSError:  # not cached; or there are no such reads here, or the disk is ill: fetch() will tell
             return None
         # A range whose space was given back reads as zeros.
-        return bytes(data) if whole and data[0] and data[-1] else None
+        if read != before + length or not data[before] or not data[-1]:
+            return None
+        if offset:
+            return bytes(data)
+        view = memoryview(data)
+        return bytes(view[before:]) if is_start(view, entry.octets) else None
 
     def fetch(self, entry: Entry, offset: int, length: int) -> bytes:
         """The octets asked for, however long the disk takes."""
@@ -96,7 +96,8 @@ class PackReader:
         if len(data) != length:
             raise StoreError(f"message {entry.message}: pack {place.pack} is too short")
         if type(entry.place) is int:
-            sound = _is_sound(header, data if offset == 0 else None, entry.octets)
+            known = bytes(header if offset else header + data)
+            sound = len(header) == HEADER_OCTETS and is_start(memoryview(known), entry.octets)
         else:
             found = parse_header(header)
             sound = found is not None and found.body == entry.octets - place.prefix_octets
@@ -112,13 +113,3 @@ def _located(entry: Entry) -> Place:
     if type(entry.place) is str:
         return unfold(entry.place)
     raise StoreError(f"message {entry.message}: its body is not known to the store")
-
-
-def _is_sound(header: bytes | bytearray, start: bytearray | None, octets: int) -> bool:
-    """Whether that is the header of a message of so many octets; `start`: the first of them, where at hand."""
-    found = parse_header(header)
-    if found is None or found.prefixes + found.body != octets:
-        return False
-    if start is None or found.prefixes > len(start):
-        return True
-    return crc_of(header, memoryview(start)[: found.prefixes]) == found.crc

@@ -155,14 +155,18 @@ class PackWriter:
         return True
 
     def _make(self, pack: int) -> None:
-        path = self._folder / f"{pack}.pack"
-        path.unlink(missing_ok=True)  # made by a process that died before the catalogue knew of it
-        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        """Locked before it has its name, so that no other process can be quicker. A file of that name is replaced: it
+        was made by a process that died before the catalogue knew of it.
+        """
+        path, unnamed = self._folder / f"{pack}.pack", self._folder / f"{pack}.new"
+        fd = os.open(unnamed, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            unnamed.rename(path)
             self._files.sync_folder(self._folder)
         except BaseException:
             os.close(fd)
+            unnamed.unlink(missing_ok=True)
             path.unlink(missing_ok=True)
             raise
         self._fd, self._pack, self._end = fd, pack, 0

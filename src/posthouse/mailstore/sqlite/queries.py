@@ -1,35 +1,61 @@
-"""What readers ask. Each call is one statement, so it sees one moment of the store."""
+"""What readers ask. Each call sees one moment of the store.
+
+Rows come as JSON, many in one step of SQLite: every step hands the interpreter's lock to the event loop and must get it
+back, which, beside a busy loop, takes far longer than a row does.
+"""
 
 from operator import itemgetter
 
 import apsw
+import msgspec
 
 from posthouse.mailstore.interface import Change, Entry, Usage
 from posthouse.mailstore.places import OFFSET_BITS
 from posthouse.mailstore.sqlite.filing import ADDED
 from posthouse.mailstore.sqlite.rows import fetch
 
+_PAGE = 1000  # rows in one step: about a millisecond of the interpreter's lock
 _ENTRIES = f"""
-    SELECT message_id, uid, message.octets, coalesce(traits, 0), received,
-        CASE WHEN prefixes = prefix_octets AND prefixes = prefix_back THEN pack << {OFFSET_BITS} | offset
-        ELSE pack || ':' || offset || ':' || prefixes || ':' || prefix_back || ':' || prefix_octets END
-    FROM message LEFT JOIN blob USING (blob_id)
-    WHERE account_id = ?1 AND mailbox_id = (SELECT mailbox_id FROM mailbox WHERE account_id = ?1 AND name = ?2)
-    ORDER BY message_id
+    SELECT json_group_array(json_array(message_id, uid, octets, traits, received, place)) FROM (
+        SELECT message_id, uid, message.octets, coalesce(traits, 0) AS traits, received,
+            CASE WHEN prefixes = prefix_octets AND prefixes = prefix_back THEN pack << {OFFSET_BITS} | offset
+            ELSE pack || ':' || offset || ':' || prefixes || ':' || prefix_back || ':' || prefix_octets END AS place
+        FROM message LEFT JOIN blob USING (blob_id)
+        WHERE account_id = ?1 AND mailbox_id = (SELECT mailbox_id FROM mailbox WHERE account_id = ?1 AND name = ?2)
+            AND message_id > ?3
+        ORDER BY message_id LIMIT {_PAGE})
 """
 _USAGE = "SELECT messages, octets FROM account WHERE account_id = ?"
-_CHANGES = """
-    SELECT modseq, name, message_id, uid, kind
-    FROM change LEFT JOIN mailbox ON mailbox.account_id = change.account_id AND mailbox.mailbox_id = change.mailbox_id
-    WHERE change.account_id = ? AND modseq > ? ORDER BY modseq
+_CHANGES = f"""
+    SELECT json_group_array(json_array(modseq, name, message_id, uid, kind)) FROM (
+        SELECT modseq, name, message_id, uid, kind FROM change
+        LEFT JOIN mailbox ON mailbox.account_id = change.account_id AND mailbox.mailbox_id = change.mailbox_id
+        WHERE change.account_id = ?1 AND modseq > ?2 ORDER BY modseq LIMIT {_PAGE})
 """
+_entry_rows = msgspec.json.Decoder(list[tuple[int, int, int, int, int, int | str | None]])
+_change_rows = msgspec.json.Decoder(list[tuple[int, str, int, int, int]])
 
 
 def entries(connection: apsw.Connection, account: int, mailbox: str) -> list[Entry]:
     """The messages of a mailbox by uid. A message whose blob row is gone has no place: reading it tells."""
-    found = list(map(Entry._make, connection.execute(_ENTRIES, (account, mailbox))))
-    found.sort(key=itemgetter(1))  # they ascend already, as a rule
+    page = _page(connection, account, mailbox, 0)
+    if len(page) < _PAGE:
+        found = page
+    else:
+        with connection:  # from the start again, all pages of one moment
+            found = page = _page(connection, account, mailbox, 0)
+            while len(page) == _PAGE:
+                page = _page(connection, account, mailbox, page[-1].message)
+                found += page
+    uids = list(map(itemgetter(1), found))
+    if uids != sorted(uids):  # ids and uids ascend together, as a rule
+        found.sort(key=itemgetter(1))
     return found
+
+
+def _page(connection: apsw.Connection, account: int, mailbox: str, after: int) -> list[Entry]:
+    rows = fetch(connection, _ENTRIES, (account, mailbox, after))
+    return list(map(Entry._make, _entry_rows.decode(rows[0][0])))
 
 
 def usage(connection: apsw.Connection, account: int) -> Usage:
@@ -40,8 +66,12 @@ def usage(connection: apsw.Connection, account: int) -> Usage:
 
 
 def changes(connection: apsw.Connection, account: int, since: int) -> list[Change]:
-    """The change log after `since`."""
-    return [
-        Change(modseq, mailbox, message, uid, "added" if kind == ADDED else "expunged")
-        for modseq, mailbox, message, uid, kind in connection.execute(_CHANGES, (account, since))
-    ]
+    """The change log after `since`. It only grows, so that its pages need not be of one moment."""
+    found: list[Change] = []
+    while True:
+        page = _change_rows.decode(fetch(connection, _CHANGES, (account, since))[0][0])
+        for modseq, mailbox, message, uid, kind in page:
+            found.append(Change(modseq, mailbox, message, uid, "added" if kind == ADDED else "expunged"))
+        if len(page) < _PAGE:
+            return found
+        since = page[-1][0]

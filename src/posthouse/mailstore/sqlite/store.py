@@ -95,6 +95,7 @@ class SqliteMailstore:
                 undo.callback(lock.close)
                 with lock, contextlib.closing(connect()) as connection:
                     migrate(connection, MIGRATIONS)
+                files.sync_folder(folder)  # the names that were just made
                 reserve = Reserve(folder / "reserve", files, reserve_octets)
                 undo.callback(reserve.close)
                 glance = open_reader(folder / DATABASE, cache_kib=1024)
