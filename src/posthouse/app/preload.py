@@ -15,6 +15,7 @@ _LATE = (
     "cryptography.hazmat.primitives.serialization",
     "cryptography.x509",
     "cryptography.x509.oid",
+    "encodings.ascii",
     "encodings.idna",
     "encodings.latin_1",
     "encodings.utf_8",
