@@ -15,11 +15,14 @@ The order of C and S lines is for people: per phase, all that the server says mu
 """
 
 import ast
+import difflib
 import random
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
+
+_SHOWN = 200  # characters of a line in a failure
 
 
 class Engine(Protocol):
@@ -118,23 +121,37 @@ def play(transcript: Transcript, engine: Engine, answer: Callable[[object], None
     for number, phase in enumerate(transcript.phases):
         if number:
             engine.tls_started({})
-        said = b""
+        said = [_drain(engine, answer)]
         for piece in cut(phase.client):
             engine.receive_data(piece)
-            said += _drain(engine, answer)
+            said.append(_drain(engine, answer))
         if phase.eof:
             engine.receive_eof()
-        said += _drain(engine, answer)
-        assert _shown(said) == _shown(phase.server), f"{transcript.name}, phase {number}"
+        said.append(_drain(engine, answer))
+        _compare(f"{transcript.name}, phase {number}", phase, b"".join(said))
     assert engine.closing == transcript.closes, f"{transcript.name}: closing is {engine.closing}"
 
 
 def _drain(engine: Engine, answer: Callable[[object], None]) -> bytes:
-    said = engine.data_to_send()
-    while (event := engine.next_event()) is not None:
-        answer(event)
-    return said + engine.data_to_send()
+    """Answer all there is. An engine may stop where much waits to be sent, and goes on once it was taken."""
+    said = [engine.data_to_send()]
+    while True:
+        while (event := engine.next_event()) is not None:
+            answer(event)
+        said.append(engine.data_to_send())
+        if not said[-1]:
+            return b"".join(said)
+
+
+def _compare(where: str, phase: Phase, said: bytes) -> None:
+    """Fail with both sides of the dialogue, line by line: "-" was expected, "+" was said instead."""
+    if said == phase.server:
+        return
+    difference = difflib.ndiff(_shown(phase.server), _shown(said))
+    report = [where, "The client:", *(f"    {line}" for line in _shown(phase.client)), "The server:"]
+    raise AssertionError("\n".join([*report, *(f"  {line}" for line in difference if not line.startswith("?"))]))
 
 
 def _shown(data: bytes) -> list[str]:
-    return [repr(line)[2:-1] for line in data.splitlines(keepends=True)]
+    lines = (repr(line)[2:-1] for line in data.splitlines(keepends=True))
+    return [line if len(line) <= _SHOWN else f"{line[:_SHOWN]}... ({len(line)} characters)" for line in lines]

@@ -1,20 +1,22 @@
 """SASL mechanisms, the server's side, as machines of steps: bytes of a response in, a Step out (RFC 4422).
 
 The engine that carries an Exchange does the base64, the `*` that cancels, and the framing. An Exchange never raises for
-what a peer sends: what cannot be read is Malformed.
+what a peer sends: what cannot be read is Malformed. Names come out as they were sent; whoever looks them up prepares
+them (RFC 4013, message/credentials.py).
 """
 
 import binascii
 import hashlib
 import hmac
-from base64 import b64decode, b64encode
+from base64 import b64encode
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from posthouse.message.credentials import ScramKeys
+from posthouse.message.credentials import ScramKeys, prepare
 from posthouse.protocol.events import KeysWanted, LoginFailed, LoginProven, PasswordOffered
 
-MAX_RESPONSE = 9216  # octets of one response: what a base64 line of 12,288 holds (RFC 4954 4)
+MAX_LINE = 12_288  # octets of one response in base64, with CRLF (RFC 4954 4, RFC 5034 4)
+MAX_RESPONSE = MAX_LINE // 4 * 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,25 +44,32 @@ def mechanisms(*, bindings: Mapping[str, bytes], plaintext_ok: bool) -> tuple[st
     return (*plus, "SCRAM-SHA-256", *plain)
 
 
+def decoded(line: bytes) -> bytes | None:
+    """A response out of strict base64, or None."""
+    try:
+        return binascii.a2b_base64(line, strict_mode=True)
+    except binascii.Error:
+        return None
+
+
 class Exchange:
     """One authentication. `final` is what the server still has to say once LoginProven was granted."""
 
     def __init__(self, mechanism: str, *, bindings: Mapping[str, bytes], nonce: Callable[[], str]) -> None:
         self.final = b""
-        self._bindings = bindings
-        self._nonce = nonce
         self._scram: _Scram | None = None
-        self._login: str | None = None
+        self._login = b""
+        self._mechanism = mechanism
         self._next: Callable[[bytes], Step]
         if mechanism == "PLAIN":
-            self._next = self._plain
+            self._next = _plain
         elif mechanism == "LOGIN":
             self._next = self._login_name
-        else:
+        elif mechanism in ("SCRAM-SHA-256", "SCRAM-SHA-256-PLUS"):
             self._scram = _Scram(bindings, plus=mechanism.endswith("-PLUS"), announced_plus=bool(bindings), nonce=nonce)
             self._next = self._scram.first
-
-        self._mechanism = mechanism
+        else:
+            raise ValueError(f"{mechanism!r} is not among mechanisms()")
 
     def begin(self, initial: bytes | None) -> Step:
         """Start, with the initial response where the client sent one (b"" for "=")."""
@@ -88,27 +97,26 @@ class Exchange:
             self.final = self._scram.server_final
         return step
 
-    def _plain(self, data: bytes) -> Step:
-        # RFC 4616 2: [authzid] NUL authcid NUL passwd
-        parts = data.split(b"\0")
-        if len(parts) != 3 or not parts[1] or not parts[2]:
-            return Malformed("PLAIN wants authzid NUL login NUL password")
-        return _offer(parts[1], parts[2], parts[0])
-
     def _login_name(self, data: bytes) -> Step:
-        try:
-            self._login = data.decode()
-        except UnicodeDecodeError:
-            return Malformed("the login is not UTF-8")
+        self._login = data
         self._next = self._login_password
         return Challenge(b"Password:")
 
     def _login_password(self, data: bytes) -> Step:
-        assert self._login is not None
-        return _offer(self._login.encode(), data, b"")
+        return _offer(self._login, data, b"")
+
+
+def _plain(data: bytes) -> Step:
+    # RFC 4616 2: [authzid] NUL authcid NUL passwd
+    parts = data.split(b"\0")
+    if len(parts) != 3:
+        return Malformed("PLAIN wants authzid NUL login NUL password")
+    return _offer(parts[1], parts[2], parts[0])
 
 
 def _offer(login: bytes, password: bytes, authzid: bytes) -> Step:
+    if not login or not password:
+        return Malformed("login or password is empty")
     try:
         return PasswordOffered(login.decode(), password.decode(), authzid.decode())
     except UnicodeDecodeError:
@@ -127,6 +135,10 @@ class _Scram:
         self._announced_plus = announced_plus
         self._make_nonce = nonce
         self._binding = b""
+        self._gs2 = b""
+        self._bare = self._client_nonce = self._full_nonce = self._server_first = ""
+        self._login = self._authzid = ""
+        self._keys: ScramKeys | None = None
 
     def first(self, data: bytes) -> Step:
         """client-first-message -> KeysWanted."""
@@ -147,10 +159,10 @@ class _Scram:
         self._gs2 = f"{flag},{authzid},".encode()
         self._bare = bare
         self._client_nonce = fields[1][2:]
-        login, self._authzid = _saslname(fields[0][2:]), _saslname(authzid[2:])
-        if not login or self._authzid is None or not _printable(self._client_nonce):
+        login, proxied = _saslname(fields[0][2:]), _saslname(authzid[2:])
+        if not login or proxied is None or (authzid and not proxied) or not _printable(self._client_nonce):
             return Malformed("names or nonce")
-        self._login = login
+        self._login, self._authzid = login, proxied
         return KeysWanted(login)
 
     def _bind(self, flag: str) -> Malformed | None:
@@ -182,28 +194,32 @@ class _Scram:
         fields = without_proof.split(b",")
         if not mark or len(fields) < 2 or not fields[0].startswith(b"c=") or not fields[1].startswith(b"r="):
             return Malformed("client-final-message")
-        try:
-            proof = b64decode(proof64, validate=True)
-            bound = b64decode(fields[0][2:], validate=True)
-        except binascii.Error:
+        proof, bound = decoded(proof64), decoded(fields[0][2:])
+        if proof is None or bound is None:
             return Malformed("base64")
         if fields[1][2:] != self._full_nonce.encode() or len(proof) != 32:
             return Malformed("nonce or proof")
+        keys = self._keys
+        assert keys is not None
         message = f"{self._bare},{self._server_first},".encode() + without_proof
-        signature = hmac.digest(self._keys.stored_key, message, "sha256")
+        signature = hmac.digest(keys.stored_key, message, "sha256")
         client_key = bytes(a ^ b for a, b in zip(proof, signature, strict=True))
-        proven = hmac.compare_digest(hashlib.sha256(client_key).digest(), self._keys.stored_key)
+        proven = hmac.compare_digest(hashlib.sha256(client_key).digest(), keys.stored_key)
         if not proven or not hmac.compare_digest(bound, self._gs2 + self._binding):
             return LoginFailed(self._login)
-        self.server_final = b"v=" + b64encode(hmac.digest(self._keys.server_key, message, "sha256"))
-        return LoginProven(self._login, self._authzid or "")
+        self.server_final = b"v=" + b64encode(hmac.digest(keys.server_key, message, "sha256"))
+        return LoginProven(self._login, self._authzid)
 
 
 def _saslname(text: str) -> str | None:
-    """Undo =2C and =3D; None when "=" stands otherwise (RFC 5802 5.1)."""
+    """Undo =2C and =3D; None when "=" stands otherwise, or when SASLprep forbids the name (RFC 5802 5.1)."""
     if "=" in text.replace("=2C", "").replace("=3D", ""):
         return None
-    return text.replace("=2C", ",").replace("=3D", "=")
+    name = text.replace("=2C", ",").replace("=3D", "=")
+    try:
+        return name if prepare(name) else ""
+    except ValueError:
+        return None
 
 
 def _printable(nonce: str) -> bool:
