@@ -1,0 +1,21 @@
+"""How a POP3 service presents itself, and the limits it keeps."""
+
+from dataclasses import dataclass
+
+MAX_COMMAND = 255  # octets with CRLF, RFC 2449 4; an AUTH command may have 12,288 (RFC 5034 4 by way of RFC 4954 4)
+MAX_ERRORS = 50  # refused commands of one connection
+MAX_FAILED_LOGINS = 5
+MAX_UNSENT = 64 << 10  # octets of answers that may wait for a peer that does not read; see net.interface.Engine
+PATIENCE = 600.0  # seconds, RFC 1939 3: at least ten minutes
+
+
+@dataclass(frozen=True, slots=True)
+class Pop3Settings:
+    """One service. `hostname` is the name we greet with."""
+
+    hostname: str
+    implementation: str = "Posthouse"  # what CAPA says we are (RFC 2449 6.9)
+    stls: bool = True
+    plaintext_auth: bool = False  # allow logins without TLS; only dev on loopback
+    login_delay: int = 0  # seconds between two logins, RFC 2449 6.5
+    expire: str = "NEVER"  # days that messages are kept, RFC 2449 6.7
