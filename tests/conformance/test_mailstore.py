@@ -388,11 +388,15 @@ async def test_a_cancelled_task_ends_with_a_certain_outcome(store: Mailstore) ->
 
 
 async def test_close_finishes_what_waits_and_refuses_the_rest(store: Mailstore) -> None:
+    await deliver(store, 1)
     waiting = [asyncio.create_task(deliver(store, 1)) for _ in range(10)]
-    await asyncio.sleep(0)
+    before = await store.entries(1)
     await store.close()
     assert await asyncio.gather(*waiting) == [Filed.KEPT] * 10
     await store.close()
+    for entry in before:
+        with pytest.raises(StoreError):
+            await store.read(entry, 0, 10)
     for refused in (deliver(store, 1), store.entries(1), store.usage(1), store.changes(1, 0), store.forget(1)):
         with pytest.raises(StoreError):
             await refused

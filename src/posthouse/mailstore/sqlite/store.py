@@ -60,7 +60,6 @@ class SqliteMailstore:
         glance: apsw.Connection,
         files: Files,
     ) -> None:
-        self._folder = folder
         self._commit = commit
         self._writer = writer
         self._lock = lock
@@ -124,7 +123,7 @@ class SqliteMailstore:
 
     async def read(self, entry: Entry, offset: int, length: int) -> bytes:
         """See Mailstore. What the kernel has cached is read without leaving the event loop."""
-        data = self._packs.cached(entry, offset, length)
+        data = None if self._closed else self._packs.cached(entry, offset, length)
         if data is not None:
             return data
         return await self._wait(self._packs.fetch, entry, offset, length)
