@@ -390,6 +390,7 @@ async def test_a_cancelled_task_ends_with_a_certain_outcome(store: Mailstore) ->
 async def test_close_finishes_what_waits_and_refuses_the_rest(store: Mailstore) -> None:
     await deliver(store, 1)
     waiting = [asyncio.create_task(deliver(store, 1)) for _ in range(10)]
+    await asyncio.sleep(0)  # until they have begun
     before = await store.entries(1)
     await store.close()
     assert await asyncio.gather(*waiting) == [Filed.KEPT] * 10

@@ -6,9 +6,9 @@ from collections.abc import AsyncIterator, Callable
 import pytest
 import structlog
 from structlog.testing import LogCapture
-from tests.net.house import Certificate, House, issue
 
 from posthouse.net.loop import new_event_loop
+from tests.net.house import Certificate, House, issue
 
 
 def pytest_asyncio_loop_factories(

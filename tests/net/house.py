@@ -8,12 +8,12 @@ from pathlib import Path
 
 import structlog
 import trustme
-from tests.net.lines import Client, Handler, LineEngine, LineSession, echo
 
 from posthouse.net.connection import Connection
 from posthouse.net.limits import Limits
 from posthouse.net.listener import ListenerSettings, Server
 from posthouse.net.tls import TlsKeeper
+from tests.net.lines import Client, Handler, LineEngine, LineSession, echo
 
 QUICK = Limits(sweep=0.02, linger=0.5)
 

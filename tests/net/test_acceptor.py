@@ -12,9 +12,9 @@ import textwrap
 import pytest
 import structlog
 from structlog.testing import LogCapture
-from tests.net.house import until
 
 from posthouse.net.acceptor import Acceptor, Reserve, plain_address, refuse
+from tests.net.house import until
 
 REFUSAL = b"421 4.3.2 no room\r\n"
 

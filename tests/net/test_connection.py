@@ -5,12 +5,12 @@ import ssl
 from collections.abc import Awaitable
 
 import pytest
-from tests.net.house import Certificate, House, settled, until
-from tests.net.lines import Client, LineSession, echo
 
 from posthouse.net.connection import ConnectionGoneError
 from posthouse.net.limits import Limits
 from posthouse.net.listener import ListenerSettings
+from tests.net.house import Certificate, House, settled, until
+from tests.net.lines import Client, LineSession, echo
 
 
 async def test_it_knows_both_ends(house: House) -> None:

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 from structlog.testing import LogCapture
-from tests.net.house import Certificate, House, issue, until
-from tests.net.lines import Client, LineSession
 
 from posthouse.net.limits import Limits
 from posthouse.net.listener import ListenerSettings
+from tests.net.house import Certificate, House, issue, until
+from tests.net.lines import Client, LineSession
 
 LOOPBACK = (ipaddress.ip_network("127.0.0.0/8"), ipaddress.ip_network("::1/128"))
 REFUSAL = b"421 4.7.0 too many\r\n"

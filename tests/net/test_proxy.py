@@ -5,9 +5,9 @@ import struct
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.fuzz.fuzz_proxy import try_input
 
 from posthouse.net.proxy import ProxyError, ProxyHeader, ProxyParser
+from tests.fuzz.fuzz_proxy import try_input
 
 SIGNATURE = b"\r\n\r\n\0\r\nQUIT\n"
 TCP4 = bytes((192, 0, 2, 7, 198, 51, 100, 1)) + struct.pack("!HH", 4711, 25)

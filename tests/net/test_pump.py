@@ -6,12 +6,12 @@ from collections.abc import Awaitable
 
 import pytest
 from structlog.testing import LogCapture
-from tests.net.house import House, until
-from tests.net.lines import Client, Handler, LineSession, echo
 
 from posthouse.net.connection import Connection
 from posthouse.net.limits import Limits
 from posthouse.net.listener import ListenerSettings
+from tests.net.house import House, until
+from tests.net.lines import Client, Handler, LineSession, echo
 
 
 def failing(session: LineSession, text: bytes) -> Awaitable[None] | None:

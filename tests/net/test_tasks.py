@@ -4,9 +4,9 @@ import asyncio
 
 import structlog
 from structlog.testing import LogCapture
-from tests.net.house import until
 
 from posthouse.net.tasks import Tasks
+from tests.net.house import until
 
 
 async def test_work_and_tidying(log: structlog.typing.FilteringBoundLogger) -> None:

@@ -11,10 +11,10 @@ import pytest
 import structlog
 from cryptography.hazmat.primitives import serialization
 from structlog.testing import LogCapture
-from tests.net.house import Certificate, issue, until
 
 from posthouse.net.bindings import server_end_point
 from posthouse.net.tls import TlsFilesError, TlsKeeper
+from tests.net.house import Certificate, issue, until
 
 
 @pytest.fixture

@@ -3,10 +3,10 @@
 import ssl
 
 import pytest
-from tests.net.house import Certificate
 
 from posthouse.net.tls import TlsKeeper
 from posthouse.net.tunnel import Tunnel
+from tests.net.house import Certificate
 
 
 class Peer:
