@@ -21,6 +21,7 @@ from posthouse.app.endpoints import Endpoint
 from posthouse.app.errors import CommandError, Exit
 from posthouse.app.listening import Bound, bind_all, close_all
 from posthouse.app.logs import open_log
+from posthouse.app.malloc import tune_malloc
 from posthouse.app.places import Places
 from posthouse.app.services import Service, Wanted
 from posthouse.app.settings import LimitsSettings, LoginSettings, ServerSettings, Settings
@@ -44,6 +45,7 @@ def dev(
     """Start all services on this machine alone, to try things out."""
     if not 0 <= port_offset <= 64_000:
         raise CommandError("--port-offset is out of range", fix="Give a number from 0 to 64000.", code=Exit.USAGE)
+    tune_malloc()
     bound = bind_all(
         [Wanted(service, Endpoint(HOST, service.standard_port + port_offset), "--port-offset") for service in Service],
         1,

@@ -14,6 +14,7 @@ from posthouse.app.config import Config
 from posthouse.app.errors import CommandError, Exit
 from posthouse.app.listening import Bound, bind_all, close_all
 from posthouse.app.logs import open_log
+from posthouse.app.malloc import tune_malloc
 from posthouse.app.notify import Notifier
 from posthouse.app.parent import PASSED, Parent
 from posthouse.app.places import Places
@@ -28,6 +29,7 @@ from posthouse.net.tls import TlsFilesError
 
 def serve(*, where: Where = NOWHERE) -> int:
     """Run the server."""
+    tune_malloc()
     config = where.load()
     settings = config.settings
     count = settings.server.workers or os.cpu_count() or 1
