@@ -15,7 +15,8 @@ _WORLDS: tuple[dict[str, str], ...] = (
     {"plaintext_auth": "no"},
     {"drop": "empty"},
     {"drop": "damaged"},
-    {"drop": "in use"},
+    {"refuse": "IN-USE another session has this maildrop open"},
+    {"drop": "odd"},
     {"quit": "fails"},
 )
 

@@ -15,6 +15,12 @@ MESSAGES = (
     b"Subject: header only\r\n",
     b"Subject: bare\r\n\r\na\n.\nb\r\n",
 )
+ODD = (
+    b"A: b\r\n\r\none\ntwo\n.three\r\n.four\r\n",
+    b"A: b\n\n.bare\n",
+    b"\r\n.\r\nno header\r\n",
+    b".A: b\r\n\r\n\r\n..\r\n",
+)
 
 
 class House:
@@ -31,9 +37,9 @@ class House:
         self.engine = Pop3Server(
             settings, secure=directives.get("secure") == "yes", bindings=bindings, nonce=lambda: nonce
         )
-        self.messages = () if directives.get("drop") == "empty" else MESSAGES
+        self.messages = {"empty": (), "odd": ODD}.get(directives.get("drop", ""), MESSAGES)
         self.deleted: tuple[int, ...] | None = None
-        self._in_use = directives.get("drop") == "in use"
+        self._refusal = directives.get("refuse", "").partition(" ")  # code and text
         self._damaged = directives.get("drop") == "damaged"
         self._unwell = directives.get("quit") == "fails"
 
@@ -56,7 +62,7 @@ class House:
             case LoginProven():
                 self._enter()
             case MessageWanted():
-                self._send(MESSAGES[event.number - 1])
+                self._send(self.messages[event.number - 1])
             case QuitOffered():
                 if self._unwell:
                     engine.reject("SYS/TEMP", "some deleted messages were not removed")
@@ -65,8 +71,9 @@ class House:
                     engine.accept_quit()
 
     def _enter(self) -> None:
-        if self._in_use:
-            self.engine.refuse_login("IN-USE", "another session has this maildrop open")
+        code, _, text = self._refusal
+        if text:
+            self.engine.refuse_login(code, text)
             return
         octets = [len(m) + (0 if m.endswith(b"\r\n") else 2) for m in self.messages]
         self.engine.accept_login(Drop(octets, [f"id{n}" for n in range(1, len(octets) + 1)]))
