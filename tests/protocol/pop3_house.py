@@ -8,6 +8,7 @@ from posthouse.protocol.pop3.events import Drop, MessageWanted, QuitOffered
 from posthouse.protocol.pop3.server import Pop3Server, Pop3Settings
 
 KEYS = ScramKeys.derive("pencil", bytes.fromhex("5b6d99689d12358eeca04b141236fa81"), 4096)  # RFC 7677 3
+NONCE = "%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0"  # there too
 MESSAGES = (
     b"Subject: one\r\n\r\nHello\r\n",
     b"Subject: dots\r\n\r\n.\r\n..\r\n.x\r\nend\r\n",
@@ -33,11 +34,11 @@ class House:
             plaintext_auth=directives.get("plaintext_auth", "yes") == "yes",
         )
         bindings = {"tls-server-end-point": b"certificate"} if directives.get("bindings") == "yes" else {}
-        nonce = "%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0"
         self.engine = Pop3Server(
-            settings, secure=directives.get("secure") == "yes", bindings=bindings, nonce=lambda: nonce
+            settings, secure=directives.get("secure") == "yes", bindings=bindings, nonce=lambda: NONCE
         )
         self.messages = {"empty": (), "odd": ODD}.get(directives.get("drop", ""), MESSAGES)
+        self.entered = False
         self.deleted: tuple[int, ...] | None = None
         self._refusal = directives.get("refuse", "").partition(" ")  # code and text
         self._damaged = directives.get("drop") == "damaged"
@@ -75,6 +76,7 @@ class House:
         if text:
             self.engine.refuse_login(code, text)
             return
+        self.entered = True
         octets = [len(m) + (0 if m.endswith(b"\r\n") else 2) for m in self.messages]
         self.engine.accept_login(Drop(octets, [f"id{n}" for n in range(1, len(octets) + 1)]))
 
