@@ -5,6 +5,12 @@ set -eu
 packages="swaks msmtp mpop fetchmail getmail6 s-nail curl postfix dovecot-pop3d openssl iproute2 \
 libnet-ssleay-perl libio-socket-ssl-perl libauthen-sasl-perl libdigest-hmac-perl"
 
+# CPython's own test messages are sent through the server. Debian keeps them in a package apart from its interpreter.
+has_messages='import pathlib, test.test_email as t, sys; sys.exit(not any(pathlib.Path(t.__path__[0], "data").glob("msg_*.txt")))'
+if ! .venv/bin/python -c "$has_messages" 2>/dev/null; then
+    packages="$packages libpython$(.venv/bin/python -c 'import sys; print("%d.%d" % sys.version_info[:2])')-testsuite"
+fi
+
 if ! command -v dpkg-query >/dev/null 2>&1; then
     echo "error: the tests drive mail programs that only Debian's and Ubuntu's package names are known of here." >&2
     echo "       Run them on such a system, as the README says; .venv/bin/python -m pytest --ignore tests/interop runs the rest." >&2
