@@ -2,10 +2,12 @@
 
 DATA ends with CRLF "." CRLF and nothing else. What other servers have taken for it (LF.LF, CR.CR and their kin) is the
 stuff of SMTP smuggling: a bare CR or LF never ends anything here, and the message that holds one is refused as a whole.
+One slip is forgiven, since clients in the field make it and nobody takes it for an end: one CR too many before a CRLF,
+unless a dot stands before it (docs/decisions/010).
 
 The readers work on blocks with a few vector operations, never on lines. DataReader imagines a CRLF in front of the
 message, so that its first line is like any other, and holds back the last octets of a block where they may be the
-start of the end (at most four). So a block never ends within a CRLF or before a stuffed dot, and each octet is looked
+start of the end (at most five). So a block never ends within a CRLF or before a stuffed dot, and each octet is looked
 at once. ChunkReader knows the length and holds nothing back; it only remembers what the last octet was.
 """
 
@@ -25,14 +27,22 @@ def holds_bare_break(block: bytes) -> bool:
     return bool(crs) and (lfs[0] == 1 or crs[-1] == 1 or not sz.equal(memoryview(crs)[:-1], memoryview(lfs)[1:]))
 
 
+def _holds_more_than_doubled_crs(block: bytes, before: int) -> bool:
+    """Whether some bare break in `block` is not the forgiven CR CR LF. `before` is the octet in front of the block."""
+    if sz.find(block, b".\r\r\n") >= 0 or (before == _DOT and block.startswith(b"\r\r\n")):
+        return True
+    return holds_bare_break(block.replace(b"\r\r\n", b"\r\n"))
+
+
 class DataReader:
     """The content of one DATA, dot-stuffing removed."""
 
-    __slots__ = ("_held", "_lead", "bare_breaks", "dot_lines", "ended", "rest")
+    __slots__ = ("_before", "_held", "_lead", "bare_breaks", "dot_lines", "ended", "rest")
 
     def __init__(self) -> None:
         self._held = b"\r\n"
         self._lead = 2  # octets of the next block that are only imagined
+        self._before = _LF  # the last octet of the block before
         self.ended = False
         self.rest = b""  # what came behind the end
         self.bare_breaks = False
@@ -67,7 +77,8 @@ class DataReader:
 
     def _plain(self, block: bytes) -> bytes:
         if not self.bare_breaks and holds_bare_break(block):
-            self.bare_breaks = True
+            self.bare_breaks = _holds_more_than_doubled_crs(block, self._before)
+        self._before = block[-1]
         if sz.find(block, b"\r\n.") >= 0:
             if not self.dot_lines and sz.find(block, b"\r\n..") >= 0:
                 self.dot_lines = True
@@ -79,13 +90,15 @@ class DataReader:
 
 
 def _held_back(data: bytes) -> int:
-    """How many octets at the end of `data` may be the start of END."""
+    """How many octets at the end of `data` may be the start of END, with one CR more where it stands before them."""
     last = data[-1]
     if last == _CR:
-        return 4 if data.endswith(b"\r\n.\r") else 1
-    if last == _LF:
-        return 2 if data.endswith(b"\r\n") else 0
-    return 3 if last == _DOT and data.endswith(b"\r\n.") else 0
+        held = 4 if data.endswith(b"\r\n.\r") else 1
+    elif last == _LF:
+        held = 2 if data.endswith(b"\r\n") else 0
+    else:
+        held = 3 if last == _DOT and data.endswith(b"\r\n.") else 0
+    return held + 1 if held and data[-held - 1 : -held] == b"\r" else held
 
 
 class ChunkReader:
