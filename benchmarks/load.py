@@ -198,7 +198,8 @@ async def collect(target: Target, collection: Collection) -> tuple[float, int, i
             if collection.retrieve:
                 await connection.pop3_body(b"UIDL")
                 for number in range(1, count + 1):
-                    total[1] += await connection.pop3_body(b"RETR %d" % number)
+                    octets = await connection.pop3_body(b"RETR %d" % number)
+                    total[1] += octets  # not in one statement: others add while we wait
                     if collection.delete:
                         await connection.pop3(b"DELE %d" % number)
                 total[0] += count

@@ -96,7 +96,9 @@ def as_data(measured: Measured, options: dict[str, object]) -> dict[str, object]
         for name in measured.rows()
     ]
     now = datetime.now(UTC).isoformat(timespec="seconds")
-    return {"date": now, "commit": commit(), "machine": machine(), "options": options, "rows": rows}
+    # Commands and folders are this machine's own business: they say nothing about the figures.
+    said = {name: options[name] for name in ("rows", "repeat", "workers", "quick") if name in options}
+    return {"date": now, "commit": commit(), "machine": machine(), "options": said, "rows": rows}
 
 
 def number(value: float | None) -> str:

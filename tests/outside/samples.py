@@ -43,7 +43,7 @@ def with_crlf(text: bytes) -> bytes:
 def cpython_messages() -> dict[str, bytes]:
     """Every message of the folder, with CRLF line ends and without the From_ line of those kept as mbox."""
     found = {path.name: with_crlf(path.read_bytes()) for path in sorted(cpython_folder().glob("msg_*.txt"))}
-    assert len(found) >= 48, sorted(found)
+    assert len(found) >= 40, sorted(found)  # 47 in Debian 12, more in later releases
     return {name: _without_from_line(message) for name, message in found.items()}
 
 
