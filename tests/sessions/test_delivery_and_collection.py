@@ -12,6 +12,7 @@ from posthouse.mailstore.interface import Body, Filed, Mailstore, StoreError, St
 from posthouse.message.envelope import Envelope
 from posthouse.message.reply import Reply
 from posthouse.policy.verdict import Verdict
+from posthouse.sessions.pop3 import LEASE_SECONDS
 from tests.sessions.world import World, world
 
 MESSAGE = b"Subject: hi\r\n\r\n..Hello\r\n"
@@ -210,6 +211,24 @@ async def test_one_session_at_a_time(tmp_path: Path) -> None:
             await asyncio.sleep(0.01)
         assert answer.startswith("+OK")
         second.close()
+
+
+async def test_a_maildrop_stays_locked_while_its_session_lives(tmp_path: Path) -> None:
+    async with world(tmp_path) as found:
+        await found.deliver(["alice@example.test"], MESSAGE)
+        talk, _ = await found.login("alice")
+        found.now += LEASE_SECONDS - 1
+        await found.pop3.renew()
+        found.now += LEASE_SECONDS - 1  # expired without the renewal
+        _, answer = await found.login("alice")
+        assert answer.startswith("-ERR [IN-USE]")
+        found.now += 2  # as if the worker had been killed: nobody renews
+        second, answer = await found.login("alice")
+        assert answer.startswith("+OK")
+        await talk.ask("DELE 1")
+        assert (await talk.ask("QUIT")).startswith("-ERR [SYS/TEMP]")  # the first has lost its hold
+        await second.ask("QUIT")
+        assert len(await collected(found, "alice")) == 1
 
 
 async def test_without_quit_nothing_is_deleted(tmp_path: Path) -> None:

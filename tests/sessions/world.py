@@ -44,6 +44,8 @@ class World:
     mailstore: Mailstore
     leases: SqliteLeases
     server: Server
+    now: float = 1000.0  # the leases' clock
+    pop3: Pop3Service = field(init=False)
     ports: dict[str, int] = field(default_factory=dict)
     talks: list["Talk"] = field(default_factory=list)
 
@@ -125,7 +127,7 @@ async def world(
     )
     directory = SqliteDirectory(folder / "directory.db", throttle, hasher=FAST)
     mailstore = wrap(SqliteMailstore.open(folder, bus=LocalBus(), clock=time.time))
-    leases = SqliteLeases(folder / "leases.db")
+    leases = SqliteLeases(folder / "leases.db", clock=lambda: found.now)
     incoming = Incoming(
         directory,
         mailstore,
@@ -149,7 +151,8 @@ async def world(
         )
         found.ports[name] = (await server.listen(ListenerSettings(name), SmtpService(settings, services)))[1]
     pop3 = Pop3Settings("mail.example.test", plaintext_auth=True, stls=False)
-    found.ports["pop3"] = (await server.listen(ListenerSettings("pop3"), Pop3Service(pop3, services)))[1]
+    found.pop3 = Pop3Service(pop3, services)
+    found.ports["pop3"] = (await server.listen(ListenerSettings("pop3"), found.pop3))[1]
     try:
         yield found
     finally:

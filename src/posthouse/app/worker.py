@@ -33,7 +33,7 @@ from posthouse.net.listener import Service as MakeSession
 from posthouse.net.tls import TlsKeeper
 from posthouse.protocol.pop3.server import Pop3Settings
 from posthouse.protocol.smtp.server import SmtpSettings, Variant
-from posthouse.sessions.pop3 import Pop3Service
+from posthouse.sessions.pop3 import RENEW_SECONDS, Pop3Service
 from posthouse.sessions.services import Services
 from posthouse.sessions.smtp import SmtpService
 
@@ -144,7 +144,9 @@ class Worker:
         settings = self._setup.settings
         plain = settings.login.plain_on_loopback and _is_loopback(place)
         if place.service in (Service.POP3, Service.POP3S):
-            return Pop3Service(Pop3Settings(self._setup.hostname, plaintext_auth=plain), self._services)
+            pop3 = Pop3Service(Pop3Settings(self._setup.hostname, plaintext_auth=plain), self._services)
+            self._chore(self._every(RENEW_SECONDS, pop3.renew))
+            return pop3
         variant = _VARIANTS[place.service]
         smtp = SmtpSettings(
             hostname=self._setup.hostname,

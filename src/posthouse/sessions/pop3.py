@@ -12,7 +12,8 @@ from posthouse.protocol.pop3.server import Pop3Server, Pop3Settings
 from posthouse.sessions.login import Logins
 from posthouse.sessions.services import Services
 
-LEASE_SECONDS = 900.0  # longer than the ten minutes a client may stay silent; a restart voids it earlier
+LEASE_SECONDS = 60.0  # so long a maildrop stays locked after its worker was killed; renewed while the session lives
+RENEW_SECONDS = 20.0  # between two calls of Pop3Service.renew
 _PIECE = 1 << 16
 
 
@@ -22,16 +23,25 @@ class Pop3Service:
     def __init__(self, settings: Pop3Settings, services: Services) -> None:
         self._settings = settings
         self._services = services
+        self._holding: set[Pop3Session] = set()
 
     def __call__(self, connection: Connection) -> "Pop3Session":
         """A session for a new connection."""
-        return Pop3Session(connection, self._settings, self._services)
+        return Pop3Session(connection, self._settings, self._services, self._holding)
+
+    async def renew(self) -> None:
+        """Hold on to every maildrop that a session has open. To be called every RENEW_SECONDS."""
+        for session in list(self._holding):
+            await session.renew()
 
 
 class Pop3Session:
     """One connection."""
 
-    def __init__(self, connection: Connection, settings: Pop3Settings, services: Services) -> None:
+    def __init__(
+        self, connection: Connection, settings: Pop3Settings, services: Services, holding: "set[Pop3Session]"
+    ) -> None:
+        """`holding`: the sessions that hold a maildrop; this one joins and leaves it."""
         tls = connection.tls
         self.engine = Pop3Server(
             settings, secure=tls is not None, bindings=tls.bindings if tls else None, nonce=services.nonce
@@ -42,6 +52,7 @@ class Pop3Session:
         self._account: Account | None = None
         self._lease: Lease | None = None
         self._entries: list[Entry] = []
+        self._holding = holding
 
     def handle(self, event: object) -> Awaitable[None] | None:
         """See Session."""
@@ -81,6 +92,7 @@ class Pop3Session:
         if self._lease is None:
             self.engine.refuse_login("IN-USE", "another session has this maildrop open")
             return
+        self._holding.add(self)
         try:
             self._entries = await self._services.mailstore.entries(outcome.id)
         except StoreError:
@@ -137,7 +149,13 @@ class Pop3Session:
         await self._give_back()
         self.engine.accept_quit()
 
+    async def renew(self) -> None:
+        """Hold on to the maildrop. One that was lost stays lost: QUIT will say so."""
+        if self._lease is not None:
+            await self._services.leases.renew(self._lease, LEASE_SECONDS)
+
     async def _give_back(self) -> None:
+        self._holding.discard(self)
         lease, self._lease = self._lease, None
         if lease is not None:
             await self._services.leases.release(lease)
