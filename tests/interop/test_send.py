@@ -13,7 +13,7 @@ from tests.outside.program import PASSWORD, Program
 from tests.outside.wire import Wire
 
 Home = Callable[[], Path]
-SAMPLE = ("msg_01.txt", "msg_07.txt", "msg_16.txt", "msg_19.txt", "msg_26.txt", "msg_46.txt", "msg_47.txt")
+SAMPLE = ("msg_01.txt", "msg_07.txt", "msg_16.txt", "msg_19.txt", "msg_26.txt", "msg_45.txt", "msg_46.txt")
 
 
 def submission(program: Program, way: Way) -> int:
