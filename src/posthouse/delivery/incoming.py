@@ -110,7 +110,8 @@ class Incoming:
         return answers
 
     async def _receive(self, envelope: Envelope, spool: Spool, whole: bool) -> list[Reply]:
-        head = spool.head[: header_end(spool.head)]
+        head = bytes(spool.head)
+        head = head[: header_end(head)]
         if count_received(head) >= self._max_hops:
             return [LOOP] * len(envelope.recipients)
         headers = b""

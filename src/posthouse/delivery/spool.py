@@ -33,14 +33,13 @@ class Spool:
 
     def __init__(self, budget: SpoolBudget) -> None:
         self._budget = budget
-        self._parts: list[bytes] = []
-        self._held = 0
+        self._held = bytearray()  # not a list of pieces: a peer may send one octet at a time
         self._fd = -1
         self._digest = hashlib.sha256()
         self._ascii = True
         self._tail = b""
         self.octets = 0
-        self.head = b""
+        self.head = bytearray()
         self.dot_lines = False
         self.bare_breaks = False
 
@@ -52,9 +51,8 @@ class Spool:
         self._tail = (self._tail + data[-2:])[-2:]
         if len(self.head) < HEAD:
             self.head += data[: HEAD - len(self.head)]
-        if self._fd < 0 and self._held + len(data) <= self._budget.in_memory and len(data) <= self._budget.left:
-            self._parts.append(data)
-            self._held += len(data)
+        if self._fd < 0 and len(self._held) + len(data) <= self._budget.in_memory and len(data) <= self._budget.left:
+            self._held += data
             self._budget.left -= len(data)
         else:
             self._spill(data)
@@ -76,7 +74,8 @@ class Spool:
 
     def chunks(self) -> Iterator[bytes]:
         """See Body."""
-        yield from self._parts
+        if self._held:
+            yield bytes(self._held)
         offset = 0
         while self._fd >= 0 and (data := os.pread(self._fd, _READ, offset)):
             offset += len(data)
@@ -84,9 +83,8 @@ class Spool:
 
     def close(self) -> None:
         """Give everything back."""
-        self._budget.left += self._held
-        self._held = 0
-        self._parts.clear()
+        self._budget.left += len(self._held)
+        self._held.clear()
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
@@ -96,10 +94,9 @@ class Spool:
             if self._fd < 0:
                 self._fd, name = tempfile.mkstemp(dir=self._budget.folder, prefix="spool-")
                 Path(name).unlink()
-                data = b"".join([*self._parts, data])
-                self._parts.clear()
-                self._budget.left += self._held
-                self._held = 0
+                data = bytes(self._held) + data
+                self._budget.left += len(self._held)
+                self._held.clear()
             view = memoryview(data)
             while view:
                 view = view[os.write(self._fd, view) :]

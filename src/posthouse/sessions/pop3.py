@@ -133,7 +133,12 @@ class Pop3Session:
             if not engine.send_chunk(data) or sent >= entry.octets:
                 break
             await self._connection.flush(engine)
-            data = await read(entry, sent, _PIECE)
+            try:
+                data = await read(entry, sent, _PIECE)
+            except StoreError:
+                # Half of it is with the client already: only a cut link tells it that the rest will not come.
+                self._connection.abort()
+                return
         engine.end_message()
 
     async def _quit(self, offer: QuitOffered) -> None:

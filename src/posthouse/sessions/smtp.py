@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from posthouse.accounts.interface import Account, Refusal, RefusalKind
-from posthouse.delivery.incoming import NO_SPACE, UNWELL, Incoming
+from posthouse.delivery.incoming import NO_RELAY, NO_SENDING, NO_SPACE, UNWELL, Incoming
 from posthouse.delivery.spool import Spool
 from posthouse.mailstore.interface import StoreError, StoreFullError
 from posthouse.message.envelope import Client, Envelope, Recipient, Sender
@@ -75,7 +75,8 @@ class SmtpSession:
             self._recipients.append(recipient)
             self.engine.accept_recipient()
         else:
-            self.engine.reject(refusal)
+            # Who has logged in did not ask us to relay for a stranger: tell them what is missing instead.
+            self.engine.reject(NO_SENDING if refusal is NO_RELAY and self._account is not None else refusal)
 
     def _data_offered(self, event: events.DataOffered) -> None:
         self._spool = self._incoming.open_spool()
