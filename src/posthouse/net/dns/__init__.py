@@ -1,0 +1,1 @@
+"""The names of the world: one resolver for everything that asks DNS."""

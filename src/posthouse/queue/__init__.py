@@ -1,0 +1,1 @@
+"""Outgoing mail that survives a crash: put, claim, record, reschedule, expire."""
