@@ -3,7 +3,8 @@
 set -eu
 
 packages="swaks msmtp mpop fetchmail getmail6 s-nail curl postfix dovecot-pop3d openssl iproute2 \
-libnet-ssleay-perl libio-socket-ssl-perl libauthen-sasl-perl libdigest-hmac-perl"
+libnet-ssleay-perl libio-socket-ssl-perl libauthen-sasl-perl libdigest-hmac-perl \
+opendkim-tools libmail-dkim-perl unbound ldnsutils dns-root-data"
 
 # CPython's own test messages are sent through the server. Debian keeps them in a package apart from its interpreter.
 has_messages='import pathlib, test.test_email as t, sys; sys.exit(not any(pathlib.Path(t.__path__[0], "data").glob("msg_*.txt")))'
@@ -22,7 +23,36 @@ for package in $packages; do
     status=$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null || true)
     [ "$status" = installed ] || missing="$missing $package"
 done
-[ -n "$missing" ] || exit 0
+
+# Exim cannot be installed beside Postfix, so its packages are only unpacked, into .work/exim.
+exim="exim4-daemon-light exim4-base"
+[ -x .work/exim/usr/sbin/exim4 ] && exim=""
+# nodemailer comes from npm, at one version, into .work/node.
+nodemailer=10.6.1
+node=""
+grep -q "\"version\": \"$nodemailer\"" .work/node/node_modules/nodemailer/package.json 2>/dev/null || node=wanted
+if [ -n "$node" ] && ! command -v npm >/dev/null 2>&1; then
+    missing="$missing npm nodejs"
+fi
+
+unpack_exim() {
+    echo "Unpacking for the tests: $exim"
+    mkdir -p .work/exim/packages
+    # shellcheck disable=SC2086
+    (cd .work/exim/packages && apt-get -qq -o APT::Sandbox::User=root download $exim)
+    for package in .work/exim/packages/*.deb; do dpkg -x "$package" .work/exim; done
+}
+
+install_nodemailer() {
+    echo "Installing for the tests: nodemailer $nodemailer"
+    npm install --silent --no-audit --no-fund --ignore-scripts --prefix .work/node "nodemailer@$nodemailer" >/dev/null
+}
+
+if [ -z "$missing" ]; then
+    [ -z "$exim" ] || unpack_exim
+    [ -z "$node" ] || install_nodemailer
+    exit 0
+fi
 
 if [ "$(id -u)" -ne 0 ]; then
     echo "error: the tests drive these programs, and they are not installed:$missing" >&2
@@ -43,3 +73,5 @@ echo "postfix postfix/main_mailer_type select No configuration" | debconf-set-se
 apt-get -qq update
 # shellcheck disable=SC2086 # the list is words by intent
 apt-get -qq -o Dpkg::Use-Pty=0 install -y --no-install-recommends $missing >/dev/null
+[ -z "$exim" ] || unpack_exim
+[ -z "$node" ] || install_nodemailer
