@@ -46,4 +46,25 @@ MIGRATIONS = (
     CREATE TABLE secrets (name TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
     INSERT INTO secrets VALUES ('unknown logins', randomblob(32));
     """,
+    """
+    CREATE TABLE dkim_keys (
+        domain TEXT NOT NULL,         -- key of a domain
+        selector TEXT NOT NULL,
+        algorithm TEXT NOT NULL,      -- rsa-sha256, ed25519-sha256
+        private BLOB NOT NULL,        -- PKCS #8, DER
+        created INTEGER NOT NULL,
+        PRIMARY KEY (domain, selector)
+    ) WITHOUT ROWID;
+    CREATE TABLE identities (         -- addresses an account may send as, beside its own
+        account INTEGER NOT NULL,
+        domain TEXT NOT NULL,         -- A-labels, lower case; need not be served here
+        local_key TEXT NOT NULL,      -- "*": every address of the domain
+        address TEXT NOT NULL,        -- as given
+        PRIMARY KEY (account, domain, local_key)
+    ) WITHOUT ROWID;
+    ALTER TABLE accounts ADD COLUMN day_messages INTEGER;    -- NULL: the server's default
+    ALTER TABLE accounts ADD COLUMN day_recipients INTEGER;  -- new recipients a day; NULL: the server's default
+    ALTER TABLE accounts ADD COLUMN sent_copy INTEGER;       -- NULL: the server's default
+    INSERT INTO secrets VALUES ('srs', randomblob(32));
+    """,
 )
