@@ -49,6 +49,7 @@ class Host:
         self.name = name
         self.number = number
         self.ip4, self.ip6 = ip4(number), ip6(number)
+        self._processes: list[subprocess.Popen[bytes]] = []
 
     def command(self, *words: str) -> list[str]:
         """What runs `words` on this host; the process is theirs, with no other in between."""
@@ -62,9 +63,16 @@ class Host:
         cwd: Path | None = None,
     ) -> subprocess.Popen[bytes]:
         """Start a program on this host; what it says goes to `log`."""
-        return subprocess.Popen(
+        process = subprocess.Popen(
             self.command(*words), stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=env, cwd=cwd
         )
+        self._processes.append(process)
+        return process
+
+    def reap(self) -> None:
+        """Wait for the processes that start() began; they have been told to end."""
+        for process in self._processes:
+            process.wait(30)
 
     def run(self, *words: str, stdin: bytes = b"", allowed: Sequence[int] = (0,), seconds: float = 60.0) -> str:
         """Run a program on this host to its end; what it said. Another exit code than those `allowed` fails."""
@@ -107,17 +115,17 @@ class Host:
         with self.inside():
             return socket.create_connection((address, port), timeout)
 
-    def await_port(self, port: int, failure: str = "") -> None:
-        """Wait until something listens there."""
+    def await_port(self, port: int, address: str = "") -> None:
+        """Wait until something listens there, or at another address of this host."""
 
         def answers() -> bool:
             try:
-                self.connect(self.ip4, port, 5).close()
+                self.connect(address or self.ip4, port, 5).close()
             except ConnectionRefusedError:
                 return False
             return True
 
-        until(answers, f"nothing listens on port {port} of {self.name} {failure}")
+        until(answers, f"nothing listens on port {port} of {self.name}")
 
 
 class Network:
@@ -158,6 +166,8 @@ class Network:
     def close(self) -> None:
         """Remove all of it, with every process that still runs on a host."""
         _remove(self.name)
+        for host in self.hosts:
+            host.reap()
 
 
 @contextmanager
