@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from posthouse.mailstore.changes import LocalBus
-from posthouse.mailstore.interface import INBOX, Filed, Mailstore, Placement, StoreError, Traits, Usage
+from posthouse.mailstore.interface import INBOX, Entry, Filed, Mailstore, Placement, StoreError, Traits, Usage
 from posthouse.mailstore.memory import MemoryMailstore
 from posthouse.mailstore.sqlite.store import SqliteMailstore
 from tests.store_invariants import assert_sound
@@ -38,6 +38,38 @@ async def store(request: pytest.FixtureRequest, tmp_path: Path, bus: LocalBus) -
 
 
 # Delivering and reading
+
+
+async def test_find_gives_those_that_are_there(store: Mailstore) -> None:
+    for _ in range(3):
+        await deliver(store, 1)
+    first, second, third = await store.entries(1)
+    await store.expunge(1, INBOX, [second.message])
+    assert await store.find(1, INBOX, [third.message, second.message, first.message, 999]) == [first, third]
+    assert await store.find(1, "Other", [first.message]) == []
+    assert await store.find(2, INBOX, [first.message]) == []
+
+
+async def test_a_rider_sees_what_was_kept(store: Mailstore) -> None:
+    seen: list[Entry | None] = []
+    placements = [Placement(1, PREFIX), Placement(2, b"", quota=1), Placement(3, b"X: y\r\n")]
+    body = Bytes(BODY)
+    await store.deliver(delivery_id(), body, placements, NOW, whole=False, also=lambda _, entries: seen.extend(entries))
+    assert [entry is not None for entry in seen] == [True, False, True]
+    assert [entry for entry in seen if entry] == [*await store.entries(1), *await store.entries(3)]
+    assert await fetch(store, (await store.entries(3))[0]) == b"X: y\r\n" + BODY
+
+
+async def test_a_rider_that_fails_keeps_the_delivery_out(store: Mailstore) -> None:
+    def fail(_database: object, _entries: object) -> None:
+        raise ValueError("no")
+
+    await deliver(store, 1)
+    delivery = delivery_id()
+    with pytest.raises(StoreError):
+        await store.deliver(delivery, Bytes(BODY), [Placement(1, PREFIX)], NOW, whole=True, also=fail)
+    assert len(await store.entries(1)) == 1
+    assert await store.deliver(delivery, Bytes(BODY), [Placement(1, PREFIX)], NOW, whole=True) == [Filed.KEPT]
 
 
 async def test_what_was_delivered_is_read_back(store: Mailstore) -> None:

@@ -10,8 +10,8 @@ if __name__ == "__main__":  # before the engine is imported: what is imported he
 
 from posthouse.message.reply import Reply
 from posthouse.protocol.events import KeysWanted, LoginProven, PasswordOffered
+from posthouse.protocol.lines import MAX_AUTH_LINE
 from posthouse.protocol.smtp import events
-from posthouse.protocol.smtp.settings import MAX_AUTH_LINE
 from tests.fuzz import engines
 from tests.protocol.smtp_house import House
 

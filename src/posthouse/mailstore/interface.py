@@ -4,12 +4,14 @@ POP3, IMAP, JMAP and webmail are faces of this one interface; none of their synt
 Every store passes tests/conformance.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum, IntFlag
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 INBOX = "INBOX"
+
+T = TypeVar("T")
 
 
 class StoreError(Exception):
@@ -79,6 +81,11 @@ class Entry(NamedTuple):
     place: object  # the store's own: where the bytes are
 
 
+# Work of another room that keeps its rows in the same database: done in the store's own transaction, or not at all.
+# It is given the database and the entries of the placements, None for each that was not kept.
+Rider = Callable[[Any, Sequence[Entry | None]], None]
+
+
 @dataclass(frozen=True, slots=True)
 class Usage:
     """How much an account holds, in all mailboxes."""
@@ -105,7 +112,14 @@ class Mailstore(Protocol):
     """
 
     async def deliver(
-        self, delivery: bytes, body: Body, placements: Sequence[Placement], received: int, *, whole: bool
+        self,
+        delivery: bytes,
+        body: Body,
+        placements: Sequence[Placement],
+        received: int,
+        *,
+        whole: bool,
+        also: Rider | None = None,
     ) -> list[Filed]:
         """Keep one body for many accounts in one transaction; one Filed per placement, in order.
 
@@ -113,11 +127,15 @@ class Mailstore(Protocol):
         UUIDv7): the same again within a month files nothing twice. With `whole`, one placement over quota keeps all
         from being filed: it says OVER_QUOTA, those there was room for say WITHHELD. Without it each stands for itself.
         Uids are given inside the transaction, so they ascend for every reader. Mailboxes are made when missing.
+        `also` is called when the copies are in place; what it raises undoes them and comes out as a StoreError.
         A task cancelled meanwhile ends when the outcome is certain: the body is in use until then.
         """
 
     async def entries(self, account: int, mailbox: str = INBOX) -> list[Entry]:
         """The messages of a mailbox, by uid. Empty when there is no such account or mailbox."""
+
+    async def find(self, account: int, mailbox: str, messages: Sequence[int]) -> list[Entry]:
+        """Those of the messages that are there, by uid."""
 
     async def read(self, entry: Entry, offset: int, length: int) -> bytes:
         """Up to `length` octets of prefix + body from `offset`; b"" at the end. Raises StoreError when damaged."""

@@ -2,10 +2,11 @@
 
 import time
 from collections.abc import Callable, Sequence
+from copy import deepcopy
 from dataclasses import dataclass, field
 
 from posthouse.mailstore.changes import ChangeBus
-from posthouse.mailstore.interface import INBOX, Body, Change, Entry, Filed, Placement, StoreError, Usage
+from posthouse.mailstore.interface import INBOX, Body, Change, Entry, Filed, Placement, Rider, StoreError, Usage
 
 
 @dataclass(slots=True)
@@ -37,7 +38,14 @@ class MemoryMailstore:
         self._closed = False
 
     async def deliver(
-        self, delivery: bytes, body: Body, placements: Sequence[Placement], received: int, *, whole: bool
+        self,
+        delivery: bytes,
+        body: Body,
+        placements: Sequence[Placement],
+        received: int,
+        *,
+        whole: bool,
+        also: Rider | None = None,
     ) -> list[Filed]:
         """See Mailstore."""
         self._check_open()
@@ -47,11 +55,21 @@ class MemoryMailstore:
         results = self._decide(delivery, body, placements)
         if whole and Filed.OVER_QUOTA in results:
             return [Filed.WITHHELD if result is Filed.KEPT else result for result in results]
+        before = {key: deepcopy(self._accounts.get(key)) for key in {p.account for p in placements}} if also else {}
         news: dict[int, int] = {}
+        entries: list[Entry | None] = []
         for placement, result in zip(placements, results, strict=True):
-            if result is Filed.KEPT:
-                news[placement.account] = self._place(placement, data, body, received)
-                self._delivered.add((delivery, placement.account, placement.mailbox))
+            entry = self._place(placement, data, body, received) if result is Filed.KEPT else None
+            entries.append(entry)
+            if entry is not None:
+                news[placement.account] = self._accounts[placement.account].modseq
+        if also is not None:
+            self._ride(also, entries, before)
+        self._delivered.update(
+            (delivery, placement.account, placement.mailbox)
+            for placement, result in zip(placements, results, strict=True)
+            if result is Filed.KEPT
+        )
         for account, modseq in news.items():
             self._bus.publish(account, modseq)
         return results
@@ -61,6 +79,11 @@ class MemoryMailstore:
         self._check_open()
         box = self._box(account, mailbox)
         return list(box.entries.values()) if box else []
+
+    async def find(self, account: int, mailbox: str, messages: Sequence[int]) -> list[Entry]:
+        """See Mailstore."""
+        wanted = set(messages)
+        return [entry for entry in await self.entries(account, mailbox) if entry.message in wanted]
 
     async def read(self, entry: Entry, offset: int, length: int) -> bytes:
         """See Mailstore."""
@@ -156,7 +179,18 @@ class MemoryMailstore:
                 results.append(Filed.KEPT)
         return results
 
-    def _place(self, placement: Placement, data: bytes, body: Body, received: int) -> int:
+    def _ride(self, also: Rider, entries: Sequence[Entry | None], before: dict[int, _Account | None]) -> None:
+        try:
+            also(None, entries)
+        except Exception as error:
+            for key, account in before.items():
+                if account is None:
+                    del self._accounts[key]
+                else:
+                    self._accounts[key] = account
+            raise StoreError(f"not stored: {error}") from error
+
+    def _place(self, placement: Placement, data: bytes, body: Body, received: int) -> Entry:
         owner = self._accounts.setdefault(placement.account, _Account())
         box = owner.mailboxes.get(placement.mailbox)
         if box is None:
@@ -164,11 +198,11 @@ class MemoryMailstore:
             box = owner.mailboxes[placement.mailbox] = _Mailbox(owner.uidvalidity)
         octets = len(placement.prefix) + len(data)
         message, uid = owner.next_message, box.uidnext
-        box.entries[message] = Entry(message, uid, octets, int(body.traits), received, (placement.prefix, data))
+        entry = box.entries[message] = Entry(message, uid, octets, int(body.traits), received, (placement.prefix, data))
         owner.next_message += 1
         box.uidnext += 1
         owner.modseq += 1
         owner.messages += 1
         owner.octets += octets
         owner.changes.append(Change(owner.modseq, placement.mailbox, message, uid, "added"))
-        return owner.modseq
+        return entry

@@ -26,6 +26,13 @@ def alone(place: int) -> tuple[int, int]:
     return place >> OFFSET_BITS, place & _OFFSET_MASK
 
 
+def folded(pack: int, record: int, prefixes: int, back: int, own: int) -> int | str:
+    """The place of a message, from where its record is and which part of the prefixes is its own."""
+    if prefixes == own == back:
+        return pack << OFFSET_BITS | record
+    return f"{pack}:{record}:{prefixes}:{back}:{own}"
+
+
 def unfold(place: str) -> Place:
     """A place in its text form: pack:record:octets of all prefixes:octets back from the body:octets of the own prefix.
 

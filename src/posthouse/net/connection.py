@@ -194,26 +194,46 @@ class Connection(asyncio.Protocol):
         self._held_cost = 0
         return await self._shake_hands(early)
 
+    async def start_tls_towards(self, host: str, context: ssl.SSLContext) -> tuple[bytes, ...]:
+        """As client: shake hands with `host`; the certificates it showed, unchecked. Raises ConnectionGoneError.
+
+        What the peer sent before the handshake is none of it: the caller has seen that there was nothing.
+        """
+        self._held.clear()
+        self._held_cost = 0
+        tunnel = Tunnel(context, towards=host)
+        await self._secure(tunnel, tunnel.begin(), b"")
+        self.tls = TlsInfo(tunnel.version, tunnel.cipher, {})
+        return tunnel.chain
+
     async def _shake_hands(self, early: bytes) -> TlsInfo:
-        if self._keeper is None or self._tunnel is not None:
-            raise RuntimeError("TLS asked for without a certificate, or twice")
+        if self._keeper is None:
+            raise RuntimeError("TLS asked for without a certificate")
         credentials = self._keeper.credentials
-        if self.lost:
-            raise ConnectionGoneError
-        self._tunnel = tunnel = Tunnel(credentials.context)
-        self._secured = self._loop.create_future()
-        self.due = self.now() + self._limits.handshake
-        if self._paused:
-            self._resume()
-        if early:
-            self._arrived(early)
-        await self._secured
-        self.due = 0.0
+        tunnel = Tunnel(credentials.context)
+        await self._secure(tunnel, b"", early)
         bindings = dict(credentials.bindings)
         if tunnel.version == "TLSv1.2":
             bindings["tls-unique"] = tunnel.finished
         self.tls = TlsInfo(tunnel.version, tunnel.cipher, bindings)
         return self.tls
+
+    async def _secure(self, tunnel: Tunnel, first: bytes, early: bytes) -> None:
+        """The handshake: `first` is our opening word, `early` what came of the peer's already."""
+        if self._tunnel is not None:
+            raise RuntimeError("TLS asked for twice")
+        if self.lost:
+            raise ConnectionGoneError
+        self._tunnel = tunnel
+        self._secured = self._loop.create_future()
+        self.due = self.now() + self._limits.handshake
+        if self._paused:
+            self._resume()
+        self._write_raw(first)
+        if early:
+            self._arrived(early)
+        await self._secured
+        self.due = 0.0
 
     def close(self) -> None:
         """Write out and say goodbye. What still comes is thrown away until the peer hangs up, or time is up.

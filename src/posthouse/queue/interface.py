@@ -1,10 +1,10 @@
 """The queue in neutral words: a queued message is one body in the mailstore and a row for each recipient.
 
-A recipient waits until it is due, is claimed by one sender, and is settled or put back with a later due time. A claim is
-worth as much as its claimer's lease: who dies loses what it held. What is settled stays for a week, to be traced.
+A recipient waits until it is due, is claimed by one sender, and is settled or put back with a later due time. A claim
+is worth as much as its claimer's lease: who dies loses what it held. What is settled stays for a week, to be traced.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any, Protocol
@@ -13,9 +13,6 @@ from posthouse.message.envelope import Recipient, Sender
 
 ACCOUNT = 0  # whose bodies the mailstore keeps for the queue; no user has this id
 MAILBOX = "outgoing"
-
-# Work to be done inside the transaction of the mailstore: the database, and the message ids of the filed placements.
-Rider = Callable[[Any, Sequence[int]], None]
 
 
 class State(IntEnum):
@@ -44,6 +41,21 @@ class Message:
 
 
 @dataclass(frozen=True, slots=True)
+class Fresh:
+    """A message to be queued; its body is the last placement of the delivery that it rides on."""
+
+    id: bytes
+    octets: int
+    sender: Sender
+    account: int | None
+    message_id: str
+    created: int
+    expires: int
+    recipients: tuple[tuple[Recipient, str], ...]  # with their destinations
+    due: int  # not tried before (RFC 4865)
+
+
+@dataclass(frozen=True, slots=True)
 class Waiting:
     """One recipient, claimed to be tried."""
 
@@ -65,6 +77,17 @@ class Try:
     host: str
     ip: str
     tls: str
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """What is to be written down about one claimed recipient. WAITING: put back until `due`."""
+
+    waiting: Waiting
+    state: State
+    tried: Try | None  # None: it was not tried, and gets its turn as if nothing had been
+    due: int = 0
+    warned: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +118,58 @@ class Filter:
     message_id: str = ""
     held: bool | None = None
     settled: bool = False  # those that are settled too
+
+
+class Kept(Protocol):
+    """What the mailstore says of a body it has kept."""
+
+    @property
+    def message(self) -> int:
+        """Its message id."""
+
+
+class Put(Protocol):
+    """Queues one message inside the mailstore's transaction that keeps its body, the last of the delivery."""
+
+    def __call__(self, database: Any, entries: Sequence[Kept | None]) -> None:
+        """Inside the transaction."""
+
+    @property
+    def waiting(self) -> list[Waiting]:
+        """After the commit: its recipients, if they were claimed on the way; else they wait for a claim."""
+
+
+class Outgoing(Protocol):
+    """What the sender asks of the queue. One object is one claimer. Raises what the mailstore raises."""
+
+    def put(self, fresh: Fresh, *, mine: bool) -> Put:
+        """Have a message queued. `mine`: claimed at once, to be sent by this process now."""
+
+    async def claim(self, busy: Collection[str], limit: int) -> list[Waiting]:
+        """Take what is due and free, oldest first, none for a `busy` destination."""
+
+    async def record(self, records: Sequence[Record]) -> list[int]:
+        """Write down what became of claimed recipients; the bodies that nobody needs any more."""
+
+    def recorder(
+        self, records: Sequence[Record], then: Put | None = None
+    ) -> Callable[[Any, Sequence[Kept | None]], None]:
+        """The same inside a delivery: when the sender is told by a message, that message and this are one."""
+
+    async def renew(self) -> None:
+        """Hold on to all claims for another minute."""
+
+    async def leave(self) -> None:
+        """Give up all claims."""
+
+    async def tidy(self) -> None:
+        """Forget what was settled a week ago; mend what a clock that was set back has put off."""
+
+    async def needed_bodies(self) -> set[int]:
+        """The bodies that recipients still wait for."""
+
+    async def waiting_count(self) -> int:
+        """How many recipients wait."""
 
 
 class Queue(Protocol):

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 import apsw
 
-from posthouse.mailstore.interface import Filed, Placement
+from posthouse.mailstore.interface import Entry, Filed, Placement
+from posthouse.mailstore.places import folded
 from posthouse.mailstore.sqlite.rows import Insert, Lookup, Value
 from posthouse.mailstore.sqlite.units import Delivery
 
@@ -114,6 +115,9 @@ class Filing:
         for pack, (end, live) in ends.items():
             if not self._connection.execute(_GROW, (pack, end, live)).fetchall():
                 raise apsw.ConstraintError(f"pack {pack} is not in the catalogue")
+        for delivery in deliveries:
+            if delivery.also is not None:
+                delivery.also(self._connection, delivery.entries)
 
     def _load(self, deliveries: Sequence[Delivery]) -> None:
         wanted = {(placement.account, placement.mailbox) for unit in deliveries for placement in unit.placements}
@@ -128,13 +132,16 @@ class Filing:
         results = self._decide(delivery)
         if delivery.whole and Filed.OVER_QUOTA in results:
             results = [Filed.WITHHELD if result is Filed.KEPT else result for result in results]
+        delivery.entries = []
         news: dict[int, int] = {}
         refs = 0
         for placement, back, result in zip(delivery.placements, delivery.backs, results, strict=True):
             if result is Filed.KEPT:
-                self._place(delivery, placement, back, blob)
+                entry = self._place(delivery, placement, back, blob)
                 news[placement.account] = self._accounts[placement.account].modseq
                 refs += 1
+            if delivery.also is not None:
+                delivery.entries.append(entry if result is Filed.KEPT else None)
         delivery.news = tuple(news.items())
         body = delivery.body
         # A body nobody keeps gets its row all the same: without it its space would never be given back.
@@ -177,7 +184,7 @@ class Filing:
             results.append(Filed.KEPT)
         return results
 
-    def _place(self, delivery: Delivery, placement: Placement, back: int, blob: int) -> None:
+    def _place(self, delivery: Delivery, placement: Placement, back: int, blob: int) -> Entry:
         account = self._accounts.get(placement.account)
         if account is None:
             account = self._accounts[placement.account] = _Account(placement.account)
@@ -197,6 +204,8 @@ class Filing:
         self._changes.append((number, account.modseq, box.mailbox, message, uid, ADDED))
         self._deliveries.append((delivery.delivery, number, box.mailbox))
         self._known.add((delivery.delivery, number, box.mailbox))
+        place = folded(delivery.pack, delivery.offset, delivery.prefix_octets, back, prefix)
+        return Entry(message, uid, octets, int(delivery.body.traits), delivery.received, place)
 
     def _make(self, account: _Account, name: str) -> _Mailbox:
         # RFC 9051 2.3.1.1: a mailbox made anew has a uidvalidity that was never used under its name.

@@ -4,6 +4,7 @@ Rows come as JSON, many in one step of SQLite: every step hands the interpreter'
 back, which, beside a busy loop, takes far longer than a row does.
 """
 
+from collections.abc import Sequence
 from operator import itemgetter
 
 import apsw
@@ -25,6 +26,9 @@ _ENTRIES = f"""
             AND message_id > ?3
         ORDER BY message_id LIMIT {_PAGE})
 """
+_FIND = _ENTRIES.replace("message_id > ?3", "message_id IN (SELECT value FROM json_each(?3))").replace(
+    f"LIMIT {_PAGE}", ""
+)
 _USAGE = "SELECT messages, octets FROM account WHERE account_id = ?"
 _CHANGES = f"""
     SELECT json_group_array(json_array(modseq, name, message_id, uid, kind)) FROM (
@@ -51,6 +55,13 @@ def entries(connection: apsw.Connection, account: int, mailbox: str) -> list[Ent
     if uids != sorted(uids):  # ids and uids ascend together, as a rule
         found.sort(key=itemgetter(1))
     return found
+
+
+def find(connection: apsw.Connection, account: int, mailbox: str, messages: Sequence[int]) -> list[Entry]:
+    """Those of the messages that are there, by uid."""
+    wanted = msgspec.json.encode(list(messages)).decode()
+    rows = fetch(connection, _FIND, (account, mailbox, wanted))
+    return sorted(map(Entry._make, _entry_rows.decode(rows[0][0])), key=itemgetter(1))
 
 
 def _page(connection: apsw.Connection, account: int, mailbox: str, after: int) -> list[Entry]:

@@ -3,10 +3,11 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 import apsw
@@ -26,6 +27,7 @@ from posthouse.mailstore.interface import (
     Entry,
     Filed,
     Placement,
+    Rider,
     StoreError,
     StoreFullError,
     Usage,
@@ -36,7 +38,7 @@ from posthouse.mailstore.reserve import RESERVE_OCTETS, Reserve
 from posthouse.mailstore.sqlite import queries
 from posthouse.mailstore.sqlite.migrations import MIGRATIONS
 from posthouse.mailstore.sqlite.reaper import GRACE_SECONDS, Reaped, Reaper
-from posthouse.mailstore.sqlite.units import Delivery, Expunge, Forget, Work
+from posthouse.mailstore.sqlite.units import Delivery, Expunge, Forget, Job, Work
 from posthouse.mailstore.sqlite.writer import MailWriter
 
 T = TypeVar("T")
@@ -80,9 +82,11 @@ class SqliteMailstore:
         files: Files | None = None,
         pack_octets: int = PACK_OCTETS,
         reserve_octets: int = RESERVE_OCTETS,
+        rooms: Mapping[str, Sequence[str]] = MappingProxyType({}),
     ) -> "SqliteMailstore":
         """Open the store in a folder that is there; what is missing inside is made. `clock`: seconds since 1970.
 
+        `rooms` are the migrations of other rooms that keep their rows in the same database, by name.
         Raises StoreError. Takes milliseconds; a database of an earlier version is migrated first.
         """
         files = files or Files()
@@ -94,6 +98,8 @@ class SqliteMailstore:
                 undo.callback(lock.close)
                 with lock, contextlib.closing(connect()) as connection:
                     migrate(connection, MIGRATIONS)
+                    for room, steps in rooms.items():
+                        migrate(connection, steps, room=room)
                 files.sync_folder(folder)  # the names that were just made
                 reserve = Reserve(folder / "reserve", files, reserve_octets)
                 undo.callback(reserve.close)
@@ -110,16 +116,27 @@ class SqliteMailstore:
             raise kind(f"the mailstore in {folder} cannot be opened: {error}") from error
 
     async def deliver(
-        self, delivery: bytes, body: Body, placements: Sequence[Placement], received: int, *, whole: bool
+        self,
+        delivery: bytes,
+        body: Body,
+        placements: Sequence[Placement],
+        received: int,
+        *,
+        whole: bool,
+        also: Rider | None = None,
     ) -> list[Filed]:
         """See Mailstore."""
         if not placements:
             return []
-        return await self._do(Delivery(delivery, body, placements, received, whole))
+        return await self._do(Delivery(delivery, body, placements, received, whole, also))
 
     async def entries(self, account: int, mailbox: str = INBOX) -> list[Entry]:
         """See Mailstore."""
         return await self._ask(lambda connection: queries.entries(connection, account, mailbox))
+
+    async def find(self, account: int, mailbox: str, messages: Sequence[int]) -> list[Entry]:
+        """See Mailstore."""
+        return await self._ask(lambda connection: queries.find(connection, account, mailbox, messages))
 
     async def read(self, entry: Entry, offset: int, length: int) -> bytes:
         """See Mailstore. What the kernel has cached is read without leaving the event loop."""
@@ -159,6 +176,17 @@ class SqliteMailstore:
             return await self._reaper.run(now, grace)
         except OSError as error:
             raise StoreError(f"space could not be given back: {error}") from error
+
+    async def transact(self, work: Callable[[apsw.Connection], T]) -> T:
+        """Write rows of another room in the next transaction; what `work` returns. Raises StoreError.
+
+        It runs on the commit thread, beside deliveries, so it must be short.
+        """
+        return await self._do(Job(work))
+
+    async def ask(self, look: Callable[[apsw.Connection], T]) -> T:
+        """Read rows of another room, off the event loop. Raises StoreError."""
+        return await self._ask(look)
 
     async def close(self) -> None:
         """See Mailstore. More than once does no harm."""

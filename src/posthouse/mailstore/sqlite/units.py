@@ -1,10 +1,12 @@
 """The units of work that the store hands to the group commit."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
+import apsw
+
 from posthouse.database.commit import Unit
-from posthouse.mailstore.interface import Body, Filed, Placement
+from posthouse.mailstore.interface import Body, Entry, Filed, Placement, Rider
 from posthouse.mailstore.records import HEADER_OCTETS
 
 T = TypeVar("T")
@@ -24,9 +26,11 @@ class Delivery(Work[list[Filed]]):
     """Keep a body for its placements. It is also a record that the pack writer fills in."""
 
     __slots__ = (
+        "also",
         "backs",
         "body",
         "delivery",
+        "entries",
         "octets",
         "offset",
         "pack",
@@ -38,7 +42,13 @@ class Delivery(Work[list[Filed]]):
     )
 
     def __init__(
-        self, delivery: bytes, body: Body, placements: Sequence[Placement], received: int, whole: bool
+        self,
+        delivery: bytes,
+        body: Body,
+        placements: Sequence[Placement],
+        received: int,
+        whole: bool,
+        also: Rider | None = None,
     ) -> None:
         super().__init__()
         self.delivery = delivery
@@ -47,6 +57,8 @@ class Delivery(Work[list[Filed]]):
         self.prefixes: Sequence[bytes] = [placement.prefix for placement in placements]
         self.received = received
         self.whole = whole
+        self.also = also
+        self.entries: list[Entry | None] = []  # of the placements, kept for the rider
         self.octets = body.octets
         self.pack = 0
         self.offset = 0
@@ -70,6 +82,16 @@ class Expunge(Work[int]):
         self.account = account
         self.mailbox = mailbox
         self.messages = messages
+
+
+class Job(Work[T]):
+    """Work of another room that shares the database. What it raises fails it alone."""
+
+    __slots__ = ("work",)
+
+    def __init__(self, work: Callable[[apsw.Connection], T]) -> None:
+        super().__init__()
+        self.work = work
 
 
 class Forget(Work[bool]):

@@ -14,7 +14,7 @@ from posthouse.mailstore.reserve import Reserve
 from posthouse.mailstore.sqlite import removing
 from posthouse.mailstore.sqlite.catalogue import SqliteCatalogue
 from posthouse.mailstore.sqlite.filing import Filing
-from posthouse.mailstore.sqlite.units import Delivery, DropBlobs, DropDeliveries, DropPacks, Expunge, Forget, Work
+from posthouse.mailstore.sqlite.units import Delivery, DropBlobs, DropDeliveries, DropPacks, Expunge, Forget, Job, Work
 
 
 class MailWriter:
@@ -52,7 +52,7 @@ class MailWriter:
         if len(deliveries) < len(units):
             for unit in units:
                 if type(unit) is not Delivery:
-                    _remove(connection, unit, now)
+                    _do(connection, unit, now)
 
     def rolled_back(self, error: Exception) -> None:
         """A full disk: no row was written, so the bytes may go. After other errors that is not certain: they stay."""
@@ -83,11 +83,13 @@ class MailWriter:
         self._reserve.close()
 
 
-def _remove(connection: apsw.Connection, unit: Work[Any], now: int) -> None:
+def _do(connection: apsw.Connection, unit: Work[Any], now: int) -> None:
     match unit:
         case Expunge():
             unit.result, modseq = removing.expunge(connection, unit.account, unit.mailbox, unit.messages, now)
             unit.news = ((unit.account, modseq),) if modseq else ()
+        case Job():
+            unit.result = unit.work(connection)
         case Forget():
             unit.result, modseq = removing.forget(connection, unit.account, now)
             unit.news = ((unit.account, modseq),) if modseq else ()

@@ -5,9 +5,9 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from posthouse.protocol.events import SessionEnded
+from posthouse.protocol.lines import LineBuffer, LineFault
 from posthouse.protocol.pop3 import replies
 from posthouse.protocol.pop3.settings import MAX_ERRORS, MAX_UNSENT, PATIENCE, Pop3Settings
-from posthouse.protocol.smtp.lines import LineBuffer, LineFault
 
 
 class Link:

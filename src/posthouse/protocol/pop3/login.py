@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 
 from posthouse.message.credentials import ScramKeys
 from posthouse.protocol.events import KeysWanted, LoginFailed, LoginProven, PasswordOffered, StartTlsOffered
+from posthouse.protocol.lines import LineFault
 from posthouse.protocol.pop3 import replies
 from posthouse.protocol.pop3.events import Drop
 from posthouse.protocol.pop3.link import Link
@@ -12,7 +13,6 @@ from posthouse.protocol.pop3.maildrop import Maildrop
 from posthouse.protocol.pop3.settings import MAX_FAILED_LOGINS, Pop3Settings
 from posthouse.protocol.pop3.states import State
 from posthouse.protocol.sasl import MAX_LINE, Challenge, Exchange, Malformed, Step, decoded, mechanisms
-from posthouse.protocol.smtp.lines import LineFault
 
 _GUESSES = ("", "AUTH", "LOGIN-DELAY")  # codes of refusals that a guesser of passwords gets
 

@@ -11,11 +11,11 @@ Transaction (the maildrop and its messages), and here the greeting and the comma
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from posthouse.protocol.lines import LineFault
 from posthouse.protocol.pop3 import replies
 from posthouse.protocol.pop3.settings import MAX_COMMAND, Pop3Settings
 from posthouse.protocol.pop3.states import State
 from posthouse.protocol.pop3.transaction import Transaction
-from posthouse.protocol.smtp.lines import LineFault
 
 __all__ = ["COMMANDS", "Pop3Server", "Pop3Settings"]
 

@@ -7,7 +7,7 @@ from posthouse.protocol.pop3.events import MessageWanted, QuitOffered
 from posthouse.protocol.pop3.login import Login
 from posthouse.protocol.pop3.settings import Pop3Settings
 from posthouse.protocol.pop3.states import State
-from posthouse.protocol.pop3.stuffing import Stuffing
+from posthouse.protocol.stuffing import Stuffing
 
 _MAX_DIGITS = 10  # of a number; no maildrop holds as many
 

@@ -6,9 +6,9 @@ from typing import Any
 
 from posthouse.message.reply import Reply
 from posthouse.protocol.events import SessionEnded
+from posthouse.protocol.lines import LineBuffer, LineFault
 from posthouse.protocol.smtp import replies
 from posthouse.protocol.smtp.events import MessageDropped
-from posthouse.protocol.smtp.lines import LineBuffer, LineFault
 from posthouse.protocol.smtp.settings import MAX_ERRORS, MAX_UNSENT, PATIENCE, SmtpSettings, Variant
 
 

@@ -8,11 +8,11 @@ from collections.abc import Callable, Mapping
 from posthouse.message.credentials import ScramKeys
 from posthouse.message.reply import Reply
 from posthouse.protocol.events import KeysWanted, LoginFailed, LoginProven, PasswordOffered
+from posthouse.protocol.lines import MAX_AUTH_LINE, LineFault
 from posthouse.protocol.sasl import Challenge, Exchange, Malformed, Step, mechanisms
 from posthouse.protocol.smtp import replies
-from posthouse.protocol.smtp.lines import LineFault
 from posthouse.protocol.smtp.link import Link
-from posthouse.protocol.smtp.settings import MAX_AUTH_LINE, MAX_FAILED_LOGINS, SmtpSettings
+from posthouse.protocol.smtp.settings import MAX_FAILED_LOGINS, SmtpSettings
 
 
 class Login(Link):

@@ -14,11 +14,11 @@ from dataclasses import dataclass
 
 from posthouse.message.reply import Reply
 from posthouse.protocol.events import StartTlsOffered
+from posthouse.protocol.lines import LineFault
 from posthouse.protocol.smtp import replies
 from posthouse.protocol.smtp.capabilities import hello_reply, protocol_name
 from posthouse.protocol.smtp.events import DataOffered, MessageEnded, RecipientOffered, SenderOffered
 from posthouse.protocol.smtp.grammar import ArgumentError, parse_mail, parse_rcpt
-from posthouse.protocol.smtp.lines import LineFault
 from posthouse.protocol.smtp.reception import NO_SENDER, Reception
 from posthouse.protocol.smtp.settings import SmtpSettings, Variant
 from posthouse.protocol.smtp.states import OUT_OF_ORDER, State

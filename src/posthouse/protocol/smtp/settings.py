@@ -3,9 +3,6 @@
 from dataclasses import dataclass
 from enum import Enum
 
-MAX_COMMAND = 2048  # octets with CRLF: 512 (RFC 5321 4.5.3.1.4) and what SIZE, DSN, AUTH and SMTPUTF8 add
-MAX_AUTH_LINE = 12_288  # octets with CRLF, RFC 4954 4
-MAX_SKIPPED = 64 << 10  # octets of one line that are thrown away before we hang up
 MAX_ERRORS = 50  # refused commands of one connection
 MAX_FAILED_LOGINS = 5
 MAX_UNSENT = 64 << 10  # octets of replies that may wait for a peer that does not read; see net.interface.Engine

@@ -7,7 +7,9 @@ a line is ever carried out (the stuff of SMTP smuggling). An overlong line is re
 
 from enum import Enum, auto
 
-from posthouse.protocol.smtp.settings import MAX_AUTH_LINE, MAX_COMMAND, MAX_SKIPPED
+MAX_COMMAND = 2048  # octets with CRLF: 512 (RFC 5321 4.5.3.1.4) and what SIZE, DSN, AUTH and SMTPUTF8 add
+MAX_AUTH_LINE = 12_288  # octets with CRLF, RFC 4954 4
+MAX_SKIPPED = 64 << 10  # octets of one line that are thrown away before we hang up
 
 _CR = 13
 

@@ -4,8 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from posthouse.protocol.smtp.lines import LineBuffer, LineFault
-from posthouse.protocol.smtp.settings import MAX_AUTH_LINE, MAX_COMMAND, MAX_SKIPPED
+from posthouse.protocol.lines import MAX_AUTH_LINE, MAX_COMMAND, MAX_SKIPPED, LineBuffer, LineFault
 
 BARE, LONG, ENDLESS = LineFault.BARE_LF, LineFault.TOO_LONG, LineFault.ENDLESS
 

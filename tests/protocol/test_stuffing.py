@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from posthouse.protocol.pop3.stuffing import Stuffing
+from posthouse.protocol.stuffing import Stuffing
 
 CRLF_TEXT = st.lists(st.sampled_from([b".", b"..", b".x", b"", b"x", b"x.", b"line"])).map(
     lambda lines: b"".join(line + b"\r\n" for line in lines)
