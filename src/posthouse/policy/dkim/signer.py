@@ -10,25 +10,18 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 
-from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.serialization import load_der_private_key
 
 from posthouse.message.signing import SigningKey
 from posthouse.policy.dkim.canonical import RelaxedBody, relaxed_field
 from posthouse.policy.dkim.coverage import cover, folded
-
-MIN_RSA = 2048  # bits; RFC 8301 3.2
+from posthouse.policy.dkim.keys import private_key
 
 _WIDTH = 77  # columns
 _NAME = b"DKIM-Signature"
-
-
-class UnusableKeyError(Exception):
-    """The key cannot be read, is of another kind than it says, or is too short."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,19 +56,9 @@ class Signer:
 
 
 def _pen(key: SigningKey) -> _Pen:
-    tags = (key.algorithm.encode(), key.domain.encode("ascii"), key.selector.encode("ascii"))
-    try:
-        # The check that is skipped takes 35 ms, and is for keys of others: these are from our own directory.
-        private = load_der_private_key(key.private, None, unsafe_skip_rsa_key_validation=True)
-    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
-        raise UnusableKeyError(f"the key {key.selector} of {key.domain} cannot be read: {error}") from error
-    if key.algorithm == "rsa-sha256" and isinstance(private, RSAPrivateKey):
-        if private.key_size < MIN_RSA:
-            raise UnusableKeyError(f"the key {key.selector} of {key.domain} has less than {MIN_RSA} bits")
-        return _Pen(*tags, _rsa(private))
-    if key.algorithm == "ed25519-sha256" and isinstance(private, Ed25519PrivateKey):
-        return _Pen(*tags, _ed25519(private))
-    raise UnusableKeyError(f"the key {key.selector} of {key.domain} is none for {key.algorithm}")
+    private = private_key(key)
+    sign = _rsa(private) if isinstance(private, RSAPrivateKey) else _ed25519(private)
+    return _Pen(key.algorithm.encode(), key.domain.encode("ascii"), key.selector.encode("ascii"), sign)
 
 
 def _rsa(private: RSAPrivateKey) -> Callable[[bytes], bytes]:
