@@ -48,7 +48,23 @@ install_nodemailer() {
     npm install --silent --no-audit --no-fund --ignore-scripts --prefix .work/node "nodemailer@$nodemailer" >/dev/null
 }
 
+# The user that Debian's Exim looks for; installing it would have made it.
+exim_user=Debian-exim
+id "$exim_user" >/dev/null 2>&1 && exim_user=""
+
+add_exim_user() {
+    echo "Adding for the tests: the user $exim_user"
+    useradd --system --user-group --no-create-home --shell /usr/sbin/nologin "$exim_user"
+}
+
+if [ -n "$exim_user" ] && [ "$(id -u)" -ne 0 ]; then
+    echo "error: the tests run Debian's Exim, and its user does not exist: $exim_user" >&2
+    echo "       Add it: sudo useradd --system --user-group --no-create-home --shell /usr/sbin/nologin $exim_user" >&2
+    exit 1
+fi
+
 if [ -z "$missing" ]; then
+    [ -z "$exim_user" ] || add_exim_user
     [ -z "$exim" ] || unpack_exim
     [ -z "$node" ] || install_nodemailer
     exit 0
@@ -73,5 +89,6 @@ echo "postfix postfix/main_mailer_type select No configuration" | debconf-set-se
 apt-get -qq update
 # shellcheck disable=SC2086 # the list is words by intent
 apt-get -qq -o Dpkg::Use-Pty=0 install -y --no-install-recommends $missing >/dev/null
+[ -z "$exim_user" ] || add_exim_user
 [ -z "$exim" ] || unpack_exim
 [ -z "$node" ] || install_nodemailer

@@ -1,4 +1,4 @@
-"""Debian's Postfix on a host of its own: takes mail for its domains into Maildirs, sends by MX with DANE where it can."""
+"""Debian's Postfix on a host of its own: takes mail into Maildirs, sends by MX with DANE where it can."""
 
 import os
 import shutil
