@@ -32,9 +32,14 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "directory.db"
 
 
+def new_key(algorithm: str) -> bytes:
+    """A private key that costs no time."""
+    return f"a key for {algorithm}".encode()
+
+
 @pytest.fixture
 def registry(path: Path, hasher: Hasher, clock: Clock) -> Iterator[SqliteRegistry]:
-    with SqliteRegistry(path, hasher=hasher, clock=clock) as registry:
+    with SqliteRegistry(path, hasher=hasher, clock=clock, new_key=new_key) as registry:
         yield registry
         check_directory(path)
 

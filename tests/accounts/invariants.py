@@ -26,6 +26,8 @@ _NOTHING = {
     "a hash names its scheme": "SELECT id FROM accounts WHERE hash NOT LIKE '{%}$%'",
     "one default at most, and it repeats none": """
         SELECT count(*) FROM domains WHERE is_default HAVING count(*) > 1 OR count(alias_of) > 0""",
+    "a signing key stands in a domain that is there": """
+        SELECT selector FROM dkim_keys WHERE domain NOT IN (SELECT key FROM domains)""",
     "ordinals differ": """
         SELECT ordinal FROM accounts GROUP BY 1 HAVING count(*) > 1
         UNION ALL SELECT ordinal FROM domains GROUP BY 1 HAVING count(*) > 1""",

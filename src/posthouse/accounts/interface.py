@@ -6,6 +6,7 @@ from typing import Protocol
 
 from posthouse.message.address import Address
 from posthouse.message.credentials import ScramKeys
+from posthouse.message.signing import SigningKey
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +58,9 @@ class Directory(Protocol):
 
     def is_local_domain(self, domain: str) -> bool:
         """Whether mail for this domain ends here."""
+
+    def signing_keys(self, domain: str) -> tuple[SigningKey, ...]:
+        """What mail from this domain is signed with; empty when it is not ours. One tuple until that changes."""
 
     async def verify(self, login: str, password: str, ip: str) -> Account | Refusal:
         """Check a password. Hashing runs off the loop and is bounded; success is remembered for minutes."""

@@ -16,6 +16,7 @@ import apsw
 from posthouse.accounts.claims import Claim
 from posthouse.accounts.errors import DirectoryBusyError
 from posthouse.accounts.interface import Account, Local, Refusal, RefusalKind, Unresolved
+from posthouse.accounts.names import domain_key
 from posthouse.accounts.passwords import Hasher
 from posthouse.accounts.pool import HashingPool
 from posthouse.accounts.remembered import Remembered
@@ -23,10 +24,12 @@ from posthouse.accounts.resolve import home_of, resolve
 from posthouse.accounts.rows import Credential, Login
 from posthouse.accounts.sqlite.connection import open_directory
 from posthouse.accounts.sqlite.rows import SqliteRows
+from posthouse.accounts.sqlite.signing_keys import keys_of
 from posthouse.accounts.throttle import Throttle
 from posthouse.accounts.verifier import WRONG, Verifier
 from posthouse.message.address import Address
 from posthouse.message.credentials import ScramKeys, prepare
+from posthouse.message.signing import SigningKey
 
 _K = TypeVar("_K")
 _T = TypeVar("_T")
@@ -67,6 +70,7 @@ class SqliteDirectory:
         self._resolved: dict[Address, Local | Unresolved] = {}
         self._domains: dict[str, bool] = {}
         self._claims: dict[str, Claim] = {}
+        self._signing_keys: dict[str, tuple[SigningKey, ...]] = {}
         self._verifier = Verifier(
             self._find, self._renew, throttle, self._hasher, self._pool, remembered or Remembered(time.monotonic)
         )
@@ -94,6 +98,17 @@ class SqliteDirectory:
             found = self._looked_up(lambda: home_of(domain, self._rows) is not None)
             if len(domain) <= _LONGEST_KEPT:
                 _keep(self._domains, domain, found)
+        return found
+
+    def signing_keys(self, domain: str) -> tuple[SigningKey, ...]:
+        """See Directory."""
+        self._refresh()
+        found = self._signing_keys.get(domain)
+        if found is None:
+            key = domain_key(domain)
+            found = self._looked_up(lambda: keys_of(self._connection, key)) if key else ()
+            if len(domain) <= _LONGEST_KEPT:
+                _keep(self._signing_keys, domain, found)
         return found
 
     async def verify(self, login: str, password: str, ip: str) -> Account | Refusal:
@@ -141,6 +156,7 @@ class SqliteDirectory:
             self._resolved.clear()
             self._domains.clear()
             self._claims.clear()
+            self._signing_keys.clear()
             self._version = version
 
     def _looked_up(self, look_up: Callable[[], _T]) -> _T:

@@ -28,7 +28,9 @@ from posthouse.accounts.resolve import resolve
 from posthouse.accounts.rows import AccountInfo, Alias, Credential, Domain, Removed
 from posthouse.accounts.sqlite.connection import open_directory
 from posthouse.accounts.sqlite.rows import SqliteRows
+from posthouse.accounts.sqlite.signing_keys import NewKey, add_missing, generated, keys_of, remove_keys
 from posthouse.message.address import Address
+from posthouse.message.signing import SigningKey
 
 MAX_QUOTA = 1 << 60
 
@@ -49,12 +51,14 @@ class SqliteRegistry:
         separator: str = "+",
         clock: Callable[[], float] = time.time,
         new_id: Callable[[], int] = lambda: secrets.randbits(62),
+        new_key: NewKey = generated,
     ) -> None:
         """Open `path`, made when missing. Raises DirectoryBusyError when it cannot be opened."""
         self._hasher = hasher or Hasher()
         self._separator = separator
         self._clock = clock
         self._new_id = new_id
+        self._new_key = new_key
         with _named(path):
             self._connection = open_directory(path)
         self._path = path
@@ -78,7 +82,10 @@ class SqliteRegistry:
     def add_domain(
         self, name: str, *, default: bool = False, postmaster: str | None = None, alias_of: str | None = None
     ) -> Domain:
-        """Receive mail for a domain. `alias_of`: every address in it means the same address in that other domain."""
+        """Receive mail for a domain, and give it keys to sign with.
+
+        `alias_of`: every address in it means the same address in that other domain.
+        """
         key, shown = parse_domain(name)
         with self._change():
             if self._rows.domain(key) is not None:
@@ -90,7 +97,15 @@ class SqliteRegistry:
                 "INSERT INTO domains SELECT ?, ?, ifnull(max(ordinal), 0) + 1, 0, NULL, ? FROM domains",
                 (key, shown, repeated),
             )
+            add_missing(self._connection, key, int(self._clock()), self._new_key)
             return self._set_domain(key, default or None, postmaster)
+
+    def ensure_signing_keys(self, name: str) -> tuple[SigningKey, ...]:
+        """The keys a domain signs with. Those it lacks are made: it may be older than signing."""
+        with self._change():
+            key = self._domain(name).key
+            add_missing(self._connection, key, int(self._clock()), self._new_key)
+            return keys_of(self._connection, key)
 
     def set_domain(self, name: str, *, default: bool | None = None, postmaster: str | None = None) -> Domain:
         """Change what is given. `postmaster`: the account that gets the mail for postmaster and abuse; "" for none."""
@@ -112,6 +127,7 @@ class SqliteRegistry:
                 what = f"{len(accounts)} accounts" if accounts else f"the domain {repeated[0]} that repeats it"
                 raise DomainInUseError(f"the domain {domain.name} still has {what}; remove that first, or force it")
             removed = [self._remove_account(info.account) for info in accounts]
+            remove_keys(self._connection, domain.key)
             for statement in (
                 "DELETE FROM aliases WHERE domain = ?1 OR target_domain = ?1",
                 "DELETE FROM domains WHERE key = ?1 OR alias_of = ?1",
