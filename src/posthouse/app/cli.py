@@ -43,6 +43,7 @@ _VERBS = (
     ("serve", "Run the server.", "posthouse serve -c /etc/posthouse/posthouse.toml"),
     ("domain add", "Take in mail for a domain.", "posthouse domain add example.org"),
     ("domain list", "List the domains.", "posthouse domain list --json"),
+    ("domain dns", "Show the DNS records that a domain needs.", "posthouse domain dns example.org --zone"),
     ("domain remove", "Take in no more mail for a domain.", "posthouse domain remove example.org"),
     ("account add", "Add an account.", "posthouse account add alice@example.org --quota 2GB"),
     ("account list", "List the accounts and what they hold.", "posthouse account list example.org"),

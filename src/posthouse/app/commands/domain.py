@@ -1,14 +1,25 @@
-"""posthouse domain add | list | remove."""
+"""posthouse domain add | list | dns | remove."""
 
-from typing import Annotated
+import dataclasses
+import socket
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
 from posthouse.app import output
 from posthouse.app.commands.where import NOWHERE, AsJson, Where, Yes
+from posthouse.app.config import Config
+from posthouse.app.endpoints import Endpoint
+from posthouse.app.errors import CommandError, Exit
 from posthouse.app.opening import open_registry
 from posthouse.app.passwords import confirmed
 from posthouse.app.removal import forget_removed
+from posthouse.message.address import AddressError, to_a_labels
+
+if TYPE_CHECKING:
+    from posthouse.app.dns_records import Record
 
 
 def add_(
@@ -28,7 +39,7 @@ def add_(
         output.document({"version": 1, "domain": domain.name, "default": domain.is_default})
     else:
         output.note(f"Mail for {domain.name} is taken in.")
-        output.hint(f"posthouse account add NAME@{domain.name}")
+        output.hint(f"posthouse domain dns {domain.name}; posthouse account add NAME@{domain.name}")
 
 
 def list_(*, where: Where = NOWHERE, as_json: AsJson = False) -> None:
@@ -55,6 +66,84 @@ def list_(*, where: Where = NOWHERE, as_json: AsJson = False) -> None:
     output.listing(
         ["domain", "accounts", "", "same as"], lines, "No domains yet. Add one: posthouse domain add example.org"
     )
+
+
+def dns_(
+    name: str,
+    /,
+    *,
+    zone: Annotated[bool, Parameter(help="Write them as lines for a zone file.")] = False,
+    where: Where = NOWHERE,
+    as_json: AsJson = False,
+) -> None:
+    """Show the DNS records that a domain needs. Keys to sign with are made where they are missing."""
+    from posthouse.app.dns_records import records  # it reads keys, and what does that is slow to import
+
+    config = where.load()
+    hostname = _hostname(config)
+    with open_registry(config) as registry:
+        keys = registry.ensure_signing_keys(name)
+    domain = keys[0].domain
+    found = list(records(domain, hostname, keys, _ports(config)))
+    if as_json:
+        rows = [dataclasses.asdict(record) for record in found]
+        output.document({"version": 1, "domain": domain, "hostname": hostname, "records": rows})
+        return
+    if zone:
+        print("\n".join(record.zone_line() for record in found))
+    else:
+        _show(found)
+    output.note(f"{hostname} itself needs A or AAAA records, and each of its addresses a PTR that names {hostname}.")
+
+
+def _hostname(config: Config) -> str:
+    """The server's name, in A-labels. Raises CommandError when nobody elsewhere could look it up."""
+    named = config.settings.server.hostname or socket.getfqdn()
+    try:
+        hostname = to_a_labels(named).rstrip(".")
+    except AddressError:
+        hostname = ""
+    if "." not in hostname or hostname.replace(".", "").isdigit():
+        raise CommandError(
+            f"this server calls itself {named}, which is no name that others can look up",
+            fix="Set server.hostname in the configuration to its full name, like mail.example.org.",
+            code=Exit.CONFIG,
+        )
+    return hostname
+
+
+def _ports(config: Config) -> dict[str, int | None]:
+    """Service -> its port, None where it is not offered."""
+    settings = config.settings
+    return {
+        "submissions": _port(settings.submission.listen_tls),
+        "submission": _port(settings.submission.listen),
+        "pop3s": _port(settings.pop3.listen_tls),
+        "pop3": _port(settings.pop3.listen),
+        "imaps": None,
+        "imap": None,
+    }
+
+
+def _port(endpoints: Sequence[Endpoint]) -> int | None:
+    return next((endpoint.port for endpoint in endpoints if endpoint.port), None)
+
+
+def _show(found: "Sequence[Record]") -> None:
+    """To a person: what to enter, on a line of its own for copying, and what it is for. To a pipe: a row a record."""
+    if not sys.stdout.isatty():
+        rows = [[record.type, record.name, record.value, _weight(record), record.purpose] for record in found]
+        output.listing([], rows, "")
+        return
+    for record in found:
+        kind = output.styled(record.type.ljust(5), "cyan", sys.stdout)
+        print(f"{kind} {output.styled(record.name, 'bold', sys.stdout)}  ({_weight(record)})")
+        print(f"      {record.value}")
+        print(output.styled(f"      {record.purpose}", "dim", sys.stdout), end="\n\n")
+
+
+def _weight(record: "Record") -> str:
+    return "needed" if record.needed else "optional"
 
 
 def remove_(
