@@ -1,6 +1,7 @@
 """Exim on a host of its own, unpacked, not installed: takes mail into Maildirs, sends by MX with DANE where it can."""
 
 import os
+import re
 import shutil
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -58,6 +59,7 @@ tls_privatekey = {certificate.key}
 smtputf8_advertise_hosts = *
 rfc1413_query_timeout = 0s
 dns_dnssec_ok = 1
+ignore_bounce_errors_after = 0s
 log_selector = +tls_cipher +tls_peerdn +dnssec
 begin acl
 check_rcpt:
@@ -112,6 +114,18 @@ begin retry
     def queued(self) -> int:
         """Messages in its spool."""
         return len(list((self._folder / "spool/input").rglob("*-H")))
+
+    def reason(self, address: str) -> str:
+        """Why the last attempt for an address came to nothing; "" when there was none."""
+        found = re.findall(rf" == {re.escape(address)} .* defer .*", self.log)
+        return found[-1] if found else ""
+
+    def forget(self) -> None:
+        """Drop all that waits."""
+        ids = [path.name.removesuffix("-H") for path in (self._folder / "spool/input").rglob("*-H")]
+        if ids:
+            words = [str(self._folder / "exim"), "-C", str(self._config), "-Mrm", *ids]
+            self.host.run(*words, allowed=(0, 1))  # 1: one of them has gone meanwhile
 
     @property
     def log(self) -> str:

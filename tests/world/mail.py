@@ -4,6 +4,7 @@ import smtplib
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -45,6 +46,9 @@ class Server(Protocol):
     host: Host
     domain: str
 
+    def start(self) -> None:
+        """Start it; it listens when this returns."""
+
     def send(self, letter: Letter, options: Sequence[str] = ()) -> None:
         """Submit a letter as its sender; `options` are those of RCPT."""
 
@@ -53,6 +57,12 @@ class Server(Protocol):
 
     def queued(self) -> int:
         """How many messages or recipients it still has to send."""
+
+    def reason(self, address: str) -> str:
+        """Why the last attempt for an address that waits came to nothing; "" when there was none."""
+
+    def forget(self) -> None:
+        """Drop all that waits."""
 
     @property
     def log(self) -> str:
@@ -91,7 +101,11 @@ def arrived(server: Server, address: str, text: str, *others: Server) -> bytes:
 def settled(*servers: Server) -> None:
     """Wait until nobody has anything left to send."""
     for server in servers:
-        until(lambda server=server: server.queued() == 0, f"{server.host.name} still sends")  # type: ignore[misc]
+        until(partial(_is_idle, server), f"{server.host.name} still sends:\n{server.log[-6000:]}")
+
+
+def _is_idle(server: Server) -> bool:
+    return server.queued() == 0
 
 
 def maildir(folder: Path) -> list[bytes]:

@@ -1,6 +1,7 @@
 """Debian's Postfix on a host of its own: takes mail into Maildirs, sends by MX with DANE where it can."""
 
 import os
+import re
 import shutil
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -96,6 +97,15 @@ maximal_backoff_time = 2s
         """Messages in all of its queues."""
         names = ("maildrop", "incoming", "active", "deferred")
         return sum(path.is_file() for name in names for path in (self._folder / "queue" / name).rglob("*"))
+
+    def reason(self, address: str) -> str:
+        """Why the last attempt for an address came to nothing; "" when there was none."""
+        found = re.findall(rf"to=<{re.escape(address)}>.* status=deferred \((.*)\)", self.log)
+        return found[-1] if found else ""
+
+    def forget(self) -> None:
+        """Drop all that waits."""
+        self.host.run(tool("postsuper"), "-c", str(self._etc), "-d", "ALL")
 
     @property
     def log(self) -> str:
