@@ -70,4 +70,4 @@ def _strip(server: socket.socket, client: socket.socket) -> None:
 
 def _shut(side: socket.socket) -> None:
     with suppress(OSError):
-        side.shutdown(socket.SHUT_RDWR)
+        side.shutdown(socket.SHUT_WR)  # only this way: Exim closes its half behind QUIT and still listens
