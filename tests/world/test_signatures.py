@@ -1,6 +1,5 @@
 """What Posthouse signed is found good by verifiers that others wrote, with the keys that the world's DNS has."""
 
-import re
 import sys
 
 import pytest
@@ -10,22 +9,24 @@ from tests.world.world import ALPHA, BETA, EXIM, POSTFIX, World
 
 PACKAGES.update({"opendkim-testmsg": "opendkim-tools", "perl": "perl libmail-dkim-perl"})
 
+# Each prints a line for each signature, with the domain, the algorithm and what it thinks.
 MAIL_DKIM = """
 use Mail::DKIM::Verifier;
 my $verifier = Mail::DKIM::Verifier->new();
-while (<STDIN>) { s/\\r?\\n$/\\r\\n/; $verifier->PRINT($_); }
+binmode STDIN;
+while (read STDIN, my $piece, 65536) { $verifier->PRINT($piece) }
 $verifier->CLOSE;
-for my $signature ($verifier->signatures) {
-    print $signature->domain, " ", $signature->algorithm, " ", $signature->result, "\\n";
-}
+print join(" ", $_->domain, $_->algorithm, $_->result), "\\n" for $verifier->signatures;
 """
 DKIMPY = """
-import sys, dkim
+import re, sys, dkim
 message = sys.stdin.buffer.read()
-count = message.lower().count(b"\\ndkim-signature:") + message.lower().startswith(b"dkim-signature:")
 verifier = dkim.DKIM(message)
-for index in range(count):
-    print(verifier.verify(index), verifier.domain.decode())
+fields = [value for name, value in verifier.headers if name.lower() == b"dkim-signature"]
+for index, field in enumerate(fields):
+    algorithm = re.search(rb"a=([a-z0-9-]+)", field)[1].decode()
+    if algorithm == "rsa-sha256":
+        print(verifier.domain.decode() if verifier.verify(index) else "", algorithm, "pass")
 """
 
 
@@ -37,23 +38,23 @@ def delivered(world: World, request: pytest.FixtureRequest) -> bytes:
     return arrived(world.servers[request.param], letter.recipient, letter.subject, world.alpha)
 
 
-def signatures(message: bytes) -> int:
-    """How many DKIM-Signature fields it has."""
-    return len(re.findall(rb"^dkim-signature:", message.partition(b"\r\n\r\n")[0], re.IGNORECASE | re.MULTILINE))
-
-
 def test_dkimpy(world: World, delivered: bytes) -> None:
+    """RSA only: for Ed25519 it needs PyNaCl, which nothing else here wants."""
     said = world.beta.host.run(sys.executable, "-W", "ignore", "-c", DKIMPY, stdin=delivered)
-    assert said.splitlines() == [f"True {ALPHA}"] * signatures(delivered) != []
+    assert said.splitlines() == [f"{ALPHA} rsa-sha256 pass"]
 
 
 def test_mail_dkim(world: World, delivered: bytes) -> None:
+    """RSA only: Debian's knows no Ed25519 yet, and must be content with what it knows."""
     said = world.beta.host.run(tool("perl"), "-e", MAIL_DKIM, stdin=delivered)
-    lines = [line.split() for line in said.splitlines()]
-    assert len(lines) == signatures(delivered) > 0
-    assert all((domain, result) == (ALPHA, "pass") for domain, _, result in lines), said
+    assert f"{ALPHA} rsa-sha256 pass" in said.splitlines()
 
 
 def test_opendkim(world: World, delivered: bytes) -> None:
-    said = world.beta.host.run(tool("opendkim-testmsg"), stdin=delivered)
-    assert not said, said
+    """Says nothing when every signature is good."""
+    assert world.beta.host.run(tool("opendkim-testmsg"), stdin=delivered) == ""
+
+
+def test_opendkim_finds_what_was_changed(world: World, delivered: bytes) -> None:
+    changed = delivered.replace(b"dot", b"dash")
+    assert world.beta.host.run(tool("opendkim-testmsg"), stdin=changed, allowed=range(1, 128))
