@@ -100,7 +100,7 @@ begin retry
         with (self._folder / "out").open("wb") as out:
             words = [str(self._folder / "exim"), "-C", str(self._config), "-bdf", "-q2s"]
             self.host.start(*words, log=out, env={"PATH": os.environ["PATH"]})
-        self.host.await_port(25)
+        self.host.await_port(25, log=lambda: self.log)
 
     def send(self, letter: Letter, options: Sequence[str] = ()) -> None:
         """From the host itself, which may send to everybody."""

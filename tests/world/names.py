@@ -75,7 +75,11 @@ class Names:
 
     def add(self, name: str, kind: str, data: str) -> None:
         """Add one record; `data` in the presentation format, its names with their last dots."""
-        self._zone_of(f"{name}.").records.append(f"{name}. {TTL} IN {kind} {data}")
+        self.line(f"{name}. {TTL} IN {kind} {data}")
+
+    def line(self, line: str) -> None:
+        """Add one record as a line of a zone file that begins with its whole name."""
+        self._zone_of(line.partition(" ")[0]).records.append(line)
 
     def text(self, name: str, value: str) -> None:
         """Add a TXT record of any length (RFC 7208 3.3: strings of at most 255 octets are joined)."""

@@ -13,7 +13,7 @@ import signal
 import socket
 import subprocess
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
@@ -75,18 +75,12 @@ class Host:
             process.wait(30)
 
     def run(self, *words: str, stdin: bytes = b"", allowed: Sequence[int] = (0,), seconds: float = 60.0) -> str:
-        """Run a program on this host to its end; what it said. Another exit code than those `allowed` fails."""
-        done = subprocess.run(
-            self.command(*words),
-            input=stdin,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            timeout=seconds,
-            check=False,
-        )
-        said = done.stdout.decode(errors="replace")
-        assert done.returncode in allowed, f"{' '.join(words)}: exit code {done.returncode}\n{said[-4000:]}"
-        return said
+        """Run a program on this host to its end; what it printed. Another exit code than those `allowed` fails."""
+        done = subprocess.run(self.command(*words), input=stdin, capture_output=True, timeout=seconds, check=False)
+        printed, told = done.stdout.decode(errors="replace"), done.stderr.decode(errors="replace")
+        failure = f"{' '.join(words)}: exit code {done.returncode}\n{printed[-4000:]}\n{told[-4000:]}"
+        assert done.returncode in allowed, failure
+        return printed
 
     @contextmanager
     def inside(self) -> Iterator[None]:
@@ -115,17 +109,18 @@ class Host:
         with self.inside():
             return socket.create_connection((address, port), timeout)
 
-    def await_port(self, port: int, address: str = "") -> None:
-        """Wait until something listens there, or at another address of this host."""
+    def await_port(self, port: int, address: str = "", log: Callable[[], str] = str) -> None:
+        """Wait until something listens there, or at another address of this host; `log` tells why it does not."""
 
         def answers() -> bool:
+            assert all(process.poll() in (None, 0) for process in self._processes), f"it ended:\n{log()}"
             try:
                 self.connect(address or self.ip4, port, 5).close()
             except ConnectionRefusedError:
                 return False
             return True
 
-        until(answers, f"nothing listens on port {port} of {self.name}")
+        until(answers, lambda: f"nothing listens on port {port} of {self.name}\n{log()}")
 
 
 class Network:

@@ -82,7 +82,7 @@ maximal_backoff_time = 2s
     def start(self) -> None:
         """Start it; it listens when this returns."""
         self.host.run(tool("postfix"), "-c", str(self._etc), "start")
-        self.host.await_port(25)
+        self.host.await_port(25, log=lambda: self.log)
 
     def send(self, letter: Letter, options: Sequence[str] = ()) -> None:
         """From the host itself, which may send to everybody."""

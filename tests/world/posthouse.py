@@ -1,7 +1,6 @@
 """`posthouse serve` on a host of its own, as its administrators run it: one configuration file, and commands."""
 
 import json
-import re
 import signal
 import subprocess
 import sys
@@ -74,10 +73,10 @@ level = "debug"
         return self.host.run(*command, stdin=stdin.encode())
 
     def publish(self, names: Names) -> None:
-        """Add the keys of its signatures to the zones, as `posthouse domain dns` tells them."""
-        for line in self.run("domain", "dns", self.domain).splitlines():
-            if found := re.search(r"\S+\._domainkey\.\S+", line):
-                names.text(found[0].rstrip("."), "".join(re.findall(r'"([^"]*)"', line)))
+        """Add all records that `posthouse domain dns` says its domain needs."""
+        for line in self.run("domain", "dns", self.domain, "--zone").splitlines():
+            if line.startswith((f"{self.domain}. ", "_")) or f".{self.domain}. " in line:
+                names.line(line)
 
     def start(self) -> None:
         """Start it; it listens when this returns."""
@@ -86,7 +85,7 @@ level = "debug"
                 sys.executable, "-m", "posthouse", "serve", "-c", str(self._config), log=log
             )
         for port, address in ((25, self.host.ip4), (587, "127.0.0.1"), (110, "127.0.0.1")):
-            self.host.await_port(port, address)
+            self.host.await_port(port, address, lambda: self.log)
 
     def stop(self) -> None:
         """Stop it as a service manager does; it must do so without complaint."""

@@ -34,7 +34,7 @@ def test_two_networks_do_not_see_one_another() -> None:
     with network() as left, network() as right:
         with left.host("one", 1).listen(25):
             other = right.host("two", 2)
-            assert "unreachable" in other.run("sh", "-c", "ip route get 10.78.0.1; true")
+            assert "unreachable" in other.run("sh", "-c", "ip route get 10.78.0.1 2>&1; true")
         assert left.name != right.name
 
 

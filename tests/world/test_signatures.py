@@ -51,10 +51,9 @@ def test_mail_dkim(world: World, delivered: bytes) -> None:
 
 
 def test_opendkim(world: World, delivered: bytes) -> None:
-    """Says nothing when every signature is good."""
-    assert world.beta.host.run(tool("opendkim-testmsg"), stdin=delivered) == ""
+    """Both algorithms; one signature that is not good is an error."""
+    world.beta.host.run(tool("opendkim-testmsg"), stdin=delivered)
 
 
 def test_opendkim_finds_what_was_changed(world: World, delivered: bytes) -> None:
-    changed = delivered.replace(b"dot", b"dash")
-    assert world.beta.host.run(tool("opendkim-testmsg"), stdin=changed, allowed=range(1, 128))
+    world.beta.host.run(tool("opendkim-testmsg"), stdin=delivered.replace(b"dot", b"dash"), allowed=range(1, 128))

@@ -8,12 +8,12 @@ from tests.world import cases
 from tests.world.exim import Exim
 from tests.world.mail import LOCALS, Server
 from tests.world.names import Names, names_on
-from tests.world.net import Host, Network, network
+from tests.world.net import Network, network
 from tests.world.policies import Policies
 from tests.world.postfix import Postfix
 from tests.world.posthouse import Posthouse
 from tests.world.stripper import Stripper
-from tests.world.trust import Certificate, Trust
+from tests.world.trust import Trust
 
 ALPHA, BETA, POSTFIX, EXIM = "a.test", "b.test", "p.test", "e.test"
 
@@ -51,7 +51,11 @@ def _build(stack: ExitStack, net: Network) -> World:
     certificates = {domain: trust.issue(f"mx.{domain}") for domain in (ALPHA, BETA, EXIM)}
     certificates[POSTFIX] = trust.issue(f"mx.{POSTFIX}", *cases.CERTIFIED)
     for domain, host in hosts.items():
-        _add_domain(names, domain, host, certificates[domain])
+        names.address(f"mx.{domain}", host, reverse=True)
+        names.add(f"_25._tcp.mx.{domain}", "TLSA", certificates[domain].tlsa)
+    for domain in (POSTFIX, EXIM):
+        names.add(domain, "MX", f"10 mx.{domain}.")
+        names.text(domain, "v=spf1 mx -all")
     cases.add_cases(names, cases.Places(hosts[POSTFIX], web, middle, certificates[POSTFIX]))
     alpha, beta = (
         Posthouse(net.folder / domain, hosts[domain], certificates[domain], trust.roots, domain, LOCALS)
@@ -71,10 +75,3 @@ def _build(stack: ExitStack, net: Network) -> World:
     for started in servers.values():
         started.start()
     return World(names, servers, alpha, beta, postfix, exim, policies, stripper)
-
-
-def _add_domain(names: Names, domain: str, host: Host, certificate: Certificate) -> None:
-    names.add(domain, "MX", f"10 mx.{domain}.")
-    names.address(f"mx.{domain}", host, reverse=True)
-    names.add(f"_25._tcp.mx.{domain}", "TLSA", certificate.tlsa)
-    names.text(domain, "v=spf1 mx -all")
