@@ -16,7 +16,7 @@ from posthouse.app.endpoints import Endpoint
 from posthouse.app.kinds import Kind
 from posthouse.app.problems import ConfigError, Problem, printable
 from posthouse.app.settings import Settings
-from posthouse.app.sources import Given, declared, from_environment, from_file, is_secret, kind_of
+from posthouse.app.sources import Given, declared, families, from_environment, from_file, is_secret, kind_of, named
 
 DEFAULT_FILE = Path("/etc/posthouse/posthouse.toml")
 
@@ -38,7 +38,13 @@ def load(file: Path | None, environment: Mapping[str, str], *, name: str | None 
         given.update(from_file(file, name or str(file), problems))
     given.update(from_environment(environment, problems))
     values, origins = _checked(given, problems)
-    settings = Settings(**{section: factory(**values[section]) for section, factory in _sections().items()})
+    sections = {section: factory(**values[section]) for section, factory in _sections().items()}
+    for family, factory in families().items():
+        begin = f"{family}."
+        sections[family] = {
+            name.removeprefix(begin): factory(**found) for name, found in values.items() if name.startswith(begin)
+        }
+    settings = Settings(**sections)
     _cross_check(settings, given, problems)
     if problems:
         raise ConfigError(sorted(problems, key=lambda problem: problem.place.line if problem.place else 1 << 30))
@@ -46,7 +52,7 @@ def load(file: Path | None, environment: Mapping[str, str], *, name: str | None 
 
 
 def _sections() -> dict[str, Any]:
-    return {section.name: section.default_factory for section in dataclasses.fields(Settings)}
+    return {section.name: section.default_factory for section in dataclasses.fields(Settings) if not section.metadata}
 
 
 def _checked(
@@ -54,7 +60,9 @@ def _checked(
 ) -> tuple[dict[str, dict[str, object]], dict[str, str]]:
     values: dict[str, dict[str, object]] = {section: {} for section in _sections()}
     origins: dict[str, str] = {}
-    for section, name, key in declared():
+    several = dict.fromkeys(section for section, _ in given if "." in section)  # in the order of the file
+    values.update({section: {} for section in several})
+    for section, name, key in [*declared(), *named(several)]:
         origins[f"{section}.{name}"] = "default"
         if is_secret(key) and (section, f"{name}_file") in given:
             given[(section, name)] = _secret_of(f"{section}.{name}", given[(section, f"{name}_file")], problems)

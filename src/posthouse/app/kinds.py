@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from posthouse.app.endpoints import Endpoint
+from posthouse.message.address import AddressError, to_a_labels
 
 T = TypeVar("T")
 
@@ -145,6 +146,50 @@ def many(kind: Kind[T], example: str) -> Kind[tuple[T, ...]]:
     return Kind(read, lambda values: [kind.write(value) for value in values], kind.help, kind)
 
 
+def _read_address(value: object) -> str:
+    expected = 'an address like "192.0.2.1" or "2001:db8::1", or ""'
+    text = _text(expected, value)
+    try:
+        return str(ipaddress.ip_address(text)) if text else ""
+    except ValueError:
+        raise ValueError(expected) from None
+
+
+def _read_pattern(value: object) -> str:
+    expected = 'a domain, ".domain" for all below it, an address, or "*"'
+    text = _text(expected, value)
+    local, at, domain = text.rpartition("@")
+    try:
+        key = domain if text == "*" else to_a_labels(domain)
+    except AddressError:
+        raise ValueError(expected) from None
+    if not key or re.search(r"\s", text) or (at and not local):
+        raise ValueError(expected)
+    return f"{local.lower()}{at}{key}"
+
+
+def _read_name_server(value: object) -> Endpoint:
+    expected = 'the address of a name server like "192.0.2.53" or "[2001:db8::53]:5353"'
+    text = _text(expected, value)
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        endpoint = Endpoint.parse(text)
+        ipaddress.ip_address(endpoint.host)
+        return endpoint
+    return Endpoint(text, 53)
+
+
+def _read_host_port(value: object) -> Endpoint:
+    expected = 'a host and port like "smtp.example.org:587"'
+    text = _text(expected, value)
+    host, colon, port = text.rpartition(":")
+    host = host.removeprefix("[").removesuffix("]")
+    if not colon or not port.isdecimal() or not 0 < int(port) < 65536 or not re.fullmatch(r"[\w.:-]+", host):
+        raise ValueError(expected)
+    return Endpoint(host.lower(), int(port))
+
+
 STRING: Kind[str] = Kind(lambda value: _text("a text", value), str)
 SECRET: Kind[str] = Kind(lambda value: _text("a text", value), lambda value: "***" if value else "")
 BOOL: Kind[bool] = Kind(_read_bool, bool, bare=True)
@@ -159,4 +204,8 @@ ENDPOINT: Kind[Endpoint] = Kind(
     "Write IPv6 addresses in brackets; an empty list switches the service off.",
 )
 ENDPOINTS = many(ENDPOINT, '":25"')
+ADDRESS: Kind[str] = Kind(_read_address, str)
+PATTERNS = many(Kind(_read_pattern, str), '"example.org"')
+NAME_SERVERS = many(Kind(_read_name_server, str), '"192.0.2.53"')
+HOSTS = many(Kind(_read_host_port, str), '"smtp.example.org:587"')
 NETWORKS = many(NETWORK, '"10.0.0.0/8"')

@@ -2,6 +2,7 @@
 
 # ruff: noqa: RUF009 -- setting() is field() with our metadata; its defaults are immutable
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
@@ -51,6 +52,9 @@ class SmtpSettings:
     max_size: int = setting(kinds.SIZE, 50 << 20, "largest message, on every way in")
     max_recipients: int = setting(kinds.whole(100, 100_000), 1000, "recipients per message")  # RFC 5321 4.5.3.1.8
     max_hops: int = setting(kinds.whole(30, 1000), 100, "Received fields after which mail is taken to loop")
+    relay_from: tuple[Network, ...] = setting(
+        kinds.NETWORKS, (), "networks whose machines may send to anyone without a login"
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +63,11 @@ class SubmissionSettings:
 
     listen: tuple[Endpoint, ...] = setting(kinds.ENDPOINTS, _at(587), "where to listen, with STARTTLS")
     listen_tls: tuple[Endpoint, ...] = setting(kinds.ENDPOINTS, _at(465), "where to listen, with TLS from the start")
+    messages: int = setting(kinds.whole(0, 1_000_000), 0, "messages of one account in 24 hours; 0: no bound")
+    new_recipients: int = setting(
+        kinds.whole(0, 1_000_000), 0, "recipients in 24 hours that an account never wrote to before; 0: no bound"
+    )
+    sent_copy: bool = setting(kinds.BOOL, False, "keep a copy of what an account sends in its mailbox Sent")
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +118,62 @@ class LogSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class DnsSettings:
+    """[dns]: whom to ask for names."""
+
+    servers: tuple[Endpoint, ...] = setting(kinds.NAME_SERVERS, (), "name servers; none: those of /etc/resolv.conf")
+    timeout: float = setting(kinds.DURATION, 3.0, "how long to wait for one answer before the next try")
+    trust_ad: bool = setting(
+        kinds.BOOL, False, "believe these servers about DNSSEC; one on this very machine is always believed"
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class OutgoingSettings:
+    """[outgoing]: mail to other servers."""
+
+    enabled: bool = setting(kinds.BOOL, True, "send to other servers at all")
+    hello: str = setting(kinds.HOST, "", "what this server calls itself there; empty: server.hostname")
+    port: int = setting(kinds.whole(1, 65535), 25, "where other servers listen")
+    source_ipv4: str = setting(kinds.ADDRESS, "", "our address for IPv4; empty: as the system chooses")
+    source_ipv6: str = setting(kinds.ADDRESS, "", "our address for IPv6; empty: as the system chooses")
+    ipv6: bool = setting(kinds.BOOL, True, "send over IPv6 too; it needs reverse DNS as IPv4 does")
+    connections: int = setting(kinds.whole(1, 1000), 20, "at once to one destination, per worker process")
+    per_minute: int = setting(kinds.whole(0, 1_000_000), 0, "messages to one destination, per worker; 0: no bound")
+    first_retry: float = setting(kinds.DURATION, 300.0, "how soon to try again; later tries come ever slower")
+    delay_warning: float = setting(kinds.DURATION, 4 * 3600.0, "when to tell the sender of a delay; 0s: never")
+    expire: float = setting(kinds.DURATION, 5 * 86400.0, "when to give up and tell the sender")
+    mta_sts: bool = setting(kinds.BOOL, True, "ask for and keep to the TLS policies of domains (RFC 8461)")
+    dane: bool = setting(kinds.BOOL, True, "keep to the certificates that DNSSEC vouches for (RFC 7672)")
+    tls_memory: float = setting(
+        kinds.DURATION, 30 * 86400.0, "how long a host that had a valid certificate must have one; 0s: no matter"
+    )
+    ca_file: Path | None = setting(kinds.PATH, None, "PEM file of trusted authorities; empty: the system's")
+    allow_private: bool = setting(
+        kinds.BOOL, False, "fetch TLS policies from private addresses too; for closed networks"
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class RouteSettings:
+    """[route.NAME]: another way out, such as a provider's relay. The first route that fits a recipient is taken."""
+
+    to: tuple[str, ...] = setting(kinds.PATTERNS, ("*",), 'recipients: "example.org", ".example.org", "a@b.org", "*"')
+    sender: tuple[str, ...] = setting(kinds.PATTERNS, ("*",), "senders, written as recipients are")
+    hosts: tuple[Endpoint, ...] = setting(kinds.HOSTS, (), "where to send it, in order; none: as DNS says")
+    tls: str = setting(
+        kinds.choice("implicit", "verified", "encrypted", "opportunistic", "none"),
+        "verified",
+        "implicit: TLS first (port 465); verified and encrypted: by STARTTLS, with or without a valid certificate",
+    )
+    login: str = setting(kinds.STRING, "", "user name there")
+    password: str = setting(kinds.SECRET, "", "password there; better: password_file")
+    source: str = setting(kinds.ADDRESS, "", "our address; empty: as the system chooses")
+    connections: int = setting(kinds.whole(0, 1000), 0, "at once, per worker process; 0: outgoing.connections")
+    per_minute: int = setting(kinds.whole(0, 1_000_000), 0, "messages a minute, per worker; 0: no bound")
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """The whole configuration, checked."""
 
@@ -121,4 +186,7 @@ class Settings:
     login: LoginSettings = field(default_factory=LoginSettings)
     limits: LimitsSettings = field(default_factory=LimitsSettings)
     proxy: ProxySettings = field(default_factory=ProxySettings)
+    dns: DnsSettings = field(default_factory=DnsSettings)
+    outgoing: OutgoingSettings = field(default_factory=OutgoingSettings)
     log: LogSettings = field(default_factory=LogSettings)
+    route: Mapping[str, RouteSettings] = field(default_factory=dict, metadata={"each": RouteSettings})

@@ -3,7 +3,7 @@
 import dataclasses
 import re
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -40,8 +40,21 @@ def declared() -> Iterator[tuple[str, str, "dataclasses.Field[Any]"]]:
     """Every setting there is: section, key, and the field with its kind, default and meaning."""
     for section in dataclasses.fields(Settings):
         factory: Any = section.default_factory
-        for key in dataclasses.fields(factory()):
-            yield section.name, key.name, key
+        if "each" not in section.metadata:
+            for key in dataclasses.fields(factory()):
+                yield section.name, key.name, key
+
+
+def families() -> dict[str, Any]:
+    """Sections of which there may be many, each with a name: [route.NAME] -> the class of their settings."""
+    return {section.name: section.metadata["each"] for section in dataclasses.fields(Settings) if section.metadata}
+
+
+def named(sections: Iterable[str]) -> Iterator[tuple[str, str, "dataclasses.Field[Any]"]]:
+    """The same as declared() for sections such as "route.world"."""
+    for section in sections:
+        for key in dataclasses.fields(families()[section.partition(".")[0]]):
+            yield section, key.name, key
 
 
 def kind_of(key: "dataclasses.Field[Any]") -> Kind[Any]:
@@ -59,7 +72,7 @@ def is_secret(key: "dataclasses.Field[Any]") -> bool:
 def _known() -> dict[str, dict[str, "dataclasses.Field[Any]"]]:
     """Sections and keys that may be given; a secret has a twin, KEY_file, that names a file to read it from."""
     known: dict[str, dict[str, dataclasses.Field[Any]]] = {}
-    for section, name, key in declared():
+    for section, name, key in [*declared(), *named(families())]:
         keys = known.setdefault(section, {})
         keys[name] = key
         if is_secret(key):
@@ -84,7 +97,8 @@ def from_file(file: Path, name: str, problems: list[Problem]) -> dict[tuple[str,
     given: dict[tuple[str, str], Given] = {}
     known = _known()
     for section, table in document.items():
-        place = spots[(section,)]
+        # Where only [section.name] stands, the section has no place of its own.
+        place = next(spot for path, spot in spots.items() if path[0] == section)
         if section not in known:
             at = Given(table, "", name, (place,), lines)
             problems.append(
@@ -95,13 +109,22 @@ def from_file(file: Path, name: str, problems: list[Problem]) -> dict[tuple[str,
             problems.append(
                 at.problem(f"{section}: expected a section", advice=f"write [{section}] on a line of its own")
             )
+        elif section in families():
+            for each, inner in table.items():
+                if isinstance(inner, dict):
+                    path = (section, each)
+                    given.update(_from_section(path, inner, known[section], name, spots, lines, problems))
+                else:
+                    at = Given(inner, "", name, (spots[(section, each)],), lines)
+                    text = f"{section}.{printable(each)}: expected a section with a name"
+                    problems.append(at.problem(text, advice=f"write [{section}.NAME] on a line of its own", key=True))
         else:
-            given.update(_from_section(section, table, known[section], name, spots, lines, problems))
+            given.update(_from_section((section,), table, known[section], name, spots, lines, problems))
     return given
 
 
 def _from_section(
-    section: str,
+    place: tuple[str, ...],
     table: dict[str, Any],
     keys: Mapping[str, object],
     name: str,
@@ -110,8 +133,9 @@ def _from_section(
     problems: list[Problem],
 ) -> dict[tuple[str, str], Given]:
     given = {}
+    section = ".".join(place)
     for key, value in table.items():
-        path = (section, key)
+        path = (*place, key)
         items = len(value) if isinstance(value, list) else 0
         at = (spots[path], *(spots[(*path, index)] for index in range(items)))
         entry = Given(value, f"{name}:{at[0].key.line}", name, at, lines)
@@ -119,7 +143,7 @@ def _from_section(
             text = f"{section}.{printable(key)}: unknown key"
             problems.append(entry.problem(text, advice=_hint(key, keys), key=True))
         else:
-            given[path] = entry
+            given[section, key] = entry
     return given
 
 
@@ -153,7 +177,10 @@ def from_environment(environment: Mapping[str, str], problems: list[Problem]) ->
     """Read POSTHOUSE_SECTION__KEY; lists are separated by commas. Names without "__" are not ours to judge."""
     known = _known()
     names = {
-        f"{ENVIRONMENT_PREFIX}{section}__{key}".upper(): (section, key) for section in known for key in known[section]
+        f"{ENVIRONMENT_PREFIX}{section}__{key}".upper(): (section, key)
+        for section in known
+        if section not in families()
+        for key in known[section]
     }
     given = {}
     for name, text in sorted(environment.items()):

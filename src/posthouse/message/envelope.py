@@ -25,6 +25,8 @@ class Sender:
     ret: str = ""  # DSN RET: "FULL", "HDRS" or "" (RFC 3461 4.3)
     envid: str = ""  # DSN ENVID, xtext still encoded (RFC 3461 4.4)
     auth: str = ""  # AUTH=, xtext still encoded (RFC 4954 5)
+    hold_for: int = 0  # seconds (RFC 4865 4)
+    hold_until: int = 0  # seconds since 1970 (RFC 4865 5)
 
 
 @dataclass(frozen=True, slots=True)

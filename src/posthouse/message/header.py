@@ -27,6 +27,15 @@ def fields(head: bytes) -> Iterator[tuple[bytes, bytes]]:
         start = end + 2
 
 
+def message_id(head: bytes) -> str:
+    """What stands between the angle brackets of Message-ID (RFC 5322 3.6.4), at most 250 characters; "" without one."""
+    for name, value in fields(head):
+        if name == b"message-id":
+            inner = value.strip().removeprefix(b"<").partition(b">")[0]
+            return inner.decode("utf-8", "replace")[:250] if inner.isascii() else ""
+    return ""
+
+
 def count_received(head: bytes) -> int:
     """How many servers have handled the message (RFC 5321 6.3)."""
     lowered = head.lower()

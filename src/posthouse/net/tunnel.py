@@ -14,7 +14,10 @@ _DER = 2  # _ssl.ENCODING_DER
 
 
 class Tunnel:
-    """One end of a TLS connection, the server's if no `towards` names whom a client wants. Any method may raise ssl.SSLError; what to_send() has is still to go."""
+    """One end of a TLS connection: the client's if `towards` names whom it wants, else the server's.
+
+    Any method may raise ssl.SSLError; what to_send() has is still to go.
+    """
 
     __slots__ = ("_incoming", "_outgoing", "_tls", "ended", "established")
 

@@ -4,7 +4,7 @@ A recipient waits until it is due, is claimed by one sender, and is settled or p
 is worth as much as its claimer's lease: who dies loses what it held. What is settled stays for a week, to be traced.
 """
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any, Protocol
@@ -139,6 +139,21 @@ class Put(Protocol):
         """After the commit: its recipients, if they were claimed on the way; else they wait for a claim."""
 
 
+class Recorder(Protocol):
+    """Writes records down inside the mailstore's transaction."""
+
+    def __call__(self, database: Any, entries: Sequence[Kept | None]) -> None:
+        """Inside the transaction."""
+
+    @property
+    def done(self) -> bool:
+        """After the commit: whether it was called."""
+
+    @property
+    def over(self) -> list[int]:
+        """After the commit: the bodies that nobody needs any more."""
+
+
 class Outgoing(Protocol):
     """What the sender asks of the queue. One object is one claimer. Raises what the mailstore raises."""
 
@@ -151,9 +166,7 @@ class Outgoing(Protocol):
     async def record(self, records: Sequence[Record]) -> list[int]:
         """Write down what became of claimed recipients; the bodies that nobody needs any more."""
 
-    def recorder(
-        self, records: Sequence[Record], then: Put | None = None
-    ) -> Callable[[Any, Sequence[Kept | None]], None]:
+    def recorder(self, records: Sequence[Record]) -> Recorder:
         """The same inside a delivery: when the sender is told by a message, that message and this are one."""
 
     async def renew(self) -> None:

@@ -7,7 +7,7 @@ from posthouse.app.commands.where import NOWHERE, AsJson, Where
 from posthouse.app.config import Config
 from posthouse.app.errors import Exit
 from posthouse.app.problems import ConfigError
-from posthouse.app.sources import declared, kind_of
+from posthouse.app.sources import declared, families, kind_of, named
 
 
 def check_(*, where: Where = NOWHERE, as_json: AsJson = False) -> int:
@@ -36,20 +36,20 @@ def show_(*, where: Where = NOWHERE, as_json: AsJson = False) -> None:
         return
     section = ""
     for name, value, meaning in _effective(config):
-        if name.partition(".")[0] != section:
-            print(f"{chr(10) if section else ''}[{name.partition('.')[0]}]")
-            section = name.partition(".")[0]
-        print(f"{name.partition('.')[2]} = {_toml(value)}  # {config.origins[name]}: {meaning}")
+        if name.rpartition(".")[0] != section:
+            print(f"{chr(10) if section else ''}[{name.rpartition('.')[0]}]")
+            section = name.rpartition(".")[0]
+        print(f"{name.rpartition('.')[2]} = {_toml(value)}  # {config.origins[name]}: {meaning}")
 
 
 def _effective(config: Config) -> list[tuple[str, object, str]]:
+    settings = config.settings
+    parts: dict[str, object] = {section: getattr(settings, section) for section, _, _ in declared()}
+    several = {f"{family}.{name}": part for family in families() for name, part in getattr(settings, family).items()}
+    parts.update(several)
     return [
-        (
-            f"{section}.{name}",
-            kind_of(key).write(getattr(getattr(config.settings, section), name)),
-            key.metadata["meaning"],
-        )
-        for section, name, key in declared()
+        (f"{section}.{name}", kind_of(key).write(getattr(parts[section], name)), key.metadata["meaning"])
+        for section, name, key in [*declared(), *named(several)]
     ]
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from posthouse.protocol.smtp.settings import SmtpSettings, Variant
+from posthouse.protocol.smtp.settings import MAX_HOLD, SmtpSettings, Variant
 
 
 def hello_reply(settings: SmtpSettings, *, starttls: bool, mechanisms: Sequence[str]) -> bytes:
@@ -20,6 +20,8 @@ def hello_reply(settings: SmtpSettings, *, starttls: bool, mechanisms: Sequence[
         f"LIMITS RCPTMAX={settings.max_recipients}",  # RFC 9422
         "HELP",
     ]
+    if settings.hold_until is not None:
+        lines.append(f"FUTURERELEASE {MAX_HOLD} {settings.hold_until()}")  # RFC 4865 3
     if starttls:
         lines.append("STARTTLS")  # RFC 3207
     if mechanisms:

@@ -165,7 +165,9 @@ class SmtpClient:
         self._waiting_commands: Sequence[bytes] = ()  # RCPTs that have not gone yet
         self._tls = False
         self._credentials: list[bytes] = []
+        self._greeting = ""
         self.extensions: dict[str, str] = {}
+        self.heard = False  # a reply has come since the transaction began
 
     # What the pump uses; see net.interface.Engine.
 
@@ -173,6 +175,10 @@ class SmtpClient:
     def state(self) -> State:
         """Where the conversation stands."""
         return self._state
+
+    def greeted_as(self, hostname: str) -> bool:
+        """Whether the peer has greeted with that name (RFC 5321 4.2: the first word)."""
+        return self._greeting.lower() == hostname.lower()
 
     @property
     def closing(self) -> bool:
@@ -252,6 +258,7 @@ class SmtpClient:
         self._expect(State.READY)
         commands = _envelope(transaction)
         self._state = State.ENVELOPE
+        self.heard = False
         progress = self._progress = _Progress(transaction, [None] * len(transaction.recipients))
         self._send(commands[0], self._sender_answered)
         if "PIPELINING" in self.extensions:
@@ -299,6 +306,7 @@ class SmtpClient:
     # What the peer says.
 
     def _take(self, reply: Reply) -> None:
+        self.heard = True
         if reply.code == 421 and self._state is not State.GREETING:
             self._break("it closes the connection", reply)  # RFC 5321 3.8: a server that must go may say so at any time
         elif len(self._wanted) > self._unsent:
@@ -313,6 +321,7 @@ class SmtpClient:
         if reply.code != 220:
             self._refuse(reply)
             return
+        self._greeting = reply.text.partition(" ")[0].partition("\n")[0]
         self._say_hello()
 
     def _say_hello(self) -> None:
@@ -376,7 +385,7 @@ class SmtpClient:
 
     def _send_recipients(self, progress: _Progress, commands: Sequence[bytes]) -> None:
         """All RCPTs at once, and DATA behind them (RFC 2920 3.1). BDAT waits: its content would be sent in vain."""
-        self._waiting_commands: Sequence[bytes] = commands[MAX_BURST:]
+        self._waiting_commands = commands[MAX_BURST:]
         for command in commands[:MAX_BURST]:
             self._send(command, self._recipient_answered)
             progress.sent += 1

@@ -2,10 +2,12 @@
 
 import re
 from collections.abc import Callable
+from datetime import datetime
 
 from posthouse.message.address import Address, AddressError
 from posthouse.message.envelope import BodyType, Recipient, Sender
 from posthouse.message.reply import Reply
+from posthouse.protocol.smtp.settings import MAX_HOLD
 
 _BAD_SENDER = "5.1.7"  # RFC 3463 3.2
 _BAD_RECIPIENT = "5.1.3"
@@ -14,6 +16,7 @@ _QUOTED_PATH = re.compile(r'<((?:[^">]++|"(?:[^"\\]++|\\.)*+")*+)>')
 _XTEXT = re.compile(r"(?:[!-*,-<>-~]|\+[0-9A-F]{2})*+")  # RFC 3461 4
 _ATOM = re.compile(r"[A-Za-z0-9!#$%&'*+\-/=?^_`{|}~]+")
 _KEYWORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]*")
+_DATE_TIME = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(?:\.\d{1,6})?(?:[Zz]|[+-]\d\d:\d\d)", re.ASCII)
 _DIGITS = re.compile(r"[0-9]{1,20}")  # RFC 1870 4
 
 
@@ -25,10 +28,12 @@ class ArgumentError(Exception):
         self.reply = Reply(code, status, text)
 
 
-def parse_mail(text: str) -> Sender:
-    """The argument of MAIL -> Sender. Raises ArgumentError."""
+def parse_mail(text: str, *, future: bool = False) -> Sender:
+    """The argument of MAIL -> Sender; `future`: it may ask to be held (RFC 4865). Raises ArgumentError."""
     path, rest = _split_path(text, "FROM:", _BAD_SENDER)
-    given = _parse_parameters(rest, _MAIL_PARAMETERS) if rest else {}
+    given = _parse_parameters(rest, _FUTURE_PARAMETERS if future else _MAIL_PARAMETERS) if rest else {}
+    if "HOLDFOR" in given and "HOLDUNTIL" in given:
+        raise _bad("HOLDFOR and HOLDUNTIL do not go together")  # RFC 4865 4
     smtputf8 = "SMTPUTF8" in given
     address = _parse_address(path, _BAD_SENDER, smtputf8=smtputf8) if path else None
     if not given:
@@ -41,6 +46,8 @@ def parse_mail(text: str) -> Sender:
         ret=given.get("RET", ""),
         envid=given.get("ENVID", ""),
         auth=given.get("AUTH", ""),
+        hold_for=int(given.get("HOLDFOR", "0")),
+        hold_until=int(given.get("HOLDUNTIL", "0")),
     )
 
 
@@ -171,6 +178,23 @@ def _orcpt(value: str | None) -> str:
     return value or ""
 
 
+def _hold_for(value: str | None) -> str:
+    if value is None or not re.fullmatch(r"[0-9]{1,9}", value, re.ASCII) or not 0 < int(value) <= MAX_HOLD:
+        raise _bad(f"HOLDFOR wants seconds, from 1 to {MAX_HOLD}")  # RFC 4865 4
+    return value
+
+
+def _hold_until(value: str | None) -> str:
+    """An Internet date and time (RFC 3339); kept as seconds since 1970."""
+    try:
+        if value is None or not _DATE_TIME.fullmatch(value):
+            raise ValueError
+        when = datetime.fromisoformat(value.upper())
+        return str(max(1, int(when.timestamp())))
+    except (ValueError, OverflowError):
+        raise _bad("HOLDUNTIL wants a date and time like 2027-01-31T08:00:00Z") from None  # RFC 4865 5
+
+
 _MAIL_PARAMETERS: dict[str, Callable[[str | None], str]] = {
     "SIZE": _size,
     "BODY": _body,
@@ -179,4 +203,5 @@ _MAIL_PARAMETERS: dict[str, Callable[[str | None], str]] = {
     "ENVID": _envid,
     "AUTH": _auth,
 }
+_FUTURE_PARAMETERS = _MAIL_PARAMETERS | {"HOLDFOR": _hold_for, "HOLDUNTIL": _hold_until}
 _RCPT_PARAMETERS: dict[str, Callable[[str | None], str]] = {"NOTIFY": _notify, "ORCPT": _orcpt}

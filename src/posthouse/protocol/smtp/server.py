@@ -207,7 +207,7 @@ class SmtpServer(Reception):
             self._error(replies.LOGIN_FIRST if self._mechanisms() or self._secure else replies.TLS_FIRST)
             return
         try:
-            sender = parse_mail(text)
+            sender = parse_mail(text, future=self._settings.hold_until is not None)
         except ArgumentError as error:
             self._error(error.reply.encode())
             return

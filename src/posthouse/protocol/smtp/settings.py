@@ -1,11 +1,13 @@
 """How an SMTP service presents itself, and the limits it keeps."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 
 MAX_ERRORS = 50  # refused commands of one connection
 MAX_FAILED_LOGINS = 5
 MAX_UNSENT = 64 << 10  # octets of replies that may wait for a peer that does not read; see net.interface.Engine
+MAX_HOLD = 30 * 86400  # seconds that a message may be held, RFC 4865 3
 PATIENCE = 300.0  # seconds, RFC 5321 4.5.3.2.7: at least five minutes
 
 
@@ -30,6 +32,9 @@ class SmtpSettings:
     auth: bool = False
     plaintext_auth: bool = False  # allow AUTH without TLS; only dev on loopback
     greeting: str = "Posthouse"
+    hold_until: Callable[[], str] | None = (
+        None  # the latest time a message may be held to (RFC 4865), as RFC 3339 has it
+    )
 
     @property
     def max_drained(self) -> int:

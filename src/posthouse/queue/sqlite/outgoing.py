@@ -6,7 +6,7 @@ from typing import Any, Protocol, TypeVar
 
 import apsw
 
-from posthouse.queue.interface import Fresh, Kept, Message, Put, Record, Waiting
+from posthouse.queue.interface import Fresh, Kept, Message, Put, Record, Recorder, Waiting
 from posthouse.queue.sqlite import statements
 
 T = TypeVar("T")
@@ -49,18 +49,9 @@ class SqliteOutgoing:
             lambda connection: statements.record(connection, records, self._token, now)
         )
 
-    def recorder(
-        self, records: Sequence[Record], then: Put | None = None
-    ) -> Callable[[Any, Sequence[Kept | None]], None]:
+    def recorder(self, records: Sequence[Record]) -> Recorder:
         """See Outgoing."""
-        now = int(self._clock())
-
-        def ride(connection: apsw.Connection, entries: Sequence[Kept | None]) -> None:
-            statements.record(connection, records, self._token, now)
-            if then is not None:
-                then(connection, entries)
-
-        return ride
+        return _SqliteRecorder(records, self._token, int(self._clock()))
 
     async def renew(self) -> None:
         """See Outgoing."""
@@ -85,6 +76,21 @@ class SqliteOutgoing:
     async def waiting_count(self) -> int:
         """See Outgoing."""
         return await self._database.ask(statements.waiting_count)
+
+
+class _SqliteRecorder:
+    """See Recorder."""
+
+    def __init__(self, records: Sequence[Record], token: int, now: int) -> None:
+        self._records = records
+        self._token = token
+        self._now = now
+        self.done = False
+        self.over: list[int] = []
+
+    def __call__(self, database: Any, entries: Sequence[Kept | None]) -> None:
+        self.over = statements.record(database, self._records, self._token, self._now)
+        self.done = True
 
 
 class _SqlitePut:

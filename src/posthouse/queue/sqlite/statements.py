@@ -50,6 +50,10 @@ _COUNT_DOWN = """
 """
 
 
+def _rows(connection: apsw.Connection, statement: str, values: Sequence[Any]) -> list[Any]:
+    return connection.execute(statement, values).fetchall()
+
+
 def put(connection: apsw.Connection, fresh: Fresh, body: int, claim: int) -> int:
     """Queue a message whose body the mailstore has; its number. `claim` is the token of whoever sends it at once."""
     sender = fresh.sender
@@ -79,7 +83,7 @@ def put(connection: apsw.Connection, fresh: Fresh, body: int, claim: int) -> int
 
 def due(connection: apsw.Connection, now: int, busy: Collection[str], limit: int) -> list[tuple[int, int]]:
     """The next recipients that nobody holds, oldest due first, none for a `busy` destination: (number, n)."""
-    return connection.execute(_DUE, (now, msgspec.json.encode(list(busy)).decode(), limit)).fetchall()
+    return _rows(connection, _DUE, (now, msgspec.json.encode(list(busy)).decode(), limit))
 
 
 def claim(connection: apsw.Connection, wanted: Iterable[tuple[int, int]], token: int, now: int) -> list[Waiting]:
@@ -87,9 +91,9 @@ def claim(connection: apsw.Connection, wanted: Iterable[tuple[int, int]], token:
     messages: dict[int, Message] = {}
     taken = []
     for number, n in wanted:
-        for row in connection.execute(_CLAIM, (now, token, number, n)).fetchall():
+        for row in _rows(connection, _CLAIM, (now, token, number, n)):
             if number not in messages:
-                messages[number] = message_of(connection.execute(_MESSAGE, (number,)).fetchall()[0])
+                messages[number] = message_of(_rows(connection, _MESSAGE, (number,))[0])
             address, notify, orcpt, destination, attempts, warned = row[2:]
             recipient = recipient_of(address, notify, orcpt)
             taken.append(Waiting(messages[number], n, recipient, destination, attempts, bool(warned)))
@@ -119,7 +123,7 @@ def record(connection: apsw.Connection, records: Sequence[Record], token: int, n
             token,
         )
         if connection.execute(_SETTLE, values).fetchall() and settled:
-            waiting, body = connection.execute(_COUNT_DOWN, (number, now)).fetchall()[0]
+            waiting, body = _rows(connection, _COUNT_DOWN, (number, now))[0]
             if waiting == 0:
                 over.append(body)
     return over
@@ -156,14 +160,13 @@ def purge(connection: apsw.Connection, now: int) -> int:
         (now - KEPT_SECONDS, _PURGED_AT_ONCE),
     ).fetchall()
     for table in ("queued", "queued_recipient", "attempt"):
-        connection.executemany(f"DELETE FROM {table} WHERE number = ?", old)  # noqa: S608 -- a name of ours
+        connection.executemany(f"DELETE FROM {table} WHERE number = ?", old)
     return len(old)
 
 
 def needed_bodies(connection: apsw.Connection) -> set[int]:
     """The bodies that recipients still wait for."""
-    rows: list[tuple[Any, ...]] = connection.execute("SELECT body FROM queued WHERE waiting > 0").fetchall()
-    return {body for (body,) in rows}
+    return {body for (body,) in _rows(connection, "SELECT body FROM queued WHERE waiting > 0", ())}
 
 
 def waiting_count(connection: apsw.Connection) -> int:
