@@ -30,6 +30,7 @@ STS_TESTING, STS_GONE, STS_STRIPPED, STRIPPED = (
     "sts-stripped.test",
     "stripped.test",
 )
+TURNING = "turning.test"  # a man in the middle stands before it, who at first does nothing
 STS_POLICIES = {
     STS_GOOD: policy("enforce", f"mx.{STS_GOOD}"),
     STS_NAME: policy("enforce", f"mx.{STS_NAME}"),  # but the certificate has not this name
@@ -39,8 +40,10 @@ STS_POLICIES = {
 }
 STS = (*STS_POLICIES, STS_GONE)
 
-POSTFIX_DOMAINS = (*ROUTES, *DANE, *STS, STRIPPED, BOGUS)
-CERTIFIED = tuple(f"mx.{domain}" for domain in (STS_GOOD, STS_MX, STS_STRIPPED))  # the names of Postfix's certificate
+POSTFIX_DOMAINS = (*ROUTES, *DANE, *STS, STRIPPED, TURNING, BOGUS)
+CERTIFIED = tuple(
+    f"mx.{domain}" for domain in (STS_GOOD, STS_MX, STS_STRIPPED, TURNING)
+)  # the names of Postfix's certificate
 
 
 @dataclass(frozen=True)
@@ -50,6 +53,7 @@ class Places:
     postfix: Host
     web: Host
     stripper: Host
+    turning: Host
     certificate: Certificate  # Postfix's
 
 
@@ -93,6 +97,7 @@ def _dane(names: Names, places: Places) -> None:
 
 def _sts(names: Names, places: Places) -> None:
     _mx(names, STRIPPED, places.stripper)
+    _mx(names, TURNING, places.turning)
     for domain in STS:
         _mx(names, domain, places.stripper if domain == STS_STRIPPED else places.postfix)
         names.text(f"_mta-sts.{domain}", "v=STSv1; id=1;")

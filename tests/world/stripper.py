@@ -9,10 +9,15 @@ from tests.world.net import Host
 
 
 class Stripper:
-    """Stands on a host's port 25 and passes everything else on to `target`. `heard`: the octets of each client."""
+    """Stands on a host's port 25 and passes everything else on to `target`. `heard`: the octets of each client.
 
-    def __init__(self, host: Host, target: str) -> None:
+    Without `stripping` it passes STARTTLS on as well, and then hears nothing that it understands.
+    """
+
+    def __init__(self, host: Host, target: str, *, stripping: bool = True) -> None:
+        self.stripping = stripping
         self.heard: list[bytearray] = []
+        self._open: set[socket.socket] = set()
         self._host = host
         self._target = target
 
@@ -46,7 +51,8 @@ class Stripper:
         heard = bytearray()
         self.heard.append(heard)
         with client, self._host.connect(self._target, 25) as server:
-            back = threading.Thread(target=_strip, args=(server, client))
+            self._open.add(client)
+            back = threading.Thread(target=_strip if self.stripping else _pass, args=(server, client))
             back.start()
             with suppress(OSError):
                 while octets := client.recv(65536):
@@ -54,6 +60,13 @@ class Stripper:
                     server.sendall(octets)
             _shut(server)
             back.join()
+            self._open.discard(client)
+
+    def cut(self) -> None:
+        """End all sessions: the next one will be as `stripping` is now."""
+        for client in list(self._open):
+            with suppress(OSError):
+                client.shutdown(socket.SHUT_RDWR)
 
     def heard_with(self, text: bytes) -> list[bytes]:
         """What the clients said that mentioned `text`."""
@@ -65,6 +78,13 @@ def _strip(server: socket.socket, client: socket.socket) -> None:
         for line in replies:
             if line.strip().upper() not in (b"250-STARTTLS", b"250 STARTTLS"):
                 client.sendall(line)
+    _shut(client)
+
+
+def _pass(server: socket.socket, client: socket.socket) -> None:
+    with suppress(OSError):
+        while octets := server.recv(65536):
+            client.sendall(octets)
     _shut(client)
 
 

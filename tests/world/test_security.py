@@ -84,3 +84,15 @@ def test_starttls_taken_away_where_nothing_is_promised(world: World, origin: str
     found = arrived(world.postfix, letter.recipient, letter.subject, world.servers[origin])
     assert b"with ESMTP id" in found
     assert world.stripper.heard_with(letter.subject.encode())
+
+
+def test_starttls_taken_away_where_it_was_before(world: World) -> None:
+    """A host that once had a valid certificate is not sent to in plain text."""
+    first = send(world, ALPHA, cases.TURNING)
+    assert b"SMTPS" in arrived(world.postfix, first.recipient, first.subject, world.alpha).upper()
+    world.turning.stripping = True
+    world.turning.cut()
+    second = send(world, ALPHA, cases.TURNING)
+    waits(world, world.alpha, second)
+    assert not world.turning.heard_with(second.subject.encode())
+    world.alpha.forget()

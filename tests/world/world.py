@@ -20,7 +20,7 @@ ALPHA, BETA, POSTFIX, EXIM = "a.test", "b.test", "p.test", "e.test"
 
 @dataclass(frozen=True)
 class World:
-    """All of it, running. `servers` by domain; `alpha` and `beta` are Posthouse."""
+    """All of it, running. `servers` by domain; `alpha` and `beta` are Posthouse; `turning` does not strip yet."""
 
     names: Names
     servers: dict[str, Server]
@@ -30,6 +30,7 @@ class World:
     exim: Exim
     policies: Policies
     stripper: Stripper
+    turning: Stripper
 
 
 @contextmanager
@@ -47,7 +48,7 @@ def _build(stack: ExitStack, net: Network) -> World:
     names, trust = names_on(net), Trust(net.folder / "trust")
     hosts = {ALPHA: net.host("alpha", 11), BETA: net.host("beta", 12), POSTFIX: net.host("postfix", 13)}
     hosts[EXIM] = net.host("exim", 14)
-    web, middle = net.host("web", 15), net.host("middle", 16)
+    web, middle, turning = net.host("web", 15), net.host("middle", 16), net.host("turning", 17)
     certificates = {domain: trust.issue(f"mx.{domain}") for domain in (ALPHA, BETA, EXIM)}
     certificates[POSTFIX] = trust.issue(f"mx.{POSTFIX}", *cases.CERTIFIED)
     for domain, host in hosts.items():
@@ -56,7 +57,7 @@ def _build(stack: ExitStack, net: Network) -> World:
     for domain in (POSTFIX, EXIM):
         names.add(domain, "MX", f"10 mx.{domain}.")
         names.text(domain, "v=spf1 mx -all")
-    cases.add_cases(names, cases.Places(hosts[POSTFIX], web, middle, certificates[POSTFIX]))
+    cases.add_cases(names, cases.Places(hosts[POSTFIX], web, middle, turning, certificates[POSTFIX]))
     alpha, beta = (
         Posthouse(net.folder / domain, hosts[domain], certificates[domain], trust.roots, domain, LOCALS)
         for domain in (ALPHA, BETA)
@@ -71,7 +72,8 @@ def _build(stack: ExitStack, net: Network) -> World:
     policies.texts.update(cases.STS_POLICIES)
     stack.enter_context(policies.serving())
     stripper = stack.enter_context(Stripper(middle, hosts[POSTFIX].ip4).standing())
+    later = stack.enter_context(Stripper(turning, hosts[POSTFIX].ip4, stripping=False).standing())
     servers: dict[str, Server] = {ALPHA: alpha, BETA: beta, POSTFIX: postfix, EXIM: exim}
     for started in servers.values():
         started.start()
-    return World(names, servers, alpha, beta, postfix, exim, policies, stripper)
+    return World(names, servers, alpha, beta, postfix, exim, policies, stripper, later)
