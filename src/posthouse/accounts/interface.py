@@ -59,6 +59,12 @@ class Directory(Protocol):
     def is_local_domain(self, domain: str) -> bool:
         """Whether mail for this domain ends here."""
 
+    def own_domain(self) -> str:
+        """The domain that stands for this server: the default one, else the first; "" without any."""
+
+    def srs_secret(self) -> bytes:
+        """What return addresses of forwarded mail are sealed with."""
+
     def signing_keys(self, domain: str) -> tuple[SigningKey, ...]:
         """What mail from this domain is signed with; empty when it is not ours. One tuple until that changes."""
 

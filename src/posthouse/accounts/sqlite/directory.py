@@ -65,12 +65,13 @@ class SqliteDirectory:
             raise DirectoryBusyError(f"{path} cannot be opened: {error}") from error
         self._rows = SqliteRows(self._connection)
         self._ask = self._connection.cursor().execute
-        self._secret = self._rows.secret()
+        self._secret = self._rows.secret("unknown logins")
         self._version: object = None
         self._resolved: dict[Address, Local | Unresolved] = {}
         self._domains: dict[str, bool] = {}
         self._claims: dict[str, Claim] = {}
         self._signing_keys: dict[str, tuple[SigningKey, ...]] = {}
+        self._own_domain: str | None = None
         self._verifier = Verifier(
             self._find, self._renew, throttle, self._hasher, self._pool, remembered or Remembered(time.monotonic)
         )
@@ -99,6 +100,18 @@ class SqliteDirectory:
             if len(domain) <= _LONGEST_KEPT:
                 _keep(self._domains, domain, found)
         return found
+
+    def own_domain(self) -> str:
+        """See Directory."""
+        self._refresh()
+        if self._own_domain is None:
+            found = self._looked_up(lambda: self._rows.default_domain() or self._rows.first_domain())
+            self._own_domain = found.name if found is not None else ""
+        return self._own_domain
+
+    def srs_secret(self) -> bytes:
+        """See Directory."""
+        return self._looked_up(lambda: self._rows.secret("srs"))
 
     def signing_keys(self, domain: str) -> tuple[SigningKey, ...]:
         """See Directory."""
@@ -157,6 +170,7 @@ class SqliteDirectory:
             self._domains.clear()
             self._claims.clear()
             self._signing_keys.clear()
+            self._own_domain = None
             self._version = version
 
     def _looked_up(self, look_up: Callable[[], _T]) -> _T:

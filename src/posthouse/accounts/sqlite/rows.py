@@ -75,9 +75,9 @@ class SqliteRows:
         scram = ScramKeys(*keys) if keys[0] is not None else None
         return Login(account, generation, Credential(hashed, scram) if hashed is not None else None)
 
-    def secret(self) -> bytes:
-        """The secret behind the answers to unknown logins: the same for the directory's whole life."""
-        value = self._connection.execute("SELECT value FROM secrets WHERE name = 'unknown logins'").get
+    def secret(self, name: str) -> bytes:
+        """A secret of the directory: the same for its whole life."""
+        value = self._connection.execute("SELECT value FROM secrets WHERE name = ?", (name,)).get
         return bytes(value)
 
     def domains(self) -> list[Domain]:
