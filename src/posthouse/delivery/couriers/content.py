@@ -10,7 +10,7 @@ from posthouse.message.seven_bit import to_seven_bit
 PIECE = 256 << 10  # octets read at once
 SMALL = 1 << 20  # octets up to which a message is held whole: nearly all are
 _CONVERTED_AT_MOST = 32 << 20
-_LONG_LINE = re.compile(rb"[^\n]{999}")  # RFC 5321 4.5.3.1.6: 998 and CRLF
+_LINE = 1000  # octets with CRLF, RFC 5321 4.5.3.1.6
 _BARE = re.compile(rb"(?<!\r)\n|\r(?!\n)")
 
 
@@ -51,6 +51,9 @@ class Content:
 
     async def pieces(self) -> AsyncIterator[bytes]:
         """All of it, piece by piece. Raises StoreError."""
+        if self._whole is not None:
+            yield self._whole
+            return
         offset = 0
         while offset < self.octets:
             data = await self._mailstore.read(self._entry, offset, PIECE)
@@ -63,12 +66,12 @@ class Content:
         """Whether no line is too long and no octet forbidden: what RFC 5321 2.3.8 and 4.5.3.1.6 let through."""
         if self.bare_breaks:
             return False
-        tail = b""
+        open_line = 0
         async for piece in self.pieces():
-            data = tail + piece
-            if b"\0" in piece or _LONG_LINE.search(data):
+            lines = piece.split(b"\n")
+            if b"\0" in piece or len(lines[0]) + open_line >= _LINE or max(map(len, lines)) >= _LINE:
                 return False
-            tail = data[-999:]
+            open_line = len(lines[-1]) + (open_line if len(lines) == 1 else 0)
         return True
 
     async def as_seven_bit(self) -> bytes:
@@ -76,6 +79,11 @@ class Content:
         if self.octets > _CONVERTED_AT_MOST:
             raise ContentError("5.6.3", "The message is too large to be converted for the recipient's server")
         converted = to_seven_bit(await self.whole())
-        if converted is None or _LONG_LINE.search(converted) or _BARE.search(converted) or b"\0" in converted:
+        if (
+            converted is None
+            or max(map(len, converted.split(b"\n"))) >= _LINE
+            or _BARE.search(converted)
+            or b"\0" in converted
+        ):
             raise ContentError("5.6.3", "The recipient's server cannot take this message, and it cannot be converted")
         return converted

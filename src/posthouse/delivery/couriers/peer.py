@@ -32,10 +32,9 @@ class Peer:
         """Send what there is to send, then wait for what comes of it. The engine's patience is kept."""
         engine, connection = self.engine, self.connection
         while True:
-            connection.write(engine.data_to_send())
             event = engine.next_event()
+            connection.write(engine.data_to_send())
             if event is not None:
-                connection.write(engine.data_to_send())
                 return event
             due = connection.due = connection.now() + engine.patience
             try:

@@ -1,0 +1,198 @@
+"""Telling a sender what became of a message: who is told what, and the message that says so.
+
+The news and the record that it was given are one transaction, so each failure is told once, whatever crashes. Nobody is
+told about a message that has no return address: that is how bounces never bounce (RFC 5321 6.1).
+"""
+
+import secrets
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from structlog.typing import FilteringBoundLogger
+
+from posthouse.delivery.couriers.content import Content
+from posthouse.delivery.explain import explain
+from posthouse.delivery.outcome import NOBODY, Delivered, Outcome, Remote
+from posthouse.delivery.router import Mail, Router
+from posthouse.delivery.text_body import TextBody
+from posthouse.mailstore.interface import StoreError
+from posthouse.message.address import Address
+from posthouse.message.envelope import Client, Envelope, Recipient, Sender
+from posthouse.message.ids import shown
+from posthouse.message.reply import Reply
+from posthouse.message.report import WHOLE_AT_MOST, Action, Original, Told, compose
+from posthouse.queue.interface import Message, Outgoing, Record, State
+
+_LOCAL = Client("", 0, "localhost", "ESMTP")
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """One recipient of a message, and what its sender is to be told of it."""
+
+    message: Message
+    told: Told
+
+
+class Bounces:
+    """Writes and files delivery status notifications. `postmaster` is who they come from."""
+
+    def __init__(
+        self,
+        router: Router,
+        outgoing: Outgoing,
+        new_id: Callable[[], bytes],
+        clock: Callable[[], float],
+        log: FilteringBoundLogger,
+        *,
+        hostname: str,
+        postmaster: Address,
+    ) -> None:
+        self._router = router
+        self._outgoing = outgoing
+        self._new_id = new_id
+        self._clock = clock
+        self._log = log
+        self._hostname = hostname
+        self._postmaster = postmaster
+
+    def notice(self, record: Record, outcome: Outcome) -> Notice | None:
+        """What the sender of a queued message is to be told of this outcome; None: nothing."""
+        waiting = record.waiting
+        message = waiting.message
+        action = _action(record, outcome)
+        if action is None or not _is_wanted(action, waiting.recipient):
+            return None
+        if message.sender.address is None:
+            if action is Action.FAILED:
+                self._log.warning("bounce not delivered", id=shown(message.id), to=str(waiting.recipient.address))
+            return None
+        tried = record.tried
+        told = self._told(
+            waiting.recipient,
+            action,
+            outcome.reply,
+            outcome.remote,
+            spoken=isinstance(outcome, Delivered) or outcome.spoken,
+            at=tried.at if tried is not None else int(self._clock()),
+            attempts=waiting.attempts + 1,
+            expired=record.state is State.EXPIRED,
+            retry_until=message.expires,
+        )
+        return Notice(message, told)
+
+    async def send(self, notices: Sequence[Notice], records: Sequence[Record], content: Content | None) -> list[int]:
+        """Tell, and record in the same transaction; the bodies nobody needs any more. All of one message.
+
+        Raises StoreError; then nothing was told and nothing recorded.
+        """
+        message = notices[0].message
+        head, pieces = await self._original(message, content)
+        original = Original(
+            message.sender,
+            message.created,
+            shown(message.id),
+            head,
+            pieces,
+            message.octets,
+            content is not None and content.eight_bit,
+        )
+        recorder = self._outgoing.recorder(records)
+        mail = self._mail(message.sender, [notice.told for notice in notices], original)
+        replies = await self._router.file(mail, whole=False, also=recorder)
+        if not replies[0].is_positive:
+            self._log.warning(
+                "bounce not kept", id=shown(message.id), to=str(message.sender.address), why=replies[0].text
+            )
+            if not recorder.done:
+                return await self._outgoing.record(records)
+        return recorder.over
+
+    async def report_kept(self, envelope: Envelope, recipients: Sequence[Recipient], head: bytes) -> None:
+        """Tell the sender, who asked for it, that these copies were kept here (RFC 3461 4.1). Raises StoreError."""
+        now = int(self._clock())
+        reply = Reply(250, "2.1.5", "Kept in the mailbox")
+        told = [
+            self._told(recipient, Action.DELIVERED, reply, NOBODY, spoken=False, at=now, attempts=1)
+            for recipient in recipients
+        ]
+        original = Original(envelope.sender, now, shown(envelope.id), head, None, len(head), not head.isascii())
+        await self._router.file(self._mail(envelope.sender, told, original), whole=False)
+
+    def _told(
+        self,
+        recipient: Recipient,
+        action: Action,
+        reply: Reply,
+        remote: Remote,
+        *,
+        spoken: bool,
+        at: int,
+        attempts: int,
+        expired: bool = False,
+        retry_until: int = 0,
+    ) -> Told:
+        return Told(
+            recipient=recipient,
+            action=action,
+            reply=reply,
+            host=remote.host,
+            ip=remote.ip,
+            spoken=spoken,
+            at=at,
+            attempts=attempts,
+            expired=expired,
+            retry_until=retry_until if action is Action.DELAYED else 0,
+            sentence=explain(reply, recipient.address, spoken=spoken, expired=expired),
+        )
+
+    async def _original(
+        self, message: Message, content: Content | None
+    ) -> tuple[bytes, Callable[[], list[bytes]] | None]:
+        """The header of the message, and all behind it if it was asked for and is small enough."""
+        if content is None:
+            return b"", None
+        try:
+            head = await content.head()
+            if message.sender.ret != "FULL" or message.octets > WHOLE_AT_MOST:
+                return head, None
+            rest = (await content.whole())[len(head) :]
+        except StoreError:
+            return b"", None  # the news is worth more than the copy
+        return head, lambda: [rest]
+
+    def _mail(self, sender: Sender, told: Sequence[Told], original: Original) -> Mail:
+        address = sender.address
+        assert address is not None
+        bounce = self._new_id()
+        data = compose(
+            told,
+            original,
+            hostname=self._hostname,
+            postmaster=self._postmaster,
+            now=int(self._clock()),
+            message_id=f"{shown(bounce)}@{self._hostname}",
+            boundary=f"={secrets.token_hex(12)}",
+        )
+        null = Sender(None, smtputf8=not data.isascii() or address.is_international)
+        # RFC 3461 6.1: nobody wants to be told of the fate of a notification.
+        envelope = Envelope(bounce, _LOCAL, null, [Recipient(address, ("NEVER",))])
+        return Mail(
+            envelope, TextBody(data), may_relay=True, within_quota=False, message_id=f"{shown(bounce)}@{self._hostname}"
+        )
+
+
+def _action(record: Record, outcome: Outcome) -> Action | None:
+    if record.state in (State.FAILED, State.EXPIRED):
+        return Action.FAILED
+    if isinstance(outcome, Delivered):
+        return Action.RELAYED if outcome.relayed else None  # RFC 3461 5.2.2: else the next server reports
+    return Action.DELAYED if record.warned and not record.waiting.warned else None
+
+
+def _is_wanted(action: Action, recipient: Recipient) -> bool:
+    """RFC 3461 4.1: failures and delays are told by default, successes when asked for."""
+    if action in (Action.RELAYED, Action.DELIVERED):
+        return "SUCCESS" in recipient.notify
+    word = "FAILURE" if action is Action.FAILED else "DELAY"
+    return not recipient.notify or word in recipient.notify

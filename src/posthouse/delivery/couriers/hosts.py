@@ -1,0 +1,143 @@
+"""Which hosts take the mail of a domain, in which order, at which addresses (RFC 5321 5.1)."""
+
+import asyncio
+import random
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from ipaddress import ip_address
+from itertools import groupby, zip_longest
+
+from posthouse.delivery.outcome import Permanent, Transient
+from posthouse.message.reply import Reply
+from posthouse.net.dns.interface import Answer, DnsError, Found, Kind, Mx, Resolver
+
+MAX_HOSTS = 20  # of one domain that are looked at
+MAX_ADDRESSES = 10  # of one host
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """A host that takes the mail. `secure`: DNSSEC vouches for this choice (RFC 7672 2.2.1)."""
+
+    name: str
+    port: int = 25
+    secure: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Addresses:
+    """Where a host is. `secure` as above, of the addresses."""
+
+    found: tuple[str, ...]
+    secure: bool = False
+
+
+class NoHostError(Exception):
+    """There is nowhere to go; `outcome` says why, and whether to try again."""
+
+    def __init__(self, outcome: Transient | Permanent) -> None:
+        super().__init__(outcome.reply.text)
+        self.outcome = outcome
+
+
+class Hosts:
+    """Finds hosts by DNS. `own` is our host name: a list that has us in it is cut off there (RFC 5321 5.1)."""
+
+    def __init__(self, resolver: Resolver, own: str, *, ipv6: bool = True) -> None:
+        self._resolver = resolver
+        self._own = own.lower().rstrip(".")
+        self._ipv6 = ipv6
+        self._random = random.SystemRandom()
+
+    async def of_domain(self, domain: str) -> list[Host]:
+        """The hosts of a domain (A-labels), best first, equals in random order. Raises NoHostError."""
+        if domain.startswith("["):
+            return [Host(_literal(domain))]
+        try:
+            answer = await self._resolver.look_up(domain, Kind.MX)
+        except DnsError as error:
+            raise NoHostError(_later(f"The name servers of {domain} do not answer: {error}")) from error
+        records = [record for record in answer.records if isinstance(record, Mx)]
+        if answer.found is Found.NO_NAME:
+            raise NoHostError(_never(550, "5.1.2", f"The domain {domain} does not exist"))
+        if not records:
+            # RFC 5321 5.1: without MX records the domain itself is the host.
+            return [Host(answer.name or domain, secure=answer.secure)]
+        if all(not record.host for record in records):
+            # RFC 7505 4.1
+            raise NoHostError(_never(556, "5.1.10", f"The domain {domain} does not take mail (it says so in DNS)"))
+        return self._ordered(domain, records, answer)
+
+    def _ordered(self, domain: str, records: Sequence[Mx], answer: Answer) -> list[Host]:
+        usable = sorted((record for record in records if record.host), key=lambda record: record.preference)
+        own = min((record.preference for record in usable if record.host == self._own), default=None)
+        if own is not None:
+            usable = [record for record in usable if record.preference < own]
+        if not usable:
+            text = f"Mail for {domain} leads back to this server, which does not know the domain"
+            raise NoHostError(_never(554, "5.4.6", text))
+        hosts: list[Host] = []
+        for _, equals in groupby(usable, key=lambda record: record.preference):
+            shuffled = list(equals)
+            self._random.shuffle(shuffled)
+            hosts += [Host(record.host, secure=answer.secure) for record in shuffled]
+        return hosts[:MAX_HOSTS]
+
+    async def addresses(self, host: Host) -> Addresses:
+        """Where a host is, both families in turns. Raises NoHostError."""
+        if _is_address(host.name):
+            return Addresses((host.name,))
+        kinds = (Kind.AAAA, Kind.A) if self._ipv6 else (Kind.A,)
+        answers = await asyncio.gather(
+            *(self._resolver.look_up(host.name, kind) for kind in kinds), return_exceptions=True
+        )
+        failures = [answer for answer in answers if isinstance(answer, BaseException)]
+        known = [answer for answer in answers if isinstance(answer, Answer)]
+        for failure in failures:
+            if not isinstance(failure, DnsError):
+                raise failure
+        found = list(_in_turns([[str(record) for record in answer.records] for answer in known]))
+        if found:
+            secure = not failures and all(answer.secure for answer in known if answer.records)
+            return Addresses(tuple(found[:MAX_ADDRESSES]), secure)
+        if failures:
+            raise NoHostError(_later(f"The address of {host.name} cannot be found out now: {failures[0]}"))
+        raise NoHostError(_never(550, "5.4.4", f"The mail server {host.name} has no address"))
+
+
+def _in_turns(families: Sequence[Sequence[str]]) -> Iterator[str]:
+    """One of each family after the other: a broken IPv6 must not cost more than one attempt (RFC 8305 4)."""
+    for group in zip_longest(*families):
+        yield from (address for address in group if address)
+
+
+def _literal(domain: str) -> str:
+    """The address in an address literal (RFC 5321 4.1.3)."""
+    inner = domain[1:-1].removeprefix("IPv6:").removeprefix("ipv6:")
+    if not _is_address(inner):
+        raise NoHostError(_never(550, "5.1.2", f"{domain} is not an address that mail can be sent to"))
+    return inner
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ip_address(text)
+    except ValueError:
+        return False
+    return True
+
+
+def is_forbidden(address: str) -> bool:
+    """Whether an address that DNS gave must not be connected to: it would be this very machine, or nobody."""
+    ip = ip_address(address)
+    mapped = getattr(ip, "ipv4_mapped", None)
+    ip = mapped or ip
+    return ip.is_loopback or ip.is_unspecified or ip.is_multicast or ip.is_reserved
+
+
+def _later(text: str) -> Transient:
+    return Transient(Reply(451, "4.4.3", text), spoken=False)
+
+
+def _never(code: int, status: str, text: str) -> Permanent:
+    return Permanent(Reply(code, status, text), spoken=False)

@@ -1,0 +1,243 @@
+"""Where each recipient's copy goes, and the one transaction that keeps them: mailboxes here, the queue for elsewhere.
+
+The reply to the client stands for this transaction: either every copy it speaks of is durable, or none is.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol
+
+from posthouse.accounts.interface import Account, Directory, Local, Unresolved
+from posthouse.delivery.routes import Routes
+from posthouse.delivery.srs import Srs, SrsError
+from posthouse.mailstore.interface import Body, Entry, Filed, Mailstore, Placement, Rider
+from posthouse.message.address import Address
+from posthouse.message.envelope import Envelope, Recipient, Sender
+from posthouse.message.ids import shown
+from posthouse.message.reply import Reply
+from posthouse.message.trace import delivered_to, return_path
+from posthouse.queue.interface import ACCOUNT, MAILBOX, Fresh, Outgoing, Put, Waiting
+
+NO_RELAY = Reply(550, "5.7.1", "This server does not relay: the recipient's domain is not served here")
+NO_SENDING = Reply(550, "5.7.1", "This server does not send mail to other servers")
+NO_SUCH_USER = Reply(550, "5.1.1", "There is no such mailbox here")
+ALIAS_LOOP = Reply(550, "5.4.6", "This address leads back to itself; its owner must mend the alias")
+LOOP = Reply(554, "5.4.6", "This message has been here before, or on its way for too long")
+STALE = Reply(550, "5.1.1", "This return address is not valid, or no longer")
+MAILBOX_FULL = "The mailbox of <{}> is full"
+
+LOCAL = "local"  # the lane of recipients here whose message is held until later; no domain has this name
+SENT = "Sent"  # the mailbox of sent copies, RFC 6154 2
+
+
+class Handoff(Protocol):
+    """Who takes queued mail at once."""
+
+    @property
+    def has_room(self) -> bool:
+        """Whether it takes any now."""
+
+    def offer(self, waiting: Sequence[Waiting], entry: Entry) -> None:
+        """Send what was queued and claimed this very moment."""
+
+
+@dataclass(frozen=True, slots=True)
+class Routed:
+    """Where one recipient's mail goes: accounts here, addresses elsewhere. `forwarded`: an alias leads there."""
+
+    accounts: tuple[Account, ...] = ()
+    outside: tuple[Address, ...] = ()
+    forwarded: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Mail:
+    """A message to be kept. `trace` are header fields for every copy, put before the body."""
+
+    envelope: Envelope
+    body: Body
+    trace: bytes = b""
+    been: frozenset[str] = frozenset()  # Delivered-To addresses it has already, lower case
+    account: Account | None = None  # who submits it
+    may_relay: bool = False
+    message_id: str = ""
+    hold_until: int = 0  # seconds since 1970 (RFC 4865); 0: at once
+    sent_copy: bool = False
+    within_quota: bool = True  # not so for what this server itself has to say
+
+
+@dataclass(slots=True)
+class _Plan:
+    """One message taken apart."""
+
+    answers: list[Reply | None]
+    placements: dict[int, Placement] = field(default_factory=dict)  # by account
+    served: list[tuple[int, int]] = field(default_factory=list)  # (recipient, account)
+    outside: dict[Address, Recipient] = field(default_factory=dict)
+    held: list[Recipient] = field(default_factory=list)  # recipients here, later
+    forwarded: bool = True  # every outside recipient stands behind an alias
+
+
+class Router:
+    """One per process. Without `outgoing` nothing leaves this server. `expire`: seconds a message may stay queued."""
+
+    def __init__(
+        self,
+        directory: Directory,
+        mailstore: Mailstore,
+        clock: Callable[[], float],
+        *,
+        outgoing: Outgoing | None = None,
+        routes: Routes | None = None,
+        srs: Callable[[], Srs | None] = lambda: None,
+        expire: float = 5 * 86400.0,
+    ) -> None:
+        self._directory = directory
+        self._mailstore = mailstore
+        self._clock = clock
+        self._outgoing = outgoing
+        self._routes = routes or Routes()
+        self._srs = srs
+        self._expire = expire
+        self.sender: Handoff | None = None  # set once it exists
+
+    def resolve(self, address: Address, sender: Sender, *, may_relay: bool) -> Routed | Reply:
+        """Where mail for an address goes, or why it goes nowhere."""
+        found = self._directory.resolve(address)
+        if isinstance(found, Local):
+            if found.outside and self._outgoing is None:
+                return NO_SENDING
+            return Routed(found.accounts, found.outside, forwarded=bool(found.outside))
+        if found is Unresolved.NOT_OUR_DOMAIN:
+            if not may_relay:
+                return NO_RELAY
+            return Routed(outside=(address,)) if self._outgoing is not None else NO_SENDING
+        if found is Unresolved.NO_SUCH_USER:
+            return self._returned(address, sender)
+        return ALIAS_LOOP
+
+    def ends_here(self, address: Address) -> bool:
+        """Whether all mail for an address stays in mailboxes of this server."""
+        found = self._directory.resolve(address)
+        return isinstance(found, Local) and not found.outside
+
+    def _returned(self, address: Address, sender: Sender) -> Routed | Reply:
+        """A bounce to an address that we made for a forwarded message goes back to where that came from."""
+        srs = self._srs()
+        if srs is None or self._outgoing is None or sender.address is not None:
+            return NO_SUCH_USER  # from anyone but a bounce it would make this an open relay
+        try:
+            back = srs.reverse(address)
+        except SrsError:
+            return STALE
+        return NO_SUCH_USER if back is None else Routed(outside=(back,), forwarded=True)
+
+    async def file(self, mail: Mail, *, whole: bool, also: Rider | None = None) -> list[Reply]:
+        """Keep every copy; one reply per recipient, given when all is durable. `whole`: all recipients or none.
+
+        `also` is done in the same transaction, even when there is nowhere to go. Raises StoreError.
+        """
+        plan = self._plan(mail)
+        if whole and any(plan.answers):
+            return [next(answer for answer in plan.answers if answer)] * len(plan.answers)
+        put = self._put(mail, plan)
+        placements = self._placements(mail, plan, queued=put is not None)
+        kept: list[Entry | None] = []
+
+        def ride(database: Any, entries: Sequence[Entry | None]) -> None:
+            kept[:] = entries
+            if also is not None:
+                also(database, entries)
+            if put is not None:
+                put(database, entries)
+
+        rides = put is not None or also is not None
+        envelope = mail.envelope
+        filed = await self._mailstore.deliver(
+            envelope.id, mail.body, placements, int(self._clock()), whole=whole, also=ride if rides else None
+        )
+        if put is not None and self.sender is not None and put.waiting and kept[-1] is not None:
+            self.sender.offer(put.waiting, kept[-1])
+        return self._answers(mail, plan, filed, whole)
+
+    def _plan(self, mail: Mail) -> _Plan:
+        envelope = mail.envelope
+        plan = _Plan([None] * len(envelope.recipients))
+        path = return_path(envelope.sender.address)
+        for n, recipient in enumerate(envelope.recipients):
+            routed = self.resolve(recipient.address, envelope.sender, may_relay=mail.may_relay)
+            if isinstance(routed, Reply):
+                plan.answers[n] = routed
+                continue
+            for address in routed.outside:
+                plan.outside.setdefault(address, replace(recipient, address=address))
+                plan.forwarded = plan.forwarded and routed.forwarded
+            if mail.hold_until and routed.accounts and self._outgoing is not None:
+                plan.held.append(recipient)
+                continue
+            for account in routed.accounts:
+                if str(account.address).lower() in mail.been:
+                    plan.answers[n] = LOOP
+                    continue
+                plan.served.append((n, account.id))
+                prefix = (path + delivered_to(account.address)).encode() + mail.trace
+                plan.placements.setdefault(
+                    account.id, Placement(account.id, prefix, quota=account.quota if mail.within_quota else None)
+                )
+        return plan
+
+    def _put(self, mail: Mail, plan: _Plan) -> Put | None:
+        """What goes to the queue, if anything does."""
+        if self._outgoing is None or not (plan.outside or plan.held):
+            return None
+        envelope = mail.envelope
+        sender = self._rewritten(mail, plan)
+        recipients = [
+            (recipient, self._routes.destination(recipient.address, sender.address))
+            for recipient in plan.outside.values()
+        ]
+        recipients += [(recipient, LOCAL) for recipient in plan.held]
+        now = int(self._clock())
+        due = max(now, mail.hold_until)
+        fresh = Fresh(
+            envelope.id,
+            len(mail.trace) + mail.body.octets,
+            sender,
+            mail.account.id if mail.account else None,
+            mail.message_id,
+            now,
+            due + int(self._expire),
+            tuple(recipients),
+            due,
+        )
+        at_once = due <= now and self.sender is not None and self.sender.has_room
+        return self._outgoing.put(fresh, mine=at_once)
+
+    def _rewritten(self, mail: Mail, plan: _Plan) -> Sender:
+        """SPF at the far end looks at the reverse-path: what we only forward must not claim to come from its sender."""
+        sender = mail.envelope.sender
+        address = sender.address
+        forwards = bool(plan.outside) and plan.forwarded and not mail.may_relay
+        if address is None or not forwards or self._directory.is_local_domain(address.domain):
+            return sender
+        srs = self._srs()
+        return sender if srs is None else replace(sender, address=srs.forward(address))
+
+    def _placements(self, mail: Mail, plan: _Plan, *, queued: bool) -> list[Placement]:
+        placements = list(plan.placements.values())
+        if mail.sent_copy and mail.account is not None:
+            placements.append(Placement(mail.account.id, mail.trace, SENT))
+        if queued:
+            placements.append(Placement(ACCOUNT, mail.trace, MAILBOX))  # the last: the queue looks for it there
+        return placements
+
+    def _answers(self, mail: Mail, plan: _Plan, filed: Sequence[Filed], whole: bool) -> list[Reply]:
+        answers, recipients = plan.answers, mail.envelope.recipients
+        outcomes = dict(zip(plan.placements, filed, strict=False))  # sent copy and queue stand behind the accounts
+        for n, account in plan.served:
+            if outcomes[account] is Filed.OVER_QUOTA:
+                answers[n] = Reply(552, "5.2.2", MAILBOX_FULL.format(recipients[n].address))
+        if whole and any(answers):
+            return [next(answer for answer in answers if answer)] * len(answers)
+        kept = Reply(250, "2.0.0", f"Kept as {shown(mail.envelope.id)}")
+        return [answer or kept for answer in answers]

@@ -1,0 +1,24 @@
+"""A message that is in memory as a body for the mailstore."""
+
+from collections.abc import Iterator
+from hashlib import sha256
+
+from posthouse.mailstore.interface import Traits
+
+
+class TextBody:
+    """See mailstore.interface.Body."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+        self.octets = len(data)
+        self.sha256 = sha256(data).digest()
+        self.traits = Traits.NONE if data.isascii() else Traits.EIGHT_BIT
+        if data.startswith(b".") or b"\n." in data:
+            self.traits |= Traits.DOT_LINES
+        if not data.endswith(b"\r\n"):
+            self.traits |= Traits.OPEN_END
+
+    def chunks(self) -> Iterator[bytes]:
+        """See Body."""
+        yield self._data

@@ -1,0 +1,60 @@
+"""A body with pieces of its head left out, such as Bcc: read through, nothing copied."""
+
+from collections.abc import Iterator, Sequence
+from hashlib import sha256
+
+from posthouse.mailstore.interface import Body, Traits
+
+
+class Trimmed:
+    """See mailstore.interface.Body. `cuts` are (start, end) in octets, ascending, apart from one another."""
+
+    def __init__(self, body: Body, cuts: Sequence[tuple[int, int]]) -> None:
+        self._body = body
+        self._cuts = tuple(cuts)
+        self.octets = body.octets - sum(end - start for start, end in cuts)
+        digest = sha256()
+        for piece in self.chunks():
+            digest.update(piece)
+        self.sha256 = digest.digest()
+
+    @property
+    def traits(self) -> Traits:
+        """See Body."""
+        return self._body.traits
+
+    def chunks(self) -> Iterator[bytes]:
+        """See Body."""
+        at = 0
+        cuts = list(self._cuts)
+        for piece in self._body.chunks():
+            end = at + len(piece)
+            kept = at
+            while cuts and cuts[0][0] < end:
+                start, stop = cuts[0]
+                if start > kept:
+                    yield piece[kept - at : start - at]
+                kept = min(max(stop, kept), end)
+                if stop > end:
+                    break
+                cuts.pop(0)
+            if kept < end:
+                yield piece[kept - at :] if kept > at else piece
+            at = end
+
+
+def without(data: bytes, cuts: Sequence[tuple[int, int]]) -> bytes:
+    """The same for octets in memory."""
+    for start, end in reversed(cuts):
+        data = data[:start] + data[end:]
+    return data
+
+
+def behind(body: Body, octets: int) -> Iterator[bytes]:
+    """The pieces of a body behind its first `octets`."""
+    for piece in body.chunks():
+        if octets >= len(piece):
+            octets -= len(piece)
+        else:
+            yield piece[octets:] if octets else piece
+            octets = 0
