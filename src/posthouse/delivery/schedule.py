@@ -24,7 +24,7 @@ class Schedule:
     def retry_in(self, attempts: int) -> float:
         """Seconds until the next try, after so many."""
         pause = min(self.first_retry * max(1, 2 * attempts - 1), max(_LONGEST, self.first_retry))
-        return pause * (0.8 + 0.4 * self.chance())
+        return pause * (0.8 + 0.2 * self.chance())
 
     def is_over(self, *, age: float, left: float, attempts: int) -> bool:
         """Whether a failed try was the last one. `left`: seconds until the message expires."""
