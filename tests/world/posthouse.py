@@ -2,6 +2,7 @@
 
 import json
 import signal
+import smtplib
 import subprocess
 import sys
 from collections.abc import Iterable, Sequence
@@ -15,7 +16,7 @@ from tests.world.mail import Letter, LocalClient, carry
 from tests.world.names import Names
 from tests.world.net import NAMESERVER, Host, ip4
 from tests.world.trust import Certificate
-from tests.world.waiting import SECONDS
+from tests.world.waiting import SECONDS, until
 
 
 class Posthouse:
@@ -79,13 +80,21 @@ level = "debug"
                 names.line(line)
 
     def start(self) -> None:
-        """Start it; it listens when this returns."""
+        """Start it; it serves when this returns."""
         with (self._folder / "log").open("ab") as log:
             self._process = self.host.start(
                 sys.executable, "-m", "posthouse", "serve", "-c", str(self._config), log=log
             )
-        for port, address in ((25, self.host.ip4), (587, "127.0.0.1"), (110, "127.0.0.1")):
-            self.host.await_port(port, address, lambda: self.log)
+        until(self._greets, lambda: f"{self.host.name} does not greet:\n{self.log}")
+
+    def _greets(self) -> bool:
+        """Its ports listen before anybody is behind them; a greeting comes only from a worker that is ready."""
+        assert self._process is not None and self._process.poll() is None, self.log
+        try:
+            with LocalClient(self.host):
+                return True
+        except (OSError, smtplib.SMTPException):
+            return False
 
     def stop(self) -> None:
         """Stop it as a service manager does; it must do so without complaint."""
