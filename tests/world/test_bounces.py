@@ -6,6 +6,7 @@ import pytest
 from tests.world.mail import Letter, arrived, having, settled
 from tests.world.reports import read_report
 from tests.world.test_mail_flows import PAIRS
+from tests.world.waiting import until
 from tests.world.world import ALPHA, BETA, EXIM, POSTFIX, World
 
 SPEAK_DSN = {BETA: True, POSTFIX: True, EXIM: False}  # Exim does not, as it comes
@@ -43,9 +44,9 @@ def test_a_failure_nobody_wants_to_hear_of_is_not_told(world: World) -> None:
     sender = world.alpha
     letter = Letter(f"alice@{ALPHA}", f"nobody-{uuid.uuid4().hex}@{POSTFIX}")
     sender.send(letter, ["NOTIFY=NEVER"])
+    until(lambda: letter.recipient in world.postfix.log, "nobody asked Postfix for the recipient")
     settled(sender, world.postfix)
     assert not having(sender.mailbox(letter.sender), letter.subject)
-    assert letter.recipient in world.postfix.log
 
 
 def test_a_notification_that_cannot_be_delivered_is_not_bounced(world: World) -> None:
