@@ -125,12 +125,14 @@ def edges() -> dict[str, bytes]:
 def sent_part(received: bytes, sent: bytes) -> bytes:
     """What of `received` stands where `sent` should: all after the trace headers that the server put before it.
 
-    The server may add only Return-Path, Delivered-To and Received, in front. The lengths say where they end,
+    The server may add only Return-Path, Delivered-To, Received and DKIM-Signature. The lengths say where they end,
     since `sent` may itself begin with such headers.
     """
     trace, rest = received[: len(received) - len(sent)], received[len(received) - len(sent) :]
     for field in re.split(rb"\r\n(?![ \t])", trace.removesuffix(b"\r\n")):
-        assert re.match(rb"(?i)(Return-Path|Delivered-To|Received):", field), f"not a trace header: {field[:200]!r}"
+        assert re.match(rb"(?i)(Return-Path|Delivered-To|Received|DKIM-Signature):", field), (
+            f"not a trace header: {field[:200]!r}"
+        )
     return rest
 
 

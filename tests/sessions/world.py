@@ -16,6 +16,7 @@ from posthouse.app.logs import open_log
 from posthouse.database.connection import Durability, open_connection
 from posthouse.database.sqlite_leases import SqliteLeases
 from posthouse.delivery.incoming import Incoming
+from posthouse.delivery.router import Router
 from posthouse.delivery.spool import SpoolBudget
 from posthouse.mailstore.changes import LocalBus
 from posthouse.mailstore.interface import Mailstore
@@ -129,14 +130,14 @@ async def world(
     mailstore = wrap(SqliteMailstore.open(folder, bus=LocalBus(), clock=time.time))
     leases = SqliteLeases(folder / "leases.db", clock=lambda: found.now)
     incoming = Incoming(
-        directory,
+        Router(directory, mailstore, time.time),
         mailstore,
         SpoolBudget(folder / "spool", in_memory=in_memory),
         Tracer("mail.example.test", time.time),
         log,
         judges=judges,
     )
-    services = Services(directory, mailstore, leases, incoming, id_factory(), lambda: "nonce")
+    services = Services(directory, mailstore, leases, incoming, id_factory(), lambda: "nonce", log)
     server = Server(log, limits=Limits(per_address=1000))
     found = World(folder, registry, directory, mailstore, leases, server)
     smtp = {"smtp": Variant.RELAY, "submission": Variant.SUBMISSION, "lmtp": Variant.LMTP}

@@ -16,6 +16,9 @@ class Account:
     id: int  # random 62 bits, never given twice
     address: Address
     quota: int | None  # octets, None: no bound
+    day_messages: int | None = None  # in 24 hours; 0: none at all, None: as the server's default
+    day_recipients: int | None = None  # new ones in 24 hours; the same
+    sent_copy: bool | None = None  # keep what it sends in Sent; None: as the server's default
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +61,11 @@ class Directory(Protocol):
 
     def is_local_domain(self, domain: str) -> bool:
         """Whether mail for this domain ends here."""
+
+    def may_send_as(self, account: Account, address: Address) -> bool:
+        """Whether the account may write under this address: its own, with any detail; an alias that leads to it alone;
+        or one that was granted to it.
+        """
 
     def own_domain(self) -> str:
         """The domain that stands for this server: the default one, else the first; "" without any."""

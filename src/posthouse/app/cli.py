@@ -33,6 +33,7 @@ Learn about one command:    posthouse account add --help
 _NOUNS = {
     "domain": "The domains whose mail ends here.",
     "account": "The people (and programs) who have a mailbox.",
+    "identity": "Addresses that accounts may send as beside their own.",
     "alias": "Addresses that lead to other addresses.",
     "config": "The configuration file.",
 }
@@ -58,6 +59,26 @@ _VERBS = (
         "account import",
         "Add many accounts from a CSV file of address, password and quota.",
         "posthouse account import people.csv",
+    ),
+    (
+        "account limits",
+        "Show or set how much an account may send.",
+        "posthouse account limits alice@example.org --messages 500",
+    ),
+    (
+        "identity add",
+        "Let an account send as another address.",
+        "posthouse identity add alice@example.org sales@example.org",
+    ),
+    (
+        "identity list",
+        "List what an account may send as beside its own.",
+        "posthouse identity list alice@example.org",
+    ),
+    (
+        "identity remove",
+        "Take such a grant back.",
+        "posthouse identity remove alice@example.org sales@example.org",
     ),
     (
         "alias add",

@@ -26,6 +26,11 @@ class Places:
         return self.data / "volatile.db"
 
     @property
+    def destinations(self) -> Path:
+        """What is known of other servers: TLS policies, certificates, counts."""
+        return self.data / "destinations.db"
+
+    @property
     def spool(self) -> Path:
         """Large messages while they come in."""
         return self.data / "spool"

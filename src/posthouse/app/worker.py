@@ -4,27 +4,35 @@ import asyncio
 import base64
 import os
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
+from ipaddress import ip_address
 from typing import Any
 
 from structlog.typing import FilteringBoundLogger
 
+from posthouse.accounts.allowance import Allowance
 from posthouse.accounts.remembered import Remembered
 from posthouse.accounts.sqlite import SqliteDirectory, SqliteThrottleRows
+from posthouse.accounts.sqlite.allowance import SqliteAllowanceRows
 from posthouse.accounts.sqlite.registry import SqliteRegistry
 from posthouse.accounts.throttle import Throttle
 from posthouse.app.certificate import CertificateFiles
+from posthouse.app.kinds import Network
 from posthouse.app.listening import Bound
+from posthouse.app.outgoing import Outward, build_outward, build_routes, build_srs
 from posthouse.app.places import Places
 from posthouse.app.services import Service
 from posthouse.app.settings import Settings
 from posthouse.database.connection import Durability, open_connection
 from posthouse.database.sqlite_leases import SqliteLeases
 from posthouse.delivery.incoming import Incoming
+from posthouse.delivery.router import Router
+from posthouse.delivery.signing import Signing
 from posthouse.delivery.spool import SpoolBudget
+from posthouse.delivery.submission import Submission
 from posthouse.mailstore.changes import LocalBus
-from posthouse.mailstore.sqlite.store import SqliteMailstore
+from posthouse.mailstore.sqlite.store import DATABASE, SqliteMailstore
 from posthouse.message.ids import id_factory
 from posthouse.message.trace import Tracer
 from posthouse.net.limits import Limits
@@ -33,6 +41,10 @@ from posthouse.net.listener import Service as MakeSession
 from posthouse.net.tls import TlsKeeper
 from posthouse.protocol.pop3.server import Pop3Settings
 from posthouse.protocol.smtp.server import SmtpSettings, Variant
+from posthouse.protocol.smtp.settings import MAX_HOLD
+from posthouse.queue.sqlite.outgoing import SqliteOutgoing, end_claims
+from posthouse.queue.sqlite.schema import MIGRATIONS as QUEUE_MIGRATIONS
+from posthouse.queue.sqlite.schema import ROOM as QUEUE_ROOM
 from posthouse.sessions.pop3 import RENEW_SECONDS, Pop3Service
 from posthouse.sessions.services import Services
 from posthouse.sessions.smtp import SmtpService
@@ -62,6 +74,7 @@ def prepare(setup: Setup) -> None:
     leases = SqliteLeases(setup.places.leases)
     leases.void_all()
     leases.close()
+    end_claims(setup.places.data / DATABASE)
 
 
 class Worker:
@@ -74,15 +87,19 @@ class Worker:
         self._keeper = TlsKeeper(
             setup.certificate.certificate, setup.certificate.key, password=settings.tls.key_password
         )
-        self._mailstore = SqliteMailstore.open(places.data, bus=LocalBus(), clock=time.time)
-        volatile = open_connection(places.volatile, durability=Durability.OFF)
+        self._mailstore = SqliteMailstore.open(
+            places.data, bus=LocalBus(), clock=time.time, rooms={QUEUE_ROOM: QUEUE_MIGRATIONS}
+        )
+        self._volatile = open_connection(places.volatile, durability=Durability.OFF)
         self._directory = SqliteDirectory(
             places.directory,
-            Throttle(SqliteThrottleRows(volatile), time.time),
+            Throttle(SqliteThrottleRows(self._volatile), time.time),
             remembered=Remembered(time.monotonic, seconds=settings.login.remember),
         )
         self._leases = SqliteLeases(places.leases)
-        self._services = self._build_services()
+        self._new_id = id_factory()
+        self._outward: Outward | None = None
+        self._services = self._build_services(f"{index:x}-")
         self._server = Server(
             self._log,
             keeper=self._keeper,
@@ -91,14 +108,33 @@ class Worker:
         )
         self._chores: list[asyncio.Task[None]] = []
 
-    def _build_services(self) -> Services:
-        settings = self._setup.settings
-        incoming = Incoming(
+    def _build_services(self, label: str) -> Services:
+        settings, hostname = self._setup.settings, self._setup.hostname
+        tracer = Tracer(hostname, time.time)
+        router = self._build_router(label)
+        allowance = Allowance(
+            SqliteAllowanceRows(self._volatile),
+            time.time,
+            default_messages=settings.submission.messages,
+            default_recipients=settings.submission.new_recipients,
+        )
+        submission = Submission(
             self._directory,
+            allowance,
+            tracer,
+            time.time,
+            self._new_id,
+            sent_copy=settings.submission.sent_copy,
+        )
+        incoming = Incoming(
+            router,
             self._mailstore,
             SpoolBudget(self._setup.places.spool, in_memory=settings.limits.spool_memory),
-            Tracer(self._setup.hostname, time.time),
+            tracer,
             self._log,
+            submission=submission,
+            signing=Signing(self._directory, time.time),
+            bounces=self._outward.bounces if self._outward else None,
             max_hops=settings.smtp.max_hops,
         )
         return Services(
@@ -106,9 +142,41 @@ class Worker:
             mailstore=self._mailstore,
             leases=self._leases,
             incoming=incoming,
-            new_id=id_factory(),
+            new_id=self._new_id,
             nonce=lambda: base64.b64encode(os.urandom(18)).decode(),
+            log=self._log,
+            trusts=_trusts(settings.smtp.relay_from),
         )
+
+    def _build_router(self, label: str) -> Router:
+        """Where mail goes; with what sends it out, if this server sends."""
+        settings, hostname = self._setup.settings, self._setup.hostname
+        if not settings.outgoing.enabled:
+            return Router(self._directory, self._mailstore, time.time)
+        outgoing = SqliteOutgoing(self._mailstore, time.time)
+        routes = build_routes(settings)
+        router = Router(
+            self._directory,
+            self._mailstore,
+            time.time,
+            outgoing=outgoing,
+            routes=routes,
+            srs=build_srs(self._directory),
+            expire=settings.outgoing.expire,
+        )
+        self._outward = build_outward(
+            settings,
+            self._setup.places,
+            hostname,
+            outgoing,
+            self._mailstore,
+            router,
+            routes,
+            self._new_id,
+            self._log,
+            label=label,
+        )
+        return router
 
     async def start(self, bound: list[Bound], index: int = 0) -> None:
         """Let connections in at every bound place; `index` says which of its sockets are this worker's."""
@@ -121,6 +189,8 @@ class Worker:
                 refusal=_FULL_POP3 if is_pop3 else _FULL_SMTP,
             )
             await self._server.listen(way, self._session_factory(place), sock=place.sockets[index])
+        if self._outward is not None:
+            await self._outward.start()
         self._chore(self._keeper.watch(self._setup.settings.tls.reload, self._log))
         self._chore(self._every(PURGE_SECONDS, self._purge))
 
@@ -134,6 +204,8 @@ class Worker:
             chore.cancel()
         await asyncio.gather(*self._chores, return_exceptions=True)
         cut_off = await self._server.shut_down(grace)
+        if self._outward is not None:
+            await self._outward.stop(grace)
         if cut_off:
             self._log.info("connections cut off", count=cut_off)
         await self._mailstore.close()
@@ -156,6 +228,7 @@ class Worker:
             starttls=not place.endpoint.path,
             auth=variant is Variant.SUBMISSION,
             plaintext_auth=plain,
+            hold_until=_latest_release if variant is Variant.SUBMISSION and self._outward else None,
         )
         return SmtpService(smtp, self._services)
 
@@ -185,6 +258,21 @@ _VARIANTS = {
     Service.SUBMISSIONS: Variant.SUBMISSION,
     Service.LMTP: Variant.LMTP,
 }
+
+
+def _latest_release() -> str:
+    """RFC 4865 3: until when a message may be held."""
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + MAX_HOLD))
+
+
+def _trusts(networks: Sequence[Network]) -> Callable[[str], bool]:
+    def trusts(ip: str) -> bool:
+        if not networks or not ip:
+            return False
+        address = ip_address(ip)
+        return any(address in network for network in networks)
+
+    return trusts
 
 
 def _is_loopback(place: Bound) -> bool:

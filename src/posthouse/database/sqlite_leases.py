@@ -4,6 +4,8 @@ The file is never synced: a machine that crashed has no server left that could h
 20 microseconds and touch memory only, less than a hop to a thread; so they run on the event loop.
 """
 
+import contextlib
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -27,6 +29,8 @@ _TAKE = """
 """
 _RENEW = "UPDATE lease SET expires = ?3 WHERE name = ?1 AND token = ?2 AND expires > 0 RETURNING 1"
 _RELEASE = "UPDATE lease SET expires = 0 WHERE name = ?1 AND token = ?2"
+_LOG_PAGES = 256  # after which it is folded into the file and begun again
+_LOG_OCTETS = (_LOG_PAGES + 32) * 4096
 _BUSY_MILLISECONDS = 2_000  # another process is in the middle of its microseconds
 
 
@@ -88,10 +92,24 @@ class SqliteLeases:
 
 
 def _opened(path: Path) -> apsw.Connection:
-    connection = open_connection(path, durability=Durability.OFF, cache_kib=1024, checkpoint_pages=256)
+    connection = open_connection(path, durability=Durability.OFF, cache_kib=1024, checkpoint_pages=_LOG_PAGES)
     migrate(connection, _MIGRATIONS)
     connection.set_busy_timeout(_BUSY_MILLISECONDS)
+    _reserve_space(connection, path)
     return connection
+
+
+def _reserve_space(connection: apsw.Connection, path: Path) -> None:
+    """Make the write-ahead log as long as it ever gets, so that leases can be given back when the disk is full."""
+    log = path.with_name(path.name + "-wal")
+    if log.exists() and log.stat().st_size >= _LOG_OCTETS:
+        return
+    # Three transactions: what is made and dropped in one never reaches the log. The name is this process's own.
+    table = f"filler_{os.getpid()}"
+    with contextlib.suppress(apsw.FullError):
+        connection.execute(f"CREATE TABLE IF NOT EXISTS {table} (octets BLOB)")
+        connection.execute(f"INSERT INTO {table} VALUES (randomblob(?))", (_LOG_OCTETS,))
+        connection.execute(f"DROP TABLE {table}")
 
 
 def _unlink(path: Path) -> None:

@@ -1,99 +1,123 @@
-"""Mail comes in: from the recipient's offer to the durable copy. The reply is given after the commit, never before."""
+"""A message comes in, from another server or from a user: judged or prepared, given its trace, and kept for good.
+
+The reply is given after the commit, never before.
+"""
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from structlog.typing import FilteringBoundLogger
 
-from posthouse.accounts.interface import Account, Directory, Local, Unresolved
+from posthouse.accounts.errors import DirectoryBusyError
+from posthouse.accounts.interface import Account
+from posthouse.delivery.bounces import Bounces
+from posthouse.delivery.router import LOOP, MAILBOX_FULL, Mail, Router
+from posthouse.delivery.signing import Signing
 from posthouse.delivery.spool import Spool, SpoolBudget
-from posthouse.mailstore.interface import Filed, Mailstore, Placement, StoreError, StoreFullError
+from posthouse.delivery.submission import Submission
+from posthouse.delivery.trimmed import Trimmed, behind, without
+from posthouse.mailstore.interface import Body, Mailstore, StoreError, StoreFullError
 from posthouse.message.address import Address
-from posthouse.message.envelope import Envelope, Sender
-from posthouse.message.header import count_received, delivered_to, header_end
+from posthouse.message.envelope import Envelope, Recipient, Sender
+from posthouse.message.header import count_received, delivered_to, header_end, message_id
 from posthouse.message.ids import shown
 from posthouse.message.reply import Reply
-from posthouse.message.trace import Tracer, return_path
-from posthouse.message.trace import delivered_to as delivered_to_field
+from posthouse.message.trace import Tracer
 from posthouse.policy.verdict import Judge
 
+MAX_HOLD = 30 * 86400 + 60  # seconds, RFC 4865 3; clocks differ
 MAX_HOPS = 100  # RFC 5321 6.3: at least 100 Received fields
 
-NO_RELAY = Reply(550, "5.7.1", "This server does not relay: the recipient's domain is not served here")
-NO_SENDING = Reply(
-    550, "5.7.1", "This version does not send to other servers: the recipient's domain is not served here"
-)
-NO_FORWARDING = Reply(550, "5.7.1", "This address forwards to another server, which this version cannot do yet")
-NO_SUCH_USER = Reply(550, "5.1.1", "There is no such mailbox here")
-ALIAS_LOOP = Reply(550, "5.4.6", "This address leads back to itself; its owner must mend the alias")
-LOOP = Reply(554, "5.4.6", "This message has been here before, or on its way for too long")
-MAILBOX_FULL = "The mailbox of <{}> is full"
 NO_SPACE = Reply(452, "4.3.1", "No space left for mail here; please try again later")
+TOO_LATE = Reply(501, "5.5.4", "Bad argument: HOLDUNTIL is further away than messages are held here")
 UNWELL = Reply(451, "4.3.0", "The mail store is unwell; please try again later")
 
 
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Who hands a message over. `trusted`: from a network that may relay. `account`: a user who has logged in."""
+
+    account: Account | None = None
+    trusted: bool = False
+
+    @property
+    def may_relay(self) -> bool:
+        """Whether its mail may go to other servers."""
+        return self.trusted or self.account is not None
+
+
+STRANGER = Origin()
+
+
 class Incoming:
-    """The pipeline for mail to mailboxes here."""
+    """The way in, one per process. Without `submission` messages of users are taken as they are."""
 
     def __init__(
         self,
-        directory: Directory,
+        router: Router,
         mailstore: Mailstore,
         spools: SpoolBudget,
         tracer: Tracer,
         log: FilteringBoundLogger,
         *,
         judges: Sequence[Judge] = (),
+        submission: Submission | None = None,
+        signing: Signing | None = None,
+        bounces: Bounces | None = None,
         max_hops: int = MAX_HOPS,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self._directory = directory
+        self._router = router
         self._mailstore = mailstore
         self._spools = spools
         self._tracer = tracer
         self._judges = judges
+        self._submission = submission
+        self._signing = signing
+        self._bounces = bounces
         self._clock = clock
         self._log = log
         self._max_hops = max_hops
 
-    async def offer_recipient(self, sender: Sender, address: Address) -> Reply | None:
-        """Whether a recipient is taken; None: yes. Only an account with a quota costs a look into the store."""
-        resolved = self.resolve(address)
-        if isinstance(resolved, Reply):
-            return resolved
-        for account in resolved:
-            if account.quota is not None:
-                try:
-                    usage = await self._mailstore.usage(account.id)
-                except StoreError:
-                    return UNWELL
-                if usage.octets + max(sender.size, 1) > account.quota:
-                    return Reply(552, "5.2.2", MAILBOX_FULL.format(address))
-        return None
+    def offer_sender(self, sender: Sender, origin: Origin) -> Reply | None:
+        """Whether mail from this reverse-path is taken; None: yes."""
+        if sender.hold_until > self._clock() + MAX_HOLD:
+            return TOO_LATE
+        if origin.account is None or self._submission is None:
+            return None
+        try:
+            return self._submission.check_sender(origin.account, sender.address)
+        except DirectoryBusyError:
+            return UNWELL
 
-    def resolve(self, address: Address) -> tuple[Account, ...] | Reply:
-        """The accounts an address leads to, or why there are none."""
-        found = self._directory.resolve(address)
-        if isinstance(found, Local):
-            return NO_FORWARDING if found.outside else found.accounts
-        return {
-            Unresolved.NOT_OUR_DOMAIN: NO_RELAY,
-            Unresolved.NO_SUCH_USER: NO_SUCH_USER,
-            Unresolved.ALIAS_LOOP: ALIAS_LOOP,
-        }[found]
+    async def offer_recipient(self, sender: Sender, address: Address, origin: Origin = STRANGER) -> Reply | None:
+        """Whether a recipient is taken; None: yes. Only an account with a quota costs a look into the store."""
+        try:
+            routed = self._router.resolve(address, sender, may_relay=origin.may_relay)
+            if isinstance(routed, Reply):
+                return routed
+            for account in routed.accounts:
+                if account.quota is not None:
+                    usage = await self._mailstore.usage(account.id)
+                    if usage.octets + max(sender.size, 1) > account.quota:
+                        return Reply(552, "5.2.2", MAILBOX_FULL.format(address))
+        except (StoreError, DirectoryBusyError):
+            return UNWELL
+        return None
 
     def open_spool(self) -> Spool:
         """Where a message is kept while it arrives."""
         return Spool(self._spools)
 
-    async def receive(self, envelope: Envelope, spool: Spool, *, whole: bool) -> list[Reply]:
+    async def receive(self, envelope: Envelope, spool: Spool, *, whole: bool, origin: Origin = STRANGER) -> list[Reply]:
         """Keep the message; one reply per recipient, given when it is durable. `whole`: all recipients or none."""
         started = self._clock()
         try:
-            answers = await self._receive(envelope, spool, whole)
+            answers = await self._receive(envelope, spool, whole, origin)
         except StoreFullError:
             answers = [NO_SPACE] * len(envelope.recipients)
-        except StoreError as error:
+        except (StoreError, DirectoryBusyError) as error:
             self._log.error("store failed", id=shown(envelope.id), error=str(error))
             answers = [UNWELL] * len(envelope.recipients)
         self._log.info(
@@ -104,52 +128,91 @@ class Incoming:
             recipients=len(envelope.recipients),
             octets=spool.octets,
             client=envelope.client.ip,
+            login=envelope.client.login,
             result=answers[0].code,
+            refused=sum(not answer.is_positive for answer in answers),
             ms=round((self._clock() - started) * 1000, 1),
         )
         return answers
 
-    async def _receive(self, envelope: Envelope, spool: Spool, whole: bool) -> list[Reply]:
+    async def _receive(self, envelope: Envelope, spool: Spool, whole: bool, origin: Origin) -> list[Reply]:
         head = bytes(spool.head)
         head = head[: header_end(head)]
         if count_received(head) >= self._max_hops:
             return [LOOP] * len(envelope.recipients)
+        if origin.account is not None and self._submission is not None:
+            mail = self._prepared(self._submission, origin.account, envelope, spool, head)
+        else:
+            mail = await self._judged(envelope, spool, head, origin)
+        if isinstance(mail, Reply):
+            return [mail] * len(envelope.recipients)
+        answers = await self._router.file(mail, whole=whole)
+        await self._report(envelope, answers, head)
+        if origin.account is not None and self._submission is not None and answers[0].is_positive:
+            self._submission.count(origin.account, [recipient.address for recipient in envelope.recipients])
+        return answers
+
+    async def _judged(self, envelope: Envelope, spool: Spool, head: bytes, origin: Origin) -> Mail | Reply:
+        """From another server: opinions are heard."""
         headers = b""
         for judge in self._judges:
             verdict = await judge.judge(envelope, head)
             if verdict.refusal is not None:
-                return [verdict.refusal] * len(envelope.recipients)
+                return verdict.refusal
             headers += verdict.headers
-        return await self._file(envelope, spool, headers, delivered_to(head), whole)
-
-    async def _file(self, envelope: Envelope, spool: Spool, headers: bytes, been: set[str], whole: bool) -> list[Reply]:
-        answers: list[Reply | None] = [None] * len(envelope.recipients)
-        placements: dict[int, Placement] = {}
-        served: list[tuple[int, int]] = []  # (recipient, account)
-        common = headers + self._tracer.received(envelope).encode()
-        path = return_path(envelope.sender.address)
-        for n, recipient in enumerate(envelope.recipients):
-            resolved = self.resolve(recipient.address)
-            if isinstance(resolved, Reply):
-                answers[n] = resolved
-                continue
-            for account in resolved:
-                if str(account.address).lower() in been:
-                    answers[n] = LOOP
-                    continue
-                served.append((n, account.id))
-                prefix = (path + delivered_to_field(account.address)).encode() + common
-                placements.setdefault(account.id, Placement(account.id, prefix, quota=account.quota))
-        if whole and any(answers):
-            return [next(answer for answer in answers if answer)] * len(answers)
-        filed = await self._mailstore.deliver(
-            envelope.id, spool, list(placements.values()), int(self._clock()), whole=whole
+        trace = headers + self._tracer.received(envelope).encode()
+        return Mail(
+            envelope,
+            spool,
+            trace,
+            frozenset(delivered_to(head)),
+            may_relay=origin.may_relay,
+            message_id=message_id(head),
         )
-        outcomes = dict(zip(placements, filed, strict=True))
-        kept = Reply(250, "2.0.0", f"Kept as {shown(envelope.id)}")
-        for n, account_id in served:
-            if outcomes[account_id] is Filed.OVER_QUOTA:
-                answers[n] = Reply(552, "5.2.2", MAILBOX_FULL.format(envelope.recipients[n].address))
-        if whole and any(answers):
-            return [next(answer for answer in answers if answer)] * len(answers)
-        return [answer or kept for answer in answers]
+
+    def _prepared(
+        self, submission: Submission, account: Account, envelope: Envelope, spool: Spool, head: bytes
+    ) -> Mail | Reply:
+        """From a user: checked, completed and signed."""
+        refusal = submission.check_recipients(account, [recipient.address for recipient in envelope.recipients])
+        if refusal is not None:
+            return refusal
+        prepared = submission.prepare(account, head, envelope.sender)
+        if isinstance(prepared, Reply):
+            return prepared
+        body: Body = Trimmed(spool, prepared.cuts) if prepared.cuts else spool
+        final = prepared.added + without(head, prepared.cuts)
+        rest = behind(body, len(final) - len(prepared.added))
+        signature = self._signing.sign(prepared.domain, final, rest) if self._signing is not None else b""
+        return Mail(
+            envelope,
+            body,
+            signature + self._tracer.received(envelope).encode() + prepared.added,
+            frozenset(delivered_to(head)),
+            account=account,
+            may_relay=True,
+            message_id=prepared.message_id,
+            hold_until=self._held_until(envelope.sender),
+            sent_copy=prepared.sent_copy,
+        )
+
+    def _held_until(self, sender: Sender) -> int:
+        """RFC 4865: when the message may go on its way; 0: at once."""
+        if sender.hold_for:
+            return int(self._clock()) + sender.hold_for
+        return sender.hold_until
+
+    async def _report(self, envelope: Envelope, answers: Sequence[Reply], head: bytes) -> None:
+        """RFC 3461 4.1: a success that was asked for is told, here for what ended in mailboxes of this server."""
+        if self._bounces is None or envelope.sender.address is None:
+            return
+        kept: list[Recipient] = [
+            recipient
+            for recipient, answer in zip(envelope.recipients, answers, strict=True)
+            if answer.is_positive and "SUCCESS" in recipient.notify and self._router.ends_here(recipient.address)
+        ]
+        if kept:
+            try:
+                await self._bounces.report_kept(envelope, kept, head)
+            except StoreError as error:  # the mail itself is kept, and that is what the reply says
+                self._log.error("no report of delivery", id=shown(envelope.id), error=str(error))

@@ -39,13 +39,18 @@ class Tracer:
         """Now, as RFC 5322 3.3 writes it. Made once a second."""
         second = int(self._clock())
         if second != self._second:
-            now = time.gmtime(second)
             self._second = second
-            self._date = (
-                f"{_DAYS[now.tm_wday]}, {now.tm_mday} {_MONTHS[now.tm_mon - 1]} {now.tm_year}"
-                f" {now.tm_hour:02}:{now.tm_min:02}:{now.tm_sec:02} +0000"
-            )
+            self._date = date(second)
         return self._date
+
+
+def date(seconds: int) -> str:
+    """Seconds since 1970 as RFC 5322 3.3 writes them."""
+    then = time.gmtime(seconds)
+    return (
+        f"{_DAYS[then.tm_wday]}, {then.tm_mday} {_MONTHS[then.tm_mon - 1]} {then.tm_year}"
+        f" {then.tm_hour:02}:{then.tm_min:02}:{then.tm_sec:02} +0000"
+    )
 
 
 def return_path(address: Address | None) -> str:

@@ -1,10 +1,14 @@
 """Logging in, the same for every protocol: who is asked, who is throttled, who may act as whom."""
 
+import contextlib
+
+from posthouse.accounts.errors import DirectoryBusyError
 from posthouse.accounts.interface import Account, Directory, Refusal, RefusalKind
 from posthouse.message.credentials import ScramKeys
 from posthouse.protocol.events import KeysWanted, LoginFailed, LoginProven, PasswordOffered
 
 WRONG = Refusal(RefusalKind.WRONG)
+UNWELL = Refusal(RefusalKind.BUSY)  # the directory cannot be read now
 
 
 class Logins:
@@ -18,20 +22,30 @@ class Logins:
         """Check a password."""
         if offer.authzid not in ("", offer.login):
             return WRONG  # nobody may act as somebody else
-        return await self._directory.verify(offer.login, offer.password, self._ip)
+        try:
+            return await self._directory.verify(offer.login, offer.password, self._ip)
+        except DirectoryBusyError:
+            return UNWELL
 
     def keys(self, offer: KeysWanted) -> ScramKeys | Refusal:
         """The keys to challenge with, unless the login is throttled."""
-        if seconds := self._directory.throttled(offer.login, self._ip):
-            return Refusal(RefusalKind.THROTTLED, seconds)
-        return self._directory.scram_keys(offer.login)
+        try:
+            if seconds := self._directory.throttled(offer.login, self._ip):
+                return Refusal(RefusalKind.THROTTLED, seconds)
+            return self._directory.scram_keys(offer.login)
+        except DirectoryBusyError:
+            return UNWELL
 
     def admit(self, offer: LoginProven) -> Account | Refusal:
         """After a proof that held."""
         if offer.authzid not in ("", offer.login):
             return WRONG
-        return self._directory.admit(offer.login, self._ip)
+        try:
+            return self._directory.admit(offer.login, self._ip)
+        except DirectoryBusyError:
+            return UNWELL
 
     def failed(self, event: LoginFailed) -> None:
         """After a proof that did not hold."""
-        self._directory.note_failure(event.login, self._ip)
+        with contextlib.suppress(DirectoryBusyError):
+            self._directory.note_failure(event.login, self._ip)

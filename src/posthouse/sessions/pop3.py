@@ -1,8 +1,10 @@
 """A POP3 session: locks the maildrop at login, streams messages, makes deletions durable at QUIT."""
 
+import contextlib
 from collections.abc import Awaitable
 
 from posthouse.accounts.interface import Account, Refusal, RefusalKind
+from posthouse.database.errors import DatabaseError
 from posthouse.database.leases import Lease
 from posthouse.mailstore.interface import INBOX, Entry, StoreError, Traits
 from posthouse.net.connection import Connection
@@ -51,6 +53,7 @@ class Pop3Session:
         self._logins = Logins(services.directory, connection.peer_ip)
         self._account: Account | None = None
         self._lease: Lease | None = None
+        self._held_until = 0.0  # the loop's time; so long the lease is certainly ours
         self._entries: list[Entry] = []
         self._holding = holding
 
@@ -88,7 +91,12 @@ class Pop3Session:
         if isinstance(outcome, Refusal):
             self._refuse(outcome)
             return
-        self._lease = await self._services.leases.take(f"maildrop:{outcome.id}", LEASE_SECONDS)
+        try:
+            self._lease = await self._services.leases.take(f"maildrop:{outcome.id}", LEASE_SECONDS)
+        except DatabaseError:
+            self.engine.refuse_login("SYS/TEMP", "the maildrop cannot be locked now, try again later")
+            return
+        self._held_until = self._connection.now() + LEASE_SECONDS
         if self._lease is None:
             self.engine.refuse_login("IN-USE", "another session has this maildrop open")
             return
@@ -145,7 +153,7 @@ class Pop3Session:
         assert self._account is not None and self._lease is not None
         ids = [self._entries[number - 1].message for number in offer.deleted]
         try:
-            if ids and not await self._services.leases.renew(self._lease, LEASE_SECONDS):
+            if ids and not await self._is_ours(self._lease):
                 raise StoreError("the lease was lost")
             await self._services.mailstore.expunge(self._account.id, INBOX, ids)
         except StoreError:
@@ -157,13 +165,25 @@ class Pop3Session:
     async def renew(self) -> None:
         """Hold on to the maildrop. One that was lost stays lost: QUIT will say so."""
         if self._lease is not None:
-            await self._services.leases.renew(self._lease, LEASE_SECONDS)
+            await self._is_ours(self._lease)
+
+    async def _is_ours(self, lease: Lease) -> bool:
+        """Whether the maildrop is still ours, held for longer if that can be. A full disk must not keep mail on it."""
+        now = self._connection.now()
+        try:
+            if not await self._services.leases.renew(lease, LEASE_SECONDS):
+                return False
+        except DatabaseError:
+            return now < self._held_until
+        self._held_until = now + LEASE_SECONDS
+        return True
 
     async def _give_back(self) -> None:
         self._holding.discard(self)
         lease, self._lease = self._lease, None
         if lease is not None:
-            await self._services.leases.release(lease)
+            with contextlib.suppress(DatabaseError):  # then it lapses by itself
+                await self._services.leases.release(lease)
 
     async def finish(self) -> None:
         """See Session."""

@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from structlog.typing import FilteringBoundLogger
+
 from posthouse.accounts.interface import Directory
 from posthouse.database.leases import Leases
 from posthouse.delivery.incoming import Incoming
@@ -19,3 +21,5 @@ class Services:
     incoming: Incoming
     new_id: Callable[[], bytes]
     nonce: Callable[[], str]
+    log: FilteringBoundLogger
+    trusts: Callable[[str], bool] = lambda _ip: False  # whether a peer at this address may relay without a login

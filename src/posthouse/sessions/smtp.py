@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from posthouse.accounts.interface import Account, Refusal, RefusalKind
-from posthouse.delivery.incoming import NO_RELAY, NO_SENDING, NO_SPACE, UNWELL, Incoming
+from posthouse.delivery.incoming import NO_SPACE, UNWELL, Incoming, Origin
 from posthouse.delivery.spool import Spool
 from posthouse.mailstore.interface import StoreError, StoreFullError
 from posthouse.message.envelope import Client, Envelope, Recipient, Sender
@@ -48,12 +48,17 @@ class SmtpSession:
         self._lmtp = settings.variant is Variant.LMTP
         self._services = services
         self._incoming: Incoming = services.incoming
+        self._trusted = services.trusts(connection.peer_ip)
         self._logins = Logins(services.directory, connection.peer_ip)
         self._account: Account | None = None
         self._sender = Sender(None)
         self._recipients: list[Recipient] = []
         self._spool: Spool | None = None
         self._failure: Reply | None = None
+
+    @property
+    def _origin(self) -> Origin:
+        return Origin(self._account, self._trusted)
 
     def handle(self, event: object) -> Awaitable[None] | None:
         """See Session."""
@@ -63,6 +68,10 @@ class SmtpSession:
         return _ANSWERS[type(event)](self, event)
 
     def _sender_offered(self, event: events.SenderOffered) -> None:
+        refusal = self._incoming.offer_sender(event.sender, self._origin)
+        if refusal is not None:
+            self.engine.reject(refusal)
+            return
         self._sender = event.sender
         self.engine.accept_sender()
 
@@ -70,13 +79,20 @@ class SmtpSession:
         return self._offer_recipient(event.recipient)
 
     async def _offer_recipient(self, recipient: Recipient) -> None:
-        refusal = await self._incoming.offer_recipient(self._sender, recipient.address)
+        refusal = await self._incoming.offer_recipient(self._sender, recipient.address, self._origin)
         if refusal is None:
             self._recipients.append(recipient)
             self.engine.accept_recipient()
-        else:
-            # Who has logged in did not ask us to relay for a stranger: tell them what is missing instead.
-            self.engine.reject(NO_SENDING if refusal is NO_RELAY and self._account is not None else refusal)
+            return
+        self._services.log.info(
+            "recipient refused",
+            connection=self._connection.id,
+            client=self._connection.peer_ip,
+            sender=str(self._sender.address or "<>"),
+            to=str(recipient.address),
+            reply=f"{refusal.code} {refusal.enhanced} {refusal.text}",
+        )
+        self.engine.reject(refusal)
 
     def _data_offered(self, event: events.DataOffered) -> None:
         self._spool = self._incoming.open_spool()
@@ -104,7 +120,7 @@ class SmtpSession:
         if self._failure is not None:
             answers = [self._failure] * len(self._recipients)
         else:
-            answers = await self._incoming.receive(envelope, spool, whole=not self._lmtp)
+            answers = await self._incoming.receive(envelope, spool, whole=not self._lmtp, origin=self._origin)
         self._release()
         if self._lmtp:
             self.engine.finish_message(answers)

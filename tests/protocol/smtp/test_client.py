@@ -104,7 +104,8 @@ def call(engine: SmtpClient, text: str) -> None:
 
 
 def gather(engine: SmtpClient) -> tuple[bytes, list[str]]:
-    said, events = engine.data_to_send(), []
+    said = engine.data_to_send()
+    events: list[str] = []
     while (event := engine.next_event()) is not None:
         said += engine.data_to_send()
         events.append(told(event).strip())

@@ -16,12 +16,13 @@ import apsw
 from posthouse.accounts.claims import Claim
 from posthouse.accounts.errors import DirectoryBusyError
 from posthouse.accounts.interface import Account, Local, Refusal, RefusalKind, Unresolved
-from posthouse.accounts.names import domain_key
+from posthouse.accounts.names import domain_key, local_key
 from posthouse.accounts.passwords import Hasher
 from posthouse.accounts.pool import HashingPool
 from posthouse.accounts.remembered import Remembered
 from posthouse.accounts.resolve import home_of, resolve
 from posthouse.accounts.rows import Credential, Login
+from posthouse.accounts.sqlite import identities
 from posthouse.accounts.sqlite.connection import open_directory
 from posthouse.accounts.sqlite.rows import SqliteRows
 from posthouse.accounts.sqlite.signing_keys import keys_of
@@ -100,6 +101,16 @@ class SqliteDirectory:
             if len(domain) <= _LONGEST_KEPT:
                 _keep(self._domains, domain, found)
         return found
+
+    def may_send_as(self, account: Account, address: Address) -> bool:
+        """See Directory."""
+        found = self.resolve(address)
+        if isinstance(found, Local) and not found.outside and [each.id for each in found.accounts] == [account.id]:
+            return True
+        domain, local = domain_key(address.domain), local_key(address.local)
+        if domain is None or local is None:
+            return False
+        return self._looked_up(lambda: identities.is_granted(self._connection, account.id, domain, local))
 
     def own_domain(self) -> str:
         """See Directory."""

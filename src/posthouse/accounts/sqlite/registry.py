@@ -26,6 +26,7 @@ from posthouse.accounts.names import CATCH_ALL, domain_key, local_key, parse_add
 from posthouse.accounts.passwords import Hasher, recognised
 from posthouse.accounts.resolve import resolve
 from posthouse.accounts.rows import AccountInfo, Alias, Credential, Domain, Removed
+from posthouse.accounts.sqlite import identities
 from posthouse.accounts.sqlite.connection import open_directory
 from posthouse.accounts.sqlite.rows import SqliteRows
 from posthouse.accounts.sqlite.signing_keys import NewKey, add_missing, generated, keys_of, remove_keys
@@ -197,6 +198,33 @@ class SqliteRegistry:
             account = self._account(parsed).id
             self._connection.execute("UPDATE accounts SET quota = ? WHERE id = ?", (_checked_quota(quota), account))
 
+    def set_limits(self, address: str, *, messages: int | None, recipients: int | None, sent_copy: bool | None) -> None:
+        """Set what the account may send in 24 hours, and whether it keeps copies; None: as the server's default."""
+        parsed = parse_address(address)
+        with self._change():
+            self._connection.execute(
+                "UPDATE accounts SET day_messages = ?, day_recipients = ?, sent_copy = ? WHERE id = ?",
+                (messages, recipients, sent_copy, self._account(parsed).id),
+            )
+
+    def add_identity(self, address: str, identity: str) -> bool:
+        """Let an account send as another address, or as "*@domain"; False: it was allowed to already."""
+        account, (domain, local, shown) = parse_address(address), _identity(identity)
+        with self._change():
+            return identities.add(self._connection, self._account(account).id, domain, local, shown)
+
+    def remove_identity(self, address: str, identity: str) -> bool:
+        """Take it back; False: there was no such grant."""
+        account, (domain, local, _) = parse_address(address), _identity(identity)
+        with self._change():
+            return identities.remove(self._connection, self._account(account).id, domain, local)
+
+    def identities(self, address: str) -> list[str]:
+        """What was granted to an account."""
+        parsed = parse_address(address)
+        with _named(self._path):
+            return identities.granted(self._connection, self._account(parsed).id)
+
     def removed(self) -> list[Removed]:
         """The removed accounts whose mail is still to be forgotten (Mailstore.forget)."""
         with _named(self._path):
@@ -356,6 +384,7 @@ class SqliteRegistry:
         removed = Removed(account.id, account.address, int(self._clock()), self._rows.aliases_to(key, local))
         for statement, values in (
             ("DELETE FROM accounts WHERE id = ?", (account.id,)),
+            ("DELETE FROM identities WHERE account = ?", (account.id,)),
             ("DELETE FROM aliases WHERE target_domain = ? AND target_key = ?", (key, local)),
             ("UPDATE domains SET postmaster = NULL WHERE postmaster = ?", (account.id,)),
             ("INSERT INTO removed VALUES (?, ?, ?, NULL)", (account.id, text_of(account.address), removed.removed)),
@@ -386,6 +415,19 @@ def _checked_quota(quota: int | None) -> int | None:
     if quota is not None and not 0 <= quota <= MAX_QUOTA:
         raise BadQuotaError(f"a quota of {quota} octets is out of range; give a size like 500MB, or none")
     return quota
+
+
+def _identity(text: str) -> tuple[str, str, str]:
+    """An address or "*@domain" -> domain key, local key, as shown. Raises BadAddressError."""
+    local, _, domain = text.strip().rpartition("@")
+    if local == identities.EVERY:
+        key, name = parse_domain(domain)
+        return key, identities.EVERY, f"*@{name}"
+    parsed = parse_address(text)
+    key_of_domain, key_of_local = domain_key(parsed.domain), local_key(parsed.local)
+    if key_of_domain is None or key_of_local is None:
+        raise BadAddressError(f"{text} is no address")
+    return key_of_domain, key_of_local, text_of(parsed)
 
 
 def _same(one: Address, other: Address) -> bool:

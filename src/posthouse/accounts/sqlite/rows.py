@@ -11,7 +11,8 @@ from posthouse.message.address import Address
 from posthouse.message.credentials import ScramKeys
 
 _DOMAIN = "SELECT key, name, is_default, postmaster, alias_of FROM domains"
-_ACCOUNT = "SELECT a.id, a.local, d.name, a.quota FROM accounts a JOIN domains d ON d.key = a.domain"
+_ACCOUNT_COLUMNS = "a.id, a.local, d.name, a.quota, a.day_messages, a.day_recipients, a.sent_copy"
+_ACCOUNT = f"SELECT {_ACCOUNT_COLUMNS} FROM accounts a JOIN domains d ON d.key = a.domain"
 
 
 class SqliteRows:
@@ -87,12 +88,12 @@ class SqliteRows:
     def accounts(self, domain: str | None) -> list[AccountInfo]:
         """All accounts, or those of one domain, by name."""
         statement = (
-            "SELECT a.id, a.local, d.name, a.quota, a.created, a.hash, a.salt IS NOT NULL"
+            f"SELECT {_ACCOUNT_COLUMNS}, a.created, a.hash, a.salt IS NOT NULL"
             " FROM accounts a JOIN domains d ON d.key = a.domain"
             " WHERE ?1 IS NULL OR a.domain = ?1 ORDER BY d.name, a.local_key"
         )
         found = self._connection.execute(statement, (domain,))
-        return [AccountInfo(_account(row[:4]), row[4], _scheme(row[5]), bool(row[6])) for row in found]
+        return [AccountInfo(_account(row[:-3]), row[-3], _scheme(row[-2]), bool(row[-1])) for row in found]
 
     def aliases(self, domain: str | None) -> list[Alias]:
         """All aliases, or those of one domain, by name; one entry per target."""
@@ -132,8 +133,9 @@ def _domain(row: tuple[Any, ...]) -> Domain:
 
 
 def _account(row: tuple[Any, ...]) -> Account:
-    account, local, domain, quota = row
-    return Account(account, Address(local, domain), quota)
+    account, local, domain, quota, messages, recipients, sent_copy = row
+    copies = None if sent_copy is None else bool(sent_copy)
+    return Account(account, Address(local, domain), quota, messages, recipients, copies)
 
 
 def _alias(row: tuple[Any, ...]) -> Alias:

@@ -1,4 +1,4 @@
-"""posthouse account add | list | remove | password | quota | import."""
+"""posthouse account add | list | remove | password | quota | limits | import."""
 
 from pathlib import Path
 from typing import Annotated
@@ -150,6 +150,54 @@ def quota_(
         output.document({"version": 1, "address": name, "quota": octets})
     else:
         output.note(f"{name} may hold {'any amount' if octets is None else write_size(octets)}.")
+
+
+def limits_(
+    address: str,
+    /,
+    *,
+    messages: Annotated[str | None, Parameter(help='Messages in 24 hours; "default": as [submission] says.')] = None,
+    recipients: Annotated[
+        str | None, Parameter(help='Recipients in 24 hours that it never wrote to before; or "default".')
+    ] = None,
+    sent_copy: Annotated[bool | None, Parameter(help="Keep a copy of what it sends in its mailbox Sent.")] = None,
+    where: Where = NOWHERE,
+    as_json: AsJson = False,
+) -> None:
+    """Show or set how much an account may send, and whether it keeps copies of it."""
+    with open_registry(where.load()) as registry:
+        now = registry.account(address)
+        if messages is not None or recipients is not None or sent_copy is not None:
+            registry.set_limits(
+                address,
+                messages=_bound("messages", messages, now.day_messages),
+                recipients=_bound("recipients", recipients, now.day_recipients),
+                sent_copy=now.sent_copy if sent_copy is None else sent_copy,
+            )
+            now = registry.account(address)
+    limits = {"messages": now.day_messages, "recipients": now.day_recipients, "sent_copy": now.sent_copy}
+    if as_json:
+        output.document({"version": 1, "address": text_of(now.address), **limits})
+        return
+    output.note(f"{text_of(now.address)} in 24 hours: {_allowed(now.day_messages)} messages,")
+    output.note(f"{_allowed(now.day_recipients)} recipients it never wrote to before.")
+    copies = {None: "as the server's default says", True: "kept in Sent", False: "not kept"}[now.sent_copy]
+    output.note(f"Copies of what it sends: {copies}.")
+
+
+def _bound(what: str, text: str | None, now: int | None) -> int | None:
+    """A number as typed; "default" is None, nothing typed is what it was."""
+    if text is None:
+        return now
+    if text.lower() == "default":
+        return None
+    if not text.isdecimal() or len(text) > 9:
+        raise CommandError(f'--{what}: expected a number or "default", got "{text}"', code=Exit.USAGE)
+    return int(text)
+
+
+def _allowed(bound: int | None) -> str:
+    return "as many as [submission] allows" if bound is None else f"at most {bound}"
 
 
 def _password(*, generate: bool, stdin: bool) -> str:

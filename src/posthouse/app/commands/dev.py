@@ -24,7 +24,7 @@ from posthouse.app.logs import open_log
 from posthouse.app.malloc import tune_malloc
 from posthouse.app.places import Places
 from posthouse.app.services import Service, Wanted
-from posthouse.app.settings import LimitsSettings, LoginSettings, ServerSettings, Settings
+from posthouse.app.settings import LimitsSettings, LoginSettings, OutgoingSettings, ServerSettings, Settings
 from posthouse.app.worker import Setup, Worker, prepare
 from posthouse.database.server_lock import ServerLock, ServerRunningError
 from posthouse.net.loop import new_event_loop
@@ -112,6 +112,7 @@ def _settings(folder: Path) -> Settings:
         Settings(),
         server=ServerSettings(hostname=f"mail.{DOMAIN}", data=folder, user=""),
         login=LoginSettings(plain_on_loopback=True),
+        outgoing=OutgoingSettings(enabled=False),  # whatever is tried out here, nothing leaves this machine
         limits=LimitsSettings(per_address=10_000),  # every peer is this one machine
     )
 

@@ -1,13 +1,18 @@
 """The sender's side of the queue over posthouse.db, whose transactions the mailstore runs."""
 
+import contextlib
 import secrets
 from collections.abc import Callable, Collection, Sequence
+from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 import apsw
 
+from posthouse.database.connection import open_connection
+from posthouse.database.migrations import migrate
 from posthouse.queue.interface import Fresh, Kept, Message, Put, Record, Recorder, Waiting
 from posthouse.queue.sqlite import statements
+from posthouse.queue.sqlite.schema import MIGRATIONS, ROOM
 
 T = TypeVar("T")
 
@@ -20,6 +25,15 @@ class Database(Protocol):
 
     async def ask(self, look: Callable[[apsw.Connection], T]) -> T:
         """Read, off the event loop."""
+
+
+def end_claims(path: Path) -> None:
+    """End all claims in a database: for a server that starts and holds its lock, so that no claimer is alive."""
+    if not path.exists():
+        return
+    with contextlib.closing(open_connection(path)) as connection:
+        migrate(connection, MIGRATIONS, room=ROOM)
+        statements.leave_all(connection)
 
 
 class SqliteOutgoing:

@@ -1,0 +1,164 @@
+"""Builds what sends mail out: resolver, policies, couriers, sender."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from structlog.typing import FilteringBoundLogger
+
+from posthouse.accounts.interface import Directory
+from posthouse.app.places import Places
+from posthouse.app.settings import DnsSettings, OutgoingSettings, RouteSettings, Settings
+from posthouse.delivery.bounces import Bounces
+from posthouse.delivery.couriers.choice import CourierChoice
+from posthouse.delivery.couriers.hosts import Hosts
+from posthouse.delivery.couriers.local import LocalCourier
+from posthouse.delivery.couriers.smtp import CourierSettings, SmtpCourier
+from posthouse.delivery.router import LOCAL, Router
+from posthouse.delivery.routes import Route, Routes
+from posthouse.delivery.schedule import Schedule
+from posthouse.delivery.security import Security, SecuritySettings
+from posthouse.delivery.sender import Pace, Sender
+from posthouse.delivery.srs import Srs
+from posthouse.mailstore.interface import Mailstore
+from posthouse.message.address import Address
+from posthouse.net.dialer import Dialer
+from posthouse.net.dns.interface import Resolver
+from posthouse.net.dns.resolver import DnsResolver
+from posthouse.net.dns.settings import ResolverSettings
+from posthouse.net.dns.system import system_settings
+from posthouse.net.fetch import Fetcher
+from posthouse.net.verify import Authorities
+from posthouse.queue.interface import Outgoing
+from posthouse.queue.sqlite.destinations import SqliteDestinations
+
+_DNS_PORT = 53
+
+
+def build_resolver(settings: DnsSettings) -> DnsResolver:
+    """The resolver of the configuration, or of the system."""
+    if not settings.servers:
+        return DnsResolver(system_settings())
+    servers = tuple((server.host, server.port or _DNS_PORT) for server in settings.servers)
+    return DnsResolver(ResolverSettings(servers, settings.timeout, trust_ad=settings.trust_ad or None))
+
+
+def build_routes(settings: Settings) -> Routes:
+    """The operator's routes, in the order of the file."""
+    return Routes([_route(name, route) for name, route in settings.route.items()])
+
+
+def _route(name: str, route: RouteSettings) -> Route:
+    return Route(
+        name,
+        to=route.to,
+        sender=route.sender,
+        hosts=tuple((host.host, host.port) for host in route.hosts),
+        tls=route.tls,
+        login=route.login,
+        password=route.password,
+        source=route.source,
+        connections=route.connections,
+        per_minute=route.per_minute,
+    )
+
+
+def build_srs(directory: Directory) -> Callable[[], Srs | None]:
+    """What rewrites the senders of forwarded mail to addresses of our own domain, as soon as there is one."""
+    secret = directory.srs_secret()
+    made: dict[str, Srs] = {}
+
+    def srs() -> Srs | None:
+        domain = directory.own_domain()
+        if not domain:
+            return None
+        if domain not in made:
+            made[domain] = Srs(secret, domain, time.time)
+        return made[domain]
+
+    return srs
+
+
+@dataclass(slots=True)
+class Outward:
+    """What sends mail out in one worker. start(), then stop()."""
+
+    sender: Sender
+    bounces: Bounces
+    dialer: Dialer
+    resolver: Resolver
+    security: Security
+    destinations: SqliteDestinations
+
+    async def start(self) -> None:
+        """Begin to send. Raises StoreError."""
+        await self.sender.start()
+
+    async def stop(self, grace: float) -> None:
+        """Let what is on the wire finish for up to `grace` seconds, then let go of everything."""
+        await self.sender.stop(grace)
+        self.dialer.close()
+        await self.resolver.close()
+        self.security.flush()
+        self.destinations.close()
+
+
+def build_outward(
+    settings: Settings,
+    places: Places,
+    hostname: str,
+    outgoing: Outgoing,
+    mailstore: Mailstore,
+    router: Router,
+    routes: Routes,
+    new_id: Callable[[], bytes],
+    log: FilteringBoundLogger,
+    *,
+    label: str,
+) -> Outward:
+    """Everything from the queue to the wire."""
+    ours = settings.outgoing
+    hello = ours.hello or hostname
+    dialer = Dialer(label=label)
+    resolver = build_resolver(settings.dns)
+    destinations = SqliteDestinations(places.destinations)
+    security = Security(
+        resolver,
+        destinations,
+        Fetcher(resolver, authorities=ours.ca_file, private=ours.allow_private),
+        Authorities(ours.ca_file),
+        SecuritySettings(ours.mta_sts, ours.dane, ours.tls_memory),
+        log,
+    )
+    courier = SmtpCourier(
+        CourierSettings(hello, ours.port, ours.source_ipv4, ours.source_ipv6),
+        routes,
+        Hosts(resolver, hello, ipv6=ours.ipv6),
+        security,
+        dialer,
+        log,
+    )
+    bounces = Bounces(
+        router, outgoing, new_id, time.time, log, hostname=hostname, postmaster=Address("postmaster", hostname)
+    )
+    sender = Sender(
+        outgoing,
+        mailstore,
+        CourierChoice(courier, {LOCAL: LocalCourier(router, hostname)}),
+        bounces,
+        log,
+        schedule=Schedule(ours.first_retry, ours.delay_warning, ours.expire),
+        pace=_pace(ours, routes),
+    )
+    router.sender = sender
+    return Outward(sender, bounces, dialer, resolver, security, destinations)
+
+
+def _pace(settings: OutgoingSettings, routes: Routes) -> Callable[[str], Pace]:
+    def pace(destination: str) -> Pace:
+        route = routes.route(destination)
+        if route is None:
+            return Pace(settings.connections, settings.per_minute)
+        return Pace(route.connections or settings.connections, route.per_minute or settings.per_minute)
+
+    return pace

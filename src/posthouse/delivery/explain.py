@@ -1,0 +1,64 @@
+"""What a reply means for the person who wrote the message: one sentence on what happened, one on what to do."""
+
+from posthouse.message.address import Address
+from posthouse.message.reply import Reply
+
+_WRONG_ADDRESS = "Check the spelling of the address, and send the message again to the right one."
+_ASK = "Ask the recipient, by other means, for another address."
+_POSTMASTER = "If you think that this is a mistake, show this message to the people who run the recipient's mail."
+_SMALLER = "Send it smaller, or put large attachments where the recipient can fetch them."
+
+_MEANINGS = {
+    "1.1": ("There is no mailbox {address}.", _WRONG_ADDRESS),
+    "1.2": ("There is no mail domain {domain}.", _WRONG_ADDRESS),
+    "1.3": ("{address} is not an address that the recipient's server understands.", _WRONG_ADDRESS),
+    "1.6": ("The mailbox {address} has moved away.", _ASK),
+    "1.8": ("The recipient's server does not accept your own address as a sender.", _POSTMASTER),
+    "1.10": ("{domain} does not take mail at all.", _WRONG_ADDRESS),
+    "2.1": ("The mailbox {address} is switched off.", _ASK),
+    "2.2": ("The mailbox {address} is full.", "Try again later, or tell the recipient by other means."),
+    "2.3": ("The message is too large for the mailbox {address}.", _SMALLER),
+    "3.4": ("The message is too large for the server of {domain}.", _SMALLER),
+    "4.4": ("No mail server can be found for {domain}.", _WRONG_ADDRESS),
+    "4.6": ("Mail for {address} goes round in circles.", _POSTMASTER),
+    "4.7": ("The message could not be handed over in time.", "Try again later, or tell the recipient by other means."),
+    "6.3": ("The server of {domain} cannot take the message in the form it has.", "Send it in a simpler form."),
+    "6.7": (
+        "The server of {domain} does not know addresses and headers with letters beyond ASCII.",
+        "Use plain ASCII in the addresses and the subject.",
+    ),
+    "7.0": ("The server of {domain} refuses the message.", _POSTMASTER),
+    "7.1": ("The server of {domain} refuses the message, or you may not write to {address}.", _POSTMASTER),
+    "7.5": ("The server of {domain} could not prove that it is the right one, so nothing was sent.", _POSTMASTER),
+    "7.26": ("The server of {domain} does not believe that the message comes from you.", _POSTMASTER),
+}
+_BY_SUBJECT = {
+    "1": ("The server of {domain} does not take mail for {address}.", _WRONG_ADDRESS),
+    "2": ("The mailbox {address} cannot take the message.", _ASK),
+    "3": ("The server of {domain} cannot take the message.", _POSTMASTER),
+    "4": ("The server of {domain} could not be reached.", "Try again later, or tell the recipient by other means."),
+    "5": ("The server of {domain} and this one did not understand each other.", _POSTMASTER),
+    "6": ("The server of {domain} cannot take the message in the form it has.", "Send it in a simpler form."),
+    "7": ("The server of {domain} refuses the message.", _POSTMASTER),
+}
+_KEPT = ("The message to {address} is on its way, or has arrived.", "There is nothing to do.")
+_LATER = (
+    "The message to {address} could not be delivered yet.",
+    "There is nothing to do: it is tried again, and you will be told if it fails for good.",
+)
+_NEVER = ("The message to {address} could not be delivered.", _POSTMASTER)
+
+
+def explain(reply: Reply, recipient: Address, *, spoken: bool, expired: bool) -> str:
+    """Two sentences. `spoken`: the reply is the other server's; `expired`: it was the last of many tries."""
+    if reply.is_positive:
+        meaning = _KEPT
+    elif reply.code < 500 and not expired:
+        meaning = _LATER
+    else:
+        status = reply.enhanced.partition(".")[2]
+        meaning = _MEANINGS.get(status) or _BY_SUBJECT.get(status.partition(".")[0]) or _NEVER
+    what, todo = (text.format(address=recipient, domain=recipient.domain or "this server") for text in meaning)
+    if expired:
+        return f"The message to {recipient} was given up after many tries over days. {what} {todo}"
+    return f"{what} {todo}"

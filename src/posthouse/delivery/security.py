@@ -1,0 +1,233 @@
+"""How safe mail to a host must travel: DANE, MTA-STS, what the host has shown before, what a route asks for.
+
+In this order of strength: TLSA records in signed DNS bind most (RFC 7672 2.2); then the domain's own policy (RFC 8461);
+then memory: a host that has shown a valid certificate is not taken for it with a worse one, so that nobody in between
+can strip what was there. Memory alone yields after a day, but never to plain text.
+"""
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from structlog.typing import FilteringBoundLogger
+
+from posthouse.delivery.couriers.hosts import Addresses, Host
+from posthouse.delivery.couriers.safety import Demand, UnsafeError
+from posthouse.net.dns.interface import DnsError, Found, Kind, Resolver, Tlsa
+from posthouse.net.fetch import Fetcher, FetchError
+from posthouse.net.verify import Authorities
+from posthouse.policy import dane, mtasts
+from posthouse.queue.destinations import Destinations, KnownPolicy, TlsResult
+
+_REFETCH_SECONDS = 300.0  # after a fetch that failed
+_RECHECK_SECONDS = 3600.0  # until the TXT record is asked for again
+_YIELD_SECONDS = 86400.0  # that a message waits for a host to be what it was
+_FLUSHED_AT = 100
+
+
+@dataclass(frozen=True, slots=True)
+class SecuritySettings:
+    """`memory`: seconds that a valid certificate is remembered; 0: not at all."""
+
+    mta_sts: bool = True
+    dane: bool = True
+    memory: float = 30 * 86400.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Proof:
+    """What the certificate must prove, for judge()."""
+
+    kind: str = ""  # "tlsa", "sts", "memory", "route", or "" for nothing
+    tlsa: tuple[dane.Record, ...] = ()
+    report: str = "no-policy-found"  # policy type for TLSRPT
+    soft: bool = False  # a failure is only counted (MTA-STS in testing mode)
+
+
+class Security:
+    """See couriers.safety.Safety. `clock` gives seconds since 1970."""
+
+    def __init__(
+        self,
+        resolver: Resolver,
+        memory: Destinations,
+        fetcher: Fetcher,
+        authorities: Authorities,
+        settings: SecuritySettings,
+        log: FilteringBoundLogger,
+        *,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._resolver = resolver
+        self._memory = memory
+        self._fetcher = fetcher
+        self._authorities = authorities
+        self._settings = settings
+        self._log = log
+        self._clock = clock
+        self._checked: dict[str, tuple[float, mtasts.Policy | None]] = {}  # domain -> until when, what holds
+        self._fetching: dict[str, asyncio.Task[mtasts.Policy | None]] = {}
+        self._counts: Counter[tuple[int, str, str, str, str]] = Counter()
+        self._remembered: set[tuple[str, str, int]] = set()
+
+    def for_route(self, tls: str, host: str) -> Demand:
+        """See Safety."""
+        if tls in ("none", "opportunistic"):
+            return Demand(wanted=tls != "none", policy=_Proof())
+        proof = _Proof("route") if tls in ("verified", "implicit") else _Proof()
+        return Demand(required=True, implicit=tls == "implicit", because="the route asks for", policy=proof)
+
+    async def for_host(self, domain: str, host: Host, addresses: Addresses, waited: float) -> Demand:
+        """See Safety."""
+        if self._settings.dane and host.secure and addresses.secure:
+            demand = await self._by_dane(host)
+            if demand is not None:
+                return demand
+        policy = await self._policy(domain) if self._settings.mta_sts else None
+        if policy is not None and policy.mode is mtasts.Mode.ENFORCE:
+            if not policy.allows(host.name):
+                self._count(domain, "sts", host.name, "validation-failure")
+                raise UnsafeError(f"{host.name} is not among the hosts that {domain} names in its TLS policy (MTA-STS)")
+            return Demand(required=True, because=f"the policy of {domain} asks for", policy=_Proof("sts", report="sts"))
+        if policy is not None and policy.mode is mtasts.Mode.TESTING:
+            return Demand(policy=_Proof("sts", report="sts", soft=True))
+        return self._by_memory(domain, host.name, waited)
+
+    async def _by_dane(self, host: Host) -> Demand | None:
+        """RFC 7672 2.2; None: the host has no such records."""
+        try:
+            answer = await self._resolver.look_up(f"_{host.port}._tcp.{host.name}", Kind.TLSA)
+        except DnsError as error:
+            # RFC 7672 2.1.2: whoever can suppress the answer must not gain by it.
+            raise UnsafeError(f"whether {host.name} must prove itself by DANE cannot be found out: {error}") from error
+        if answer.found is not Found.RECORDS or not answer.secure:
+            return None
+        records = tuple(
+            dane.Record(each.usage, each.selector, each.matching, each.data)
+            for each in answer.records
+            if isinstance(each, Tlsa)
+        )
+        usable = tuple(dane.usable(records))
+        because = f"the DNS of {host.name} asks for (DANE)"
+        if not usable:
+            return Demand(required=True, because=because, policy=_Proof(report="tlsa"))
+        return Demand(required=True, because=because, policy=_Proof("tlsa", usable, report="tlsa"))
+
+    def _by_memory(self, domain: str, host: str, waited: float) -> Demand:
+        seen = self._memory.valid_since(domain, host) if self._settings.memory else 0
+        if not seen or self._clock() - seen > self._settings.memory:
+            return Demand(policy=_Proof())
+        if waited > _YIELD_SECONDS:
+            self._log.warning("a host is no longer what it was; its mail goes there all the same", host=host)
+            return Demand(required=True, because="it had before", policy=_Proof())
+        return Demand(required=True, because="it had before", policy=_Proof("memory"))
+
+    def judge(self, domain: str, host: str, demand: Demand, chain: Sequence[bytes]) -> str:
+        """See Safety."""
+        proof = demand.policy if isinstance(demand.policy, _Proof) else _Proof()
+        if proof.kind == "tlsa":
+            if not dane.matches(chain, proof.tlsa, (host, domain), self._clock()):
+                self._count(domain, proof.report, host, "validation-failure")
+                raise UnsafeError(f"the certificate of {host} is not the one that its DNS vouches for (DANE)")
+            self._count(domain, proof.report, host, "")
+            return "DANE"
+        reason = self._authorities.error(chain, host)
+        if reason and proof.kind:
+            self._count(domain, proof.report, host, _result_type(reason))
+            if not proof.soft:
+                raise UnsafeError(f"{host} could not prove who it is, which {demand.because}: {reason}")
+            return ""
+        if reason:
+            self._count(domain, proof.report, host, "")
+            return ""
+        self._remember(domain, host)
+        self._count(domain, proof.report, host, "")
+        return "verified"
+
+    def failed(self, domain: str, host: str, demand: Demand, result: str) -> None:
+        """See Safety."""
+        proof = demand.policy if isinstance(demand.policy, _Proof) else _Proof()
+        self._count(domain, proof.report, host, result)
+
+    def flush(self) -> None:
+        """Write the counts out."""
+        counts, self._counts = self._counts, Counter()
+        self._memory.add_results([TlsResult(*key, count) for key, count in counts.items()])
+
+    def _remember(self, domain: str, host: str) -> None:
+        """Once a day is enough."""
+        if not self._settings.memory or not domain:
+            return
+        now = int(self._clock())
+        key = (domain, host, now // 86400)
+        if key not in self._remembered:
+            if len(self._remembered) > 10_000:
+                self._remembered.clear()
+            self._remembered.add(key)
+            self._memory.keep_valid(domain, host, now)
+
+    def _count(self, domain: str, policy: str, host: str, result: str) -> None:
+        if domain:
+            self._counts[int(self._clock()) // 86400, domain, policy, host, result] += 1
+            if len(self._counts) >= _FLUSHED_AT:
+                self.flush()
+
+    # MTA-STS.
+
+    async def _policy(self, domain: str) -> mtasts.Policy | None:
+        """The policy that holds for a domain now (RFC 8461 5.1); all who want it share one look."""
+        known = self._checked.get(domain)
+        if known is not None and known[0] > self._clock():
+            return known[1]
+        task = self._fetching.get(domain)
+        if task is None:
+            task = self._fetching[domain] = asyncio.get_running_loop().create_task(self._find_policy(domain))
+            task.add_done_callback(lambda _: self._fetching.pop(domain, None))
+        return await asyncio.shield(task)
+
+    async def _find_policy(self, domain: str) -> mtasts.Policy | None:
+        now = self._clock()
+        known = self._memory.policy(domain)
+        held = _still_valid(known, now)
+        try:
+            answer = await self._resolver.look_up(f"_mta-sts.{domain}", Kind.TXT)
+            wanted = mtasts.policy_id(record for record in answer.records if isinstance(record, bytes))
+        except DnsError:
+            return self._hold(domain, held, _REFETCH_SECONDS)  # RFC 8461 5.1: what is cached holds on
+        if not wanted or (known is not None and held is not None and known.id == wanted):
+            return self._hold(domain, held, _RECHECK_SECONDS)
+        try:
+            text = await self._fetcher.get(f"mta-sts.{domain}", "/.well-known/mta-sts.txt", mtasts.MAX_POLICY)
+            policy = mtasts.parse(text)
+        except (FetchError, mtasts.PolicyError) as error:
+            result = "sts-policy-invalid" if isinstance(error, mtasts.PolicyError) else "sts-policy-fetch-error"
+            self._count(domain, "sts", "", result)
+            self._log.info("no TLS policy", domain=domain, why=str(error))
+            return self._hold(domain, held, _REFETCH_SECONDS)
+        self._memory.keep_policy(domain, KnownPolicy(wanted, text, int(now)))
+        return self._hold(domain, policy, min(_RECHECK_SECONDS, policy.max_age))
+
+    def _hold(self, domain: str, policy: mtasts.Policy | None, seconds: float) -> mtasts.Policy | None:
+        if len(self._checked) > 50_000:
+            self._checked.clear()
+        self._checked[domain] = (self._clock() + seconds, policy)
+        return policy
+
+
+def _still_valid(known: KnownPolicy | None, now: float) -> mtasts.Policy | None:
+    if known is None:
+        return None
+    try:
+        policy = mtasts.parse(known.text)
+    except mtasts.PolicyError:
+        return None
+    return policy if known.fetched <= now < known.fetched + policy.max_age else None
+
+
+def _result_type(reason: str) -> str:
+    """RFC 8460 4.3."""
+    if "expired" in reason:
+        return "certificate-expired"
+    return "certificate-host-mismatch" if "name" in reason.lower() else "certificate-not-trusted"

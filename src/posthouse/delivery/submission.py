@@ -1,0 +1,152 @@
+"""What this server asks of a message that its own user submits (RFC 6409).
+
+The sender must be the user's: MAIL FROM, From and Sender. What is missing is added (Date, Message-ID), what must not
+travel is left out (Bcc, Return-Path). A message whose author cannot be told for sure is refused, not guessed at.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from posthouse.accounts.allowance import Allowance, Excess
+from posthouse.accounts.interface import Account, Directory
+from posthouse.message.address import Address
+from posthouse.message.addresses import AddressListError, Mailbox, parse_mailboxes
+from posthouse.message.edit import Field, placed_fields
+from posthouse.message.envelope import Sender
+from posthouse.message.ids import shown
+from posthouse.message.reply import Reply
+from posthouse.message.trace import Tracer
+
+_CUT = frozenset({b"bcc", b"resent-bcc", b"return-path"})
+# RFC 5322 3.6: at most once. Two of them, and every reader may take another for the true one.
+_ONCE = (b"from", b"sender", b"date", b"message-id", b"reply-to", b"subject", b"to", b"cc", b"mime-version")
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """What is to be done to the message: `added` fields go in front, `cuts` (start, end) of the head are left out."""
+
+    added: bytes
+    cuts: tuple[tuple[int, int], ...]
+    message_id: str  # without the angle brackets
+    domain: str  # of the author, A-labels: whose keys sign
+    sent_copy: bool
+
+
+class Submission:
+    """One per process."""
+
+    def __init__(
+        self,
+        directory: Directory,
+        allowance: Allowance,
+        tracer: Tracer,
+        clock: Callable[[], float],
+        new_id: Callable[[], bytes],
+        *,
+        sent_copy: bool = False,
+    ) -> None:
+        self._directory = directory
+        self._allowance = allowance
+        self._tracer = tracer
+        self._clock = clock
+        self._new_id = new_id
+        self._sent_copy = sent_copy
+
+    def check_sender(self, account: Account, address: Address | None) -> Reply | None:
+        """MAIL FROM. None: fine. The null reverse-path may be used: receipts want it (RFC 8098 2.1)."""
+        if address is None or self._directory.may_send_as(account, address):
+            return None
+        return _not_yours(address, account)
+
+    def check_recipients(self, account: Account, recipients: Sequence[Address]) -> Reply | None:
+        """Whether the account may send to so many. None: yes."""
+        excess = self._allowance.check(account, recipients)
+        return self._too_much(excess) if excess is not None else None
+
+    def count(self, account: Account, recipients: Sequence[Address]) -> None:
+        """A message was taken."""
+        self._allowance.count(account, recipients)
+
+    def prepare(self, account: Account, head: bytes, sender: Sender) -> Prepared | Reply:
+        """Check the header of a message and say what is to be added and left out."""
+        fields = list(placed_fields(head))
+        by_name: dict[bytes, list[Field]] = {}
+        for field in fields:
+            by_name.setdefault(field.name, []).append(field)
+        for name in _ONCE:
+            if len(by_name.get(name, ())) > 1:
+                return Reply(550, "5.7.1", f"The message has several {name.decode().title()} fields; one is allowed")
+        authors = self._authors(account, by_name, sender)
+        if isinstance(authors, Reply):
+            return authors
+        message_id = _message_id(by_name)
+        domain = authors[0].address.domain_key
+        added = b""
+        if b"from" not in by_name:
+            added += f"From: <{authors[0].address}>\r\n".encode()
+        if b"date" not in by_name:  # RFC 6409 8.2
+            added += f"Date: {self._tracer.date()}\r\n".encode()
+        if not message_id and b"message-id" not in by_name:  # RFC 6409 8.3
+            message_id = f"{shown(self._new_id())}@{domain}"
+            added += f"Message-ID: <{message_id}>\r\n".encode()
+        cuts = tuple((field.start, field.end) for field in fields if field.name in _CUT)
+        sent_copy = self._sent_copy if account.sent_copy is None else account.sent_copy
+        return Prepared(added, cuts, message_id, domain, sent_copy)
+
+    def _authors(self, account: Account, by_name: dict[bytes, list[Field]], sender: Sender) -> list[Mailbox] | Reply:
+        """Who has written it: all of From, and Sender, must be the account's (RFC 6409 6.1)."""
+        if b"from" not in by_name:  # scripts and devices leave it out: then it is who the envelope says
+            return [Mailbox("", sender.address or account.address)]
+        authors = _mailboxes(by_name[b"from"][0], "From")
+        if isinstance(authors, Reply):
+            return authors
+        senders: list[Mailbox] = []
+        if b"sender" in by_name:
+            found = _mailboxes(by_name[b"sender"][0], "Sender")
+            if isinstance(found, Reply):
+                return found
+            senders = found
+            if len(senders) != 1:
+                return Reply(554, "5.6.0", "The Sender field must hold exactly one address")
+        elif len(authors) > 1:  # RFC 5322 3.6.2
+            return Reply(554, "5.6.0", "A message with several authors in From needs a Sender field")
+        for mailbox in (*authors, *senders):
+            if not self._directory.may_send_as(account, mailbox.address):
+                return _not_yours(mailbox.address, account)
+        return authors
+
+    def _too_much(self, excess: Excess) -> Reply:
+        what = f"Your account may send {excess.limit} {excess.kind.value} in 24 hours"
+        if not excess.lifts:
+            return Reply(550, "5.7.1", f"{what}, and this message asks for more; ask the postmaster")
+        wait = max(60, excess.lifts - int(self._clock()))
+        at = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(excess.lifts))
+        return Reply(451, "4.7.1", f"{what}; there is room again at {at}, in {_length(wait)}")
+
+
+def _mailboxes(field: Field, name: str) -> list[Mailbox] | Reply:
+    try:
+        found = parse_mailboxes(field.value)
+    except AddressListError as error:
+        return Reply(554, "5.6.0", f"The {name} field cannot be read: {error}")
+    return found or Reply(554, "5.6.0", f"The {name} field holds no address")
+
+
+def _not_yours(address: Address, account: Account) -> Reply:
+    text = f"You may not send as <{address}>: it does not belong to {account.address}"
+    return Reply(550, "5.7.1", text if text.isascii() else "You may not send as this address")
+
+
+def _message_id(by_name: dict[bytes, list[Field]]) -> str:
+    for field in by_name.get(b"message-id", ()):
+        inner = field.value.strip().removeprefix(b"<").partition(b">")[0]
+        if inner and inner.isascii():
+            return inner.decode()[:250]
+    return ""
+
+
+def _length(seconds: int) -> str:
+    minutes = (seconds + 59) // 60
+    return f"{minutes} minutes" if minutes < 120 else f"{minutes // 60} hours"
