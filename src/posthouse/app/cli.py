@@ -35,6 +35,8 @@ _NOUNS = {
     "account": "The people (and programs) who have a mailbox.",
     "identity": "Addresses that accounts may send as beside their own.",
     "alias": "Addresses that lead to other addresses.",
+    "queue": "Mail on its way to other servers.",
+    "mail": "Messages: send one, find one.",
     "config": "The configuration file.",
 }
 
@@ -87,6 +89,14 @@ _VERBS = (
     ),
     ("alias list", "List the aliases.", "posthouse alias list"),
     ("alias remove", "Remove an alias, or some of its targets.", "posthouse alias remove sales@example.org"),
+    ("queue list", "List what waits to be sent.", "posthouse queue list --to example.org"),
+    ("queue show", "Show every try of one message.", "posthouse queue show 01m86vpsh4"),
+    ("queue retry", "Have those that wait tried now.", "posthouse queue retry --destination example.org"),
+    ("queue hold", "Keep messages from being tried.", "posthouse queue hold --sender mallory@example.org"),
+    ("queue release", "Let held messages go on.", "posthouse queue release --held"),
+    ("queue drop", "Give messages up, telling nobody.", "posthouse queue drop 01m86vpsh4"),
+    ("mail send", "Send a message, to try a server out.", "posthouse mail send --from a@b.org --to c@d.org < text"),
+    ("mail trace", "Tell where a message is, or went.", "posthouse mail trace alice@example.org"),
     ("config check", "Tell every mistake in the configuration.", "posthouse config check -c posthouse.toml"),
     ("config show", "Show every setting and where it comes from.", "posthouse config show > posthouse.toml"),
     ("fsck", "Check that all mail is whole and readable.", "posthouse fsck --data ./mail"),

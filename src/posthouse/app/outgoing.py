@@ -107,6 +107,7 @@ def build_outward(
     settings: Settings,
     places: Places,
     hostname: str,
+    directory: Directory,
     outgoing: Outgoing,
     mailstore: Mailstore,
     router: Router,
@@ -138,9 +139,11 @@ def build_outward(
         dialer,
         log,
     )
-    bounces = Bounces(
-        router, outgoing, new_id, time.time, log, hostname=hostname, postmaster=Address("postmaster", hostname)
-    )
+
+    def postmaster() -> Address:
+        return Address("postmaster", directory.own_domain() or hostname)
+
+    bounces = Bounces(router, outgoing, new_id, time.time, log, hostname=hostname, postmaster=postmaster)
     sender = Sender(
         outgoing,
         mailstore,

@@ -45,6 +45,13 @@ def document(value: object) -> None:
     print(json.dumps(value, default=str), flush=True)
 
 
+def octets(data: bytes) -> None:
+    """Write data as it is."""
+    sys.stdout.flush()
+    sys.stdout.buffer.write(data)
+    sys.stdout.buffer.flush()
+
+
 def listing(columns: Sequence[str], rows: Sequence[Sequence[object]], empty: str) -> None:
     """Write rows below their headings, as wide as needed; `empty` is said instead, as chatter, when there are none.
 

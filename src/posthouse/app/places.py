@@ -16,6 +16,11 @@ class Places:
         return self.data / "directory.db"
 
     @property
+    def mail(self) -> Path:
+        """Messages, mailboxes and the queue; the octets lie in packs beside it."""
+        return self.data / "posthouse.db"
+
+    @property
     def leases(self) -> Path:
         """Who holds what right now: maildrops."""
         return self.data / "leases.db"

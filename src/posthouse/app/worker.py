@@ -32,7 +32,7 @@ from posthouse.delivery.signing import Signing
 from posthouse.delivery.spool import SpoolBudget
 from posthouse.delivery.submission import Submission
 from posthouse.mailstore.changes import LocalBus
-from posthouse.mailstore.sqlite.store import DATABASE, SqliteMailstore
+from posthouse.mailstore.sqlite.store import SqliteMailstore
 from posthouse.message.ids import id_factory
 from posthouse.message.trace import Tracer
 from posthouse.net.limits import Limits
@@ -74,7 +74,7 @@ def prepare(setup: Setup) -> None:
     leases = SqliteLeases(setup.places.leases)
     leases.void_all()
     leases.close()
-    end_claims(setup.places.data / DATABASE)
+    end_claims(setup.places.mail)
 
 
 class Worker:
@@ -168,6 +168,7 @@ class Worker:
             settings,
             self._setup.places,
             hostname,
+            self._directory,
             outgoing,
             self._mailstore,
             router,

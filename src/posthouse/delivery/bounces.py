@@ -35,7 +35,7 @@ class Notice:
 
 
 class Bounces:
-    """Writes and files delivery status notifications. `postmaster` is who they come from."""
+    """Writes and files delivery status notifications. `postmaster` tells who they come from."""
 
     def __init__(
         self,
@@ -46,7 +46,7 @@ class Bounces:
         log: FilteringBoundLogger,
         *,
         hostname: str,
-        postmaster: Address,
+        postmaster: Callable[[], Address],
     ) -> None:
         self._router = router
         self._outgoing = outgoing
@@ -169,7 +169,7 @@ class Bounces:
             told,
             original,
             hostname=self._hostname,
-            postmaster=self._postmaster,
+            postmaster=self._postmaster(),
             now=int(self._clock()),
             message_id=f"{shown(bounce)}@{self._hostname}",
             boundary=f"={secrets.token_hex(12)}",

@@ -18,6 +18,20 @@ def id_factory(
     return make
 
 
+def unshown(text: str) -> tuple[bytes, bytes]:
+    """The first and the last id whose shown form begins with `text`. Raises ValueError."""
+    if not 0 < len(text) <= 26:
+        raise ValueError(text)
+    number = 0
+    for letter in text.lower():
+        number = number << 5 | _ALPHABET.index(letter)
+    rest = 130 - 5 * len(text)
+    low, high = number << rest, (number + 1 << rest) - 1
+    if low >> 128:
+        raise ValueError(text)
+    return low.to_bytes(16, "big"), min(high, (1 << 128) - 1).to_bytes(16, "big")
+
+
 def shown(envelope: bytes) -> str:
     """26 characters, ascending like the bytes."""
     number = int.from_bytes(envelope, "big")

@@ -188,17 +188,17 @@ class Outgoing(Protocol):
 class Queue(Protocol):
     """What commands and the web ask of the queue. Each call is one transaction, seen by running servers at once."""
 
-    async def list(self, wanted: Filter, *, limit: int = 1000) -> list[Traced]:
-        """The recipients meant, oldest first."""
+    def recipients(self, wanted: Filter, *, limit: int = 1000) -> list[Traced]:
+        """The recipients meant, the newest message first."""
 
-    async def retry(self, wanted: Filter) -> int:
+    def retry(self, wanted: Filter) -> int:
         """Have those that wait tried now; how many."""
 
-    async def hold(self, wanted: Filter) -> int:
+    def hold(self, wanted: Filter) -> int:
         """Keep those that wait from being tried; how many."""
 
-    async def release(self, wanted: Filter) -> int:
+    def release(self, wanted: Filter) -> int:
         """Let those that are held go on; how many."""
 
-    async def drop(self, wanted: Filter) -> int:
+    def drop(self, wanted: Filter) -> int:
         """Give those that wait up, telling nobody; how many."""

@@ -1,0 +1,51 @@
+"""The mailstore for one who only looks, beside a running server: commands that show messages."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+
+import apsw
+
+from posthouse.database.connection import open_reader
+from posthouse.mailstore.interface import INBOX, Entry, StoreError
+from posthouse.mailstore.pack_reader import PackReader
+from posthouse.mailstore.sqlite import queries
+from posthouse.mailstore.sqlite.store import DATABASE, PACKS
+
+
+class Archive:
+    """Reads what is in a data folder; a context manager. Raises StoreError."""
+
+    def __init__(self, folder: Path) -> None:
+        try:
+            self._connection = open_reader(folder / DATABASE)
+        except apsw.Error as error:
+            raise StoreError(f"there is no mail to read in {folder}: {error}") from error
+        self._packs = PackReader(folder / PACKS)
+
+    def __enter__(self) -> "Archive":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._connection.close()
+        self._packs.close()
+
+    def entries(self, account: int, mailbox: str = INBOX) -> list[Entry]:
+        """The messages of a mailbox, by uid."""
+        try:
+            return queries.entries(self._connection, account, mailbox)
+        except apsw.Error as error:
+            raise StoreError(str(error)) from error
+
+    def find(self, account: int, mailbox: str, messages: Sequence[int]) -> list[Entry]:
+        """Those of the messages that are there."""
+        try:
+            return queries.find(self._connection, account, mailbox, messages)
+        except apsw.Error as error:
+            raise StoreError(str(error)) from error
+
+    def read(self, entry: Entry, octets: int | None = None) -> bytes:
+        """The message, or its first `octets`."""
+        return self._packs.fetch(entry, 0, entry.octets if octets is None else octets)
