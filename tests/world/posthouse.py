@@ -116,9 +116,8 @@ level = "debug"
             return list(collect(110, address).values())
 
     def recipients(self, *words: str) -> list[dict[str, Any]]:
-        """The queue as `posthouse queue list --json` shows it."""
-        document = json.loads(self.run("queue", "list", "--json", *words))
-        rows: list[dict[str, Any]] = document["recipients"]
+        """The queue as `posthouse queue list` shows it; `words` are more options."""
+        rows: list[dict[str, Any]] = json.loads(self.run("queue", "list", "--json", *words))["recipients"]
         return rows
 
     def queued(self) -> int:
@@ -127,15 +126,12 @@ level = "debug"
 
     def reason(self, address: str) -> str:
         """Why the last attempt for an address that waits came to nothing; "" when there was none."""
-        for row in self.recipients():
-            if row["recipient"] == address and row["tries"]:
-                return str(row["tries"][-1]["reply"])
-        return ""
+        rows = self.recipients("--to", address)
+        return str(rows[0]["tries"][-1]["reply"]) if rows and rows[0]["tries"] else ""
 
     def forget(self) -> None:
         """Drop all that waits."""
-        for row in self.recipients():
-            self.run("queue", "drop", row["id"], "--yes")
+        self.run("queue", "drop", "--all", "--yes")
 
     @property
     def log(self) -> str:
