@@ -129,6 +129,10 @@ level = "debug"
         rows = self.recipients("--to", address)
         return str(rows[0]["tries"][-1]["reply"]) if rows and rows[0]["tries"] else ""
 
+    def proof(self, address: str) -> str:
+        """How the last message for an address went, as is kept for traces: TLS version, cipher, what was proven."""
+        return str(self.recipients("--settled", "--to", address)[0]["tries"][-1]["tls"])
+
     def forget(self) -> None:
         """Drop all that waits."""
         self.run("queue", "drop", "--all", "--yes")

@@ -2,7 +2,7 @@
 
 import pytest
 from tests.world import cases
-from tests.world.mail import Letter, Server, arrived, having
+from tests.world.mail import Letter, Server, arrived, having, settled
 from tests.world.waiting import until
 from tests.world.world import ALPHA, EXIM, World
 
@@ -29,6 +29,9 @@ def test_dane_that_holds_and_dane_without_dnssec(world: World, origin: str, doma
     """RFC 7672 2.1.1: records of an unsigned zone, wrong as they are, do not count."""
     letter = send(world, origin, domain)
     assert b"SMTPS" in arrived(world.postfix, letter.recipient, letter.subject, world.servers[origin]).upper()
+    settled(world.servers[origin])
+    if origin == ALPHA:
+        assert ("DANE" in world.alpha.proof(letter.recipient)) == (domain == cases.DANE_GOOD)
 
 
 @pytest.mark.parametrize("origin", [EXIM, ALPHA])
@@ -43,6 +46,8 @@ def test_mta_sts_that_holds(world: World) -> None:
     letter = send(world, ALPHA, cases.STS_GOOD)
     assert b"SMTPS" in arrived(world.postfix, letter.recipient, letter.subject, world.alpha).upper()
     assert cases.STS_GOOD in world.policies.asked
+    settled(world.alpha)
+    assert "verified" in world.alpha.proof(letter.recipient)
 
 
 @pytest.mark.parametrize("domain", [cases.STS_NAME, cases.STS_MX])
