@@ -1,4 +1,7 @@
-"""`posthouse serve` with ways out: the whole server, sending to remotes on loopback by routes of its configuration."""
+"""`posthouse serve` with ways out: the whole server, sending to remotes on loopback by routes of its configuration.
+
+No name server answers it: all that leaves goes by a route.
+"""
 
 import json
 import os
@@ -12,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+from tests.outside.maildrop import collect
 from tests.outside.program import PASSWORD, START_SECONDS, ProgramError, free_offset
 from tests.outside.wire import Wire
 
@@ -67,6 +71,9 @@ listen_tls = []
 plain_on_loopback = true
 [limits]
 per_address = 5000
+[dns]
+servers = ["127.0.0.1:9"]
+timeout = "200ms"
 [outgoing]
 enabled = true
 first_retry = "1s"
@@ -141,6 +148,10 @@ first_retry = "1s"
         """One message, every recipient accepted."""
         with self.session(sender) as client:
             assert client.sendmail(sender, recipients, message, options) == {}
+
+    def mailbox(self, address: str) -> list[bytes]:
+        """What POP3 shows."""
+        return list(collect(self.ports["pop3"], address).values())
 
     def queue(self, *words: str) -> list[dict[str, Any]]:
         """The recipients in the queue, as `posthouse queue list --json` shows them."""

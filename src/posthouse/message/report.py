@@ -1,4 +1,4 @@
-"""Delivery status notifications: a message that tells a sender what became of theirs (RFC 3462, 3464, 6522, 6533).
+"""Delivery status notifications: a message that tells a sender what became of theirs (RFC 3462, RFC 3464, RFC 6522, RFC 6533).
 
 Three parts: words for people, fields for programs, and the message they are about. What other servers said is quoted
 with care: it is cleaned, folded and bounded, so that it can break neither a header nor the structure.

@@ -64,7 +64,7 @@ class Hosts:
             # RFC 5321 5.1: without MX records the domain itself is the host.
             return [Host(answer.name or domain, secure=answer.secure)]
         if all(not record.host for record in records):
-            # RFC 7505 4.1
+            # RFC 7505 4.1, with the code of RFC 7504 4
             raise NoHostError(_never(556, "5.1.10", f"The domain {domain} does not take mail (it says so in DNS)"))
         return self._ordered(domain, records, answer)
 
