@@ -82,20 +82,20 @@ GOOD = {
     "cuts": Case(plain(bad.Cutter, 2), TAKEN),
 }
 LATER = {
-    f"{step.lower()}-{reply[:3]}": Case(plain(Refuser, {step: reply}), WAITING, reply[4:])
+    f"{step.lower()}-{reply[:3]}": Case(plain(Refuser, {step: reply}, without={"CHUNKING"}), WAITING, reply[4:])
     for step in ("MAIL", "RCPT", "DATA", "END")
     for reply in ("421 4.3.2 Closing for today", "451 4.3.0 Not at this hour")
 } | {
     "greeting-421": Case(plain(Refuser, {"GREETING": "421 4.3.2 Full house"}), WAITING, "Full house"),
     "greeting-554": Case(plain(Refuser, {"GREETING": "554 5.3.2 No service"}), WAITING, "No service"),
     "ehlo-421": Case(plain(Refuser, {"EHLO": "421 4.3.2 Not you"}), WAITING, "Not you"),
-    "rcpt-552": Case(plain(Refuser, {"RCPT": "452 4.5.3 Too many"}), WAITING, "Too many"),
+    "rcpt-452": Case(plain(Refuser, {"RCPT": "452 4.5.3 Too many"}), WAITING, "Too many"),
     "cuts-always": Case(plain(bad.Cutter, 1 << 30), WAITING, "closed the connection"),
     "drops-always": Case(plain(bad.Dropper, 1 << 30, durably=False), WAITING, "closed the connection"),
 }
 NEVER = {
-    f"{step.lower()}-5": Case(plain(Refuser, {step: "550 5.7.1 We will not have it"}), BOUNCED, "We will not have it")
-    for step in ("MAIL", "RCPT", "DATA", "END")
+    f"{step.lower()}-550": Case(plain(Refuser, {step: f"550 5.7.1 No {step}"}, without=chunks), BOUNCED, f"No {step}")
+    for step, chunks in (("MAIL", ()), ("RCPT", ()), ("DATA", ("CHUNKING",)), ("END", ()))
 } | {
     "bdat": Case(plain(bad.BdatRefuser), BOUNCED, "BDAT is not for you"),
     "small": Case(plain(Remote, size=1500), BOUNCED, "at most 1,500"),
@@ -127,7 +127,7 @@ NONSENSE = {
     "disordered": Case(plain(bad.Disordered), WAITING),
     "mixed": Case(plain(Says, "RCPT", b"250-fine\r\n550 not fine\r\n"), WAITING, "two codes"),
     **{
-        f"syntax-{n}": Case(plain(Says, step, octets), WAITING, "no reply")
+        f"syntax-{n}": Case(plain(Says, step, octets, without={"CHUNKING"}), WAITING, "no reply")
         for n, (step, octets) in enumerate(
             (
                 ("GREETING", b"HTTP/1.1 400 Bad Request\r\n"),
@@ -255,7 +255,7 @@ def assert_bounced(name: str, case: Case, street: Street) -> None:
     assert message.get_all("Subject") == [f"Not delivered: your message to user@{name}.test"]
     words, report, *_ = message.iter_parts()
     assert case.words in words.get_content()
-    diagnostics = [group["Diagnostic-Code"] for group in report.get_payload() if group["Diagnostic-Code"]]  # type: ignore[index, union-attr]
+    diagnostics = [group["Diagnostic-Code"] for group in report.get_payload() if group["Diagnostic-Code"]]  # type: ignore[index]
     assert len(diagnostics) == 1 and case.words in diagnostics[0]
 
 
@@ -305,10 +305,10 @@ def test_the_slow_hold_up_nobody(street: Street) -> None:
     for name in HANGING:
         until(lambda name=name: street.remotes[name].journal.connections, lambda: "never tried")  # type: ignore[misc]
     flow(street, 40)
-    assert all(street.remotes[name].journal.accepted == [] for name in HANGING)
     for name in HANGING:
-        assert all(row["state"] == "waiting" for row in street.rows(name, bool))
+        street.rows(name, lambda rows: bool(rows) and rows[0]["state"] in ("waiting", "delivered"))
         assert street.bounces(name) == []
+    assert street.remotes["silent"].journal.commands == []
 
 
 def flow(street: Street, count: int) -> float:

@@ -206,6 +206,11 @@ class Says(Remote):
         await link.send(self._octets)
         return True
 
+    def note(self, link: Link, wire: bytes, *, chunked: bool) -> None:
+        """What is not answered properly is not taken either."""
+        if self._step != "END":
+            super().note(link, wire, chunked=chunked)
+
 
 class Early(Remote):
     """Answers what it has not been asked yet, all the way to "taken", behind its answer to EHLO or DATA."""

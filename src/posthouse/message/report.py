@@ -1,4 +1,6 @@
-"""Delivery status notifications: a message that tells a sender what became of theirs (RFC 3462, RFC 3464, RFC 6522, RFC 6533).
+"""Delivery status notifications: a message that tells a sender what became of theirs.
+
+RFC 3462 and RFC 6522 give the form, RFC 3464 and RFC 6533 the fields.
 
 Three parts: words for people, fields for programs, and the message they are about. What other servers said is quoted
 with care: it is cleaned, folded and bounded, so that it can break neither a header nor the structure.
