@@ -134,7 +134,7 @@ def _people(told: Sequence[Told], original: Original, hostname: str) -> str:
         lines = [one.sentence, "", f"  To:        {one.recipient.address}"]
         if one.spoken and one.host:
             where = f"{one.host} [{one.ip}]" if one.ip and one.ip != one.host else one.host
-            lines.append(f"  Server:    {where}")
+            lines.append(f"  Server:    {_clean(where)[:_LINE]}")
         lines.append(f"  {'It said:  ' if one.spoken else 'Reason:   '} {_words(one.reply)}")
         lines.append(f"  Last try:  {date(one.at)}, number {one.attempts}")
         if one.retry_until:
@@ -167,7 +167,7 @@ def _recipient_fields(one: Told, original: Original, *, utf8: bool) -> list[str]
     lines.append(f"Action: {one.action}")
     lines.append(f"Status: {status_of(one)}")
     if one.host and one.spoken:
-        lines.append(f"Remote-MTA: dns; {_clean(one.host)}")
+        lines.append(f"Remote-MTA: dns; {_ascii(_clean(one.host))[:_LINE]}")
         lines.append(f"Diagnostic-Code: smtp; {_ascii(_words(one.reply))}")
     else:
         lines.append(f"Diagnostic-Code: x-posthouse; {_ascii(_words(one.reply))}")
