@@ -1,28 +1,54 @@
 """One small file over HTTPS from a host we do not know: bounded in every way, and never from inside our own network."""
 
 import asyncio
+import re
 import ssl
-from ipaddress import ip_address
+from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
 from pathlib import Path
 
-from posthouse.net.dns.interface import DnsError, Kind, Resolver
+from posthouse.net.dns.interface import Answer, DnsError, Kind, Resolver
 
-SECONDS = 30.0
+SECONDS = 30.0  # for all of it
+CONNECT_SECONDS = 10.0  # for each address
+MAX_ADDRESSES = 4
 MAX_HEAD = 16 << 10
 _PORT = 443
+
+_CHUNK_SIZE = re.compile(rb"([0-9A-Fa-f]{1,8})[ \t]*(?:;.*)?\r\n", re.DOTALL)
+_NAT64 = IPv6Network("64:ff9b::/96")
+_NAT64_LOCAL = IPv6Network("64:ff9b:1::/48")
+
+_Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
 class FetchError(Exception):
     """The file could not be had; the text says why."""
 
 
-class Fetcher:
-    """`authorities`: a PEM file instead of the system's. `private`: addresses of private networks are allowed."""
+class UntrustedError(FetchError):
+    """The host's certificate does not prove that it is the host."""
 
-    def __init__(self, resolver: Resolver, *, authorities: Path | None = None, private: bool = False) -> None:
+
+class Fetcher:
+    """`authorities`: a PEM file instead of the system's. `private`: addresses of private networks are allowed.
+
+    `port` and `loopback` are for tests.
+    """
+
+    def __init__(
+        self,
+        resolver: Resolver,
+        *,
+        authorities: Path | None = None,
+        private: bool = False,
+        loopback: bool = False,
+        port: int = _PORT,
+    ) -> None:
         self._resolver = resolver
         self._authorities = authorities
         self._private = private
+        self._loopback = loopback
+        self._port = port
         self._context: ssl.SSLContext | None = None
 
     async def get(self, host: str, path: str, octets: int) -> bytes:
@@ -32,37 +58,78 @@ class Fetcher:
                 return await self._get(host, path, octets)
         except TimeoutError:
             raise FetchError(f"{host} did not answer in time") from None
-        except (OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError, ValueError) as error:
+        except ssl.SSLCertVerificationError as error:
+            raise UntrustedError(f"{host}: {error.verify_message}") from error
+        except asyncio.IncompleteReadError:
+            raise FetchError(f"{host} closed the connection too early") from None
+        except (OSError, asyncio.LimitOverrunError, ValueError) as error:
             raise FetchError(f"{host}: {error}") from error
         except DnsError as error:
             raise FetchError(str(error)) from error
 
     async def _get(self, host: str, path: str, octets: int) -> bytes:
-        address = await self._address(host)
-        if self._context is None:
-            self._context = ssl.create_default_context(cafile=str(self._authorities) if self._authorities else None)
-        reader, writer = await asyncio.open_connection(
-            address, _PORT, ssl=self._context, server_hostname=host, limit=MAX_HEAD
-        )
+        reader, writer = await self._connect(host)
         try:
             request = f"GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\nUser-Agent: posthouse\r\n\r\n"
             writer.write(request.encode("ascii"))
             head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
             return await _body(reader, _checked(host, head), octets)
         finally:
-            writer.close()
+            writer.transport.abort()  # a polite end would wait for the other side
 
-    async def _address(self, host: str) -> str:
-        """Resolved here and used as it is: a second look-up might give another one (DNS rebinding)."""
-        found: list[str] = []
-        for kind in (Kind.A, Kind.AAAA):
-            found += [str(record) for record in (await self._resolver.look_up(host, kind)).records]
-        for address in found:
-            ip = ip_address(address)
-            ip = getattr(ip, "ipv4_mapped", None) or ip
-            if ip.is_global or (self._private and not ip.is_loopback):
-                return address
-        raise FetchError(f"{host} has no address that may be used" if found else f"{host} has no address")
+    async def _connect(self, host: str) -> _Streams:
+        """To the first address that answers. A wrong certificate is the host's last word."""
+        failure: OSError = TimeoutError()
+        for address in await self._addresses(host):
+            try:
+                async with asyncio.timeout(CONNECT_SECONDS):
+                    return await asyncio.open_connection(
+                        address, self._port, ssl=self._tls(), server_hostname=host, limit=MAX_HEAD
+                    )
+            except ssl.SSLCertVerificationError:
+                raise
+            except OSError as error:
+                failure = error
+        raise failure
+
+    def _tls(self) -> ssl.SSLContext:
+        if self._context is None:
+            self._context = ssl.create_default_context(cafile=str(self._authorities) if self._authorities else None)
+        return self._context
+
+    async def _addresses(self, host: str) -> list[str]:
+        """Resolved here and used as they are: a second look-up might give others (DNS rebinding)."""
+        answers = await asyncio.gather(
+            *(self._resolver.look_up(host, kind) for kind in (Kind.A, Kind.AAAA)), return_exceptions=True
+        )
+        found = [str(record) for answer in answers if isinstance(answer, Answer) for record in answer.records]
+        if not found:
+            for answer in answers:
+                if isinstance(answer, BaseException):
+                    raise answer
+            raise FetchError(f"{host} has no address")
+        usable = [address for address in found if self._may_reach(address)]
+        if not usable:
+            raise FetchError(f"{host} has no address that may be used")
+        return usable[:MAX_ADDRESSES]
+
+    def _may_reach(self, address: str) -> bool:
+        ip = _innermost(address)
+        if ip.is_loopback:
+            return self._loopback
+        if ip.is_multicast or ip.is_unspecified or ip.is_link_local:
+            return False
+        return self._private or (ip.is_global and not ip.is_reserved and ip not in _NAT64_LOCAL)
+
+
+def _innermost(address: str) -> IPv4Address | IPv6Address:
+    """Where a packet ends up that is sent there: IPv6 has several ways to say an IPv4 address."""
+    ip = ip_address(address)
+    if isinstance(ip, IPv4Address):
+        return ip
+    if ip in _NAT64:
+        return IPv4Address(int(ip) & 0xFFFFFFFF)
+    return ip.ipv4_mapped or ip.sixtofour or ip
 
 
 def _checked(host: str, head: str) -> dict[str, str]:
@@ -77,29 +144,36 @@ def _checked(host: str, head: str) -> dict[str, str]:
 
 
 async def _body(reader: asyncio.StreamReader, fields: dict[str, str], octets: int) -> bytes:
-    if fields.get("transfer-encoding", "").lower() == "chunked":
+    """RFC 9112 6.3: in chunks, as long as is said, or up to the end of the connection."""
+    coding = fields.get("transfer-encoding", "").lower()
+    if coding == "chunked":
         return await _chunks(reader, octets)
+    if coding or fields.get("content-encoding", "identity").lower() != "identity":
+        raise FetchError("the file is in a form that was not asked for")
     length = fields.get("content-length", "")
     if length:
-        if not length.isdecimal() or len(length) > 9 or int(length) > octets:
+        if not (length.isascii() and length.isdigit()) or len(length) > 9 or int(length) > octets:
             raise FetchError("the file is too long")
         return await reader.readexactly(int(length))
-    data = await reader.read(octets + 1)
-    while (more := await reader.read(octets + 1)) and len(data) <= octets:
-        data += more
-    if len(data) > octets:
-        raise FetchError("the file is too long")
-    return data
+    data = bytearray()
+    while piece := await reader.read(octets + 1 - len(data)):
+        data += piece
+        if len(data) > octets:
+            raise FetchError("the file is too long")
+    return bytes(data)
 
 
 async def _chunks(reader: asyncio.StreamReader, octets: int) -> bytes:
     """RFC 9112 7.1."""
-    data = b""
+    data = bytearray()
     while True:
-        size = int((await reader.readuntil(b"\r\n")).partition(b";")[0].strip(), 16)
+        found = _CHUNK_SIZE.fullmatch(await reader.readuntil(b"\r\n"))
+        if found is None:
+            raise FetchError("the file is in chunks that make no sense")
+        size = int(found[1], 16)
         if size == 0:
-            return data
-        if size < 0 or len(data) + size > octets:
+            return bytes(data)
+        if len(data) + size > octets:
             raise FetchError("the file is too long")
         data += await reader.readexactly(size)
         await reader.readexactly(2)
