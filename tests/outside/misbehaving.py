@@ -4,7 +4,8 @@ import asyncio
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from tests.outside.remotes import GoneError, Link, Remote
+from tests.outside.link import GoneError, Link
+from tests.outside.remotes import Remote
 
 
 async def wait_for_the_end(link: Link) -> None:

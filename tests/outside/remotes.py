@@ -20,14 +20,12 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Self
 
+from tests.outside.link import GoneError, Link
+
 FEATURES = ("PIPELINING", "8BITMIME", "SIZE", "DSN", "SMTPUTF8", "CHUNKING", "ENHANCEDSTATUSCODES")
 _ROOM = 64 << 20  # octets a connection may have unread
 _BARE = re.compile(rb"(?<!\r)\n|\r(?!\n)|\0")
 _LONGEST = 1000  # octets of a line with CRLF, RFC 5321 4.5.3.1.6
-
-
-class GoneError(Exception):
-    """The conversation is over."""
 
 
 @dataclass(frozen=True)
@@ -59,69 +57,6 @@ class Journal:
     def verbs(self) -> list[str]:
         """The commands' first words, in order."""
         return [line.split(b" ")[0].strip().decode("ascii", "replace").upper() for _, line in list(self.commands)]
-
-
-class Link:
-    """One connection and where its conversation stands."""
-
-    def __init__(self, number: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.number = number
-        self.tls = False
-        self._reader = reader
-        self._writer = writer
-        self.start_over()
-
-    def start_over(self) -> None:
-        """No transaction is open."""
-        self.sender: str | None = None
-        self.recipients: list[str] = []
-        self.chunks: list[bytes] = []
-
-    @property
-    def ip(self) -> str:
-        """Whom we talk to."""
-        return str(self._writer.get_extra_info("peername")[0])
-
-    async def send(self, data: bytes) -> None:
-        """Write, and wait while the client is behind."""
-        self._writer.write(data)
-        await self._writer.drain()
-
-    async def line(self) -> bytes:
-        """The next line up to its LF. Raises GoneError when the client has hung up."""
-        line = await self._reader.readline()
-        if not line.endswith(b"\n"):
-            raise GoneError
-        return line
-
-    async def exactly(self, octets: int) -> bytes:
-        """So many octets. Raises GoneError."""
-        try:
-            return await self._reader.readexactly(octets)
-        except asyncio.IncompleteReadError as error:
-            raise GoneError from error
-
-    async def some(self) -> bytes:
-        """Whatever comes next; b"" once the client has hung up."""
-        return await self._reader.read(65536)
-
-    async def start_tls(self, context: ssl.SSLContext) -> None:
-        """The server's side of the handshake. Raises OSError."""
-        await self._writer.start_tls(context)
-        self.tls = True
-        self.start_over()
-
-    async def let_go(self) -> None:
-        """Close so that the client can still read all that was said: not before it has hung up itself."""
-        if self._writer.can_write_eof():
-            self._writer.write_eof()
-            while await self.some():
-                pass
-        raise GoneError
-
-    def abort(self) -> None:
-        """Close at once."""
-        self._writer.transport.abort()
 
 
 class Remote:
