@@ -18,7 +18,9 @@ def options() -> argparse.Namespace:
     """What was asked on the command line."""
     parser = argparse.ArgumentParser(prog="make bench ARGS=...", description=__doc__, allow_abbrev=False)
     parser.add_argument(
-        "--peer", metavar="smtp=PORT,pop3=PORT[,imap=PORT]", help="measure this server beside ours, turn by turn"
+        "--peer",
+        metavar="smtp=PORT,pop3=PORT[,imap=PORT][,sink=PORT]",
+        help="measure this server beside ours, turn by turn",
     )
     parser.add_argument("--label", default="peer", help="its name in the table")
     parser.add_argument(
@@ -28,6 +30,7 @@ def options() -> argparse.Namespace:
         "--peer-start", default="", metavar="COMMAND", help="starts it, to time that (with --peer-stop)"
     )
     parser.add_argument("--peer-stop", default="", metavar="COMMAND", help="stops it")
+    parser.add_argument("--peer-flush", default="", metavar="COMMAND", help="has it try its waiting mail now")
     parser.add_argument("--rows", default="", metavar="A,B", help=f"only these of: {' '.join(SCENARIOS)}")
     parser.add_argument("--repeat", type=int, default=3, help="runs of each, of which the median counts")
     parser.add_argument("--workers", type=int, default=0, help="worker processes of Posthouse (0: its default)")
@@ -70,6 +73,7 @@ def main() -> int:
             if asked.peer:
                 commands = {"roots_command": asked.peer_roots, "start_command": asked.peer_start}
                 commands["stop_command"] = asked.peer_stop
+                commands["flush_command"] = asked.peer_flush
                 targets.append(parse_peer(asked.peer, asked.label, commands))
             ours.prepare()
             ours.start()

@@ -23,6 +23,7 @@ class Mail:
     connections: int
     messages: int
     one_each: bool = False  # a connection for each message
+    domain: str = DOMAIN
 
 
 @dataclass(frozen=True)
@@ -71,9 +72,9 @@ async def _smtp_close(connection: Connection) -> None:
     connection.close()
 
 
-async def _smtp_send(connection: Connection, name: str, data: bytes) -> None:
+async def _smtp_send(connection: Connection, name: str, data: bytes, domain: str = DOMAIN) -> None:
     await connection.smtp(SENDER, b"250")
-    await connection.smtp(f"RCPT TO:<{name}@{DOMAIN}>\r\n".encode(), b"250")
+    await connection.smtp(f"RCPT TO:<{name}@{domain}>\r\n".encode(), b"250")
     await connection.smtp(b"DATA\r\n", b"354")
     await connection.smtp(data, b"250")
 
@@ -90,7 +91,7 @@ async def bring(target: Target, mail: Mail) -> float:
             data = compose(mail.octets, name, f"{run}.{number}")
             if connection is None:
                 connection = await _smtp_open(target.smtp)
-            await _smtp_send(connection, name, data)
+            await _smtp_send(connection, name, data, mail.domain)
             if mail.one_each:
                 await _smtp_close(connection)
                 connection = None

@@ -3,9 +3,9 @@
 import asyncio
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from benchmarks import load, memory
+from benchmarks import load, memory, relay
 from benchmarks.load import Collection, Mail
 from benchmarks.target import USERS, Target
 
@@ -34,6 +34,8 @@ ROWS = {
     "pop3-100k": Row("POP3 RETR 5 x 100 KiB, 20 at a time", "MB/s"),
     "wait-p50": Row("from sending until a POP3 login shows it, median", "ms", False),
     "wait-p99": Row("the same, 99th of 100", "ms", False),
+    "relay-live": Row("relay to a sink, 4 KiB, 20 connections, live", "msg/s"),
+    "relay-drain": Row("the same, draining a queue that waited", "msg/s"),
     "memory": Row("memory of the idle server", "MiB", False),
     "start": Row("start until every port greets", "ms", False),
 }
@@ -112,6 +114,15 @@ def _start(target: Target, scale: Scale) -> Results:
     return results
 
 
+def _relay(target: Target, scale: Scale) -> Results:
+    """Nothing where a target sends mail nowhere."""
+    if not target.sink:
+        return {}
+    wanted = Mail(4 * KIB, 20, scale.of(3000), domain=relay.SINK_DOMAIN)
+    waiting = replace(wanted, messages=scale.of(8000))
+    return {"relay-live": relay.live(target, wanted), "relay-drain": relay.drain(target, waiting)}
+
+
 # In this order; each gives one or more rows.
 SCENARIOS: dict[str, tuple[tuple[str, ...], Callable[[Target, Scale], Results]]] = {
     "start": (("start", "memory"), _start),
@@ -122,5 +133,6 @@ SCENARIOS: dict[str, tuple[tuple[str, ...], Callable[[Target, Scale], Results]]]
     "in-100k-20": (("in-100k-20",), _in("in-100k-20", _smtp(100 * KIB, 20, 1000))),
     "pop3": (("pop3-login", "pop3-all", "pop3-dele"), _pop3_small),
     "pop3-100k": (("pop3-100k",), _pop3_large),
+    "relay": (("relay-live", "relay-drain"), _relay),
     "wait": (("wait-p50", "wait-p99"), _waits),
 }

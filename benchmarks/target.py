@@ -28,6 +28,10 @@ class Target(Protocol):
     smtp: int
     pop3: int
     imap: int  # 0: none
+    sink: int  # where its mail for sink.test goes on this machine; 0: nowhere
+
+    def flush(self) -> None:
+        """Have all that waits in its queue tried now."""
 
     def roots(self) -> list[int]:
         """Process ids whose trees are the server; empty when they are not known."""
@@ -49,9 +53,15 @@ class Peer:
     smtp: int
     pop3: int
     imap: int = 0
+    sink: int = 0
+    flush_command: str = ""
     roots_command: str = ""  # prints process ids
     start_command: str = ""
     stop_command: str = ""
+
+    def flush(self) -> None:
+        """Run `flush_command`."""
+        subprocess.run(shlex.split(self.flush_command), check=True, stdout=subprocess.DEVNULL)
 
     def roots(self) -> list[int]:
         """What `roots_command` prints."""
@@ -84,16 +94,22 @@ class Posthouse:
     smtp: int = 0
     pop3: int = 0
     imap: int = 0
+    sink: int = 0
     others: list[int] = field(default_factory=list)
     _process: subprocess.Popen[bytes] | None = None
 
     def prepare(self) -> None:
         """Write the configuration and make the accounts."""
-        self.smtp, self.pop3, *self.others = _free_ports(5)
+        self.smtp, self.pop3, self.sink, *self.others = _free_ports(6)
         submission, submissions, pop3s = self.others
         settings: dict[str, dict[str, object]] = {
             "server": {"hostname": '"mail.example.test"', "data": f'"{self.folder / "data"}"', "workers": self.workers},
-            "smtp": {"listen": f'["127.0.0.1:{self.smtp}"]'},
+            "smtp": {"listen": f'["127.0.0.1:{self.smtp}"]', "relay_from": '["127.0.0.0/8"]'},
+            "route.sink": {
+                "to": '["sink.test"]',
+                "hosts": f'["127.0.0.1:{self.sink}"]',
+                "tls": '"opportunistic"',
+            },
             "submission": {
                 "listen": f'["127.0.0.1:{submission}"]',
                 "listen_tls": f'["127.0.0.1:{submissions}"]',
@@ -140,6 +156,10 @@ class Posthouse:
             self._process.wait()
         self._process = None
 
+    def flush(self) -> None:
+        """As an operator does."""
+        self._run("queue", "retry", "--all")
+
     def roots(self) -> list[int]:
         """The parent."""
         return [self._process.pid] if self._process else []
@@ -159,9 +179,9 @@ def _free_ports(count: int) -> list[int]:
 
 
 def parse_peer(text: str, label: str, commands: dict[str, str]) -> Peer:
-    """Read "smtp=2525,pop3=2110[,imap=2143]". Raises BenchError."""
+    """Read "smtp=2525,pop3=2110[,imap=2143][,sink=2526]". Raises BenchError."""
     try:
         ports = {name: int(port) for name, port in (part.split("=") for part in text.split(","))}
-        return Peer(label, ports.pop("smtp"), ports.pop("pop3"), ports.pop("imap", 0), **commands)
+        return Peer(label, ports.pop("smtp"), ports.pop("pop3"), ports.pop("imap", 0), ports.pop("sink", 0), **commands)
     except (ValueError, KeyError) as error:
-        raise BenchError(f"--peer wants smtp=PORT,pop3=PORT[,imap=PORT], not {json.dumps(text)}") from error
+        raise BenchError(f"--peer wants smtp=PORT,pop3=PORT[,imap=PORT][,sink=PORT], not {json.dumps(text)}") from error

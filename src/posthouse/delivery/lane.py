@@ -13,7 +13,7 @@ _ROUND = 0.2  # seconds; pauses shorter than this are not slept one by one
 
 @dataclass(slots=True)
 class Job:
-    """Recipients of one message for one destination. `content` is known when the message has just come in."""
+    """Recipients of one message for one destination. `content` is None when its octets are gone."""
 
     waiting: list[Waiting]
     content: Content | None = None

@@ -7,7 +7,7 @@ is durable: a crash between the other server's 250 and our record sends once mor
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -118,7 +118,7 @@ class Sender:
 
     def offer(self, waiting: Sequence[Waiting], entry: Entry) -> None:
         """Send a message that was queued and claimed this very moment."""
-        self._enqueue(waiting, Content(self._mailstore, entry))
+        self._enqueue(waiting, {entry.message: Content(self._mailstore, entry)})
 
     def look(self) -> None:
         """Something may be due: look now instead of at the next poll."""
@@ -126,13 +126,15 @@ class Sender:
 
     # Filling the lanes.
 
-    def _enqueue(self, waiting: Iterable[Waiting], content: Content | None) -> None:
+    def _enqueue(self, waiting: Iterable[Waiting], contents: Mapping[int, Content]) -> None:
         jobs: dict[tuple[int, str], Job] = {}
         for one in waiting:
             key = (one.message.number, one.destination)
-            jobs.setdefault(key, Job([], content)).waiting.append(one)
+            jobs.setdefault(key, Job([], contents.get(one.message.body))).waiting.append(one)
         for (_, destination), job in jobs.items():
             lane = self._lane(destination)
+            if any(one.urgent for one in job.waiting):
+                lane.came_up()  # an operator knows better
             lane.jobs.append(job)
             lane.held += len(job.waiting)
             self._held += len(job.waiting)
@@ -172,9 +174,13 @@ class Sender:
             return 0
         busy = [name for name, lane in self._lanes.items() if lane.held >= _HELD_PER_LANE]
         claimed = await self._outgoing.claim(busy, _CLAIMED_AT_ONCE)
-        if self._stopping:
+        if self._stopping or not claimed:
             return 0
-        self._enqueue(claimed, None)
+        # All at once: a look-up for each would cost a hop to another thread for each.
+        bodies = {one.message.body for one in claimed}
+        found = await self._mailstore.find(ACCOUNT, MAILBOX, sorted(bodies))
+        contents = {entry.message: Content(self._mailstore, entry) for entry in found}
+        self._enqueue(claimed, contents)
         return len(claimed)
 
     def _drop_idle_lanes(self) -> None:
@@ -219,11 +225,8 @@ class Sender:
             return [lane.failure] * len(job.waiting)
         message = job.waiting[0].message
         if job.content is None:
-            found = await self._mailstore.find(ACCOUNT, MAILBOX, [message.body])
-            if not found:
-                reply = Reply(554, "5.3.0", "The message is no longer in our store")
-                return [Permanent(reply, spoken=False)] * len(job.waiting)
-            job.content = Content(self._mailstore, found[0])
+            reply = Reply(554, "5.3.0", "The message is no longer in our store")
+            return [Permanent(reply, spoken=False)] * len(job.waiting)
         recipients = tuple(one.recipient for one in job.waiting)
         parcel = Parcel(message.id, message.sender, recipients, job.content, self._clock() - message.created)
         try:

@@ -65,6 +65,7 @@ class Waiting:
     destination: str  # where it is sent: the domain key, or the route's name
     attempts: int  # made so far
     warned: bool  # the sender was told of the delay
+    urgent: bool = False  # an operator wants it tried now, whatever is known of the destination
 
 
 @dataclass(frozen=True, slots=True)

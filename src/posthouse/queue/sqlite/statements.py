@@ -36,7 +36,7 @@ _DUE = f"""
 _CLAIM = f"""
     UPDATE queued_recipient SET claim = ?2
     WHERE number = ?3 AND n = ?4 AND state = 0 AND held = 0 AND due <= ?1 AND {_FREE}
-    RETURNING number, n, address, notify, orcpt, destination, attempts, warned
+    RETURNING number, n, address, notify, orcpt, destination, attempts, warned, due
 """
 _MESSAGE = f"SELECT {MESSAGE} FROM queued WHERE number = ?"
 _SETTLE = """
@@ -94,9 +94,9 @@ def claim(connection: apsw.Connection, wanted: Iterable[tuple[int, int]], token:
         for row in _rows(connection, _CLAIM, (now, token, number, n)):
             if number not in messages:
                 messages[number] = message_of(_rows(connection, _MESSAGE, (number,))[0])
-            address, notify, orcpt, destination, attempts, warned = row[2:]
+            address, notify, orcpt, destination, attempts, warned, when = row[2:]
             recipient = recipient_of(address, notify, orcpt)
-            taken.append(Waiting(messages[number], n, recipient, destination, attempts, bool(warned)))
+            taken.append(Waiting(messages[number], n, recipient, destination, attempts, bool(warned), urgent=when == 0))
     return taken
 
 
