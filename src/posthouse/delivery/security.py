@@ -16,15 +16,17 @@ from structlog.typing import FilteringBoundLogger
 from posthouse.delivery.couriers.hosts import Addresses, Host
 from posthouse.delivery.couriers.safety import Demand, UnsafeError
 from posthouse.net.dns.interface import DnsError, Found, Kind, Resolver, Tlsa
-from posthouse.net.fetch import Fetcher, FetchError
+from posthouse.net.fetch import Fetcher, FetchError, UntrustedError
 from posthouse.net.verify import Authorities
 from posthouse.policy import dane, mtasts
 from posthouse.queue.destinations import Destinations, KnownPolicy, TlsResult
 
-_REFETCH_SECONDS = 300.0  # after a fetch that failed
+_REFETCH_SECONDS = 300.0  # after a fetch that failed; and never sooner
 _RECHECK_SECONDS = 3600.0  # until the TXT record is asked for again
+_REFRESH_SECONDS = 86400.0  # RFC 8461 3.3: once a day, so that nobody gains by blocking it on the last one
 _YIELD_SECONDS = 86400.0  # that a message waits for a host to be what it was
-_FLUSHED_AT = 100
+_FLUSH_SECONDS = 5.0
+_COUNTED_AT_MOST = 10_000  # while they cannot be written
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +45,18 @@ class _Proof:
     kind: str = ""  # "tlsa", "sts", "memory", "route", or "" for nothing
     tlsa: tuple[dane.Record, ...] = ()
     report: str = "no-policy-found"  # policy type for TLSRPT
-    soft: bool = False  # a failure is only counted (MTA-STS in testing mode)
+    soft: bool = False  # a failure is only counted (MTA-STS in testing mode; memory that yields)
+    failure: str = ""  # known before any connection, to be counted for it (RFC 8460 4.3)
+
+
+@dataclass(frozen=True, slots=True)
+class _Held:
+    """A policy that was fetched before, in seconds since 1970."""
+
+    id: str
+    policy: mtasts.Policy
+    fetched: float
+    ends: float
 
 
 class Security:
@@ -70,6 +83,8 @@ class Security:
         self._checked: dict[str, tuple[float, mtasts.Policy | None]] = {}  # domain -> until when, what holds
         self._fetching: dict[str, asyncio.Task[mtasts.Policy | None]] = {}
         self._counts: Counter[tuple[int, str, str, str, str]] = Counter()
+        self._flushing: asyncio.TimerHandle | None = None
+        self._tidied = 0  # the day
         self._remembered: set[tuple[str, str, int]] = set()
 
     def for_route(self, tls: str, host: str) -> Demand:
@@ -82,9 +97,9 @@ class Security:
     async def for_host(self, domain: str, host: Host, addresses: Addresses, waited: float) -> Demand:
         """See Safety."""
         if self._settings.dane and host.secure and addresses.secure:
-            demand = await self._by_dane(host)
+            demand = await self._by_dane(domain, host)
             if demand is not None:
-                return demand
+                return demand  # RFC 8461 2: no policy overrides it
         policy = await self._policy(domain) if self._settings.mta_sts else None
         if policy is not None and policy.mode is mtasts.Mode.ENFORCE:
             if not policy.allows(host.name):
@@ -92,14 +107,16 @@ class Security:
                 raise UnsafeError(f"{host.name} is not among the hosts that {domain} names in its TLS policy (MTA-STS)")
             return Demand(required=True, because=f"the policy of {domain} asks for", policy=_Proof("sts", report="sts"))
         if policy is not None and policy.mode is mtasts.Mode.TESTING:
-            return Demand(policy=_Proof("sts", report="sts", soft=True))
+            failure = "" if policy.allows(host.name) else "validation-failure"
+            return Demand(policy=_Proof("sts", report="sts", soft=True, failure=failure))
         return self._by_memory(domain, host.name, waited)
 
-    async def _by_dane(self, host: Host) -> Demand | None:
+    async def _by_dane(self, domain: str, host: Host) -> Demand | None:
         """RFC 7672 2.2; None: the host has no such records."""
         try:
             answer = await self._resolver.look_up(f"_{host.port}._tcp.{host.name}", Kind.TLSA)
         except DnsError as error:
+            self._count(domain, "tlsa", host.name, "dnssec-invalid")
             # RFC 7672 2.1.2: whoever can suppress the answer must not gain by it.
             raise UnsafeError(f"whether {host.name} must prove itself by DANE cannot be found out: {error}") from error
         if answer.found is not Found.RECORDS or not answer.secure:
@@ -112,49 +129,56 @@ class Security:
         usable = tuple(dane.usable(records))
         because = f"the DNS of {host.name} asks for (DANE)"
         if not usable:
-            return Demand(required=True, because=because, policy=_Proof(report="tlsa"))
+            # RFC 7672 2.2: TLS all the same, with any certificate.
+            return Demand(required=True, because=because, policy=_Proof(report="tlsa", failure="tlsa-invalid"))
         return Demand(required=True, because=because, policy=_Proof("tlsa", usable, report="tlsa"))
 
     def _by_memory(self, domain: str, host: str, waited: float) -> Demand:
         seen = self._memory.valid_since(domain, host) if self._settings.memory else 0
         if not seen or self._clock() - seen > self._settings.memory:
             return Demand(policy=_Proof())
-        if waited > _YIELD_SECONDS:
-            self._log.warning("a host is no longer what it was; its mail goes there all the same", host=host)
-            return Demand(required=True, because="it had before", policy=_Proof())
-        return Demand(required=True, because="it had before", policy=_Proof("memory"))
+        proof = _Proof("memory", soft=waited > _YIELD_SECONDS)
+        return Demand(required=True, because="it had before", policy=proof)
 
     def judge(self, domain: str, host: str, demand: Demand, chain: Sequence[bytes]) -> str:
         """See Safety."""
-        proof = demand.policy if isinstance(demand.policy, _Proof) else _Proof()
+        proof = _proof(demand)
         if proof.kind == "tlsa":
-            if not dane.matches(chain, proof.tlsa, (host, domain), self._clock()):
-                self._count(domain, proof.report, host, "validation-failure")
-                raise UnsafeError(f"the certificate of {host} is not the one that its DNS vouches for (DANE)")
-            self._count(domain, proof.report, host, "")
-            return "DANE"
-        reason = self._authorities.error(chain, host)
-        if reason and proof.kind:
-            self._count(domain, proof.report, host, _result_type(reason))
-            if not proof.soft:
-                raise UnsafeError(f"{host} could not prove who it is, which {demand.because}: {reason}")
-            return ""
-        if reason:
-            self._count(domain, proof.report, host, "")
-            return ""
-        self._remember(domain, host)
-        self._count(domain, proof.report, host, "")
-        return "verified"
+            return self._judge_by_dane(domain, host, proof, chain)
+        flaw = self._authorities.error(chain, host)
+        self._count(domain, proof.report, host, proof.failure or (flaw.result if proof.kind else ""))
+        if not flaw:
+            self._remember(domain, host)
+            return "verified"
+        if proof.kind and not proof.soft:
+            raise UnsafeError(f"{host} could not prove who it is, which {demand.because}: {flaw}")
+        if proof.kind == "memory":
+            self._log.warning("a host is no longer what it was; its mail goes there all the same", host=host, why=flaw)
+        return ""
+
+    def _judge_by_dane(self, domain: str, host: str, proof: _Proof, chain: Sequence[bytes]) -> str:
+        good = dane.matches(chain, proof.tlsa, (host, domain), self._clock())
+        self._count(domain, proof.report, host, "" if good else "validation-failure")
+        if not good:
+            raise UnsafeError(f"the certificate of {host} is not the one that its DNS vouches for (DANE)")
+        return "DANE"
 
     def failed(self, domain: str, host: str, demand: Demand, result: str) -> None:
         """See Safety."""
-        proof = demand.policy if isinstance(demand.policy, _Proof) else _Proof()
-        self._count(domain, proof.report, host, result)
+        self._count(domain, _proof(demand).report, host, result)
 
     def flush(self) -> None:
-        """Write the counts out."""
+        """Write the counts out. Done every few seconds while there are any; and to be done at the end."""
+        if self._flushing is not None:
+            self._flushing.cancel()
+            self._flushing = None
         counts, self._counts = self._counts, Counter()
-        self._memory.add_results([TlsResult(*key, count) for key, count in counts.items()])
+        if counts and not self._memory.add_results([TlsResult(*key, count) for key, count in counts.items()]):
+            self._counts = counts if len(counts) < _COUNTED_AT_MOST else Counter()
+        now = int(self._clock())
+        if now // 86400 != self._tidied:
+            self._tidied = now // 86400
+            self._memory.tidy(now)
 
     def _remember(self, domain: str, host: str) -> None:
         """Once a day is enough."""
@@ -169,10 +193,11 @@ class Security:
             self._memory.keep_valid(domain, host, now)
 
     def _count(self, domain: str, policy: str, host: str, result: str) -> None:
-        if domain:
-            self._counts[int(self._clock()) // 86400, domain, policy, host, result] += 1
-            if len(self._counts) >= _FLUSHED_AT:
-                self.flush()
+        if not domain:
+            return
+        self._counts[int(self._clock()) // 86400, domain, policy, host, result] += 1
+        if self._flushing is None:
+            self._flushing = asyncio.get_running_loop().call_later(_FLUSH_SECONDS, self.flush)
 
     # MTA-STS.
 
@@ -188,46 +213,54 @@ class Security:
         return await asyncio.shield(task)
 
     async def _find_policy(self, domain: str) -> mtasts.Policy | None:
-        now = self._clock()
-        known = self._memory.policy(domain)
-        held = _still_valid(known, now)
+        held = _held(self._memory.policy(domain), self._clock())
         try:
             answer = await self._resolver.look_up(f"_mta-sts.{domain}", Kind.TXT)
-            wanted = mtasts.policy_id(record for record in answer.records if isinstance(record, bytes))
         except DnsError:
             return self._hold(domain, held, _REFETCH_SECONDS)  # RFC 8461 5.1: what is cached holds on
-        if not wanted or (known is not None and held is not None and known.id == wanted):
+        wanted = mtasts.policy_id(record for record in answer.records if isinstance(record, bytes))
+        if not wanted or (held and held.id == wanted and self._clock() - held.fetched < _REFRESH_SECONDS):
             return self._hold(domain, held, _RECHECK_SECONDS)
         try:
             text = await self._fetcher.get(f"mta-sts.{domain}", "/.well-known/mta-sts.txt", mtasts.MAX_POLICY)
             policy = mtasts.parse(text)
         except (FetchError, mtasts.PolicyError) as error:
-            result = "sts-policy-invalid" if isinstance(error, mtasts.PolicyError) else "sts-policy-fetch-error"
-            self._count(domain, "sts", "", result)
-            self._log.info("no TLS policy", domain=domain, why=str(error))
+            self._count(domain, "sts", "", _policy_result(error))
+            self._log.info("no new TLS policy", domain=domain, why=str(error), older=held is not None)
             return self._hold(domain, held, _REFETCH_SECONDS)
+        now = self._clock()
         self._memory.keep_policy(domain, KnownPolicy(wanted, text, int(now)))
-        return self._hold(domain, policy, min(_RECHECK_SECONDS, policy.max_age))
+        return self._hold(domain, _Held(wanted, policy, now, now + policy.max_age), _RECHECK_SECONDS)
 
-    def _hold(self, domain: str, policy: mtasts.Policy | None, seconds: float) -> mtasts.Policy | None:
+    def _hold(self, domain: str, held: _Held | None, seconds: float) -> mtasts.Policy | None:
+        """What holds for a domain for some time, or until it ends; then it is looked at again."""
         if len(self._checked) > 50_000:
             self._checked.clear()
-        self._checked[domain] = (self._clock() + seconds, policy)
+        now = self._clock()
+        until = now + seconds if held is None else max(min(now + seconds, held.ends), now + _REFETCH_SECONDS)
+        policy = held.policy if held is not None else None
+        self._checked[domain] = (until, policy)
         return policy
 
 
-def _still_valid(known: KnownPolicy | None, now: float) -> mtasts.Policy | None:
+def _proof(demand: Demand) -> _Proof:
+    return demand.policy if isinstance(demand.policy, _Proof) else _Proof()
+
+
+def _held(known: KnownPolicy | None, now: float) -> _Held | None:
+    """What was fetched before, if it has not ended."""
     if known is None:
         return None
     try:
         policy = mtasts.parse(known.text)
     except mtasts.PolicyError:
         return None
-    return policy if known.fetched <= now < known.fetched + policy.max_age else None
+    ends = known.fetched + policy.max_age
+    return _Held(known.id, policy, known.fetched, ends) if known.fetched <= now < ends else None
 
 
-def _result_type(reason: str) -> str:
-    """RFC 8460 4.3."""
-    if "expired" in reason:
-        return "certificate-expired"
-    return "certificate-host-mismatch" if "name" in reason.lower() else "certificate-not-trusted"
+def _policy_result(error: FetchError | mtasts.PolicyError) -> str:
+    """RFC 8460 4.3.2.2."""
+    if isinstance(error, mtasts.PolicyError):
+        return "sts-policy-invalid"
+    return "sts-webpki-invalid" if isinstance(error, UntrustedError) else "sts-policy-fetch-error"

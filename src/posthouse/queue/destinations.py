@@ -40,8 +40,11 @@ class Destinations(Protocol):
     def keep_valid(self, domain: str, host: str, now: int) -> None:
         """It has shown one."""
 
-    def add_results(self, results: list[TlsResult]) -> None:
-        """Add to the counts."""
+    def add_results(self, results: list[TlsResult]) -> bool:
+        """Add to the counts, all or none; whether it was done."""
 
     def results(self, day: int) -> list[TlsResult]:
         """The counts of a day."""
+
+    def tidy(self, now: int) -> None:
+        """Forget what nobody will ask for any more."""

@@ -21,7 +21,12 @@ _MIGRATIONS = (
     ) WITHOUT ROWID;
     """,
 )
-_KEPT_DAYS = 14
+_BUSY_MILLISECONDS = 200  # that the event loop may wait for another process; then the knowledge is not worth it
+_RESULT_DAYS = 14
+_POLICY_DAYS = 366  # RFC 8461 3.2: none holds longer than a year
+_VALID_DAYS = 2 * 366  # longer than anybody has them remembered
+_DAY = 86400
+_ADD = "INSERT INTO result VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET count = count + excluded.count"
 
 
 class SqliteDestinations:
@@ -29,7 +34,11 @@ class SqliteDestinations:
 
     def __init__(self, path: Path) -> None:
         self._connection = open_connection(path, durability=Durability.OFF, cache_kib=1024)
+        # In a WAL this syncs once in many commits, and a power cut may take the last of them but not the file. Without
+        # any sync it may take the file: then every host could again be had with a worse certificate than before.
+        self._connection.pragma("synchronous", "NORMAL")
         migrate(self._connection, _MIGRATIONS)
+        self._connection.set_busy_timeout(_BUSY_MILLISECONDS)
 
     def policy(self, domain: str) -> KnownPolicy | None:
         """See Destinations."""
@@ -52,23 +61,25 @@ class SqliteDestinations:
         """See Destinations."""
         self._rows("INSERT OR REPLACE INTO valid VALUES (?, ?, ?)", domain, host, now)
 
-    def add_results(self, results: list[TlsResult]) -> None:
+    def add_results(self, results: list[TlsResult]) -> bool:
         """See Destinations."""
-        for each in results:
-            self._rows(
-                "INSERT INTO result VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET count = count + excluded.count",
-                each.day,
-                each.domain,
-                each.policy,
-                each.host,
-                each.result,
-                each.count,
-            )
-            self._rows("DELETE FROM result WHERE day < ?", each.day - _KEPT_DAYS)
+        rows = [(each.day, each.domain, each.policy, each.host, each.result, each.count) for each in results]
+        try:
+            with self._connection:  # one transaction
+                self._connection.executemany(_ADD, rows)
+        except apsw.Error:
+            return False
+        return True
 
     def results(self, day: int) -> list[TlsResult]:
         """See Destinations."""
         return [TlsResult(*row) for row in self._rows("SELECT * FROM result WHERE day = ?", day)]
+
+    def tidy(self, now: int) -> None:
+        """See Destinations."""
+        self._rows("DELETE FROM policy WHERE fetched < ?", now - _POLICY_DAYS * _DAY)
+        self._rows("DELETE FROM valid WHERE seen < ?", now - _VALID_DAYS * _DAY)
+        self._rows("DELETE FROM result WHERE day < ?", now // _DAY - _RESULT_DAYS)
 
     def close(self) -> None:
         """Let go of the file."""
