@@ -163,7 +163,8 @@ def test_what_is_missing_is_added(house: House) -> None:
 
 
 def test_what_must_not_travel_is_left_out(house: House) -> None:
-    head = b"Bcc: x@y.test,\r\n z@y.test\r\nFrom: alice@here.test\r\nBCC:w@y.test\r\nReturn-Path: <a@b>\r\nTo: b@c.test\r\n\r\n"
+    head = b"Bcc: x@y.test,\r\n z@y.test\r\nFrom: alice@here.test\r\nBCC:w@y.test\r\nReturn-Path: <a@b>\r\n"
+    head += b"To: b@c.test\r\n\r\n"
     answer = house.submission.prepare(house.account(), head, Sender(Address.parse("alice@here.test")))
     assert isinstance(answer, Prepared)
     assert without(head, answer.cuts) == b"From: alice@here.test\r\nTo: b@c.test\r\n\r\n"

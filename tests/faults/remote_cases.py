@@ -79,7 +79,7 @@ NEVER = {
     f"{step.lower()}-550": Case(plain(Refuser, {step: f"550 5.7.1 No {step}"}, without=chunks), BOUNCED, f"No {step}")
     for step, chunks in (("MAIL", ()), ("RCPT", ()), ("DATA", ("CHUNKING",)), ("END", ()))
 } | {
-    "bdat": Case(plain(bad.BdatRefuser), BOUNCED, "BDAT is not for you"),
+    "bdat": Case(plain(bad.BdatRefuser), TAKEN),  # by DATA then
     "small": Case(plain(Remote, size=1500), BOUNCED, "at most 1,500"),
     "escape": Case(plain(Refuser, {"RCPT": b"550 5.1.1 a\x1b[2Jb\x00c\x07d\xffe\xc2\x9bf"}), BOUNCED, "550 5.1.1 a"),
     "bare-cr": Case(plain(Refuser, {"RCPT": b"550 5.1.1 x\rSubject: forged"}), BOUNCED, "forged"),

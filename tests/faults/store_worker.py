@@ -19,7 +19,7 @@ _TASKS = 20
 class EarlyStore(SqliteMailstore):
     """Acknowledges before the commit: the mistake that the ledger must catch."""
 
-    async def deliver(self, delivery: bytes, body: Body, placements, received: int, *, whole: bool):  # type: ignore[no-untyped-def]
+    async def deliver(self, delivery: bytes, body: Body, placements, received: int, *, whole: bool, also=None):  # type: ignore[no-untyped-def]
         self._background = asyncio.create_task(super().deliver(delivery, body, placements, received, whole=whole))
         return [Filed.KEPT]
 

@@ -15,7 +15,9 @@ TEXT = MIME + b"Content-Type: text/plain; charset=utf-8\r\nContent-Transfer-Enco
 def leaves(data: bytes) -> list[tuple[str, bytes]]:
     message = email.message_from_bytes(data, policy=policy.compat32)
     return [
-        (part.get_content_type(), part.get_payload(decode=True)) for part in message.walk() if not part.is_multipart()
+        (part.get_content_type(), bytes(part.get_payload(decode=True)))
+        for part in message.walk()
+        if not part.is_multipart()
     ]
 
 

@@ -137,8 +137,9 @@ class Security:
         seen = self._memory.valid_since(domain, host) if self._settings.memory else 0
         if not seen or self._clock() - seen > self._settings.memory:
             return Demand(policy=_Proof())
-        proof = _Proof("memory", soft=waited > _YIELD_SECONDS)
-        return Demand(required=True, because="it had before", policy=proof)
+        yields = waited > _YIELD_SECONDS
+        proof = _Proof("memory", soft=yields)
+        return Demand(required=True, fleeting=yields, because="it had before", policy=proof)
 
     def judge(self, domain: str, host: str, demand: Demand, chain: Sequence[bytes]) -> str:
         """See Safety."""

@@ -117,7 +117,8 @@ def gather(engine: SmtpClient) -> tuple[bytes, list[str]]:
 def test_transcript(path: Path, cut: str) -> None:
     engine = SmtpClient("me.test")
     for step in steps(path):
-        said, events = b"", []
+        said = b""
+        events: list[str] = []
         for piece in CUTS[cut](step.heard):
             engine.receive_data(piece)
             more, came = gather(engine)

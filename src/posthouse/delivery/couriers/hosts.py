@@ -98,7 +98,8 @@ class Hosts:
                 raise failure
         found = list(_in_turns([[str(record) for record in answer.records] for answer in known]))
         if found:
-            secure = not failures and all(answer.secure for answer in known if answer.records)
+            # Of those that were found: a family whose answer somebody holds back must not switch DANE off.
+            secure = all(answer.secure for answer in known if answer.records)
             return Addresses(tuple(found[:MAX_ADDRESSES]), secure)
         if failures:
             raise NoHostError(_later(f"The address of {host.name} cannot be found out now: {failures[0]}"))

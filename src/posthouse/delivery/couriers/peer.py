@@ -16,6 +16,7 @@ class Peer:
         self.opened = connection.now()
         self.idle_since = 0.0
         self.messages = 0
+        self.fleeting = False  # good for one message only
 
     @property
     def is_usable(self) -> bool:

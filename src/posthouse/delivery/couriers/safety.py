@@ -18,6 +18,7 @@ class Demand:
     required: bool = False  # no mail without TLS
     wanted: bool = True  # TLS where it is offered
     implicit: bool = False  # TLS before anything else (RFC 8314)
+    fleeting: bool = False  # made up for one message; others must not use the connection
     because: str = "is wanted"  # "... does not offer TLS, which ..."
     policy: object = None
 

@@ -4,6 +4,7 @@ A connection that has done its work waits a few seconds for the next message to 
 """
 
 import ssl
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from structlog.typing import FilteringBoundLogger
@@ -127,7 +128,7 @@ class SmtpCourier:
     def _put_back(self, destination: str, peer: Peer) -> None:
         now = peer.connection.now()
         fresh = now - peer.opened < REUSE_SECONDS and peer.messages < REUSE_MESSAGES
-        if peer.engine.state is client.State.READY and fresh:
+        if peer.engine.state is client.State.READY and fresh and not peer.fleeting:
             peer.idle_since = now
             self._idle.setdefault(destination, []).append(peer)
         else:
@@ -202,6 +203,7 @@ class SmtpCourier:
         except OSError as error:
             raise _HostError(_unreached(host, address, _why(error))) from error
         peer = Peer(connection, host.name, self._settings.hostname)
+        peer.fleeting = demand.fleeting
         try:
             if demand.implicit:
                 await self._secure(peer, demand, domain)
@@ -280,6 +282,10 @@ class SmtpCourier:
             try:
                 fitted = await fit(part, peer.engine.extensions, _remote(peer))
                 told = await self._transact(peer, part, fitted)
+                if told is not None and fitted.transaction is not None and _knows_no_chunks(fitted, told):
+                    peer.engine.extensions.pop("CHUNKING")  # announced, and not meant
+                    fitted = replace(fitted, transaction=replace(fitted.transaction, chunked=False))
+                    told = await self._transact(peer, part, fitted)
             except ContentError as error:
                 reply = Reply(554, error.status, str(error))
                 told = [Permanent(reply, _remote(peer), spoken=False)] * len(part.recipients)
@@ -341,6 +347,13 @@ class SmtpCourier:
             n: _outcome(reply, remote, dsn=dsn, several=several)
             for n, reply in zip(fitted.positions, event.replies, strict=True)
         }
+
+
+def _knows_no_chunks(fitted: Fitted, told: Sequence[Outcome]) -> bool:
+    """Whether all was refused since the server does not know BDAT (RFC 5321 4.2.4: 500 and 502 say so)."""
+    replies = [told[n].reply.code for n in fitted.positions]
+    chunked = fitted.transaction is not None and fitted.transaction.chunked
+    return chunked and all(code in (500, 502) for code in replies)
 
 
 def _outcome(reply: Reply, remote: Remote, *, dsn: bool, several: bool) -> Outcome:
