@@ -1,15 +1,18 @@
 """The operator's view of the queue: what waits, what became of it, and the few things one may do about it."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 import apsw
 
-from posthouse.database.connection import open_connection
+from posthouse.database.connection import BUSY_MILLISECONDS, open_connection
+from posthouse.database.errors import DatabaseError
 from posthouse.database.migrations import migrate
+from posthouse.message.address import Address, AddressError, to_a_labels
 from posthouse.message.ids import shown, unshown
 from posthouse.queue.interface import Filter, State, Traced, Try
 from posthouse.queue.sqlite.rows import MESSAGE, message_of, recipient_of
@@ -19,12 +22,16 @@ MIN_ID = 6  # characters of an id that are enough to name it
 _TRIES = 50
 
 # Every condition holds for its empty value; so one statement serves all filters, and no SQL is ever put together.
+# What is compared is compared octet by octet, case aside: LIKE would take the % and _ of an address for patterns.
 _WHERE = """
     (?1 = '[]' OR EXISTS (SELECT 1 FROM json_each(?1) WHERE
         q.id >= unhex(json_extract(value, '$[0]')) AND q.id <= unhex(json_extract(value, '$[1]'))))
-    AND (?2 = '' OR lower(q.sender) = ?2 OR (instr(?2, '@') = 0 AND lower(q.sender) LIKE '%@' || ?2))
-    AND (?3 = '' OR lower(r.address) = ?3 OR (instr(?3, '@') = 0 AND lower(r.address) LIKE '%@' || ?3))
-    AND (?4 = '' OR r.destination = ?4)
+    AND (?2 = '' OR lower(q.sender) = lower(?2) OR (?2 = '<>' AND q.sender = '')
+        OR (instr(?2, '@') = 0 AND substr(lower(q.sender), -length(?2) - 1) = '@' || lower(?2)))
+    AND (?3 = '' OR lower(r.address) = lower(?3)
+        OR (instr(?3, '@') = 0 AND substr(lower(r.address), -length(?3) - 1) = '@' || lower(?3)))
+    AND (?4 = '' OR lower(r.destination) = lower(?4)
+        OR (?4 GLOB 'route/*' AND substr(lower(r.destination), 1, length(?4) + 1) = lower(?4) || '/'))
     AND (?5 = '' OR q.message_id = ?5)
     AND (?6 IS NULL OR r.held = ?6)
     AND (?7 OR r.state = 0)
@@ -36,12 +43,13 @@ _LIST = f"""
         r.claim IN (SELECT token FROM claimer WHERE expires > ?8), r.finished
     {_FROM} WHERE {_WHERE} ORDER BY q.number DESC, r.n LIMIT ?9
 """
+_COUNT = f"SELECT count(*), count(DISTINCT r.number) {_FROM} WHERE {_WHERE}"
 _TRIED = f"""
     SELECT at, code, reply, host, ip, tls FROM attempt WHERE number = ? AND n = ? ORDER BY rowid DESC LIMIT {_TRIES}
 """
 _PICK = f"SELECT r.number, r.n {_FROM} WHERE {_WHERE} AND r.state = 0"
 _IDLE = "claim NOT IN (SELECT token FROM claimer WHERE expires > ?1)"
-_RETRY = f"UPDATE queued_recipient SET due = 0 WHERE number = ?2 AND n = ?3 AND {_IDLE}"
+_RETRY = f"UPDATE queued_recipient SET due = 0 WHERE number = ?2 AND n = ?3 AND held = 0 AND {_IDLE}"
 _HOLD = "UPDATE queued_recipient SET held = 1 WHERE number = ?2 AND n = ?3 AND held = 0 AND ?1 > 0"
 _RELEASE = "UPDATE queued_recipient SET held = 0, due = 0 WHERE number = ?2 AND n = ?3 AND held = 1 AND ?1 > 0"
 _DROP = f"""
@@ -57,16 +65,30 @@ class DeskError(Exception):
     """The queue cannot be read or changed now, or the question makes no sense; the text is a sentence."""
 
 
-class Desk:
-    """See queue.interface.Queue. A context manager; `path` is the mailstore's database."""
+class DeskBusyError(DeskError):
+    """Others have been writing for too long."""
 
-    def __init__(self, path: Path, *, clock: Callable[[], float] = time.time) -> None:
+
+class Desk:
+    """See queue.interface.Queue. A context manager; `path` is the mailstore's database. Raises DeskError.
+
+    `patience` is how many seconds it waits for others who write.
+    """
+
+    def __init__(
+        self, path: Path, *, clock: Callable[[], float] = time.time, patience: float = BUSY_MILLISECONDS / 1000
+    ) -> None:
         self._clock = clock
         try:
             self._connection = open_connection(path)
-            migrate(self._connection, MIGRATIONS, room=ROOM)
         except (apsw.Error, OSError) as error:
-            raise DeskError(f"the queue in {path.parent} cannot be opened: {error}") from error
+            raise _not_opened(path, error) from error
+        self._connection.set_busy_timeout(int(patience * 1000))
+        try:
+            migrate(self._connection, MIGRATIONS, room=ROOM)
+        except (apsw.Error, DatabaseError) as error:
+            self._connection.close()
+            raise _not_opened(path, error) from error
 
     def __enter__(self) -> "Desk":
         return self
@@ -77,9 +99,15 @@ class Desk:
         self._connection.close()
 
     def recipients(self, wanted: Filter, *, limit: int = 1000) -> list[Traced]:
-        """See Queue; the newest first."""
-        rows = self._run(_LIST, (*_values(wanted), int(self._clock()), limit))
-        return [self._traced(row) for row in rows]
+        """See Queue."""
+        with self._transaction("BEGIN"):
+            rows = self._run(_LIST, (*_values(wanted), int(self._clock()), limit))
+            return [self._traced(row) for row in rows]
+
+    def count(self, wanted: Filter) -> tuple[int, int]:
+        """How many recipients are meant, of how many messages."""
+        recipients, messages = self._run(_COUNT, _values(wanted))[0]
+        return recipients, messages
 
     def retry(self, wanted: Filter) -> int:
         """See Queue."""
@@ -100,20 +128,25 @@ class Desk:
     def _each(self, wanted: Filter, change: str, then: str = "") -> int:
         """Change every recipient meant, in one transaction; how many were changed."""
         now, changed = int(self._clock()), 0
-        self._run("BEGIN IMMEDIATE", ())
-        try:
+        with self._transaction("BEGIN IMMEDIATE"):
             for number, n in self._run(_PICK, _values(wanted)):
                 self._run(change, (now, number, n))
                 if self._connection.changes():
                     changed += 1
                     if then:
                         self._run(then, (now, number))
+        return changed
+
+    @contextmanager
+    def _transaction(self, begin: str) -> Iterator[None]:
+        self._run(begin, ())
+        try:
+            yield
             self._run("COMMIT", ())
         except BaseException:
             if self._connection.in_transaction:
                 self._connection.execute("ROLLBACK")
             raise
-        return changed
 
     def _traced(self, row: Sequence[Any]) -> Traced:
         message = message_of(tuple(row[:10]))
@@ -137,9 +170,17 @@ class Desk:
         try:
             return self._connection.execute(statement, values).fetchall()
         except apsw.BusyError as error:
-            raise DeskError("the queue is busy; try again in a moment") from error
+            raise DeskBusyError("the queue is busy; try again in a moment") from error
         except apsw.Error as error:
             raise DeskError(f"the queue cannot be used: {error}") from error
+        except UnicodeEncodeError:  # an argument that was no UTF-8
+            raise DeskError("what was asked for is no text") from None
+
+
+def _not_opened(path: Path, error: Exception) -> DeskError:
+    if isinstance(error, apsw.BusyError):
+        return DeskBusyError("the queue is busy; try again in a moment")
+    return DeskError(f"the queue in {path.parent} cannot be opened: {error}")
 
 
 def _values(wanted: Filter) -> tuple[Any, ...]:
@@ -148,13 +189,32 @@ def _values(wanted: Filter) -> tuple[Any, ...]:
     held = None if wanted.held is None else int(wanted.held)
     return (
         "[" + ",".join(f'["{low}","{high}"]' for low, high in ranges) + "]",
-        wanted.sender.lower(),
-        wanted.recipient.lower(),
-        wanted.destination.lower(),
+        _as_kept(wanted.sender),
+        _as_kept(wanted.recipient),
+        _destination(wanted.destination),
         wanted.message_id.strip().removeprefix("<").removesuffix(">"),
         held,
         int(wanted.settled),
     )
+
+
+def _as_kept(text: str) -> str:
+    """An address or a domain in the form that the tables have; as it stands where it is neither."""
+    text = text.strip()
+    if text in ("", "<>"):
+        return text
+    text = text.removeprefix("<").removesuffix(">")
+    try:
+        return str(Address.parse_path(text)) if "@" in text else Address.parse(f"x@{text}").domain
+    except AddressError:
+        return text
+
+
+def _destination(text: str) -> str:
+    try:
+        return text if text.isascii() or "/" in text else to_a_labels(text)
+    except AddressError:
+        return text
 
 
 def _range(text: str) -> tuple[str, str]:
