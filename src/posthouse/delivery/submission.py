@@ -4,13 +4,16 @@ The sender must be the user's: MAIL FROM, From and Sender. What is missing is ad
 travel is left out (Bcc, Return-Path). A message whose author cannot be told for sure is refused, not guessed at.
 """
 
+import contextlib
+import re
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from posthouse.accounts.allowance import Allowance, Excess
+from posthouse.accounts.errors import DirectoryBusyError
 from posthouse.accounts.interface import Account, Directory
-from posthouse.message.address import Address
+from posthouse.message.address import Address, AddressError
 from posthouse.message.addresses import AddressListError, Mailbox, parse_mailboxes
 from posthouse.message.edit import Field, placed_fields
 from posthouse.message.envelope import Sender
@@ -19,8 +22,14 @@ from posthouse.message.reply import Reply
 from posthouse.message.trace import Tracer
 
 _CUT = frozenset({b"bcc", b"resent-bcc", b"return-path"})
+_AUTHORS = frozenset({b"from", b"sender"})
 # RFC 5322 3.6: at most once. Two of them, and every reader may take another for the true one.
 _ONCE = (b"from", b"sender", b"date", b"message-id", b"reply-to", b"subject", b"to", b"cc", b"mime-version")
+# Doubled CRs are what clients in the field send (docs/decisions/010), and no reader sees a field begin there.
+_BARE_BREAK = re.compile(rb"(?<!\r)\n|\r(?!\r?\n)")
+_SHOWN = 200  # characters of an address in a reply: RFC 5321 4.5.3.1.5 leaves 512 for its line
+
+_ByName = dict[bytes, list[Field]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,18 +75,22 @@ class Submission:
         return self._too_much(excess) if excess is not None else None
 
     def count(self, account: Account, recipients: Sequence[Address]) -> None:
-        """A message was taken."""
-        self._allowance.count(account, recipients)
+        """A message was taken. It stays taken when the counters cannot be written: the next check will tell."""
+        with contextlib.suppress(DirectoryBusyError):
+            self._allowance.count(account, recipients)
 
     def prepare(self, account: Account, head: bytes, sender: Sender) -> Prepared | Reply:
-        """Check the header of a message and say what is to be added and left out."""
+        """Check the header of a message and say what is to be added and left out. Raises DirectoryBusyError.
+
+        `sender` has passed check_sender().
+        """
         fields = list(placed_fields(head))
-        by_name: dict[bytes, list[Field]] = {}
+        by_name: _ByName = {}
         for field in fields:
             by_name.setdefault(field.name, []).append(field)
-        for name in _ONCE:
-            if len(by_name.get(name, ())) > 1:
-                return Reply(550, "5.7.1", f"The message has several {name.decode().title()} fields; one is allowed")
+        refusal = _ambiguous(head, by_name)
+        if refusal is not None:
+            return refusal
         authors = self._authors(account, by_name, sender)
         if isinstance(authors, Reply):
             return authors
@@ -85,7 +98,7 @@ class Submission:
         domain = authors[0].address.domain_key
         added = b""
         if b"from" not in by_name:
-            added += f"From: <{authors[0].address}>\r\n".encode()
+            added += f"From: <{_written(authors[0].address)}>\r\n".encode()
         if b"date" not in by_name:  # RFC 6409 8.2
             added += f"Date: {self._tracer.date()}\r\n".encode()
         if not message_id and b"message-id" not in by_name:  # RFC 6409 8.3
@@ -95,22 +108,18 @@ class Submission:
         sent_copy = self._sent_copy if account.sent_copy is None else account.sent_copy
         return Prepared(added, cuts, message_id, domain, sent_copy)
 
-    def _authors(self, account: Account, by_name: dict[bytes, list[Field]], sender: Sender) -> list[Mailbox] | Reply:
+    def _authors(self, account: Account, by_name: _ByName, sender: Sender) -> list[Mailbox] | Reply:
         """Who has written it: all of From, and Sender, must be the account's (RFC 6409 6.1)."""
-        if b"from" not in by_name:  # scripts and devices leave it out: then it is who the envelope says
-            return [Mailbox("", sender.address or account.address)]
-        authors = _mailboxes(by_name[b"from"][0], "From")
+        # Scripts and devices leave From out: then it is who the envelope says.
+        authors = _mailboxes(by_name, b"from") or [Mailbox("", sender.address or account.address)]
+        senders = _mailboxes(by_name, b"sender")
         if isinstance(authors, Reply):
             return authors
-        senders: list[Mailbox] = []
-        if b"sender" in by_name:
-            found = _mailboxes(by_name[b"sender"][0], "Sender")
-            if isinstance(found, Reply):
-                return found
-            senders = found
-            if len(senders) != 1:
-                return Reply(554, "5.6.0", "The Sender field must hold exactly one address")
-        elif len(authors) > 1:  # RFC 5322 3.6.2
+        if isinstance(senders, Reply):
+            return senders
+        if len(senders) > 1:
+            return Reply(554, "5.6.0", "The Sender field must hold exactly one address")
+        if len(authors) > 1 and not senders:  # RFC 5322 3.6.2
             return Reply(554, "5.6.0", "A message with several authors in From needs a Sender field")
         for mailbox in (*authors, *senders):
             if not self._directory.may_send_as(account, mailbox.address):
@@ -126,20 +135,55 @@ class Submission:
         return Reply(451, "4.7.1", f"{what}; there is room again at {at}, in {_length(wait)}")
 
 
-def _mailboxes(field: Field, name: str) -> list[Mailbox] | Reply:
+def _ambiguous(head: bytes, by_name: _ByName) -> Reply | None:
+    """A header that readers may take in several ways. RFC 6409 8 lets us mend it or refuse it."""
+    if _BARE_BREAK.search(head):  # BODY=BINARYMIME lets them come this far; some readers see lines there
+        return Reply(554, "5.6.0", "The header holds a CR or LF on its own")
+    if head.startswith((b" ", b"\t")):  # it would continue the last field put in front
+        return Reply(554, "5.6.0", "The header begins with a folded line")
+    for name in _AUTHORS:
+        if not all(field.plain for field in by_name.get(name, ())):
+            return Reply(
+                550, "5.7.1", f"A line could be taken for a {name.decode().title()} field, but is not written so"
+            )
+    for name in _ONCE:
+        if len(by_name.get(name, ())) > 1:
+            code, enhanced = (550, "5.7.1") if name in _AUTHORS else (554, "5.6.0")
+            return Reply(code, enhanced, f"The message has several {name.decode().title()} fields; one is allowed")
+    return None
+
+
+def _mailboxes(by_name: _ByName, name: bytes) -> list[Mailbox] | Reply:
+    """What the field holds, one at least; the empty list when there is no such field."""
+    if name not in by_name:
+        return []
+    title = name.decode().title()
     try:
-        found = parse_mailboxes(field.value)
+        found = parse_mailboxes(by_name[name][0].value)
     except AddressListError as error:
-        return Reply(554, "5.6.0", f"The {name} field cannot be read: {error}")
-    return found or Reply(554, "5.6.0", f"The {name} field holds no address")
+        return Reply(554, "5.6.0", f"The {title} field cannot be read: {error}")
+    return found or Reply(554, "5.6.0", f"The {title} field holds no address")
 
 
 def _not_yours(address: Address, account: Account) -> Reply:
-    text = f"You may not send as <{address}>: it does not belong to {account.address}"
-    return Reply(550, "5.7.1", text if text.isascii() else "You may not send as this address")
+    text = f"You may not send as <{_shown(address)}>: it does not belong to {_shown(account.address)}"
+    return Reply(550, "5.7.1", text)
 
 
-def _message_id(by_name: dict[bytes, list[Field]]) -> str:
+def _written(address: Address) -> str:
+    """With A-labels where that can be: every reader knows them."""
+    try:
+        return address.to_ascii()
+    except AddressError:
+        return str(address)
+
+
+def _shown(address: Address) -> str:
+    """In ASCII: not every client reads more (RFC 6531 3.7.4.1)."""
+    return _written(address).encode("ascii", "backslashreplace").decode()[:_SHOWN]
+
+
+def _message_id(by_name: _ByName) -> str:
     for field in by_name.get(b"message-id", ()):
         inner = field.value.strip().removeprefix(b"<").partition(b">")[0]
         if inner and inner.isascii():

@@ -1,21 +1,29 @@
 """Fields of a header section with their places, so that some can be left out."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+
+_NO_NAME = re.compile(rb"[^!-9;-~]+")  # RFC 5322 3.6.8: what no field name holds
 
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """One field: `name` in lower case, `value` raw with its folds, from `start` to `end` with its line end."""
+    """One field: `value` raw with its folds, from `start` to `end` with its line end.
+
+    `name` is in lower case, and as the most lenient reader takes it: without spaces, controls and octets beyond ASCII.
+    `plain`: none of these were there. A line without a colon has the name b"".
+    """
 
     name: bytes
     value: bytes
     start: int
     end: int
+    plain: bool
 
 
 def placed_fields(head: bytes) -> Iterator[Field]:
-    """The fields of a header section in order; lines that are no field have the name b""."""
+    """The fields of a header section in order; linear in its length. The empty line at its end is none."""
     start = 0
     while start < len(head):
         end = head.find(b"\r\n", start)
@@ -24,7 +32,8 @@ def placed_fields(head: bytes) -> Iterator[Field]:
         stop = len(head) if end < 0 else end + 2
         line = head[start : len(head) if end < 0 else end]
         if line:
-            name, colon, value = line.partition(b":")
-            name = name.rstrip(b" \t").lower() if colon else b""
-            yield Field(name if b" " not in name else b"", value, start, stop)
+            before, colon, value = line.partition(b":")
+            written = before.rstrip(b" \t") if colon else b""  # RFC 5322 4.5: space before the colon is obsolete
+            name = _NO_NAME.sub(b"", written)
+            yield Field(name.lower(), value, start, stop, bool(name) and name == written)
         start = stop
