@@ -3,16 +3,10 @@
 import time
 from collections.abc import Iterator, Sequence
 
+from posthouse.app.problems import printable
+from posthouse.message.envelope import BodyType
 from posthouse.message.ids import shown
-from posthouse.queue.interface import State, Traced, Try
-
-_WORDS = {
-    State.WAITING: "waits",
-    State.DELIVERED: "delivered",
-    State.FAILED: "failed; the sender was told",
-    State.EXPIRED: "given up; the sender was told",
-    State.DROPPED: "dropped by an operator",
-}
+from posthouse.queue.interface import Message, State, Traced, Try
 
 
 def ago(seconds: float) -> str:
@@ -36,6 +30,16 @@ def at(seconds: int) -> str:
     return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(seconds))
 
 
+def many(count: int, what: str) -> str:
+    """A number of things, "1 message" or "2 messages"."""
+    return f"{count} {what}" if count == 1 else f"{count} {what}s"
+
+
+def said(tried: Try) -> str:
+    """What the other side answered, on one line."""
+    return " ".join(f"{tried.code} {tried.reply}".split())
+
+
 def state_of(each: Traced, now: float) -> str:
     """Where a recipient stands, in a few words."""
     if each.state is not State.WAITING:
@@ -48,27 +52,62 @@ def state_of(each: Traced, now: float) -> str:
 
 
 def life(found: Sequence[Traced]) -> Iterator[str]:
-    """The lines that tell what became of each recipient of each message."""
+    """The lines that tell what became of each recipient of each message. Nothing in them steers a terminal."""
     now = time.time()
     last = 0
     for each in found:
         message = each.message
         if message.number != last:
             last = message.number
-            yield f"{at(message.created)}  {shown(message.id)}  from <{message.sender.address or ''}>"
-            yield f"    {size(message.octets)}, Message-ID {message.message_id or 'none'}"
-        yield f"    to <{each.recipient.address}> by way of {each.destination}"
+            yield printable(f"{at(message.created)}  {shown(message.id)}  from <{message.sender.address or ''}>")
+            yield printable(f"    {', '.join(_described(message))}")
+        yield printable(f"    to {', '.join(_addressed(each))}")
         for tried in each.tries:
-            yield f"        {at(tried.at)}  {_told(tried)}"
-        end = f", {at(each.finished)}" if each.finished else ""
-        word = _WORDS[each.state] if each.state is not State.WAITING else state_of(each, now)
-        yield f"        now: {word}{end}"
+            yield printable(f"        {at(tried.at)}  {_told(tried)}")
+        yield f"        now: {_standing(each, now)}"
+
+
+def _described(message: Message) -> Iterator[str]:
+    """Size, name and the parameters that it came with, as SMTP writes them."""
+    yield size(message.octets)
+    yield f"Message-ID {message.message_id or 'none'}"
+    if message.sender.body is not BodyType.SEVEN_BIT:
+        yield f"BODY={message.sender.body.value}"
+    if message.sender.smtputf8:
+        yield "SMTPUTF8"
+    if message.sender.ret:
+        yield f"RET={message.sender.ret}"
+    if message.sender.envid:
+        yield f"ENVID={message.sender.envid}"
+
+
+def _addressed(each: Traced) -> Iterator[str]:
+    yield f"<{each.recipient.address}> by way of {each.destination}"
+    if each.recipient.notify:
+        yield f"NOTIFY={','.join(each.recipient.notify)}"
+    if each.recipient.orcpt:
+        yield f"ORCPT={each.recipient.orcpt}"
 
 
 def _told(tried: Try) -> str:
     where = f"{tried.host} [{tried.ip}]" if tried.ip and tried.ip != tried.host else tried.host
     by = f" ({tried.tls})" if tried.tls else " (no TLS)" if where else ""
-    return f"{where}{by}: {tried.code} {tried.reply}" if where else f"{tried.code} {tried.reply}"
+    return f"{where}{by}: {said(tried)}" if where else said(tried)
+
+
+def _standing(each: Traced, now: float) -> str:
+    """Where a recipient stands, whole."""
+    if each.state is State.WAITING:
+        return f"waits, {state_of(each, now)}; is given up after {at(each.message.expires)}"
+    has_sender = each.message.sender.address is not None and "NEVER" not in each.recipient.notify
+    told = "the sender was told" if has_sender else "there was nobody to tell"
+    words = {
+        State.DELIVERED: "delivered",
+        State.FAILED: f"failed; {told}",
+        State.EXPIRED: f"given up; {told}",
+        State.DROPPED: "dropped by an operator; the sender was not told",
+    }
+    return words[each.state] + (f", {at(each.finished)}" if each.finished else "")
 
 
 def as_json_row(each: Traced) -> dict[str, object]:
@@ -80,6 +119,12 @@ def as_json_row(each: Traced) -> dict[str, object]:
         "recipient": str(each.recipient.address),
         "message_id": message.message_id,
         "octets": message.octets,
+        "body": message.sender.body.value,
+        "smtputf8": message.sender.smtputf8,
+        "ret": message.sender.ret,
+        "envid": message.sender.envid,
+        "notify": list(each.recipient.notify),
+        "orcpt": each.recipient.orcpt,
         "created": message.created,
         "expires": message.expires,
         "destination": each.destination,

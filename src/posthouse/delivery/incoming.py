@@ -4,8 +4,9 @@ The reply is given after the commit, never before.
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from logging import INFO
 
 from structlog.typing import FilteringBoundLogger
 
@@ -91,18 +92,26 @@ class Incoming:
         except DirectoryBusyError:
             return UNWELL
 
-    async def offer_recipient(self, sender: Sender, address: Address, origin: Origin = STRANGER) -> Reply | None:
-        """Whether a recipient is taken; None: yes. Only an account with a quota costs a look into the store."""
+    def offer_recipient(
+        self, sender: Sender, address: Address, origin: Origin = STRANGER
+    ) -> Reply | Awaitable[Reply | None] | None:
+        """Whether a recipient is taken; None: yes. Only an account with a quota costs a wait: the store is asked."""
         try:
             routed = self._router.resolve(address, sender, may_relay=origin.may_relay)
-            if isinstance(routed, Reply):
-                return routed
-            for account in routed.accounts:
-                if account.quota is not None:
-                    usage = await self._mailstore.usage(account.id)
-                    if usage.octets + max(sender.size, 1) > account.quota:
-                        return Reply(552, "5.2.2", MAILBOX_FULL.format(address))
-        except (StoreError, DirectoryBusyError):
+        except DirectoryBusyError:
+            return UNWELL
+        if isinstance(routed, Reply):
+            return routed
+        bounded = [account for account in routed.accounts if account.quota is not None]
+        return self._check_room(sender, address, bounded) if bounded else None
+
+    async def _check_room(self, sender: Sender, address: Address, accounts: Sequence[Account]) -> Reply | None:
+        try:
+            for account in accounts:
+                usage = await self._mailstore.usage(account.id)
+                if account.quota is not None and usage.octets + max(sender.size, 1) > account.quota:
+                    return Reply(552, "5.2.2", MAILBOX_FULL.format(address))
+        except StoreError:
             return UNWELL
         return None
 
@@ -120,6 +129,11 @@ class Incoming:
         except (StoreError, DirectoryBusyError) as error:
             self._log.error("store failed", id=shown(envelope.id), error=str(error))
             answers = [UNWELL] * len(envelope.recipients)
+        if self._log.is_enabled_for(INFO):
+            self._tell(envelope, spool, answers, started)
+        return answers
+
+    def _tell(self, envelope: Envelope, spool: Spool, answers: Sequence[Reply], started: float) -> None:
         self._log.info(
             "message",
             id=shown(envelope.id),
@@ -133,7 +147,6 @@ class Incoming:
             refused=sum(not answer.is_positive for answer in answers),
             ms=round((self._clock() - started) * 1000, 1),
         )
-        return answers
 
     async def _receive(self, envelope: Envelope, spool: Spool, whole: bool, origin: Origin) -> list[Reply]:
         head = bytes(spool.head)

@@ -170,7 +170,8 @@ class Router:
                 plan.answers[n] = routed
                 continue
             for address in routed.outside:
-                plan.outside.setdefault(address, replace(recipient, address=address))
+                same = address == recipient.address
+                plan.outside.setdefault(address, recipient if same else replace(recipient, address=address))
                 plan.forwarded = plan.forwarded and routed.forwarded
             if mail.hold_until and routed.accounts and self._outgoing is not None:
                 plan.held.append(recipient)

@@ -9,6 +9,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from logging import INFO
 from typing import Any, Protocol
 
 from structlog.typing import FilteringBoundLogger
@@ -247,7 +248,8 @@ class Sender:
             for record, outcome in zip(records, outcomes, strict=True)
             if (notice := self._bounces.notice(record, outcome)) is not None
         ]
-        self._tell(records)
+        if self._log.is_enabled_for(INFO):
+            self._tell(records)
         if notices:
             over = await self._bounces.send(notices, records, job.content)
         else:

@@ -5,6 +5,8 @@ import time
 from collections.abc import Callable
 
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # base 32 without look-alikes
+_PAIRS = [one + two for one in _ALPHABET for two in _ALPHABET]
+_SHIFTS = range(120, -1, -10)
 
 
 def id_factory(
@@ -35,4 +37,4 @@ def unshown(text: str) -> tuple[bytes, bytes]:
 def shown(envelope: bytes) -> str:
     """26 characters, ascending like the bytes."""
     number = int.from_bytes(envelope, "big")
-    return "".join(_ALPHABET[(number >> shift) & 31] for shift in range(125, -1, -5))
+    return "".join([_PAIRS[number >> shift & 1023] for shift in _SHIFTS])

@@ -1,22 +1,27 @@
 """An 8-bit message made fit for a server without 8BITMIME (RFC 6152 3), or without room for long lines.
 
 Walks the MIME structure by hand and codes anew only the leaves that need it: text as quoted-printable, the rest as
-base64. Everything else keeps its octets. What a signature covers must not be touched (RFC 1847 2.1), and what has no
-MIME header cannot be labelled: then there is no way.
+base64. Everything else keeps its octets, and nothing is ever left out. What a signature covers must not be touched
+(RFC 1847 2.1), what has no MIME header cannot be labelled, and what two readers could read in two ways is not guessed
+at: then there is no way, and the sender is told.
 """
 
-import base64
-import binascii
 import re
 
-from posthouse.message.header import header_end
+from posthouse.message.coding import base64_lines, is_seven_bit, quoted_printable
+from posthouse.message.header import fields, header_end
 
 MAX_DEPTH = 50
 MAX_PARTS = 5000
-_LINE = 998  # octets, RFC 5322 2.1.1
+_UNTOUCHABLE = (b"multipart/signed", b"multipart/encrypted")  # RFC 1847
+_AS_IT_IS = (b"", b"7bit", b"8bit", b"binary")
 
-_FIELD = re.compile(rb"[^\r\n]*(?:\r?\n[ \t][^\r\n]*)*(?:\r?\n|$)")
-_BOUNDARY = re.compile(rb';\s*boundary\s*=\s*(?:"((?:[^"\\\r\n]|\\.)*)"|([^\s;"]+))', re.IGNORECASE)
+_TOKEN = rb"[!#-'*+.0-9A-Z^-~-]++"  # RFC 2045 5.1
+_KIND = re.compile(rb"[ \t]*(" + _TOKEN + rb"/" + _TOKEN + rb")(?=[ \t;(]|\Z)")
+_PARAMETER = re.compile(
+    rb"[ \t]*;[ \t]*(" + _TOKEN + rb")[ \t]*=[ \t]*" + rb'(?:"((?:[^"\\]|\\.)*+)"|([^ \t;"]++))', re.DOTALL
+)
+_CODING = re.compile(rb"^content-transfer-encoding[ \t]*:[^\r]*(?:\r\n[ \t][^\r]*)*\r\n", re.IGNORECASE | re.MULTILINE)
 
 
 class _HopelessError(Exception):
@@ -26,126 +31,123 @@ class _HopelessError(Exception):
 def to_seven_bit(message: bytes) -> bytes | None:
     """The message in 7-bit form with CRLF lines of at most 998 octets; None when that cannot or must not be done."""
     try:
-        return _Walk().convert(message, 0)
+        converted = _Walk().message(message, 0)
     except _HopelessError:
         return None
+    return converted if is_seven_bit(converted) else None
 
 
 class _Walk:
     def __init__(self) -> None:
         self._parts = 0
 
-    def convert(self, entity: bytes, depth: int) -> bytes:
-        """One entity: header and body."""
+    def message(self, message: bytes, depth: int) -> bytes:
+        """A message, the outer one or one within: its own MIME-Version makes its labels mean something (RFC 2045 4)."""
+        if is_seven_bit(message):
+            return message
+        if not _value(message[: header_end(message)], b"mime-version"):
+            raise _HopelessError
+        return self._entity(message, depth, b"text/plain")
+
+    def _entity(self, entity: bytes, depth: int, usual: bytes) -> bytes:
+        """Header and body of a message or part; `usual` is its type when it names none."""
         self._parts += 1
         if depth > MAX_DEPTH or self._parts > MAX_PARTS:
             raise _HopelessError
-        if _is_plain(entity):
+        if is_seven_bit(entity):
             return entity
         end = header_end(entity)
         head, body = entity[:end], entity[end:]
-        if not _is_plain(head):  # RFC 6532 headers, or broken ones
+        if not is_seven_bit(head):  # RFC 6532 headers, or broken ones
             raise _HopelessError
-        kind, parameters = _content_type(head)
-        if kind in (b"multipart/signed", b"multipart/encrypted"):
-            raise _HopelessError
-        if depth == 0 and not _value(head, b"mime-version"):
+        kind, value = _content_type(head, usual)
+        coding = _value(head, b"content-transfer-encoding").lower()
+        if kind in _UNTOUCHABLE or coding not in _AS_IT_IS:  # coded already and yet not plain: broken
             raise _HopelessError
         if kind.startswith(b"multipart/"):
-            return _with_coding(head, b"7bit") + self._convert_parts(body, parameters, depth)
+            # RFC 2046 5.1.5: in a digest a part is a message unless it says otherwise.
+            usual = b"message/rfc822" if kind == b"multipart/digest" else b"text/plain"
+            return _as_container(head, coding) + self._pieces(body, _boundary(value), depth, usual)
         if kind == b"message/rfc822":
-            return _with_coding(head, b"7bit") + self.convert(body, depth + 1)
-        if kind.startswith(b"message/"):
-            raise _HopelessError
+            return _as_container(head, coding) + self.message(body, depth + 1)
         return _leaf(head, body, kind)
 
-    def _convert_parts(self, body: bytes, parameters: bytes, depth: int) -> bytes:
-        match = _BOUNDARY.search(parameters)
-        if match is None:
-            raise _HopelessError
-        boundary = re.sub(rb"\\(.)", rb"\1", match[1]) if match[1] is not None else match[2]
+    def _pieces(self, body: bytes, boundary: bytes, depth: int, usual: bytes) -> bytes:
         # RFC 2046 5.1.1: the CRLF before a delimiter belongs to it.
         delimiter = re.compile(rb"(?:\A|\r\n)--" + re.escape(boundary) + rb"(--)?[ \t]*(?=\r\n|\Z)")
         out, at, inside = [], 0, False
         for found in delimiter.finditer(body):
-            piece = body[at : found.start()]
-            out.append(self._piece(piece, depth) if inside else _must_be_plain(piece))
+            out.append(
+                self._piece(body[at : found.start()], depth, usual) if inside else _unseen(body[: found.start()])
+            )
             out.append(found[0])
             at, inside = found.end(), found[1] is None
-            if found[1] is not None:
+            if not inside:
                 break
-        rest = body[at:]
-        out.append(self._piece(rest, depth) if inside else _must_be_plain(rest))
+        out.append(self._piece(body[at:], depth, usual) if inside else _unseen(body[at:]))
         return b"".join(out)
 
-    def _piece(self, piece: bytes, depth: int) -> bytes:
+    def _piece(self, piece: bytes, depth: int, usual: bytes) -> bytes:
         """A part behind its delimiter, whose line end comes first."""
-        if not piece.startswith(b"\r\n"):
-            return _must_be_plain(piece)
-        return b"\r\n" + self.convert(piece[2:], depth + 1)
+        return piece[:2] + self._entity(piece[2:], depth + 1, usual)
 
 
-def _is_plain(data: bytes) -> bool:
-    if not data.isascii() or b"\0" in data:
-        return False
-    lines = data.split(b"\r\n")
-    return max(map(len, lines)) <= _LINE and b"\n" not in b"".join(lines) and b"\r" not in b"".join(lines)
-
-
-def _must_be_plain(data: bytes) -> bytes:
-    """Preambles and epilogues have no coding: 8-bit ones are dropped, nobody sees them."""
-    return data if _is_plain(data) else b"\r\n" if data.startswith(b"\r\n") else b""
+def _unseen(data: bytes) -> bytes:
+    """A preamble or epilogue, which nothing can label; or all of a multipart body that has no part."""
+    if not is_seven_bit(data):
+        raise _HopelessError
+    return data
 
 
 def _leaf(head: bytes, body: bytes, kind: bytes) -> bytes:
-    coding = _value(head, b"content-transfer-encoding").lower() or b"7bit"
-    if coding not in (b"7bit", b"8bit", b"binary"):
-        raise _HopelessError  # coded already, and yet not plain: broken
+    if kind.startswith(b"message/") and not kind.startswith(b"message/global"):
+        raise _HopelessError  # RFC 2046 5.2: message/partial and its kin are 7bit; RFC 6533 6 lets the new ones be coded
     if kind.startswith(b"text/") and b"\0" not in body:
-        return _with_coding(head, b"quoted-printable") + _quoted_printable(body)
-    coded = base64.b64encode(body)
-    lines = [coded[at : at + 76] for at in range(0, len(coded), 76)]
-    return _with_coding(head, b"base64") + b"\r\n".join([*lines, b""])
+        return _with_coding(head, b"quoted-printable") + quoted_printable(body)
+    return _with_coding(head, b"base64") + base64_lines(body)
 
 
-def _quoted_printable(body: bytes) -> bytes:
-    """Line by line (RFC 2045 6.7). Line ends stay line ends; a bare CR or LF is an octet like any other."""
-    return b"\r\n".join(_quoted_line(line) for line in body.split(b"\r\n"))
-
-
-def _quoted_line(line: bytes) -> bytes:
-    # Not as text, so that bare breaks and a space at the end are coded too.
-    return binascii.b2a_qp(line, istext=False).replace(b"=\n", b"=\r\n")
-
-
-def _content_type(head: bytes) -> tuple[bytes, bytes]:
-    """The type in lower case, and the whole value. RFC 2045 5.2: text/plain without one."""
-    value = _value(head, b"content-type")
-    kind = value.partition(b";")[0].strip().lower()
-    return (kind or b"text/plain"), value
-
-
-def _value(head: bytes, name: bytes) -> bytes:
-    for match in _FIELD.finditer(head):
-        found, colon, value = match[0].partition(b":")
-        if colon and found.strip().lower() == name:
-            return re.sub(rb"\r?\n[ \t]", b" ", value).strip()
-        if not match[0]:
-            break
-    return b""
+def _as_container(head: bytes, coding: bytes) -> bytes:
+    """RFC 2045 6.4: a container is labelled by what is in it."""
+    return _with_coding(head, b"7bit") if coding in (b"8bit", b"binary") else head
 
 
 def _with_coding(head: bytes, coding: bytes) -> bytes:
     """The header with this Content-Transfer-Encoding, in its old place or at its end."""
     line = b"Content-Transfer-Encoding: " + coding + b"\r\n"
-    for match in _FIELD.finditer(head):
-        found, colon, _ = match[0].partition(b":")
-        if colon and found.strip().lower() == b"content-transfer-encoding":
-            return head[: match.start()] + line + head[match.end() :]
-        if not match[0]:
-            break
-    if coding == b"7bit":
-        return head
-    if head == b"\r\n":
-        return line + head
-    return head[:-2] + line + head[-2:] if head.endswith(b"\r\n\r\n") else head + line
+    found = _CODING.search(head)
+    if found is not None:
+        return head[: found.start()] + line + head[found.end() :]
+    return head[:-2] + line + head[-2:]  # before the empty line
+
+
+def _content_type(head: bytes, usual: bytes) -> tuple[bytes, bytes]:
+    """The type in lower case, and what follows it."""
+    value = _value(head, b"content-type")
+    if not value:
+        return usual, b""
+    found = _KIND.match(value)
+    if found is None:
+        raise _HopelessError
+    return found[1].lower(), value[found.end() :]
+
+
+def _boundary(parameters: bytes) -> bytes:
+    """Read strictly: a boundary that another reader finds elsewhere would make other parts."""
+    boundaries = []
+    at = 0
+    while (found := _PARAMETER.match(parameters, at)) is not None:
+        at = found.end()
+        if found[1].lower() == b"boundary":
+            boundaries.append(found[3] or re.sub(rb"\\(.)", rb"\1", found[2] or b""))
+    if len(boundaries) != 1 or not boundaries[0] or parameters[at:].strip(b" \t;"):
+        raise _HopelessError
+    return boundaries[0]
+
+
+def _value(head: bytes, name: bytes) -> bytes:
+    """A field that may stand once, on one line; b"" when it is not there."""
+    values = [value for found, value in fields(head) if found == name]
+    if len(values) > 1:  # one reader takes the first, another the last
+        raise _HopelessError
+    return values[0].replace(b"\r\n", b"").strip() if values else b""

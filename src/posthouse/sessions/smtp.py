@@ -75,11 +75,18 @@ class SmtpSession:
         self._sender = event.sender
         self.engine.accept_sender()
 
-    def _recipient_offered(self, event: events.RecipientOffered) -> Awaitable[None]:
-        return self._offer_recipient(event.recipient)
+    def _recipient_offered(self, event: events.RecipientOffered) -> Awaitable[None] | None:
+        recipient = event.recipient
+        answer = self._incoming.offer_recipient(self._sender, recipient.address, self._origin)
+        if answer is None or isinstance(answer, Reply):
+            self._answer_recipient(recipient, answer)
+            return None
+        return self._wait_for_recipient(recipient, answer)
 
-    async def _offer_recipient(self, recipient: Recipient) -> None:
-        refusal = await self._incoming.offer_recipient(self._sender, recipient.address, self._origin)
+    async def _wait_for_recipient(self, recipient: Recipient, answer: Awaitable[Reply | None]) -> None:
+        self._answer_recipient(recipient, await answer)
+
+    def _answer_recipient(self, recipient: Recipient, refusal: Reply | None) -> None:
         if refusal is None:
             self._recipients.append(recipient)
             self.engine.accept_recipient()

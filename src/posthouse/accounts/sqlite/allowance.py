@@ -1,9 +1,9 @@
 """The counters of what accounts send, in a file that may be lost with the machine."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import apsw
-import msgspec
 
 from posthouse.accounts.allowance import PERIOD
 from posthouse.accounts.errors import DirectoryBusyError
@@ -22,15 +22,21 @@ _MIGRATIONS = (
     ) WITHOUT ROWID;
     CREATE INDEX met_by_time ON met (account, at);
     """,
+    """
+    CREATE INDEX sent_by_time ON sent (at);
+    """,
 )
+_BATCH = 100  # recipients asked for at once
 MAX_MET = 100_000  # of one account; the oldest are forgotten first
 
 
 class SqliteAllowanceRows:
     """See AllowanceRows. Raises DirectoryBusyError when the file cannot be used."""
 
-    def __init__(self, connection: apsw.Connection) -> None:
+    def __init__(self, connection: apsw.Connection, *, bound: int = MAX_MET) -> None:
+        """`bound`: how many known recipients are kept of one account."""
         self._connection = connection
+        self._bound = bound
         migrate(connection, _MIGRATIONS, room=_ROOM)
 
     def sent(self, account: int, since: int) -> list[int]:
@@ -43,38 +49,58 @@ class SqliteAllowanceRows:
 
     def strangers(self, account: int, recipients: Sequence[bytes]) -> set[bytes]:
         """See AllowanceRows."""
-        wanted = msgspec.json.encode([each.hex() for each in recipients]).decode()
-        statement = (
-            "SELECT recipient FROM met WHERE account = ? AND hex(recipient) IN (SELECT upper(value) FROM json_each(?))"
-        )
-        try:
-            known = {bytes(row[0]) for row in self._connection.execute(statement, (account, wanted)).fetchall()}  # type: ignore[arg-type]
-        except apsw.Error as error:
-            raise DirectoryBusyError(f"the counters of sent mail cannot be read: {error}") from error
-        return set(recipients) - known
+        unknown = set(recipients)
+        with _told("read"):
+            for some in _batches(recipients):
+                marks = ",".join("?" * len(some))
+                statement = f"SELECT recipient FROM met WHERE account = ? AND recipient IN ({marks})"
+                unknown.difference_update(row[0] for row in self._connection.execute(statement, (account, *some)))
+        return unknown
 
     def add(self, account: int, recipients: Sequence[bytes], now: int) -> None:
         """See AllowanceRows."""
         connection = self._connection
-        try:
+        with _told("written"):
             connection.execute("BEGIN IMMEDIATE")
             try:
-                connection.execute("INSERT INTO sent VALUES (?, ?)", (account, now))
-                connection.execute("DELETE FROM sent WHERE account = ? AND at <= ?", (account, now - PERIOD))
-                rows = [(account, each, now) for each in recipients]
-                connection.executemany("INSERT OR IGNORE INTO met VALUES (?, ?, ?)", rows)
-                connection.execute(
-                    "DELETE FROM met WHERE account = ?1 AND at < "
-                    "(SELECT at FROM met WHERE account = ?1 ORDER BY at DESC LIMIT 1 OFFSET ?2)",
-                    (account, MAX_MET),
-                )
-            finally:
+                self._add(account, recipients, now)
                 connection.execute("COMMIT")
-        except apsw.Error as error:
-            raise DirectoryBusyError(f"the counters of sent mail cannot be written: {error}") from error
+            except BaseException:
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
+                raise
+
+    def _add(self, account: int, recipients: Sequence[bytes], now: int) -> None:
+        connection = self._connection
+        connection.execute("INSERT INTO sent VALUES (?, ?)", (account, now))
+        connection.execute("DELETE FROM sent WHERE at <= ?", (now - PERIOD,))  # of accounts that are gone, too
+        before = connection.total_changes()
+        rows = ((account, each, now) for each in recipients)
+        connection.executemany("INSERT OR IGNORE INTO met VALUES (?, ?, ?)", rows)
+        if connection.total_changes() > before:  # counting that far costs milliseconds where many are known
+            connection.execute(
+                "DELETE FROM met WHERE account = ?1 AND recipient IN"
+                " (SELECT recipient FROM met WHERE account = ?1 ORDER BY at DESC LIMIT -1 OFFSET ?2)",
+                (account, self._bound),
+            )
 
     def _times(self, statement: str, account: int, since: int) -> list[int]:
-        try:
-            return [int(row[0]) for row in self._connection.execute(statement, (account, since)).fetchall()]  # type: ignore[arg-type]
-        except apsw.Error as error:
-            raise DirectoryBusyError(f"the counters of sent mail cannot be read: {error}") from error
+        with _told("read"):
+            return [row[0] for row in self._connection.execute(statement, (account, since))]
+
+
+def _batches(recipients: Sequence[bytes]) -> Iterator[Sequence[bytes]]:
+    """A few lengths of statement, so that they stay prepared: whole batches, then one by one."""
+    whole = len(recipients) - len(recipients) % _BATCH
+    for start in range(0, whole, _BATCH):
+        yield recipients[start : start + _BATCH]
+    for each in recipients[whole:]:
+        yield (each,)
+
+
+@contextmanager
+def _told(what: str) -> Iterator[None]:
+    try:
+        yield
+    except apsw.Error as error:
+        raise DirectoryBusyError(f"the counters of sent mail cannot be {what}: {error}") from error

@@ -1,35 +1,42 @@
 """posthouse mail send | trace."""
 
-import contextlib
-import mimetypes
-import smtplib
-import ssl
+import getpass
+import os
 import sys
 import time
-from email.message import EmailMessage
-from email.utils import formatdate, make_msgid
 from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
 
-from posthouse.accounts.errors import AccountsError
+from posthouse.accounts.interface import Local, Unresolved
+from posthouse.accounts.names import text_of
 from posthouse.app import output
+from posthouse.app.arrivals import DAYS, READ, Arrival, arrivals, home_of
 from posthouse.app.commands.where import NOWHERE, AsJson, Where
 from posthouse.app.config import Config
 from posthouse.app.errors import CommandError, Exit
 from posthouse.app.opening import open_places, open_registry
+from posthouse.app.problems import printable
+from posthouse.app.sending import (
+    Letter,
+    Login,
+    Security,
+    Server,
+    checked_address,
+    composed,
+    crlf,
+    is_loopback,
+    refused,
+    submit,
+)
 from posthouse.app.tracing import as_json_row, at, life
 from posthouse.mailstore.interface import StoreError
 from posthouse.mailstore.sqlite.archive import Archive
-from posthouse.message.header import fields, header_end
 from posthouse.queue.interface import Filter, Traced
-from posthouse.queue.sqlite.desk import Desk, DeskError
+from posthouse.queue.sqlite.desk import Desk, DeskBusyError, DeskError
 
-_DAYS = 7  # that are looked back
 _MOST = 100  # messages that are told of
-_HEAD = 64 << 10
-_SECONDS = 30.0
 
 
 def send_(
@@ -42,81 +49,86 @@ def send_(
     server: Annotated[
         str | None, Parameter(help="HOST:PORT (otherwise this server's own port for submission).")
     ] = None,
-    user: Annotated[str, Parameter(help="Log in with this name (otherwise: the sender's address).")] = "",
+    user: Annotated[str, Parameter(help="Log in with this name; the password is asked for.")] = "",
     password_stdin: Annotated[
-        bool, Parameter(name="--password-stdin", help="The first line of standard input is the password.")
+        bool,
+        Parameter(name="--password-stdin", help="Log in, with the first line of standard input as the password."),
     ] = False,
-    starttls: Annotated[bool, Parameter(help="Start TLS before the login; the certificate is not checked.")] = False,
+    starttls: Annotated[bool, Parameter(help="Turn to TLS with STARTTLS first.")] = False,
+    tls: Annotated[bool, Parameter(help="Speak TLS from the start, as at port 465.")] = False,
+    insecure: Annotated[bool, Parameter(help="Take any certificate, as on this very machine anyway.")] = False,
     where: Where = NOWHERE,
+    as_json: AsJson = False,
 ) -> None:
     """Send a message whose text stands on standard input. Good for trying a server out."""
-    password = sys.stdin.readline().rstrip("\n") if password_stdin else ""
-    data = sys.stdin.buffer.read() if raw else _compose(sender, to, subject, attach, sys.stdin.read())
-    host, port = _server(server, where)
-    try:
-        with smtplib.SMTP(host, port, timeout=_SECONDS) as smtp:
-            if starttls:
-                smtp.starttls(context=ssl._create_unverified_context())
-            if password:
-                smtp.login(user or sender, password)
-            smtp.ehlo_or_helo_if_needed()
-            options = [f"SIZE={len(data)}", *(["SMTPUTF8"] if not "".join([sender, *to]).isascii() else [])]
-            code, said = _transact(smtp, sender, to, data, options)
-    except smtplib.SMTPAuthenticationError as error:
-        raise CommandError(f"the login was refused: {_said(error.smtp_error)}", code=Exit.NO_PERMISSION) from None
-    except smtplib.SMTPException as error:
-        raise CommandError(f"{host}:{port}: {error}") from None
-    except OSError as error:
-        fix = "Is the server running? posthouse serve"
-        raise CommandError(f"{host}:{port} cannot be reached: {error}", fix=fix, code=Exit.UNAVAILABLE) from None
-    if code != 250:
-        raise CommandError(f"refused: {code} {said}", code=Exit.TRY_LATER if code < 500 else Exit.FAILED)
-    output.note(f"{code} {said}")
+    envelope = checked_address(sender), tuple(checked_address(each) for each in to)
+    chosen = _server(server, where, _security(starttls=starttls, tls=tls), insecure=insecure)
+    if raw and (subject or attach):
+        raise CommandError("--raw excludes --subject and --attach: the message has its own", code=Exit.USAGE)
+    login, given = _login(user or (envelope[0] if password_stdin else ""), chosen, stdin=password_stdin)
+    data = crlf(given) if raw else composed(*envelope, subject, given.decode("utf-8", "replace"), attach)
+    if not data:
+        raise CommandError("standard input held no message", code=Exit.USAGE)
+    letter = Letter(*envelope, data)
+    answer = submit(chosen, login, letter)
+    if answer.code != 250:
+        raise refused(answer)
+    if as_json:
+        names = {"id": answer.id or None, "message_id": letter.message_id}
+        output.document({"version": 1, "code": answer.code, "reply": answer.text, **names})
+        return
+    print(printable(f"{answer.code} {answer.text}"))
     output.hint(f"posthouse mail trace {to[0]}")
 
 
-def _transact(smtp: smtplib.SMTP, sender: str, to: list[str], data: bytes, options: list[str]) -> tuple[int, str]:
-    """One transaction; the first refusal ends it."""
-    if "SMTPUTF8" in options:
-        smtp.command_encoding = "utf-8"
-    code, said = smtp.mail(sender, options)
-    for recipient in to:
-        if code == 250:
-            code, said = smtp.rcpt(recipient)
-    if code == 250:
-        code, said = smtp.data(data)
-    return code, _said(said)
+def _security(*, starttls: bool, tls: bool) -> Security:
+    if starttls and tls:
+        raise CommandError("--starttls and --tls exclude each other", code=Exit.USAGE)
+    return Security.TLS if tls else Security.STARTTLS if starttls else Security.NONE
 
 
-def _said(text: bytes | str) -> str:
-    return text.decode("utf-8", "replace") if isinstance(text, bytes) else text
-
-
-def _compose(sender: str, to: list[str], subject: str, attach: tuple[Path, ...], text: str) -> bytes:
-    message = EmailMessage()
-    message["From"] = sender
-    message["To"] = ", ".join(to)
-    message["Subject"] = subject or "A message from the command line"
-    message["Date"] = formatdate(localtime=True)
-    message["Message-ID"] = make_msgid(domain=sender.rpartition("@")[2] or None)
-    message.set_content(text or "\n")
-    for path in attach:
-        kind = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
-        major, _, minor = kind.partition("/")
-        message.add_attachment(path.read_bytes(), maintype=major, subtype=minor, filename=path.name)
-    return message.as_bytes().replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")
-
-
-def _server(text: str | None, where: Where) -> tuple[str, int]:
+def _server(text: str | None, where: Where, security: Security, *, insecure: bool) -> Server:
+    """The one named, else this server's own, on loopback where it listens everywhere."""
     if text is not None:
-        host, colon, port = text.rpartition(":")
-        if not colon or not port.isdecimal():
+        host, _, port = text.rpartition(":")
+        host = host.removeprefix("[").removesuffix("]")
+        if not host or not port.isascii() or not port.isdigit() or not 0 < int(port[:6]) < 65536:
             raise CommandError(f"--server wants HOST:PORT, not {text}", code=Exit.USAGE)
-        return host.strip("[]"), int(port)
-    places = where.load().settings.submission.listen
-    if not places:
-        raise CommandError("this server has no port for submission", fix="Name one: --server HOST:PORT")
-    return places[0].host or "127.0.0.1", places[0].port
+        return Server(host, int(port), security, checked=not (insecure or is_loopback(host)))
+    settings = where.load().settings.submission
+    listening = settings.listen_tls if security is Security.TLS else settings.listen
+    for place in listening:
+        if place.port:
+            own = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}.get(place.host, place.host)
+            return Server(own, place.port, security, checked=False)  # our own, whatever names it has
+    raise CommandError("this server has no such port for submission", fix="Name one: --server HOST:PORT")
+
+
+def _login(user: str, server: Server, *, stdin: bool) -> tuple[Login | None, bytes]:
+    """Who logs in, and the rest of standard input. Octets throughout: what text reads ahead would be lost."""
+    if user and server.security is Security.NONE and not is_loopback(server.host):
+        raise CommandError("a password would cross the network in plain", fix="Add --starttls or --tls.")
+    if sys.stdin.isatty():
+        output.note("Type the text of the message; Ctrl-D on an empty line ends it.")
+    source = sys.stdin.buffer
+    if not user:
+        return None, source.read()
+    if not stdin:
+        return Login(user, _asked(user)), source.read()
+    password = source.readline().decode("utf-8", "replace").rstrip("\r\n")
+    if not password:
+        raise CommandError("standard input held no password", fix="Its first line is taken.", code=Exit.USAGE)
+    return Login(user, password), source.read()
+
+
+def _asked(user: str) -> str:
+    """The password, from the terminal even when the text comes through a pipe."""
+    try:
+        os.close(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY))
+    except OSError:
+        fix = "Give it as the first line of standard input, with --password-stdin."
+        raise CommandError("there is no terminal to ask for the password", fix=fix, code=Exit.USAGE) from None
+    return getpass.getpass(f"Password of {user}: ")
 
 
 def trace_(
@@ -128,76 +140,85 @@ def trace_(
 ) -> int:
     """Tell the life of messages: of one Message-ID, or of all from or to an address in the last days."""
     config = where.load()
-    places = open_places(config, make=False)
     ident = what.strip().removeprefix("<").removesuffix(">")
-    sent: list[Traced] = []
-    if places.mail.exists():
-        try:
-            with Desk(places.mail) as desk:
-                sent = _on_their_way(desk, ident)
-        except DeskError as error:
-            raise CommandError(str(error)) from None
-    kept = _kept(config, ident)
+    sent = _on_their_way(config, ident)
+    home = home_of(open_places(config, make=False).directory, ident)
+    kept, whole = _kept(config, ident, home)
     if as_json:
-        output.document({"version": 1, "sent": [as_json_row(each) for each in sent], "kept": kept})
+        rows = [_row(each) for each in kept]
+        output.document({"version": 1, "sent": [as_json_row(each) for each in sent], "kept": rows, "whole": whole})
         return Exit.OK if sent or kept else Exit.FAILED
     for line in life(sent):
         print(line)
     for each in kept:
-        print(f"{at(int(str(each['received'])))}  kept in the mailbox of <{each['account']}>")
-        print(f"    from {each['from']}, subject {each['subject']!r}, Message-ID {each['message_id'] or 'none'}")
-    if not sent and not kept:
-        output.note(f"Nothing from, to or by the name of {ident} in the last {_DAYS} days.")
-        output.note("Mail that was refused is in the log: look for the address there.")
-        return Exit.FAILED
-    return Exit.OK
+        print(printable(f"{at(each.received)}  kept in the mailbox of <{each.account}>"))
+        subject = each.subject or "none"
+        print(printable(f"    from {each.sender}, subject: {subject}, Message-ID {each.message_id or 'none'}"))
+    _remark(ident, home, whole=whole, found=bool(sent or kept))
+    return Exit.OK if sent or kept else Exit.FAILED
 
 
-def _on_their_way(desk: Desk, ident: str) -> list[Traced]:
-    """By Message-ID, or by an address at either end."""
-    found = desk.recipients(Filter(message_id=ident, settled=True), limit=_MOST)
-    if not found:
-        either = desk.recipients(Filter(sender=ident, settled=True), limit=_MOST)
-        either += desk.recipients(Filter(recipient=ident, settled=True), limit=_MOST)
-        known = {(each.message.number, each.n): each for each in either}
-        found = sorted(known.values(), key=lambda each: (-each.message.number, each.n))
-    return found[:_MOST]
+def _remark(ident: str, home: Local | Unresolved, *, whole: bool, found: bool) -> None:
+    """What else there is to know; and, when nothing was found, what to do next."""
+    if isinstance(home, Local):
+        others = [text_of(account.address) for account in home.accounts if text_of(account.address) != ident.lower()]
+        if others:
+            output.note(f"Mail for {ident} goes to {', '.join(others)}.")
+        for target in home.outside:
+            output.note(f"It is sent on to {text_of(target)}: posthouse mail trace {text_of(target)}")
+    if not whole:
+        output.note(f"Only {READ} messages were looked at; a Message-ID or the recipient's address finds more.")
+    if found:
+        return
+    output.note(f"Nothing from, to or by the name of {ident} in the last {DAYS} days.")
+    if home is Unresolved.NO_SUCH_USER:
+        output.note("The domain is this server's, but there is no such account or alias: posthouse account list")
+    if home is Unresolved.ALIAS_LOOP:
+        output.note("The alias of that name leads nowhere but to itself: posthouse alias list")
+    output.note("What was refused was never taken in: only the log knows of it. Look for the address there.")
 
 
-def _kept(config: Config, ident: str) -> list[dict[str, object]]:
-    """What arrived in mailboxes here: in that account's, or with that Message-ID in anybody's."""
+def _on_their_way(config: Config, ident: str) -> list[Traced]:
+    """By Message-ID, else by an address at either end."""
     places = open_places(config, make=False)
     if not places.mail.exists():
         return []
+    try:
+        with Desk(places.mail) as desk:
+            found = desk.recipients(Filter(message_id=ident, settled=True), limit=_MOST) if ident else []
+            if found or not ident:
+                return found
+            either = desk.recipients(Filter(sender=ident, settled=True), limit=_MOST)
+            either += desk.recipients(Filter(recipient=ident, settled=True), limit=_MOST)
+    except DeskError as error:
+        code = Exit.TRY_LATER if isinstance(error, DeskBusyError) else Exit.FAILED
+        raise CommandError(str(error), code=code) from None
+    known = {(each.message.number, each.n): each for each in either}
+    return sorted(known.values(), key=lambda each: (-each.message.number, each.n))[:_MOST]
+
+
+def _kept(config: Config, ident: str, home: Local | Unresolved) -> tuple[list[Arrival], bool]:
+    """What is in mailboxes here: all in those that the address leads to, and what it sent to others."""
+    places = open_places(config, make=False)
+    if not places.mail.exists() or not ident:
+        return [], True
     with open_registry(config) as registry:
         accounts = [info.account for info in registry.accounts()]
-        with contextlib.suppress(AccountsError):
-            accounts = [registry.account(ident)]
-    wanted = "" if len(accounts) == 1 and str(accounts[0].address).lower() == ident.lower() else ident
-    since = int(time.time()) - _DAYS * 86400
-    found: list[dict[str, object]] = []
+    own = home.accounts if isinstance(home, Local) else ()
+    since = int(time.time()) - DAYS * 86400
     try:
-        with Archive(places.data) as archive:
-            for account in accounts:
-                for entry in reversed(archive.entries(account.id)):
-                    if entry.received < since or len(found) >= _MOST:
-                        break
-                    row = _row(archive.read(entry, _HEAD), str(account.address), entry.received)
-                    if not wanted or row["message_id"] == wanted:
-                        found.append(row)
+        with Archive(places.data) as archive, output.progress("Looking through mailboxes") as progress:
+            return arrivals(archive, accounts, own, ident, since=since, most=_MOST, progress=progress)
     except StoreError as error:
         raise CommandError(str(error)) from None
-    return found
 
 
-def _row(data: bytes, account: str, received: int) -> dict[str, object]:
-    values: dict[bytes, str] = {}
-    for name, value in fields(data[: header_end(data)]):
-        values.setdefault(name, " ".join(value.decode("utf-8", "replace").split()))
+def _row(each: Arrival) -> dict[str, object]:
     return {
-        "account": account,
-        "received": received,
-        "from": values.get(b"from", ""),
-        "subject": values.get(b"subject", ""),
-        "message_id": values.get(b"message-id", "").strip("<>"),
+        "account": each.account,
+        "received": each.received,
+        "from": each.sender,
+        "return_path": each.return_path,
+        "subject": each.subject,
+        "message_id": each.message_id,
     }

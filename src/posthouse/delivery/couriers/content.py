@@ -66,6 +66,8 @@ class Content:
         """Whether no line is too long and no octet forbidden: what RFC 5321 2.3.8 and 4.5.3.1.6 let through."""
         if self.bare_breaks:
             return False
+        if self.octets <= SMALL:
+            await self.whole()  # read once, for this and for sending
         open_line = 0
         async for piece in self.pieces():
             lines = piece.split(b"\n")

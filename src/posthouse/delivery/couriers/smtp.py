@@ -278,7 +278,9 @@ class SmtpCourier:
         """One outcome per recipient; None: the connection had ended before anything was asked."""
         outcomes: list[Outcome] = []
         for start in range(0, len(parcel.recipients), MAX_BURST):
-            part = replace(parcel, recipients=parcel.recipients[start : start + MAX_BURST])
+            part = parcel
+            if len(parcel.recipients) > MAX_BURST:
+                part = replace(parcel, recipients=parcel.recipients[start : start + MAX_BURST])
             try:
                 fitted = await fit(part, peer.engine.extensions, _remote(peer))
                 told = await self._transact(peer, part, fitted)
