@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import apsw
 import pytest
@@ -58,8 +59,11 @@ class Office:
 
     def waiting(self, number: int = 1) -> tuple[int, int | None]:
         """How many of a message's recipients wait, and since when none does."""
-        row = self.connection.execute("SELECT waiting, settled FROM queued WHERE number = ?", (number,)).fetchall()[0]
-        return row[0], row[1]
+        found: Any = self.connection.execute(
+            "SELECT waiting, settled FROM queued WHERE number = ?", (number,)
+        ).fetchall()
+        waiting, settled = found[0]
+        return waiting, settled
 
 
 @pytest.fixture

@@ -95,7 +95,11 @@ _VERBS = (
     ("queue hold", "Keep messages from being tried.", "posthouse queue hold --sender mallory@example.org"),
     ("queue release", "Let held messages go on.", "posthouse queue release --held"),
     ("queue drop", "Give messages up, telling nobody.", "posthouse queue drop 01m86vpsh4"),
-    ("mail send", "Send a message, to try a server out.", "posthouse mail send --from a@b.org --to c@d.org < text"),
+    (
+        "mail send",
+        "Send a message whose text is on standard input, to try a server out.",
+        "echo hello | posthouse mail send --from a@b.org --user a@b.org --starttls --to c@d.org",
+    ),
     ("mail trace", "Tell where a message is, or went.", "posthouse mail trace alice@example.org"),
     ("config check", "Tell every mistake in the configuration.", "posthouse config check -c posthouse.toml"),
     ("config show", "Show every setting and where it comes from.", "posthouse config show > posthouse.toml"),

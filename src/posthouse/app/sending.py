@@ -207,7 +207,7 @@ def _told(server: Server) -> Iterator[None]:
 
 def refused(answer: Answer) -> CommandError:
     """The error for an answer that is no 250."""
-    if answer.code in (530, 535, 550) and "5.7.0" in answer.text:  # RFC 4954 6: authentication required
+    if answer.code == 530:  # RFC 4954 6, RFC 3207 4: not without a login, or TLS
         fix = "Log in: --user ADDRESS, with --starttls or --tls."
         return CommandError(f"refused: {answer.code} {answer.text}", fix=fix, code=Exit.NO_PERMISSION)
     code = Exit.TRY_LATER if 400 <= answer.code < 500 else Exit.FAILED

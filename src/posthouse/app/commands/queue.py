@@ -5,20 +5,21 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, TypeVar
 
-from cyclopts import Parameter
+from cyclopts import Parameter, validators
 
 from posthouse.app import output
 from posthouse.app.commands.where import NOWHERE, AsJson, Where, Yes
 from posthouse.app.errors import CommandError, Exit
 from posthouse.app.opening import open_places
 from posthouse.app.passwords import confirmed
-from posthouse.app.tracing import ago, as_json_row, life, size, state_of
+from posthouse.app.problems import nearest, printable
+from posthouse.app.tracing import ago, as_json_row, life, many, said, size, state_of
 from posthouse.mailstore.interface import StoreError
 from posthouse.mailstore.sqlite.archive import Archive
 from posthouse.message.header import header_end
 from posthouse.message.ids import shown
 from posthouse.queue.interface import ACCOUNT, MAILBOX, Filter, Traced
-from posthouse.queue.sqlite.desk import Desk, DeskError
+from posthouse.queue.sqlite.desk import Desk, DeskBusyError, DeskError
 
 
 @Parameter(name="*")
@@ -26,7 +27,7 @@ from posthouse.queue.sqlite.desk import Desk, DeskError
 class Which:
     """The options that choose recipients."""
 
-    sender: Annotated[str, Parameter(help="Only from this address or domain.")] = ""
+    sender: Annotated[str, Parameter(help="Only from this address or domain; <>: bounces.")] = ""
     to: Annotated[str, Parameter(help="Only to this address or domain.")] = ""
     destination: Annotated[str, Parameter(help="Only by this way: a domain, or route/NAME.")] = ""
     held: Annotated[bool, Parameter(help="Only those that are held.")] = False
@@ -43,25 +44,48 @@ class Which:
 
 T = TypeVar("T")
 
+_KNOWN = 5_000  # recipients whose ids are compared with one that is unknown
+_MOST = 100_000  # recipients of one message; far more than any has
+_REPLY = 60  # characters of the last reply
+
 ALL_OF_IT = Which()
+Ids = Annotated[str, Parameter(help="As posthouse queue list shows them; their first characters are enough.")]
 _All = Annotated[bool, Parameter(name="--all", help="All of the queue.")]
 
 
 def list_(
     *,
     which: Which = ALL_OF_IT,
-    settled: Annotated[bool, Parameter(help="Also what was settled in the last 7 days.")] = False,
-    limit: Annotated[int, Parameter(help="At most so many rows.")] = 1000,
+    settled: Annotated[
+        bool, Parameter(name=["--settled", "--all"], help="Also what was settled in the last 7 days.")
+    ] = False,
+    limit: Annotated[
+        int, Parameter(help="At most so many rows.", validator=validators.Number(gte=1, lt=1 << 31))
+    ] = 1000,
     where: Where = NOWHERE,
     as_json: AsJson = False,
 ) -> None:
-    """List what waits to be sent: to whom, how often it was tried, and what was said last."""
-    found = _desk(where, lambda desk: desk.recipients(which.filter((), settled=settled), limit=limit))
+    """List what waits to be sent: to whom, how often it was tried, and what was said last. The newest first."""
+    wanted = which.filter((), settled=settled)
+    found, (recipients, messages) = _desk(
+        where, lambda desk: (desk.recipients(wanted, limit=limit), desk.count(wanted))
+    )
     if as_json:
-        output.document({"version": 1, "recipients": [as_json_row(each) for each in found]})
+        total = {"recipients": recipients, "messages": messages}
+        output.document({"version": 1, "recipients": [as_json_row(each) for each in found], "total": total})
         return
+    columns = ["id", "age", "size", "sender", "recipient", "tries", "state", "last reply"]
+    everything = "Nothing waits to be sent."
+    output.listing(columns, _rows(found), everything if which.is_empty else "Nothing that waits is like that.")
+    if found:
+        shown_ = "" if len(found) >= recipients else f"The newest {len(found)} of "
+        output.note(f"{shown_}{many(recipients, 'recipient')} of {many(messages, 'message')}.")
+        output.hint("posthouse queue show ID tells all that is known of one.")
+
+
+def _rows(found: list[Traced]) -> list[list[object]]:
     now = time.time()
-    rows = [
+    return [
         [
             shown(each.message.id),
             ago(now - each.message.created),
@@ -70,15 +94,10 @@ def list_(
             str(each.recipient.address),
             each.attempts,
             state_of(each, now),
-            _last(each),
+            said(each.tries[-1])[:_REPLY] if each.tries else "",
         ]
         for each in found
     ]
-    columns = ["id", "age", "size", "sender", "recipient", "tries", "state", "last reply"]
-    output.listing(columns, rows, "Nothing waits to be sent.")
-    if found:
-        output.note(f"{len(found)} recipients of {len({each.message.number for each in found})} messages.")
-        output.hint("posthouse queue show ID tells all that is known of one.")
 
 
 def show_(
@@ -91,33 +110,58 @@ def show_(
     as_json: AsJson = False,
 ) -> None:
     """Show all that is known of one message: every recipient, every try."""
-    found = _desk(where, lambda desk: desk.recipients(Filter((ident,), settled=True)))
-    if not found:
-        raise CommandError(f"no message {ident} is in the queue", fix="See: posthouse queue list --settled")
+    if body and (head or as_json):
+        raise CommandError("--body goes alone: the message is all that it writes", code=Exit.USAGE)
+    found = _desk(where, lambda desk: _of_message(desk, ident))
     if body:
         output.octets(_message(where, found[0]))
         return
+    header = _header(where, found[0]) if head else []
     if as_json:
-        output.document({"version": 1, "recipients": [as_json_row(each) for each in found]})
+        rows = [as_json_row(each) for each in found]
+        output.document({"version": 1, "recipients": rows, **({"header": header} if head else {})})
         return
     for line in life(found):
         print(line)
     if head:
-        text = _message(where, found[0])
-        print()
-        print(text[: header_end(text)].decode("utf-8", "replace").replace("\r\n", "\n").rstrip())
+        print("", *map(printable, header), sep="\n")
+
+
+def _of_message(desk: Desk, ident: str) -> list[Traced]:
+    """All recipients of the one message that is meant."""
+    _check_known(desk, (ident,))
+    found = desk.recipients(Filter((ident,), settled=True), limit=_MOST)
+    ids = list(dict.fromkeys(shown(each.message.id) for each in found))
+    if len(ids) > 1:
+        fix = f"Give more of it: {', '.join(ids[:3])}{' ...' if len(ids) > 3 else ''}"
+        raise CommandError(f"{len(ids)} messages have an id that begins with {ident}", fix=fix, code=Exit.USAGE)
+    return found
+
+
+def _check_known(desk: Desk, ids: tuple[str, ...]) -> None:
+    """Raises CommandError for an id that no message has."""
+    for ident in ids:
+        if desk.count(Filter((ident,), settled=True)) == (0, 0):
+            near = {
+                shown(each.message.id)[: len(ident)] for each in desk.recipients(Filter(settled=True), limit=_KNOWN)
+            }
+            meant = nearest(ident.lower(), near)
+            text = f"no message {ident} is in the queue{'; ' if meant else ''}{meant}"
+            raise CommandError(text, fix="See: posthouse queue list --settled")
 
 
 def retry_(
-    *ids: str, which: Which = ALL_OF_IT, every: _All = False, where: Where = NOWHERE, as_json: AsJson = False
+    *ids: Ids, which: Which = ALL_OF_IT, every: _All = False, where: Where = NOWHERE, as_json: AsJson = False
 ) -> None:
     """Have those that wait tried now."""
     count = _change(ids, which, every, where, Desk.retry)
     _tell(count, "tried now", as_json)
+    if count and not as_json:
+        output.hint("posthouse queue list shows how it went. What is held stays so: posthouse queue release")
 
 
 def hold_(
-    *ids: str, which: Which = ALL_OF_IT, every: _All = False, where: Where = NOWHERE, as_json: AsJson = False
+    *ids: Ids, which: Which = ALL_OF_IT, every: _All = False, where: Where = NOWHERE, as_json: AsJson = False
 ) -> None:
     """Keep those that wait from being tried, until they are released."""
     count = _change(ids, which, every, where, Desk.hold)
@@ -125,7 +169,7 @@ def hold_(
 
 
 def release_(
-    *ids: str, which: Which = ALL_OF_IT, every: _All = False, where: Where = NOWHERE, as_json: AsJson = False
+    *ids: Ids, which: Which = ALL_OF_IT, every: _All = False, where: Where = NOWHERE, as_json: AsJson = False
 ) -> None:
     """Let those that are held go on."""
     count = _change(ids, which, every, where, Desk.release)
@@ -133,7 +177,7 @@ def release_(
 
 
 def drop_(
-    *ids: str,
+    *ids: Ids,
     which: Which = ALL_OF_IT,
     every: _All = False,
     yes: Yes = False,
@@ -142,18 +186,29 @@ def drop_(
 ) -> None:
     """Give up those that wait, telling nobody: their senders get no bounce."""
     wanted = _chosen(ids, which, every)
-    count = len(_desk(where, lambda desk: desk.recipients(wanted, limit=1_000_000)))
+    count, messages = _desk(where, lambda desk: _count(desk, wanted))
     if count:
-        confirmed(f"Drop {count} recipients, telling nobody?", yes=yes)
+        what = f"{many(count, 'recipient')} of {many(messages, 'message')}"
+        confirmed(f"Drop {what}, telling nobody?", yes=yes)
         count = _desk(where, lambda desk: desk.drop(wanted))
     _tell(count, "dropped", as_json)
+
+
+def _count(desk: Desk, wanted: Filter) -> tuple[int, int]:
+    _check_known(desk, wanted.ids)
+    return desk.count(wanted)
 
 
 def _change(
     ids: tuple[str, ...], which: Which, every: bool, where: Where, change: Callable[[Desk, Filter], int]
 ) -> int:
     wanted = _chosen(ids, which, every)
-    return _desk(where, lambda desk: change(desk, wanted))
+
+    def work(desk: Desk) -> int:
+        _check_known(desk, wanted.ids)
+        return change(desk, wanted)
+
+    return _desk(where, work)
 
 
 def _chosen(ids: tuple[str, ...], which: Which, every: bool) -> Filter:
@@ -167,7 +222,7 @@ def _tell(count: int, what: str, as_json: bool) -> None:
     if as_json:
         output.document({"version": 1, "recipients": count})
     else:
-        output.note(f"{count} recipients {what}." if count else "None of them waits in the queue.")
+        output.note(f"{many(count, 'recipient')} {what}." if count else f"Nothing to be {what}.")
 
 
 def _desk(where: Where, work: Callable[[Desk], T]) -> T:
@@ -179,14 +234,13 @@ def _desk(where: Where, work: Callable[[Desk], T]) -> T:
         with Desk(places.mail) as desk:
             return work(desk)
     except DeskError as error:
-        raise CommandError(str(error), code=Exit.TRY_LATER if "busy" in str(error) else Exit.FAILED) from None
+        code = Exit.TRY_LATER if isinstance(error, DeskBusyError) else Exit.FAILED
+        raise CommandError(str(error), code=code) from None
 
 
-def _last(each: Traced) -> str:
-    if not each.tries:
-        return ""
-    said = each.tries[-1]
-    return f"{said.code} {said.reply}"[:60]
+def _header(where: Where, each: Traced) -> list[str]:
+    data = _message(where, each)
+    return data[: header_end(data)].decode("utf-8", "replace").rstrip().split("\r\n")
 
 
 def _message(where: Where, each: Traced) -> bytes:
