@@ -6,7 +6,16 @@ from pathlib import Path
 
 import pytest
 
-from tests.fuzz import fuzz_address, fuzz_addresses, fuzz_header, fuzz_pop3, fuzz_proxy, fuzz_sasl, fuzz_smtp
+from tests.fuzz import (
+    fuzz_address,
+    fuzz_addresses,
+    fuzz_header,
+    fuzz_pop3,
+    fuzz_proxy,
+    fuzz_sasl,
+    fuzz_seven_bit,
+    fuzz_smtp,
+)
 from tests.transcript import load
 
 TRANSCRIPTS = Path(__file__).parent.parent / "transcripts"
@@ -51,6 +60,7 @@ def mutated(source: random.Random, data: bytes) -> bytes:
         (fuzz_header.fuzz, "smtp"),
         (fuzz_proxy.fuzz, "smtp"),
         (fuzz_address.fuzz, "smtp"),
+        (fuzz_seven_bit.fuzz, "smtp"),
         (fuzz_addresses.fuzz, "smtp"),
     ],
     ids=["smtp", "pop3", "sasl", "header", "proxy", "address", "addresses"],

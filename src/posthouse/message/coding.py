@@ -1,10 +1,13 @@
 """The content transfer encodings (RFC 2045 6), and what may travel without one."""
 
 import binascii
+import re
 from base64 import b64encode
 
 MAX_LINE = 998  # octets without CRLF, RFC 5322 2.1.1
 _WORD = 45  # octets of text in one encoded-word, so that the word has at most 75 characters (RFC 2047 2)
+# binascii codes a space at the end of a line after it has measured the line.
+_PUSHED_OUT = re.compile(rb"^([^\r\n]{74,75})(=20|=09)(?=\r\n)", re.MULTILINE)
 
 
 def is_seven_bit(data: bytes) -> bool:
@@ -14,15 +17,21 @@ def is_seven_bit(data: bytes) -> bool:
 
 def has_lines(data: bytes) -> bool:
     """Whether it is at least "8bit" data (RFC 2045 2.8): any octets but NUL, in lines."""
-    breaks = data.count(b"\r\n")
-    if b"\0" in data or data.count(b"\r") != breaks or data.count(b"\n") != breaks:
+    if b"\0" in data or not has_true_breaks(data):
         return False
     return len(data) <= MAX_LINE or max(map(len, data.split(b"\r\n"))) <= MAX_LINE
 
 
-def quoted_printable(data: bytes) -> bytes:
-    """RFC 2045 6.7. Each CRLF stays a line end; a bare CR or LF is an octet like any other."""
-    return b"\r\n".join(_quoted_line(line) for line in data.split(b"\r\n"))
+def has_true_breaks(data: bytes) -> bool:
+    """Whether CR and LF stand together only, as in text of the canonical form (RFC 2046 4.1.1)."""
+    breaks = data.count(b"\r\n")
+    return data.count(b"\r") == breaks == data.count(b"\n")
+
+
+def quoted_printable(text: bytes) -> bytes:
+    """RFC 2045 6.7, for text that has_true_breaks()."""
+    coded = binascii.b2a_qp(text, istext=True).replace(b"=\n", b"=\r\n")  # LF where the text has no break at all
+    return _PUSHED_OUT.sub(rb"\1=\r\n\2", coded)
 
 
 def base64_lines(data: bytes) -> bytes:
@@ -42,8 +51,3 @@ def header_text(text: str) -> str:
             words.append(b"")
         words[-1] += octets
     return "\r\n ".join(f"=?utf-8?B?{b64encode(word).decode()}?=" for word in words)
-
-
-def _quoted_line(line: bytes) -> bytes:
-    # Not as text, so that bare breaks and a space at the end are coded too.
-    return binascii.b2a_qp(line, istext=False).replace(b"=\n", b"=\r\n")

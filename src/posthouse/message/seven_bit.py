@@ -8,7 +8,7 @@ at: then there is no way, and the sender is told.
 
 import re
 
-from posthouse.message.coding import base64_lines, is_seven_bit, quoted_printable
+from posthouse.message.coding import base64_lines, has_true_breaks, is_seven_bit, quoted_printable
 from posthouse.message.header import fields, header_end
 
 MAX_DEPTH = 50
@@ -17,6 +17,7 @@ _UNTOUCHABLE = (b"multipart/signed", b"multipart/encrypted")  # RFC 1847
 _AS_IT_IS = (b"", b"7bit", b"8bit", b"binary")
 
 _TOKEN = rb"[!#-'*+.0-9A-Z^-~-]++"  # RFC 2045 5.1
+_HEAD = re.compile(rb"(?:[!-9;-~]++[ \t]*+:[^\r]*+\r\n(?:[ \t][^\r]*+\r\n)*+)*+\r\n")  # RFC 5322 2.2: fields alone
 _KIND = re.compile(rb"[ \t]*(" + _TOKEN + rb"/" + _TOKEN + rb")(?=[ \t;(]|\Z)")
 _PARAMETER = re.compile(
     rb"[ \t]*;[ \t]*(" + _TOKEN + rb")[ \t]*=[ \t]*" + rb'(?:"((?:[^"\\]|\\.)*+)"|([^ \t;"]++))', re.DOTALL
@@ -58,7 +59,7 @@ class _Walk:
             return entity
         end = header_end(entity)
         head, body = entity[:end], entity[end:]
-        if not is_seven_bit(head):  # RFC 6532 headers, or broken ones
+        if not is_seven_bit(head) or not _HEAD.fullmatch(head):  # RFC 6532 headers, or broken ones
             raise _HopelessError
         kind, value = _content_type(head, usual)
         coding = _value(head, b"content-transfer-encoding").lower()
@@ -101,8 +102,8 @@ def _unseen(data: bytes) -> bytes:
 
 def _leaf(head: bytes, body: bytes, kind: bytes) -> bytes:
     if kind.startswith(b"message/") and not kind.startswith(b"message/global"):
-        raise _HopelessError  # RFC 2046 5.2: message/partial and its kin are 7bit; RFC 6533 6 lets the new ones be coded
-    if kind.startswith(b"text/") and b"\0" not in body:
+        raise _HopelessError  # RFC 2046 5.2: message/partial and its kin are 7bit; those of RFC 6532 3.7 may be coded
+    if kind.startswith(b"text/") and b"\0" not in body and has_true_breaks(body):
         return _with_coding(head, b"quoted-printable") + quoted_printable(body)
     return _with_coding(head, b"base64") + base64_lines(body)
 
@@ -140,9 +141,9 @@ def _boundary(parameters: bytes) -> bytes:
         at = found.end()
         if found[1].lower() == b"boundary":
             boundaries.append(found[3] or re.sub(rb"\\(.)", rb"\1", found[2] or b""))
-    if len(boundaries) != 1 or not boundaries[0] or parameters[at:].strip(b" \t;"):
+    if len(boundaries) != 1 or not boundaries[0].strip() or parameters[at:].strip(b" \t;"):
         raise _HopelessError
-    return boundaries[0]
+    return boundaries[0].rstrip()
 
 
 def _value(head: bytes, name: bytes) -> bytes:
