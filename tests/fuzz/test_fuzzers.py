@@ -9,12 +9,14 @@ import pytest
 from tests.fuzz import (
     fuzz_address,
     fuzz_addresses,
+    fuzz_dns,
     fuzz_header,
     fuzz_pop3,
     fuzz_proxy,
     fuzz_sasl,
     fuzz_seven_bit,
     fuzz_smtp,
+    fuzz_smtp_client,
 )
 from tests.transcript import load
 
@@ -63,7 +65,7 @@ def mutated(source: random.Random, data: bytes) -> bytes:
         (fuzz_seven_bit.fuzz, "smtp"),
         (fuzz_addresses.fuzz, "smtp"),
     ],
-    ids=["smtp", "pop3", "sasl", "header", "proxy", "address", "addresses"],
+    ids=["smtp", "pop3", "sasl", "header", "proxy", "address", "seven_bit", "addresses"],
 )
 def test_fuzzed_for_a_moment(fuzz: Callable[[bytes], None], folder: str) -> None:
     source = random.Random(20261124)
@@ -73,3 +75,19 @@ def test_fuzzed_for_a_moment(fuzz: Callable[[bytes], None], folder: str) -> None
         dialogue = b"".join(phase.client for phase in load(path).phases)[:3000]
         for _ in range(15):
             fuzz(bytes([source.randrange(256), source.randrange(256)]) + mutated(source, dialogue))
+
+
+def test_fuzzed_replies_for_a_moment() -> None:
+    """What other servers said in the client's transcripts, mutated."""
+    source = random.Random(20261125)
+    for path in sorted((TRANSCRIPTS / "smtp_client").glob("*.txt")):
+        said = [line[3:].encode() + b"\r\n" for line in path.read_text().splitlines() if line.startswith("S:")]
+        for _ in range(40):
+            fuzz_smtp_client.fuzz(mutated(source, b"\xff\x00".join(said)))
+
+
+def test_fuzzed_answers_for_a_moment() -> None:
+    """Octets of any kind where records of any kind are expected."""
+    source = random.Random(20261126)
+    for _ in range(1500):
+        fuzz_dns.fuzz(source.randbytes(source.randrange(120)))
