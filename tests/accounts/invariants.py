@@ -28,6 +28,7 @@ _NOTHING = {
         SELECT count(*) FROM domains WHERE is_default HAVING count(*) > 1 OR count(alias_of) > 0""",
     "a signing key stands in a domain that is there": """
         SELECT selector FROM dkim_keys WHERE domain NOT IN (SELECT key FROM domains)""",
+    "a grant is an account's": "SELECT address FROM identities WHERE account NOT IN (SELECT id FROM accounts)",
     "ordinals differ": """
         SELECT ordinal FROM accounts GROUP BY 1 HAVING count(*) > 1
         UNION ALL SELECT ordinal FROM domains GROUP BY 1 HAVING count(*) > 1""",

@@ -160,7 +160,9 @@ def limits_(
     recipients: Annotated[
         str | None, Parameter(help='Recipients in 24 hours that it never wrote to before; or "default".')
     ] = None,
-    sent_copy: Annotated[bool | None, Parameter(help="Keep a copy of what it sends in its mailbox Sent.")] = None,
+    sent_copy: Annotated[
+        bool | None, Parameter(negative="--no-sent-copy", help="Keep a copy of what it sends in its mailbox Sent.")
+    ] = None,
     where: Where = NOWHERE,
     as_json: AsJson = False,
 ) -> None:
