@@ -1,12 +1,14 @@
 """The Sender Rewriting Scheme: forwarded mail gets a return address of ours, which knows where bounces belong.
 
 SRS0=hash=day=domain=local@ours stands for local@domain; SRS1=hash=host==rest@ours for an SRS0 address that another
-forwarder has made, so that a bounce takes one hop back to it and no more. The hash keeps anyone else from making such
+forwarder has made, so that a bounce takes one hop back to it and no more. Others may write + or - for the first of the
+signs =, and SRS1 keeps theirs, since their hash may cover it. The hash keeps anyone else from making such
 addresses; the day lets them lapse. RFC 5321 leaves 64 octets for all of it: where they do not suffice, the message goes
 out with the null reverse-path, since a bounce that cannot find its way must not be sent at all.
 """
 
 import hmac
+import re
 from base64 import b32encode
 from collections.abc import Callable
 
@@ -15,6 +17,8 @@ from posthouse.message.address import MAX_LOCAL, Address, AddressError
 _DAYS = "abcdefghijklmnopqrstuvwxyz234567"  # base 32, as in the scheme
 _PERIOD = len(_DAYS) ** 2  # days until the stamps repeat
 _VALID = 21  # days; longer than any queue tries
+_FORM = re.compile(r"(SRS[01])[=+-]([^=]*)=(.+)", re.IGNORECASE | re.DOTALL)  # kind, hash, what the hash covers
+_BEHIND = re.compile(r"[^=]+=[=+-].+", re.DOTALL)  # what that is in SRS1: a host, and its SRS0 without the word
 _HASH = 8  # characters of base 32: 40 bits, asked one at a time over SMTP
 
 
@@ -32,11 +36,11 @@ class Srs:
 
     def forward(self, sender: Address) -> Address | None:
         """The return address to forward with; None, the null reverse-path, when there is no room for it."""
-        kind, _, rest = sender.local.partition("=")
-        if kind.upper() == "SRS0" and rest:
-            local = self._sealed("SRS1", f"{sender.domain_key}=={rest}")
-        elif kind.upper() == "SRS1" and rest.partition("=")[2]:
-            local = self._sealed("SRS1", rest.partition("=")[2])
+        form = _FORM.fullmatch(sender.local)
+        if form is not None and form[1].upper() == "SRS0":
+            local = self._sealed("SRS1", f"{sender.domain_key}={sender.local[4:]}")
+        elif form is not None and _BEHIND.fullmatch(form[3]):
+            local = self._sealed("SRS1", form[3])  # the first forwarder, not the one before us
         else:
             local = self._sealed("SRS0", f"{self._stamp()}={sender.domain_key}={sender.local}")
         if len(local.encode()) > MAX_LOCAL:
@@ -45,12 +49,12 @@ class Srs:
 
     def reverse(self, address: Address) -> Address | None:
         """Where a bounce to this address belongs; None: it is no address of this scheme. Raises SrsError."""
-        kind, _, rest = address.local.partition("=")
-        seal, _, value = rest.partition("=")
-        kind = kind.upper()
-        if kind not in ("SRS0", "SRS1") or not value:
+        form = _FORM.fullmatch(address.local)
+        if form is None:
             return None
-        if not hmac.compare_digest(self._seal(kind, value).encode(), seal.upper().encode()):
+        kind, seal, value = form[1].upper(), form[2], form[3]
+        expected = self._seal(kind, value).encode()
+        if not hmac.compare_digest(expected, seal.upper().encode("utf-8", "surrogatepass")):
             raise SrsError("not made here")
         try:
             return self._opened(kind, value)
@@ -59,14 +63,13 @@ class Srs:
 
     def _opened(self, kind: str, value: str) -> Address:
         if kind == "SRS1":
-            host, _, rest = value.partition("==")
-            return Address.parse(f"SRS0={rest}@{host}")
+            host, _, rest = value.partition("=")
+            return Address(f"SRS0{rest}", Address.parse(f"x@{host}").domain)
         stamp, _, rest = value.partition("=")
         domain, _, local = rest.partition("=")
         if not self._is_fresh(stamp):
             raise SrsError("too long ago")
-        found = Address.parse(f"x@{domain}")
-        return Address(local, found.domain)
+        return Address(local, Address.parse(f"x@{domain}").domain)
 
     def _sealed(self, kind: str, value: str) -> str:
         return f"{kind}={self._seal(kind, value)}={value}"

@@ -18,6 +18,14 @@ def decode(text: str) -> str:
     return _ESCAPE.sub(lambda match: _shown(int(match[1], 16)), text)
 
 
+def encode_utf8(text: str) -> str:
+    r"""utf-8-addr-xtext (RFC 6533 3), for places where only ASCII may stand: all else, "+", "=" and "\\" as \\x{XX}."""
+    return "".join(
+        character if "!" <= character <= "~" and character not in "+=\\" else f"\\x{{{ord(character):02X}}}"
+        for character in text
+    )
+
+
 def decode_address(text: str) -> tuple[str, str]:
     """An ORCPT value "type;xtext" -> type in lower case, address. ("", "") when it is none."""
     kind, semicolon, address = text.partition(";")
