@@ -261,6 +261,28 @@ def test_a_busy_queue(queued: Queued, run: Run, monkeypatch: pytest.MonkeyPatch)
     connection.close()
 
 
+@pytest.mark.parametrize(
+    ("question", "found"),
+    [
+        ("a@here.test", ["b@y.test", "c@z.test"]),
+        ("C@z.test", ["c@z.test"]),
+        ("y.test", ["d@y.test", "b@y.test"]),
+        ("<one@here.test>", ["d@y.test", "b@y.test", "c@z.test"]),
+    ],
+)
+def test_mail_trace_tells_of_what_went_out(
+    question: str, found: list[str], queued: Queued, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["mail", "trace", question, "--json", "--data", str(queued.data)]) == Exit.OK
+    document = json.loads(capfd.readouterr().out)
+    assert [row["recipient"] for row in document["sent"]] == found
+    assert document["kept"] == []
+    assert main(["mail", "trace", question, "--data", str(queued.data)]) == Exit.OK
+    out = capfd.readouterr().out
+    assert all(f"to <{recipient}> by way of " in out for recipient in found)
+    assert "\x1b" not in out
+
+
 def test_where_no_server_ever_ran(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["queue", "list", "--data", str(tmp_path)]) == Exit.FAILED
     assert "posthouse serve" in capsys.readouterr().err

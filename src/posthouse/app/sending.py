@@ -171,7 +171,6 @@ def _parameters(smtp: smtplib.SMTP, letter: Letter) -> list[str]:
     if letter.is_international:
         if not smtp.has_extn("smtputf8"):
             raise CommandError("the server takes no addresses beyond ASCII (SMTPUTF8)")
-        smtp.command_encoding = "utf-8"
         found.append("SMTPUTF8")
     if not letter.data.isascii() and smtp.has_extn("8bitmime"):
         found.append("BODY=8BITMIME")
@@ -190,6 +189,8 @@ def _told(server: Server) -> Iterator[None]:
         fix = "" if server.security is not Security.NONE else "Passwords need TLS: add --starttls or --tls."
         raise CommandError(f"{server}: {error}", fix=fix) from None
     except smtplib.SMTPResponseException as error:
+        if error.smtp_code < 200:
+            raise CommandError(f"{server} speaks no SMTP", code=Exit.UNAVAILABLE) from None
         raise refused(Answer(error.smtp_code, _text(error.smtp_error))) from None
     except ssl.SSLCertVerificationError as error:
         fix = "If you know the server all the same: --insecure"

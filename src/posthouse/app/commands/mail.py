@@ -160,6 +160,7 @@ def trace_(
 
 def _remark(ident: str, home: Local | Unresolved, *, whole: bool, found: bool) -> None:
     """What else there is to know; and, when nothing was found, what to do next."""
+    ident = printable(ident)
     if isinstance(home, Local):
         others = [text_of(account.address) for account in home.accounts if text_of(account.address) != ident.lower()]
         if others:
