@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from posthouse.accounts.allowance import Allowance
+from posthouse.accounts.errors import DirectoryBusyError
 from posthouse.accounts.interface import Account, Local
 from posthouse.accounts.sqlite import SqliteDirectory, SqliteThrottleRows
 from posthouse.accounts.sqlite.allowance import SqliteAllowanceRows
@@ -198,6 +199,29 @@ def test_new_recipients_a_day(house: House) -> None:
     assert never is not None and never.code == 550
     house.now += 86400
     assert submission.check_recipients(house.account(), people("c", "d")) is None
+
+
+def test_what_was_taken_stays_taken_when_it_cannot_be_counted(house: House) -> None:
+    submission = house.make(default_messages=3)
+    house.volatile.execute("DROP TABLE sent")
+    submission.count(house.account(), people("x"))
+    with pytest.raises(DirectoryBusyError):
+        submission.check_recipients(house.account(), people("x"))
+
+
+def test_an_international_author_is_added_with_a_labels(house: House) -> None:
+    account = house.account("alice@bücher.test")
+    answer = house.submission.prepare(account, b"Subject: x\r\n\r\n", Sender(None))
+    assert isinstance(answer, Prepared)
+    assert answer.added.startswith(b"From: <alice@xn--bcher-kva.test>\r\n")
+    assert answer.domain == "xn--bcher-kva.test" and answer.message_id.endswith("@xn--bcher-kva.test")
+
+
+@pytest.mark.parametrize("head", ["", "Subject: gr\u00fc\u00dfe\n", "just a line\n"])
+def test_a_poor_header_is_mended(house: House, head: str) -> None:
+    answer = house.prepare(head)
+    assert isinstance(answer, Prepared)
+    assert [line.partition(b":")[0] for line in answer.added.splitlines()] == [b"From", b"Date", b"Message-ID"]
 
 
 def test_an_account_has_its_own_bounds(house: House) -> None:

@@ -12,7 +12,8 @@ class Field:
     """One field: `value` raw with its folds, from `start` to `end` with its line end.
 
     `name` is in lower case, and as the most lenient reader takes it: without spaces, controls and octets beyond ASCII.
-    `plain`: none of these were there. A line without a colon has the name b"".
+    `plain`: none of these were there, not even the space before the colon of RFC 5322 4.5, where readers differ. A line
+    without a colon has the name b"".
     """
 
     name: bytes
@@ -33,7 +34,6 @@ def placed_fields(head: bytes) -> Iterator[Field]:
         line = head[start : len(head) if end < 0 else end]
         if line:
             before, colon, value = line.partition(b":")
-            written = before.rstrip(b" \t") if colon else b""  # RFC 5322 4.5: space before the colon is obsolete
-            name = _NO_NAME.sub(b"", written)
-            yield Field(name.lower(), value, start, stop, bool(name) and name == written)
+            name = _NO_NAME.sub(b"", before) if colon else b""
+            yield Field(name.lower(), value, start, stop, bool(name) and name == before)
         start = stop
