@@ -118,7 +118,9 @@ begin retry
     def reason(self, address: str) -> str:
         """Why the last attempt for an address came to nothing; "" when there was none."""
         found = re.findall(rf" == {re.escape(address)} .* defer .*", self.log)
-        return found[-1] if found else ""
+        # Its queue runner looks again before it is time, and says only that.
+        tried = [line for line in found if "retry time not reached" not in line]
+        return tried[-1] if tried else ""
 
     def forget(self) -> None:
         """Drop all that waits."""
