@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import pytest
+
 from tests.world.mail import Letter, LocalClient, carry, maildir
 from tests.world.net import Host
 from tests.world.trust import Certificate

@@ -12,6 +12,7 @@ import dns.message
 import dns.query
 import dns.reversename
 import pytest
+
 from tests.interop.tools import PACKAGES, tool
 from tests.world.net import Host, Network, ip4, ip6
 from tests.world.waiting import until

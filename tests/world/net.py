@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import IO
 
 import pytest
+
 from tests.world.waiting import until
 
 NAMESPACES = Path("/run/netns")

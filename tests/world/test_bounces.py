@@ -3,6 +3,7 @@
 import uuid
 
 import pytest
+
 from tests.world.mail import Letter, arrived, having, settled
 from tests.world.reports import read_report
 from tests.world.test_mail_flows import PAIRS

@@ -4,6 +4,7 @@ import re
 from itertools import permutations
 
 import pytest
+
 from tests.world import cases
 from tests.world.mail import Letter, arrived, having, settled
 from tests.world.reports import read_report

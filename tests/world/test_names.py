@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import dns.flags
 import dns.rcode
 import pytest
+
 from tests.world.names import Names, names_on
 from tests.world.net import network
 

@@ -1,6 +1,7 @@
 """TLS that was promised: by DANE (RFC 7672) and by MTA-STS (RFC 8461). What cannot be had so is not sent otherwise."""
 
 import pytest
+
 from tests.world import cases
 from tests.world.mail import Letter, Server, arrived, having, settled
 from tests.world.waiting import until

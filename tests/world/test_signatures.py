@@ -3,6 +3,7 @@
 import sys
 
 import pytest
+
 from tests.interop.tools import PACKAGES, tool
 from tests.world.mail import Letter, arrived
 from tests.world.world import ALPHA, BETA, EXIM, POSTFIX, World
