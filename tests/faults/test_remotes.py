@@ -132,7 +132,7 @@ def assert_bounced(name: str, case: Case, street: Street) -> None:
     assert message.get_content_type() == "multipart/report"
     assert message.get_all("Subject") == [f"Not delivered: your message to user@{name}.test"]
     words, report, *_ = message.iter_parts()
-    assert case.words in words.get_content()
+    assert case.words in " ".join(words.get_content().split())  # it is wrapped for reading
     diagnostics = [group["Diagnostic-Code"] for group in report.get_payload() if group["Diagnostic-Code"]]  # type: ignore[index]
     assert len(diagnostics) == 1 and case.words in diagnostics[0]
 

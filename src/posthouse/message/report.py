@@ -2,8 +2,8 @@
 
 RFC 3462 and RFC 6522 give the form, RFC 3464 and RFC 6533 the fields.
 
-Three parts: words for people, fields for programs, and the message they are about. What other servers said is quoted
-with care: it is cleaned, folded and bounded, so that it can break neither a header nor the structure.
+Three parts: words for people, fields for programs, and the message they are about. The header is ASCII unless the
+return address cannot be; so is all else, unless the sender is known to take UTF-8, or wants an 8-bit message back.
 """
 
 import re
@@ -12,17 +12,28 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from posthouse.message import xtext
-from posthouse.message.address import Address
+from posthouse.message.address import Address, AddressError
+from posthouse.message.coding import has_lines, header_text, is_seven_bit, quoted_printable
 from posthouse.message.envelope import Recipient, Sender
-from posthouse.message.header import fields
+from posthouse.message.quoted import (
+    MAX_QUOTED,
+    clean,
+    clean_ascii,
+    field_of,
+    filled,
+    folded,
+    labelled,
+    message_id_of,
+    words_of,
+)
 from posthouse.message.reply import Reply
+from posthouse.message.seven_bit import to_seven_bit
 from posthouse.message.trace import date
 
 WHOLE_AT_MOST = 256 << 10  # octets of a message that RET=FULL gives back whole (RFC 3461 6.2 lets us set a bound)
 _HEAD_AT_MOST = 64 << 10
-_LINE = 900  # octets of a line that is quoted; RFC 5322 2.1.1: 998
-_WORDS = 1200  # characters of another server's words
-_CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]+")
+_STATUS = re.compile(r"[245](\.[0-9]{1,3}\.[0-9]{1,3})")  # RFC 3463 2
+_ODD_BREAK = re.compile(rb"\0|\r(?!\n)|(?<!\r)\n")
 
 
 class Action(StrEnum):
@@ -84,150 +95,185 @@ def compose(
     message_id: str,
     boundary: str,
 ) -> bytes:
-    """The whole message, with CRLF. ASCII, unless an address in it is not. `boundary` must not be in the original."""
+    """The whole message, with CRLF and lines of at most 998 octets. A `boundary` that is found in it is made longer."""
     assert original.sender.address is not None
-    utf8 = any(one.recipient.address.is_international for one in told) or original.sender.address.is_international
+    utf8 = _takes_utf8(original.sender)
+    in_utf8 = utf8 and _is_utf8_needed(told)
     parts = [
-        _part("text/plain; charset=utf-8", _people(told, original, hostname), boundary, eight_bit=utf8),
+        _text_part("text/plain; charset=utf-8", _people(told, original, hostname)),
         _part(
-            f"message/{'global-delivery-status' if utf8 else 'delivery-status'}",
-            _programs(told, original, hostname, utf8=utf8),
-            boundary,
-            eight_bit=utf8,
+            "message/global-delivery-status" if in_utf8 else "message/delivery-status",
+            _lines(_programs(told, original, hostname, utf8=in_utf8)),
         ),
-        *_original_part(original, boundary),
+        *_original_part(told, original, utf8=utf8),
     ]
-    head = _head(told, original, hostname, postmaster, now, message_id, boundary)
-    return b"".join((head, b"This is a report in MIME format.\r\n", *parts, f"\r\n--{boundary}--\r\n".encode()))
+    while any(b"--" + boundary.encode() in part for part in parts):
+        boundary += "="
+    coding = "7bit" if all(part.isascii() for part in parts) else "8bit"  # RFC 2045 6.4
+    head = _head(told, original, postmaster, now, message_id)
+    head += ["MIME-Version: 1.0", f"Content-Transfer-Encoding: {coding}"]
+    head += [f'Content-Type: multipart/report; report-type=delivery-status;\n\tboundary="{boundary}"', ""]
+    mark = f"\r\n--{boundary}".encode()
+    opened = b"".join(mark + b"\r\n" + part for part in parts)
+    return _lines(head) + b"This is a report in MIME format.\r\n" + opened + mark + b"--\r\n"
 
 
-def _head(
-    told: Sequence[Told],
-    original: Original,
-    hostname: str,
-    postmaster: Address,
-    now: int,
-    message_id: str,
-    boundary: str,
-) -> bytes:
-    first = str(told[0].recipient.address)
-    subject = _SUBJECTS[told[0].action].format(first if len(told) == 1 else f"{first} and {len(told) - 1} more")
+def _head(told: Sequence[Told], original: Original, postmaster: Address, now: int, message_id: str) -> list[str]:
+    worst = min(told, key=lambda one: list(Action).index(one.action))
+    subject = clean(_SUBJECTS[worst.action].format(worst.recipient.address))
+    if len(told) > 1:
+        subject += f" and {len(told) - 1} more"
+    assert original.sender.address is not None
     lines = [
-        f"From: Mail delivery at {hostname} <{postmaster}>",
-        f"To: <{original.sender.address}>",
-        f"Subject: {_clean(subject)}",
+        f"From: Mail Delivery System <{_in_header(postmaster)}>",
+        f"To: <{_in_header(original.sender.address)}>",
+        f"Subject: {header_text(subject)}",
         f"Date: {date(now)}",
         f"Message-ID: <{message_id}>",
         "Auto-Submitted: auto-replied",  # RFC 3834 5
-        "MIME-Version: 1.0",
-        f'Content-Type: multipart/report; report-type=delivery-status;\r\n\tboundary="{boundary}"',
     ]
-    about = _field(original.head, b"message-id")
-    if about:
-        lines[5:5] = [f"In-Reply-To: {about}", f"References: {about}"]
-    return ("\r\n".join(lines) + "\r\n\r\n").encode()
+    about = message_id_of(original.head)
+    return [*lines, f"In-Reply-To: {about}", f"References: {about}"] if about else lines
 
 
-def _people(told: Sequence[Told], original: Original, hostname: str) -> str:
-    paragraphs = []
+def _people(told: Sequence[Told], original: Original, hostname: str) -> list[str]:
+    lines = []
     for one in told:
-        lines = [one.sentence, "", f"  To:        {one.recipient.address}"]
+        lines += [filled(one.sentence), "", labelled("To:", clean(str(one.recipient.address)))]
         if one.spoken and one.host:
             where = f"{one.host} [{one.ip}]" if one.ip and one.ip != one.host else one.host
-            lines.append(f"  Server:    {_clean(where)[:_LINE]}")
-        lines.append(f"  {'It said:  ' if one.spoken else 'Reason:   '} {_words(one.reply)}")
-        lines.append(f"  Last try:  {date(one.at)}, number {one.attempts}")
+            lines.append(labelled("Server:", clean(where)))
+        lines.append(labelled("It said:" if one.spoken else "Reason:", words_of(one.reply)))
+        lines.append(labelled("Last try:", f"{date(one.at)} (try {one.attempts})"))
         if one.retry_until:
-            lines.append(f"  Goes on:   until {date(one.retry_until)}; you need not send it again")
-        paragraphs.append("\n".join(lines))
-    subject = _field(original.head, b"subject")
-    sent = [f"Your message of {date(original.arrived)}"]
-    if subject and subject.isascii():
-        sent.append(f"with the subject: {subject}")
-    closing = f"{', '.join(sent)}\nThis is an automatic message from {hostname}. Reference: {original.id_shown}"
-    return "\n\n".join([*paragraphs, closing]) + "\n"
+            lines.append(labelled("Goes on:", f"until {date(one.retry_until)}"))
+        lines.append("")
+    sent = f"Your message of {date(original.arrived)}"
+    subject = field_of(original.head, b"subject")
+    if subject and "=?" not in subject:  # encoded-words (RFC 2047) are nothing to read
+        sent += f", with the subject: {subject}"
+    return [
+        *lines,
+        filled(sent),
+        filled(f"This is an automatic message from {hostname}."),
+        f"Reference: {original.id_shown}",
+    ]
 
 
-def _programs(told: Sequence[Told], original: Original, hostname: str, *, utf8: bool) -> str:
+def _programs(told: Sequence[Told], original: Original, hostname: str, *, utf8: bool) -> list[str]:
     """RFC 3464 2.2 and 2.3."""
-    groups = [[f"Reporting-MTA: dns; {hostname}", f"Arrival-Date: {date(original.arrived)}"]]
+    lines = [f"Reporting-MTA: dns; {clean_ascii(hostname)}", f"Arrival-Date: {date(original.arrived)}"]
     if original.sender.envid:
-        groups[0].insert(0, f"Original-Envelope-Id: {_clean(xtext.decode(original.sender.envid))}")
-    groups += [_recipient_fields(one, original, utf8=utf8) for one in told]
-    return "\n\n".join("\n".join(group) for group in groups) + "\n"
+        lines.insert(0, folded(f"Original-Envelope-Id: {clean_ascii(xtext.decode(original.sender.envid))}"))
+    for one in told:
+        lines += ["", *_recipient_fields(one, original, utf8=utf8)]
+    return lines
 
 
 def _recipient_fields(one: Told, original: Original, *, utf8: bool) -> list[str]:
-    kind, address = xtext.decode_address(one.recipient.orcpt)
-    lines = []
-    if kind and (utf8 or address.isascii()):
-        lines.append(f"Original-Recipient: {kind}; {_clean(address)}")
-    final = one.recipient.address
-    lines.append(f"Final-Recipient: {'utf-8' if final.is_international else 'rfc822'}; {final}")
-    lines.append(f"Action: {one.action}")
-    lines.append(f"Status: {status_of(one)}")
-    if one.host and one.spoken:
-        lines.append(f"Remote-MTA: dns; {_ascii(_clean(one.host))[:_LINE]}")
-        lines.append(f"Diagnostic-Code: smtp; {_ascii(_words(one.reply))}")
-    else:
-        lines.append(f"Diagnostic-Code: x-posthouse; {_ascii(_words(one.reply))}")
-    lines.append(f"Last-Attempt-Date: {date(one.at)}")
-    lines.append(f"Final-Log-ID: {original.id_shown}")
+    lines = _original_recipient(one.recipient.orcpt, utf8=utf8)
+    lines.append(f"Final-Recipient: {_typed(one.recipient.address, utf8=utf8)}")
+    lines += [f"Action: {one.action}", f"Status: {status_of(one)}"]
+    if one.host:
+        lines.append(folded(f"Remote-MTA: dns; {clean_ascii(one.host)}"))
+    spoken = one.spoken and one.host != ""
+    lines.append(folded(f"Diagnostic-Code: {'smtp' if spoken else 'x-posthouse'}; {clean_ascii(words_of(one.reply))}"))
+    lines += [f"Last-Attempt-Date: {date(one.at)}", f"Final-Log-ID: {original.id_shown}"]
     if one.retry_until:
         lines.append(f"Will-Retry-Until: {date(one.retry_until)}")
     return lines
 
 
+def _original_recipient(orcpt: str, *, utf8: bool) -> list[str]:
+    """RFC 3464 2.3.1: as the sender gave it, decoded."""
+    kind, address = xtext.decode_address(orcpt)
+    if kind == "utf-8" and not utf8:
+        address = xtext.encode_utf8(address)
+    if not kind or not address.strip() or len(kind) + len(address.encode()) > MAX_QUOTED:
+        return []
+    return [f"Original-Recipient: {clean_ascii(kind)}; {clean(address)}"]
+
+
+def _typed(address: Address, *, utf8: bool) -> str:
+    """RFC 6533 3: an address of the old type where it has such a form."""
+    try:
+        return f"rfc822; {address.to_ascii()}"
+    except AddressError:
+        return f"utf-8; {address if utf8 else xtext.encode_utf8(str(address))}"
+
+
 def status_of(one: Told) -> str:
     """The status code (RFC 3463) that fits the action: a delay is never 5.x, a failure never 4.x."""
     wanted = {Action.FAILED: "5", Action.DELAYED: "4"}.get(one.action, "2")
-    enhanced = one.reply.enhanced
-    if not enhanced:
+    found = _STATUS.fullmatch(one.reply.enhanced)
+    if found is None:
         return f"{wanted}.0.0"
-    if one.expired and enhanced.startswith("4"):
-        return "5.4.7" if not one.spoken else f"5{enhanced[1:]}"  # RFC 3463 3.5: delivery time expired
-    return f"{wanted}{enhanced[1:]}"
+    if one.expired and not one.spoken and one.reply.enhanced.startswith("4"):
+        return "5.4.7"  # RFC 3463 3.5: delivery time expired
+    return f"{wanted}{found[1]}"
 
 
-def _original_part(original: Original, boundary: str) -> list[bytes]:
-    """The message itself where it was asked for, else its header (RFC 3461 6.2)."""
-    utf8 = not original.head.isascii()
-    mark = boundary.encode()
-    if original.body is not None and original.octets <= WHOLE_AT_MOST:
+def _original_part(told: Sequence[Told], original: Original, *, utf8: bool) -> list[bytes]:
+    """The message itself where that was asked for and something failed, else its header (RFC 3461 4.3)."""
+    wanted = original.sender.ret == "FULL" and any(one.action is Action.FAILED for one in told)
+    if wanted and original.body is not None and original.octets <= WHOLE_AT_MOST:
         whole = original.head + b"".join(original.body())
-        if b"--" + mark not in whole:
-            kind = "message/global" if utf8 else "message/rfc822"
-            return [_part(kind, whole, boundary, eight_bit=not whole.isascii())]
-    if not original.head:
+        # A report that some server on its way could not take would be lost: it has no return address.
+        if original.head.isascii() and has_lines(whole) and to_seven_bit(whole) is not None:
+            return [_part("message/rfc822", whole)]
+        if not original.head.isascii() and has_lines(whole) and utf8:
+            return [_part("message/global", whole)]
+    head = original.head
+    if len(head) > _HEAD_AT_MOST:
+        head = head[:_HEAD_AT_MOST].rpartition(b"\r\n")[0] or head[:_HEAD_AT_MOST]
+    head = _ODD_BREAK.sub(b" ", head).rstrip(b"\r\n") + b"\r\n"
+    if not original.head.strip():
         return []
-    head = original.head[:_HEAD_AT_MOST].rstrip(b"\r\n") + b"\r\n"
-    if b"--" + mark in head:
-        return []
-    return [_part("message/global-headers" if utf8 else "text/rfc822-headers", head, boundary, eight_bit=utf8)]
+    if utf8 and not head.isascii() and has_lines(head) and _is_utf8(head):
+        return [_part("message/global-headers", head)]
+    return [_text_part("text/rfc822-headers", head)]  # RFC 3462 2: broken ones may be quoted-printable
 
 
-def _part(kind: str, content: str | bytes, boundary: str, *, eight_bit: bool) -> bytes:
-    data = content if isinstance(content, bytes) else content.replace("\n", "\r\n").encode()
-    coding = "8bit" if eight_bit or not data.isascii() else "7bit"
-    return f"\r\n--{boundary}\r\nContent-Type: {kind}\r\nContent-Transfer-Encoding: {coding}\r\n\r\n".encode() + data
+def _takes_utf8(sender: Sender) -> bool:
+    """Whether a report may speak UTF-8: who writes that way is taken to read it too."""
+    return sender.smtputf8 or (sender.address is not None and not sender.address.local.isascii())
 
 
-def _field(head: bytes, name: bytes) -> str:
-    """A field of the original on one line, cleaned and bounded; "" when it is not there."""
-    for found, value in fields(head):
-        if found == name:
-            return _clean(value.decode("utf-8", "replace").strip())[:_LINE]
-    return ""
+def _is_utf8_needed(told: Sequence[Told]) -> bool:
+    return any(
+        not one.recipient.address.local.isascii() or one.recipient.orcpt.lower().startswith("utf-8;") for one in told
+    )
 
 
-def _words(reply: Reply) -> str:
-    text = f"{reply.code} {reply.enhanced} {reply.text}" if reply.enhanced else f"{reply.code} {reply.text}"
-    return _clean(text)[:_WORDS][:_LINE]
+def _in_header(address: Address) -> str:
+    try:
+        return address.to_ascii()
+    except AddressError:
+        return str(address)
 
 
-def _clean(text: str) -> str:
-    return _CONTROLS.sub(" ", text).strip()
+def _is_utf8(data: bytes) -> bool:
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
-def _ascii(text: str) -> str:
-    return text.encode("ascii", "replace").decode()
+def _text_part(kind: str, content: bytes | list[str]) -> bytes:
+    data = content if isinstance(content, bytes) else _lines(content)
+    if is_seven_bit(data):
+        return _part(kind, data)
+    return _labelled_part(kind, "quoted-printable", quoted_printable(data))
+
+
+def _part(kind: str, data: bytes) -> bytes:
+    return _labelled_part(kind, "7bit" if data.isascii() else "8bit", data)
+
+
+def _labelled_part(kind: str, coding: str, data: bytes) -> bytes:
+    return f"Content-Type: {kind}\r\nContent-Transfer-Encoding: {coding}\r\n\r\n".encode() + data
+
+
+def _lines(lines: list[str]) -> bytes:
+    return "".join(f"{line}\n" for line in lines).replace("\r", "").replace("\n", "\r\n").encode("utf-8", "replace")
