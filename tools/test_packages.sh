@@ -3,6 +3,7 @@
 set -eu
 
 packages="swaks msmtp mpop fetchmail getmail6 s-nail curl postfix dovecot-pop3d openssl iproute2 \
+dovecot-imapd isync offlineimap3 neomutt ca-certificates \
 libnet-ssleay-perl libio-socket-ssl-perl libauthen-sasl-perl libdigest-hmac-perl \
 opendkim-tools libmail-dkim-perl unbound ldnsutils dns-root-data"
 
@@ -27,10 +28,12 @@ done
 # Exim cannot be installed beside Postfix, so its packages are only unpacked, into .work/exim.
 exim="exim4-daemon-light exim4-base"
 [ -x .work/exim/usr/sbin/exim4 ] && exim=""
-# nodemailer comes from npm, at one version, into .work/node.
-nodemailer=10.6.1
+# nodemailer and imapflow come from npm, at one version each, into .work/node.
 node=""
-grep -q "\"version\": \"$nodemailer\"" .work/node/node_modules/nodemailer/package.json 2>/dev/null || node=wanted
+for library in nodemailer@10.6.1 imapflow@2.10.2; do
+    manifest=".work/node/node_modules/${library%@*}/package.json"
+    grep -q "\"version\": \"${library#*@}\"" "$manifest" 2>/dev/null || node="$node $library"
+done
 if [ -n "$node" ] && ! command -v npm >/dev/null 2>&1; then
     missing="$missing npm nodejs"
 fi
@@ -43,9 +46,10 @@ unpack_exim() {
     for package in .work/exim/packages/*.deb; do dpkg -x "$package" .work/exim; done
 }
 
-install_nodemailer() {
-    echo "Installing for the tests: nodemailer $nodemailer"
-    npm install --silent --no-audit --no-fund --ignore-scripts --prefix .work/node "nodemailer@$nodemailer" >/dev/null
+install_node() {
+    echo "Installing for the tests:$node"
+    # shellcheck disable=SC2086 # the list is words by intent
+    npm install --silent --no-audit --no-fund --ignore-scripts --prefix .work/node $node >/dev/null
 }
 
 # The user that Debian's Exim looks for; installing it would have made it.
@@ -66,7 +70,7 @@ fi
 if [ -z "$missing" ]; then
     [ -z "$exim_user" ] || add_exim_user
     [ -z "$exim" ] || unpack_exim
-    [ -z "$node" ] || install_nodemailer
+    [ -z "$node" ] || install_node
     exit 0
 fi
 
@@ -91,4 +95,4 @@ apt-get -qq update
 apt-get -qq -o Dpkg::Use-Pty=0 install -y --no-install-recommends $missing >/dev/null
 [ -z "$exim_user" ] || add_exim_user
 [ -z "$exim" ] || unpack_exim
-[ -z "$node" ] || install_nodemailer
+[ -z "$node" ] || install_node
