@@ -4,9 +4,10 @@ POP3, IMAP, JMAP and webmail are faces of this one interface; none of their synt
 Every store passes tests/conformance.
 """
 
+from array import array
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from enum import Enum, IntFlag
+from enum import Enum, IntFlag, StrEnum
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 INBOX = "INBOX"
@@ -20,6 +21,52 @@ class StoreError(Exception):
 
 class StoreFullError(StoreError):
     """No space is left on the device (or in the object store): 452, never 250."""
+
+
+class NoSuchMailboxError(StoreError):
+    """There is no mailbox of that name or id (any more)."""
+
+
+class MailboxExistsError(StoreError):
+    """There is a mailbox of that name already."""
+
+
+class BadNameError(StoreError):
+    """No mailbox can have that name; the text says why."""
+
+
+class OverQuotaError(StoreError):
+    """The account would hold more than it may."""
+
+
+class TooManyKeywordsError(StoreError):
+    """The account has as many different keywords as there can be."""
+
+
+class Flag(IntFlag):
+    """The flags every mailbox knows, as bits of Item.flags. Keywords have the bits from FIRST_KEYWORD on."""
+
+    NONE = 0
+    SEEN = 1
+    ANSWERED = 2
+    FLAGGED = 4
+    DELETED = 8
+    DRAFT = 16
+
+
+FIRST_KEYWORD = 5  # the bit of an account's first keyword
+MAX_KEYWORDS = 57  # of an account: flags are one integer of SQLite, 62 bits and a sign
+
+
+class Role(StrEnum):
+    """What a mailbox is for (RFC 6154 2, RFC 8621 2)."""
+
+    NONE = ""
+    ARCHIVE = "archive"
+    DRAFTS = "drafts"
+    JUNK = "junk"
+    SENT = "sent"
+    TRASH = "trash"
 
 
 class Traits(IntFlag):
@@ -81,6 +128,105 @@ class Entry(NamedTuple):
     place: object  # the store's own: where the bytes are
 
 
+class Item(NamedTuple):
+    """A message with what may change about it, and with what stays when it is copied."""
+
+    entry: Entry
+    flags: int  # bits: Flag, and the account's keywords
+    modseq: int  # of its last change
+    saved: int  # when it came into this mailbox, seconds since 1970
+    origin: int  # the message id it was first kept under: the same for all copies in the account
+
+
+@dataclass(frozen=True, slots=True)
+class Mailbox:
+    """A mailbox and its counters at one moment."""
+
+    id: int  # stays when it is renamed; never given twice in an account
+    name: str  # levels are separated by "/"
+    uidvalidity: int  # never the same for two mailboxes of an account
+    uidnext: int
+    modseq: int  # of the last change in it
+    messages: int
+    unseen: int
+    deleted: int  # messages with Flag.DELETED
+    octets: int
+    role: Role = Role.NONE
+
+
+class Row(NamedTuple):
+    """The columns of one message that a session keeps."""
+
+    uid: int
+    message: int
+    flags: int
+    modseq: int
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """A whole mailbox at one moment, as columns, by uid."""
+
+    mailbox: Mailbox
+    modseq: int  # of the account: what comes later has a higher one
+    uids: "array[int]"  # "L"
+    messages: "array[int]"  # "Q"
+    flags: "array[int]"  # "Q"
+    modseqs: "array[int]"  # "Q"
+
+
+@dataclass(frozen=True, slots=True)
+class Delta:
+    """What happened in a mailbox after some modseq, up to one moment."""
+
+    mailbox: Mailbox
+    modseq: int  # of the account at that moment
+    changed: list[Row]  # new ones and those whose flags changed, by uid
+    vanished: list[int]  # uids, ascending
+
+
+class Setting(Enum):
+    """What to do with the flags that are named."""
+
+    REPLACE = "replace"
+    ADD = "add"
+    REMOVE = "remove"
+
+
+@dataclass(frozen=True, slots=True)
+class Marks:
+    """Flags and keywords by name. A keyword's case is that of its first use in the account; it does not count."""
+
+    flags: Flag = Flag.NONE
+    keywords: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Marked:
+    """What became of an order to change flags."""
+
+    rows: list[Row]  # every message of the order that is there, as it is now, but for those in `conflicts`; by uid
+    conflicts: list[int]  # uids of those that were changed since, and so were left alone
+
+
+@dataclass(frozen=True, slots=True)
+class Appending:
+    """One message to be put into a mailbox as it is."""
+
+    body: Body
+    received: int  # seconds since 1970
+    marks: Marks = Marks()
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """Where messages were put: the uids in the mailbox they came from, when they did, and those they have now."""
+
+    uidvalidity: int
+    sources: list[int]
+    uids: list[int]
+
+
 # Work of another room that keeps its rows in the same database: done in the store's own transaction, or not at all.
 # It is given the database and the entries of the placements, None for each that was not kept.
 Rider = Callable[[Any, Sequence[Entry | None]], None]
@@ -96,13 +242,13 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One row of an account's change log."""
+    """The last thing that happened to a message. One that was expunged keeps its row for those who were away."""
 
     modseq: int
-    mailbox: str
+    mailbox: int  # id
     message: int
     uid: int
-    kind: str  # "added" | "expunged"
+    expunged: bool
 
 
 class Mailstore(Protocol):
@@ -147,7 +293,101 @@ class Mailstore(Protocol):
         """What the account holds now."""
 
     async def changes(self, account: int, since: int) -> list[Change]:
-        """The change log after modseq `since`, ascending."""
+        """What happened after modseq `since` in all mailboxes, by modseq and uid."""
+
+    # Mailboxes. Names are looked up in their canonical form (mailstore.names): INBOX in any case, Unicode in NFC.
+    # INBOX is there for every account, from the first time it is asked for.
+
+    async def mailboxes(self, account: int) -> list[Mailbox]:
+        """All of them, by name."""
+
+    async def mailbox(self, account: int, name: str) -> Mailbox | None:
+        """The one of that name."""
+
+    async def create(self, account: int, name: str, role: Role = Role.NONE) -> Mailbox:
+        """Make a mailbox, and those above it that are missing. Raises MailboxExistsError, BadNameError.
+
+        At most one mailbox has a role: another one that has it raises MailboxExistsError.
+        """
+
+    async def rename(self, account: int, name: str, new: str) -> None:
+        """Give a mailbox and all below it another name; ids, uids and uidvalidity stay.
+
+        INBOX stays: its messages move to a new mailbox `new`, with new uids, and what is below it stays (RFC 9051 6.3.6).
+        Raises NoSuchMailboxError, MailboxExistsError (`new`, or one below it, is there), BadNameError (also when `new`
+        is below `name`). A name that is only the level above others may be renamed, too.
+        """
+
+    async def delete(self, account: int, name: str) -> None:
+        """Remove a mailbox and its messages; those below it stay. Raises NoSuchMailboxError, BadNameError for INBOX."""
+
+    async def subscribe(self, account: int, name: str, wanted: bool) -> None:
+        """Note whether the owner wants to see that name; there need be no such mailbox (RFC 9051 6.3.7)."""
+
+    async def subscriptions(self, account: int) -> list[str]:
+        """The names that subscribe() noted, sorted."""
+
+    async def furnish(self, account: int, mailboxes: Sequence[tuple[str, Role]]) -> None:
+        """Make these mailboxes and subscribe to them and to INBOX, the first time this is called for an account.
+
+        One that is there already gets the role, if it has none and nobody else has it.
+        """
+
+    async def keywords(self, account: int) -> list[str]:
+        """The account's keywords: the first one has bit FIRST_KEYWORD, and so on. None ever goes away."""
+
+    # Messages of a mailbox, by its id. All raise NoSuchMailboxError; ids of messages that are not there are passed over.
+
+    async def snapshot(self, account: int, name: str) -> Snapshot:
+        """A mailbox by name, with all its messages."""
+
+    async def since(self, account: int, mailbox: int, modseq: int) -> Delta:
+        """What happened after that modseq. From 0 on, `vanished` is all that ever was expunged."""
+
+    async def items(self, account: int, mailbox: int, messages: Sequence[int]) -> list[Item]:
+        """Those of the messages that are there, by uid. For some hundred ids at a time."""
+
+    async def mark(
+        self,
+        account: int,
+        mailbox: int,
+        messages: Sequence[int],
+        setting: Setting,
+        marks: Marks,
+        *,
+        unchanged_since: int | None = None,
+    ) -> Marked:
+        """Change flags. Messages with a modseq above `unchanged_since` are left alone. One whose flags stay the same
+        keeps its modseq. All that change get the same new one. Raises TooManyKeywordsError."""
+
+    async def append(
+        self,
+        account: int,
+        name: str,
+        messages: Sequence[Appending],
+        *,
+        quota: int | None = None,
+        replacing: tuple[int, int] | None = None,
+    ) -> Placed:
+        """Put messages into a mailbox that is there, all or none. `sources` is the uid that was replaced, if any.
+
+        `replacing`: mailbox id and message id of one that goes in the same transaction (RFC 8508); quota is counted
+        without it. Raises NoSuchMailboxError, also when that one is not there; OverQuotaError, TooManyKeywordsError.
+        """
+
+    async def copy(
+        self, account: int, mailbox: int, messages: Sequence[int], name: str, *, quota: int | None = None
+    ) -> Placed:
+        """Copy messages, with flags and received dates, in the order of their uids. Raises OverQuotaError, too."""
+
+    async def move(self, account: int, mailbox: int, messages: Sequence[int], name: str) -> Placed:
+        """The same, and the messages vanish where they were, in the same transaction. Into itself: new uids."""
+
+    async def remove(self, account: int, mailbox: int, messages: Sequence[int], *, marked: bool = True) -> list[int]:
+        """Expunge those of the messages that are there and (with `marked`) have Flag.DELETED now; their uids, sorted."""
+
+    async def deleted_octets(self, account: int, mailbox: int) -> int:
+        """How much the messages with Flag.DELETED take."""
 
     async def forget(self, account: int) -> None:
         """Remove an account's mailboxes and messages for good."""
