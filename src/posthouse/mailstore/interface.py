@@ -313,7 +313,7 @@ class Mailstore(Protocol):
     async def rename(self, account: int, name: str, new: str) -> None:
         """Give a mailbox and all below it another name; ids, uids and uidvalidity stay.
 
-        INBOX stays: its messages move to a new mailbox `new`, with new uids, and what is below it stays (RFC 9051 6.3.6).
+        INBOX stays, and what is below it: its messages move to a new mailbox `new`, with new uids (RFC 9051 6.3.6).
         Raises NoSuchMailboxError, MailboxExistsError (`new`, or one below it, is there), BadNameError (also when `new`
         is below `name`). A name that is only the level above others may be renamed, too.
         """
@@ -336,7 +336,7 @@ class Mailstore(Protocol):
     async def keywords(self, account: int) -> list[str]:
         """The account's keywords: the first one has bit FIRST_KEYWORD, and so on. None ever goes away."""
 
-    # Messages of a mailbox, by its id. All raise NoSuchMailboxError; ids of messages that are not there are passed over.
+    # Messages of a mailbox, by its id. All raise NoSuchMailboxError; messages that are not there are passed over.
 
     async def snapshot(self, account: int, name: str) -> Snapshot:
         """A mailbox by name, with all its messages."""
@@ -358,7 +358,8 @@ class Mailstore(Protocol):
         unchanged_since: int | None = None,
     ) -> Marked:
         """Change flags. Messages with a modseq above `unchanged_since` are left alone. One whose flags stay the same
-        keeps its modseq. All that change get the same new one. Raises TooManyKeywordsError."""
+        keeps its modseq. All that change get the same new one. Raises TooManyKeywordsError.
+        """
 
     async def append(
         self,
@@ -384,7 +385,7 @@ class Mailstore(Protocol):
         """The same, and the messages vanish where they were, in the same transaction. Into itself: new uids."""
 
     async def remove(self, account: int, mailbox: int, messages: Sequence[int], *, marked: bool = True) -> list[int]:
-        """Expunge those of the messages that are there and (with `marked`) have Flag.DELETED now; their uids, sorted."""
+        """Expunge those of the messages that are there, with `marked` only those with Flag.DELETED; their uids."""
 
     async def deleted_octets(self, account: int, mailbox: int) -> int:
         """How much the messages with Flag.DELETED take."""

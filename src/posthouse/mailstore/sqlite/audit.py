@@ -42,7 +42,7 @@ _AUDITS = (
         "next message",
         """
         WITH used AS (SELECT account_id, max(message_id) AS last FROM
-            (SELECT account_id, message_id FROM message UNION ALL SELECT account_id, message_id FROM change)
+            (SELECT account_id, message_id FROM message UNION ALL SELECT account_id, message_id FROM expunged)
             GROUP BY account_id)
         SELECT account_id, 'account ' || account_id,
             printf('would give message id %d next, but %d was given', next_message, last), account_id, last
@@ -53,7 +53,9 @@ _AUDITS = (
     _Audit(
         "modseq",
         """
-        WITH used AS (SELECT account_id, max(modseq) AS last FROM change GROUP BY account_id)
+        WITH used AS (SELECT account_id, max(modseq) AS last FROM
+            (SELECT account_id, modseq FROM message UNION ALL SELECT account_id, modseq FROM expunged)
+            GROUP BY account_id)
         SELECT account_id, 'account ' || account_id,
             printf('is at modseq %d, but its changes go up to %d', modseq, last), account_id, last
         FROM account JOIN used USING (account_id) WHERE modseq < last
@@ -78,7 +80,7 @@ _AUDITS = (
         "uidnext",
         """
         WITH used AS (SELECT account_id, mailbox_id, max(uid) AS last FROM
-            (SELECT account_id, mailbox_id, uid FROM message UNION ALL SELECT account_id, mailbox_id, uid FROM change)
+            (SELECT account_id, mailbox_id, uid FROM message UNION ALL SELECT account_id, mailbox_id, uid FROM expunged)
             GROUP BY account_id, mailbox_id)
         SELECT account_id, printf('account %d, %s', account_id, name),
             printf('would give uid %d next, but %d was given', uidnext, last), account_id, name, last

@@ -4,19 +4,28 @@ from collections.abc import Sequence
 
 import apsw
 
-from posthouse.mailstore.interface import Entry, Filed, Placement
+from posthouse.mailstore.interface import (
+    Entry,
+    Filed,
+    Flag,
+    NoSuchMailboxError,
+    OverQuotaError,
+    Placed,
+    Placement,
+    StoreError,
+)
 from posthouse.mailstore.places import folded
-from posthouse.mailstore.sqlite.rows import Insert, Lookup, Value
-from posthouse.mailstore.sqlite.units import Delivery
-
-ADDED = 1
-EXPUNGED = 2
+from posthouse.mailstore.sqlite import removing
+from posthouse.mailstore.sqlite.keywords import bits
+from posthouse.mailstore.sqlite.rows import Insert, Lookup, Value, fetch
+from posthouse.mailstore.sqlite.units import Append, Delivery
 
 _STATES = Lookup(
     ("account_id", "name"),
     """
-    SELECT wanted.account_id, wanted.name, modseq, next_message, next_mailbox, account.uidvalidity, messages, octets,
-           mailbox_id, mailbox.uidvalidity, uidnext
+    SELECT wanted.account_id, wanted.name, account.modseq, next_message, next_mailbox, account.uidvalidity,
+           account.messages, account.octets,
+           mailbox_id, mailbox.uidvalidity, uidnext, mailbox.modseq, mailbox.messages, unseen, deleted, mailbox.octets
     FROM wanted CROSS JOIN account USING (account_id)
     LEFT JOIN mailbox ON mailbox.account_id = wanted.account_id AND mailbox.name = wanted.name
     """,
@@ -34,19 +43,29 @@ _ACCOUNTS = Insert(
     """,
 )
 _MAILBOXES = Insert(
-    "INSERT INTO mailbox (account_id, name, mailbox_id, uidvalidity, uidnext)",
-    5,
-    "ON CONFLICT (account_id, name) DO UPDATE SET uidnext = excluded.uidnext",
+    "INSERT INTO mailbox"
+    " (account_id, name, mailbox_id, uidvalidity, uidnext, modseq, messages, unseen, deleted, octets)",
+    10,
+    """
+    ON CONFLICT (account_id, name) DO UPDATE SET uidnext = excluded.uidnext, modseq = excluded.modseq,
+    messages = excluded.messages, unseen = excluded.unseen, deleted = excluded.deleted, octets = excluded.octets
+    """,
 )
 _BLOBS = Insert("INSERT INTO blob (blob_id, sha256, pack, offset, prefixes, octets, traits, refs, freed)", 9)
 _MESSAGES = Insert(
     "INSERT INTO message"
-    " (account_id, mailbox_id, message_id, uid, blob_id, prefix_back, prefix_octets, octets, received)",
-    9,
+    " (account_id, mailbox_id, message_id, uid, blob_id, prefix_back, prefix_octets, octets, received,"
+    " flags, modseq, saved, origin)",
+    13,
 )
-_CHANGES = Insert("INSERT INTO change (account_id, modseq, mailbox_id, message_id, uid, kind)", 6)
 _DELIVERIES = Insert("INSERT INTO delivery (delivery, account_id, mailbox_id)", 3)
+_SEEN, _DELETED = int(Flag.SEEN), int(Flag.DELETED)
 _GROW = "UPDATE pack SET end = max(end, ?2), live = live + ?3 WHERE pack = ?1 RETURNING 1"
+
+
+_THERE = "SELECT 1 FROM mailbox WHERE account_id = ? AND name = ?"
+_REPLACED = "SELECT octets FROM message WHERE account_id = ? AND mailbox_id = ? AND message_id = ?"
+_HELD = "SELECT octets FROM account WHERE account_id = ?"
 
 
 class _Account:
@@ -73,17 +92,48 @@ class _Account:
 class _Mailbox:
     """A mailbox, as it will be."""
 
-    __slots__ = ("account", "mailbox", "name", "uidnext", "uidvalidity")
+    __slots__ = (
+        "account",
+        "deleted",
+        "mailbox",
+        "messages",
+        "modseq",
+        "name",
+        "octets",
+        "uidnext",
+        "uidvalidity",
+        "unseen",
+    )
 
-    def __init__(self, account: int, name: str, mailbox: int, uidvalidity: int, uidnext: int) -> None:
+    def __init__(
+        self,
+        account: int,
+        name: str,
+        mailbox: int,
+        uidvalidity: int,
+        uidnext: int = 1,
+        counters: Sequence[int] = (0, 0, 0, 0, 0),
+    ) -> None:
         self.account = account
         self.name = name
         self.mailbox = mailbox
         self.uidvalidity = uidvalidity
         self.uidnext = uidnext
+        self.modseq, self.messages, self.unseen, self.deleted, self.octets = counters
 
     def row(self) -> tuple[Value, ...]:
-        return (self.account, self.name, self.mailbox, self.uidvalidity, self.uidnext)
+        return (
+            self.account,
+            self.name,
+            self.mailbox,
+            self.uidvalidity,
+            self.uidnext,
+            self.modseq,
+            self.messages,
+            self.unseen,
+            self.deleted,
+            self.octets,
+        )
 
 
 class Filing:
@@ -98,11 +148,14 @@ class Filing:
         self._touched: dict[tuple[int, str], _Mailbox] = {}
         self._blobs: list[tuple[Value, ...]] = []
         self._messages: list[tuple[Value, ...]] = []
-        self._changes: list[tuple[Value, ...]] = []
         self._deliveries: list[tuple[Value, ...]] = []
+        self._appended: dict[int, int] = {}  # account -> octets of appends of this batch
 
-    def run(self, deliveries: Sequence[Delivery]) -> None:
+    def run(self, deliveries: Sequence[Delivery], appends: Sequence[Append] = ()) -> None:
         """File them all, in order; each gets its result and its news."""
+        for append in appends:
+            append.refusal = self._refusal(append)
+        deliveries = [*deliveries, *(part for append in appends for part in append.parts)]
         self._load(deliveries)
         next_blob: int = self._connection.execute("SELECT coalesce(max(blob_id), 0) + 1 FROM blob").get
         ends: dict[int, list[int]] = {}  # pack -> end, rows of blob
@@ -118,18 +171,25 @@ class Filing:
         for delivery in deliveries:
             if delivery.also is not None:
                 delivery.also(self._connection, delivery.entries)
+        for append in appends:
+            self._finish(append)
 
     def _load(self, deliveries: Sequence[Delivery]) -> None:
         wanted = {(placement.account, placement.mailbox) for unit in deliveries for placement in unit.placements}
-        for account, name, *counters, mailbox, uidvalidity, uidnext in _STATES.run(self._connection, list(wanted)):
+        for account, name, *numbers in _STATES.run(self._connection, list(wanted)):
             if account not in self._accounts:
-                self._accounts[account] = _Account(account, counters)
+                self._accounts[account] = _Account(account, numbers[:6])
+            mailbox, uidvalidity, uidnext, *counters = numbers[6:]
             if mailbox is not None and (account, name) not in self._mailboxes:
-                self._mailboxes[account, name] = _Mailbox(account, name, mailbox, uidvalidity, uidnext)
-        self._known.update(_KNOWN.run(self._connection, [(unit.delivery,) for unit in deliveries]))
+                self._mailboxes[account, name] = _Mailbox(account, name, mailbox, uidvalidity, uidnext, counters)
+        named = [(unit.delivery,) for unit in deliveries if unit.delivery]
+        self._known.update(_KNOWN.run(self._connection, named))
 
     def _file(self, delivery: Delivery, blob: int) -> list[Filed]:
-        results = self._decide(delivery)
+        if delivery.append is None:
+            results = self._decide(delivery)
+        else:
+            results = [Filed.WITHHELD if delivery.append.refusal else Filed.KEPT]
         if delivery.whole and Filed.OVER_QUOTA in results:
             results = [Filed.WITHHELD if result is Filed.KEPT else result for result in results]
         delivery.entries = []
@@ -140,7 +200,7 @@ class Filing:
                 entry = self._place(delivery, placement, back, blob)
                 news[placement.account] = self._accounts[placement.account].modseq
                 refs += 1
-            if delivery.also is not None:
+            if delivery.also is not None or delivery.append is not None:
                 delivery.entries.append(entry if result is Filed.KEPT else None)
         delivery.news = tuple(news.items())
         body = delivery.body
@@ -198,12 +258,34 @@ class Filing:
         account.next_message += 1
         account.messages += 1
         account.octets += octets
+        flags = delivery.flags
         box.uidnext += 1
+        box.modseq = account.modseq
+        box.messages += 1
+        box.unseen += not flags & _SEEN
+        box.deleted += bool(flags & _DELETED)
+        box.octets += octets
         number = account.account
-        self._messages.append((number, box.mailbox, message, uid, blob, back, prefix, octets, delivery.received))
-        self._changes.append((number, account.modseq, box.mailbox, message, uid, ADDED))
-        self._deliveries.append((delivery.delivery, number, box.mailbox))
-        self._known.add((delivery.delivery, number, box.mailbox))
+        self._messages.append(
+            (
+                number,
+                box.mailbox,
+                message,
+                uid,
+                blob,
+                back,
+                prefix,
+                octets,
+                delivery.received,
+                flags,
+                account.modseq,
+                self._now,
+                message,
+            )
+        )
+        if delivery.delivery:
+            self._deliveries.append((delivery.delivery, number, box.mailbox))
+            self._known.add((delivery.delivery, number, box.mailbox))
         place = folded(delivery.pack, delivery.offset, delivery.prefix_octets, back, prefix)
         return Entry(message, uid, octets, int(delivery.body.traits), delivery.received, place)
 
@@ -215,6 +297,47 @@ class Filing:
         self._mailboxes[account.account, name] = box
         return box
 
+    def _refusal(self, append: Append) -> StoreError | None:
+        """What speaks against it; else its parts get their flags as bits. Sees the rows as this batch found them."""
+        account, quota = append.account, append.quota
+        if not fetch(self._connection, _THERE, (account, append.mailbox)):
+            return NoSuchMailboxError(f"there is no mailbox {append.mailbox}")
+        freed = 0
+        if append.replacing is not None:
+            row = fetch(self._connection, _REPLACED, (account, *append.replacing))
+            if not row:
+                return NoSuchMailboxError("the message to be replaced is not there")
+            freed = row[0][0]
+        if quota is not None:
+            held = fetch(self._connection, _HELD, (account,))[0][0] + self._appended.get(account, 0) - freed
+            coming = sum(part.body.octets for part in append.parts)
+            if held + coming > quota:
+                return OverQuotaError("there is no room for this")
+            self._appended[account] = self._appended.get(account, 0) + coming - freed
+        try:
+            for part, marks in zip(append.parts, append.marks, strict=True):
+                part.flags = bits(self._connection, account, marks)
+        except StoreError as error:
+            return error
+        return None
+
+    def _finish(self, append: Append) -> None:
+        """The answer to it, and the message it replaces goes."""
+        if append.refusal is not None:
+            return
+        box = self._mailboxes[append.account, append.mailbox]
+        uids = [entry.uid for part in append.parts for entry in part.entries if entry]
+        sources: list[int] = []
+        modseq = self._accounts[append.account].modseq
+        if append.replacing is not None:
+            mailbox, message = append.replacing
+            sources, later = removing.remove(
+                self._connection, append.account, mailbox, [message], self._now, marked=False
+            )
+            modseq = later or modseq
+        append.result = Placed(box.uidvalidity, sources, uids)
+        append.news = ((append.account, modseq),)
+
     def _store(self) -> None:
         connection = self._connection
         _BLOBS.run(connection, self._blobs)
@@ -223,5 +346,4 @@ class Filing:
         _ACCOUNTS.run(connection, [self._accounts[account].row() for account in {key[0] for key in self._touched}])
         _MAILBOXES.run(connection, [box.row() for box in self._touched.values()])
         _MESSAGES.run(connection, self._messages)
-        _CHANGES.run(connection, self._changes)
         _DELIVERIES.run(connection, self._deliveries)

@@ -69,4 +69,46 @@ MIGRATIONS = (
         opened INTEGER NOT NULL         -- how often a process has taken it up to append to it
     );
     """,
+    """
+    ALTER TABLE account ADD COLUMN furnished INTEGER NOT NULL DEFAULT 0;   -- 1: the usual mailboxes were made once
+    ALTER TABLE mailbox ADD COLUMN modseq INTEGER NOT NULL DEFAULT 0;      -- of the last change in it
+    ALTER TABLE mailbox ADD COLUMN messages INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE mailbox ADD COLUMN unseen INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE mailbox ADD COLUMN deleted INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE mailbox ADD COLUMN octets INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE mailbox ADD COLUMN role TEXT NOT NULL DEFAULT '';
+    ALTER TABLE message ADD COLUMN flags INTEGER NOT NULL DEFAULT 0;       -- bits: interface.Flag, then keywords
+    ALTER TABLE message ADD COLUMN modseq INTEGER NOT NULL DEFAULT 0;      -- of its last change
+    ALTER TABLE message ADD COLUMN saved INTEGER NOT NULL DEFAULT 0;       -- when it came here, seconds since 1970
+    ALTER TABLE message ADD COLUMN origin INTEGER NOT NULL DEFAULT 0;      -- message id of what it is a copy of
+    CREATE TABLE expunged (             -- for those who were away
+        account_id INTEGER NOT NULL,
+        modseq INTEGER NOT NULL,
+        mailbox_id INTEGER NOT NULL,
+        uid INTEGER NOT NULL,
+        message_id INTEGER NOT NULL,
+        PRIMARY KEY (account_id, modseq, mailbox_id, uid)
+    ) WITHOUT ROWID;
+    CREATE TABLE keyword (
+        account_id INTEGER NOT NULL,
+        bit INTEGER NOT NULL,           -- from 5 on
+        name TEXT NOT NULL,
+        PRIMARY KEY (account_id, bit)
+    ) WITHOUT ROWID;
+    CREATE TABLE subscription (
+        account_id INTEGER NOT NULL,
+        name TEXT NOT NULL,             -- there need be no such mailbox
+        PRIMARY KEY (account_id, name)
+    ) WITHOUT ROWID;
+    INSERT INTO expunged SELECT account_id, modseq, mailbox_id, uid, message_id FROM change WHERE kind = 2;
+    UPDATE message SET saved = received, origin = message_id, modseq = coalesce(
+        (SELECT modseq FROM account WHERE account.account_id = message.account_id), 0);
+    UPDATE mailbox SET modseq = coalesce(
+        (SELECT modseq FROM account WHERE account.account_id = mailbox.account_id), 0);
+    UPDATE mailbox SET (messages, unseen, octets) = (SELECT count(*), count(*), coalesce(sum(octets), 0) FROM message
+        WHERE message.account_id = mailbox.account_id AND message.mailbox_id = mailbox.mailbox_id);
+    DROP TABLE change;
+    CREATE INDEX message_modseq ON message (account_id, modseq);
+    CREATE UNIQUE INDEX mailbox_by_id ON mailbox (account_id, mailbox_id);
+    """,
 )

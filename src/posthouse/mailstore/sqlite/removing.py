@@ -5,35 +5,43 @@ from collections.abc import Iterable, Sequence
 
 import apsw
 
-from posthouse.mailstore.sqlite.filing import EXPUNGED
+from posthouse.mailstore.interface import Flag
+from posthouse.mailstore.sqlite.boxes import find, require
 from posthouse.mailstore.sqlite.rows import Insert, fetch, numbers
 
 FORGET_MESSAGES = 500  # of one account in one transaction
 DROP_DELIVERIES = 5000
 
-_FIND_MAILBOX = "SELECT mailbox_id FROM mailbox WHERE account_id = ? AND name = ?"
+_SEEN, _DELETED = int(Flag.SEEN), int(Flag.DELETED)
+_ANY = (1 << 62) - 1  # above every mailbox id
+
 _EXPUNGE = """
     DELETE FROM message
-    WHERE account_id = ?1 AND mailbox_id = ?2 AND message_id IN (SELECT value FROM carray(?3))
-    RETURNING message_id, uid, blob_id, octets
+    WHERE account_id = ?1 AND mailbox_id = ?2 AND message_id IN (SELECT value FROM carray(?3)) AND flags & ?4 = ?4
+    RETURNING message_id, uid, blob_id, octets, flags
 """
 _RELEASE = """
     UPDATE blob SET refs = refs - 1, freed = CASE WHEN refs = 1 THEN ?2 ELSE freed END
     WHERE blob_id IN (SELECT value FROM carray(?1))
 """
 _SHRINK = """
-    UPDATE account SET modseq = modseq + ?2, messages = messages - ?3, octets = octets - ?4
+    UPDATE account SET modseq = modseq + 1, messages = messages - ?2, octets = octets - ?3
     WHERE account_id = ?1 RETURNING modseq
 """
-_CHANGES = Insert("INSERT INTO change (account_id, modseq, mailbox_id, message_id, uid, kind)", 6)
+_SHRINK_MAILBOX = """
+    UPDATE mailbox SET modseq = ?3, messages = messages - ?4, unseen = unseen - ?5, deleted = deleted - ?6,
+    octets = octets - ?7 WHERE account_id = ?1 AND mailbox_id = ?2
+"""
+_EXPUNGED = Insert("INSERT INTO expunged (account_id, modseq, mailbox_id, uid, message_id)", 5)
 _FORGET_MESSAGES = """
     DELETE FROM message WHERE (account_id, mailbox_id, message_id) IN
-    (SELECT account_id, mailbox_id, message_id FROM message WHERE account_id = ?1 LIMIT ?2)
+    (SELECT account_id, mailbox_id, message_id FROM message WHERE account_id = ?1 AND mailbox_id BETWEEN ?2 AND ?3
+    LIMIT ?4)
     RETURNING blob_id, octets
 """
-_FORGET_CHANGES = """
-    DELETE FROM change WHERE account_id = ?1 AND modseq IN
-    (SELECT modseq FROM change WHERE account_id = ?1 ORDER BY modseq LIMIT ?2)
+_FORGET_EXPUNGED = """
+    DELETE FROM expunged WHERE account_id = ?1 AND modseq IN
+    (SELECT modseq FROM expunged WHERE account_id = ?1 ORDER BY modseq LIMIT ?2)
 """
 _DROP_BLOBS = "DELETE FROM blob WHERE blob_id IN (SELECT value FROM carray(?)) AND refs = 0 RETURNING pack"
 _DROP_PACKS = "DELETE FROM pack WHERE pack IN (SELECT value FROM carray(?)) AND live = 0"
@@ -43,26 +51,40 @@ _DROP_DELIVERIES = """
 """
 
 
-def expunge(
-    connection: apsw.Connection, account: int, mailbox: str, messages: Sequence[int], now: int
-) -> tuple[int, int]:
-    """Remove messages; how many were there, and the account's modseq after it."""
-    box = connection.execute(_FIND_MAILBOX, (account, mailbox)).get
-    if box is None or not messages:
-        return 0, 0
-    removed = fetch(connection, _EXPUNGE, (account, box, numbers(set(messages))))
+def expunge(connection: apsw.Connection, account: int, name: str, messages: Sequence[int], now: int) -> tuple[int, int]:
+    """Remove messages from a mailbox by its name; how many were there, and the account's modseq after it."""
+    for box in find(connection, account, name):
+        uids, modseq = remove(connection, account, box, messages, now, marked=False)
+        return len(uids), modseq
+    return 0, 0
+
+
+def remove(
+    connection: apsw.Connection, account: int, box: int, messages: Sequence[int], now: int, *, marked: bool
+) -> tuple[list[int], int]:
+    """Remove messages, with `marked` those with Flag.DELETED; their uids, and the modseq if there were any, else 0."""
+    if not messages:
+        return [], 0
+    wanted = int(Flag.DELETED) if marked else 0
+    removed = fetch(connection, _EXPUNGE, (account, box, numbers(set(messages)), wanted))
     if not removed:
-        return 0, 0
-    removed.sort()
-    _release(connection, (blob for _, _, blob, _ in removed), now)
-    octets = sum(octets for _, _, _, octets in removed)
-    modseq: int = connection.execute(_SHRINK, (account, len(removed), len(removed), octets)).get
-    first = modseq - len(removed) + 1
-    changes = [
-        (account, number, box, message, uid, EXPUNGED) for number, (message, uid, _, _) in enumerate(removed, first)
-    ]
-    _CHANGES.run(connection, changes)
-    return len(removed), modseq
+        return [], 0
+    _release(connection, (blob for _, _, blob, _, _ in removed), now)
+    octets = sum(octets for _, _, _, octets, _ in removed)
+    unseen = sum(not flags & _SEEN for *_, flags in removed)
+    deleted = sum(bool(flags & _DELETED) for *_, flags in removed)
+    modseq: int = connection.execute(_SHRINK, (account, len(removed), octets)).get
+    connection.execute(_SHRINK_MAILBOX, (account, box, modseq, len(removed), unseen, deleted, octets))
+    _EXPUNGED.run(connection, [(account, modseq, box, uid, message) for message, uid, _, _, _ in removed])
+    return sorted(uid for _, uid, _, _, _ in removed), modseq
+
+
+def remove_from(
+    connection: apsw.Connection, account: int, box: int, messages: Sequence[int], now: int, marked: bool
+) -> tuple[list[int], int]:
+    """The same for a session, which is told when the mailbox is gone."""
+    require(connection, account, box)
+    return remove(connection, account, box, messages, now, marked=marked)
 
 
 def forget(connection: apsw.Connection, account: int, now: int) -> tuple[bool, int]:
@@ -70,16 +92,27 @@ def forget(connection: apsw.Connection, account: int, now: int) -> tuple[bool, i
 
     Its row stays, so that no message id, modseq or uidvalidity is given a second time.
     """
-    removed = fetch(connection, _FORGET_MESSAGES, (account, FORGET_MESSAGES))
-    if removed:
-        _release(connection, (blob for blob, _ in removed), now)
-        octets = sum(octets for _, octets in removed)
-        return True, connection.execute(_SHRINK, (account, 1, len(removed), octets)).get
-    connection.execute(_FORGET_CHANGES, (account, FORGET_MESSAGES))
-    if connection.changes() == FORGET_MESSAGES:
+    modseq = sweep(connection, account, 0, _ANY, now)
+    if modseq:
+        return True, modseq
+    connection.execute(_FORGET_EXPUNGED, (account, FORGET_MESSAGES))
+    if connection.changes():
         return True, 0
-    connection.execute("DELETE FROM mailbox WHERE account_id = ?", (account,))
+    for table in ("mailbox", "keyword", "subscription"):
+        connection.execute(f"DELETE FROM {table} WHERE account_id = ?", (account,))
+    connection.execute("UPDATE account SET furnished = 0 WHERE account_id = ?", (account,))
     return False, 0
+
+
+def sweep(connection: apsw.Connection, account: int, first: int, last: int, now: int) -> int:
+    """Remove some messages of mailboxes nobody will see again; the account's modseq, or 0 when there were none."""
+    removed = fetch(connection, _FORGET_MESSAGES, (account, first, last, FORGET_MESSAGES))
+    if not removed:
+        return 0
+    _release(connection, (blob for blob, _ in removed), now)
+    octets = sum(octets for _, octets in removed)
+    modseq: int = connection.execute(_SHRINK, (account, len(removed), octets)).get
+    return modseq
 
 
 def drop_blobs(connection: apsw.Connection, blobs: Sequence[int]) -> int:

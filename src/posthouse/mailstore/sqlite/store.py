@@ -22,23 +22,37 @@ from posthouse.mailstore.changes import ChangeBus
 from posthouse.mailstore.files import Files
 from posthouse.mailstore.interface import (
     INBOX,
+    Appending,
+    BadNameError,
     Body,
     Change,
+    Delta,
     Entry,
     Filed,
+    Item,
+    Mailbox,
+    MailboxExistsError,
+    Marked,
+    Marks,
+    Placed,
     Placement,
     Rider,
+    Role,
+    Setting,
+    Snapshot,
     StoreError,
     StoreFullError,
     Usage,
 )
+from posthouse.mailstore.names import canonical, checked
 from posthouse.mailstore.pack_reader import PackReader
 from posthouse.mailstore.pack_writer import PACK_OCTETS, PackWriter
 from posthouse.mailstore.reserve import RESERVE_OCTETS, Reserve
-from posthouse.mailstore.sqlite import queries
+from posthouse.mailstore.sqlite import boxes, copying, keywords, marking, queries, removing, views
 from posthouse.mailstore.sqlite.migrations import MIGRATIONS
 from posthouse.mailstore.sqlite.reaper import GRACE_SECONDS, Reaped, Reaper
-from posthouse.mailstore.sqlite.units import Delivery, Expunge, Forget, Job, Work
+from posthouse.mailstore.sqlite.rows import fetch
+from posthouse.mailstore.sqlite.units import Act, Append, Delivery, Job, Work
 from posthouse.mailstore.sqlite.writer import MailWriter
 
 T = TypeVar("T")
@@ -70,6 +84,7 @@ class SqliteMailstore:
         self._packs = PackReader(folder / PACKS)
         self._disk = ThreadPoolExecutor(_DISK_READS, "pack-reader")
         self._reaper = Reaper(self._ask, self._do, self._wait, files, self._packs)
+        self._furnished: set[int] = set()  # accounts known to be
         self._closed = False
 
     @classmethod
@@ -147,31 +162,191 @@ class SqliteMailstore:
 
     async def expunge(self, account: int, mailbox: str, messages: Sequence[int]) -> int:
         """See Mailstore. Works when the disk is full, as long as the reserve lasts."""
-        return await self._do(Expunge(account, mailbox, messages))
+        wanted = list(messages)
+        return await self._act(
+            account,
+            lambda connection, now: removing.expunge(connection, account, mailbox, wanted, now),
+            frees_space=True,
+        )
 
     async def usage(self, account: int) -> Usage:
         """See Mailstore. One row of a small table, always in memory: read on the event loop, in microseconds."""
-        if self._closed:
-            raise StoreError("the mailstore was closed")
-        try:
-            return queries.usage(self._glance, account)
-        except apsw.Error as error:
-            raise StoreError(f"database: {error}") from error
+        return self._glimpse(lambda connection: queries.usage(connection, account))
 
     async def changes(self, account: int, since: int) -> list[Change]:
         """See Mailstore."""
         return await self._ask(lambda connection: queries.changes(connection, account, since))
 
+    # Mailboxes.
+
+    async def mailboxes(self, account: int) -> list[Mailbox]:
+        """See Mailstore."""
+        found = await self._ask(lambda connection: views.mailboxes(connection, account))
+        if not any(box.name == INBOX for box in found):
+            await self._ensure_inbox(account)
+            return await self._ask(lambda connection: views.mailboxes(connection, account))
+        return found
+
+    async def mailbox(self, account: int, name: str) -> Mailbox | None:
+        """See Mailstore."""
+        name = canonical(name)
+        found = await self._ask(lambda connection: views.by_name(connection, account, name))
+        if found is None and name == INBOX:
+            await self._ensure_inbox(account)
+            return await self._ask(lambda connection: views.by_name(connection, account, name))
+        return found
+
+    async def create(self, account: int, name: str, role: Role = Role.NONE) -> Mailbox:
+        """See Mailstore."""
+        name = checked(name)
+        if name == INBOX:
+            await self._ensure_inbox(account)
+        number = await self._act(account, lambda connection, now: boxes.create(connection, account, name, role, now))
+        return await self._ask(lambda connection: views.by_id(connection, account, number))
+
+    async def rename(self, account: int, name: str, new: str) -> None:
+        """See Mailstore."""
+        name, new = canonical(name), checked(new)
+        if new == INBOX:
+            raise MailboxExistsError("there is always an INBOX")
+        if name == INBOX:
+            await self._ensure_inbox(account)
+            await self._act(account, lambda connection, now: copying.empty_inbox(connection, account, new, now))
+        else:
+            await self._act(account, lambda connection, now: boxes.rename(connection, account, name, new, now))
+
+    async def delete(self, account: int, name: str) -> None:
+        """See Mailstore. Its messages go in several transactions, so that others are not held up."""
+        name = canonical(name)
+        if name == INBOX:
+            raise BadNameError("INBOX cannot be removed")
+        number = await self._act(
+            account, lambda connection, now: boxes.doom(connection, account, name), frees_space=True
+        )
+        await self._sweep(account, number)
+
+    async def subscribe(self, account: int, name: str, wanted: bool) -> None:
+        """See Mailstore."""
+        name = canonical(name) if not wanted else checked(name)
+        await self._act(account, lambda connection, now: boxes.subscribe(connection, account, name, wanted))
+
+    async def subscriptions(self, account: int) -> list[str]:
+        """See Mailstore."""
+        return await self._ask(lambda connection: views.subscriptions(connection, account))
+
+    async def furnish(self, account: int, mailboxes: Sequence[tuple[str, Role]]) -> None:
+        """See Mailstore."""
+        if account in self._furnished:
+            return
+        known = "SELECT 1 FROM account WHERE account_id = ? AND furnished = 1"
+        if not await self._ask(lambda connection: fetch(connection, known, (account,))):
+            await self._act(account, lambda connection, now: boxes.furnish(connection, account, mailboxes, now))
+        self._furnished.add(account)
+
+    async def keywords(self, account: int) -> list[str]:
+        """See Mailstore. A small table that is always in memory: read on the event loop, in microseconds."""
+        return self._glimpse(lambda connection: keywords.names(connection, account))
+
+    # Messages.
+
+    async def snapshot(self, account: int, name: str) -> Snapshot:
+        """See Mailstore."""
+        name = canonical(name)
+        if name == INBOX:
+            await self.mailbox(account, name)
+        return await self._ask(lambda connection: views.snapshot(connection, account, name))
+
+    async def since(self, account: int, mailbox: int, modseq: int) -> Delta:
+        """See Mailstore."""
+        return await self._ask(lambda connection: views.since(connection, account, mailbox, modseq))
+
+    async def items(self, account: int, mailbox: int, messages: Sequence[int]) -> list[Item]:
+        """See Mailstore."""
+        wanted = list(messages)
+        return await self._ask(lambda connection: views.items(connection, account, mailbox, wanted))
+
+    async def mark(
+        self,
+        account: int,
+        mailbox: int,
+        messages: Sequence[int],
+        setting: Setting,
+        marks: Marks,
+        *,
+        unchanged_since: int | None = None,
+    ) -> Marked:
+        """See Mailstore. Works when the disk is full: deleting begins with a flag."""
+        wanted = list(messages)
+        return await self._act(
+            account,
+            lambda connection, now: marking.mark(connection, account, mailbox, wanted, setting, marks, unchanged_since),
+            frees_space=True,
+        )
+
+    async def append(
+        self,
+        account: int,
+        name: str,
+        messages: Sequence[Appending],
+        *,
+        quota: int | None = None,
+        replacing: tuple[int, int] | None = None,
+    ) -> Placed:
+        """See Mailstore."""
+        name = canonical(name)
+        if name == INBOX:
+            await self.mailbox(account, name)
+        unit = Append(account, name, messages, quota, replacing)
+        placed = await self._do(unit)
+        if unit.refusal is not None:
+            raise unit.refusal
+        return placed
+
+    async def copy(
+        self, account: int, mailbox: int, messages: Sequence[int], name: str, *, quota: int | None = None
+    ) -> Placed:
+        """See Mailstore."""
+        name, wanted = canonical(name), list(messages)
+        return await self._act(
+            account,
+            lambda connection, now: copying.copy(connection, account, mailbox, wanted, name, quota, now),
+        )
+
+    async def move(self, account: int, mailbox: int, messages: Sequence[int], name: str) -> Placed:
+        """See Mailstore."""
+        name, wanted = canonical(name), list(messages)
+        return await self._act(
+            account, lambda connection, now: copying.move(connection, account, mailbox, wanted, name, now)
+        )
+
+    async def remove(self, account: int, mailbox: int, messages: Sequence[int], *, marked: bool = True) -> list[int]:
+        """See Mailstore. Works when the disk is full, as long as the reserve lasts."""
+        wanted = list(messages)
+        return await self._act(
+            account,
+            lambda connection, now: removing.remove_from(connection, account, mailbox, wanted, now, marked),
+            frees_space=True,
+        )
+
+    async def deleted_octets(self, account: int, mailbox: int) -> int:
+        """See Mailstore."""
+        return await self._ask(lambda connection: views.deleted_octets(connection, account, mailbox))
+
     async def forget(self, account: int) -> None:
         """See Mailstore. In several transactions, so that others are not held up; may be called again after a crash."""
-        while await self._do(Forget(account)):
+        while await self._act(
+            account, lambda connection, now: removing.forget(connection, account, now), frees_space=True
+        ):
             continue
+        self._furnished.discard(account)
 
     async def reap(self, now: float, *, grace: float = GRACE_SECONDS) -> Reaped:
         """Give back the space of what was removed more than `grace` seconds before `now` (seconds since 1970).
 
         Called now and then by one process; more at once do no harm. Raises StoreError.
         """
+        for account, mailbox in await self._ask(boxes.doomed):
+            await self._sweep(account, mailbox)
         try:
             return await self._reaper.run(now, grace)
         except OSError as error:
@@ -210,6 +385,34 @@ class SqliteMailstore:
             raise StoreFullError(str(error)) from error
         except Exception as error:
             raise StoreError(f"not stored: {error}") from error
+
+    async def _act(
+        self, account: int, work: Callable[[apsw.Connection, int], tuple[T, int]], *, frees_space: bool = False
+    ) -> T:
+        return await self._do(Act(account, work, frees_space=frees_space))
+
+    async def _ensure_inbox(self, account: int) -> None:
+        await self._act(account, lambda connection, now: boxes.ensure_inbox(connection, account, now))
+
+    async def _sweep(self, account: int, mailbox: int) -> None:
+        """Remove the messages of a mailbox that is out of sight, and then its row."""
+
+        def some(connection: apsw.Connection, now: int) -> tuple[bool, int]:
+            modseq = removing.sweep(connection, account, mailbox, mailbox, now)
+            return modseq > 0, modseq
+
+        while await self._act(account, some, frees_space=True):
+            continue
+        await self._act(account, lambda connection, now: boxes.drop(connection, account, mailbox), frees_space=True)
+
+    def _glimpse(self, look: Callable[[apsw.Connection], T]) -> T:
+        """Ask on the event loop what takes microseconds."""
+        if self._closed:
+            raise StoreError("the mailstore was closed")
+        try:
+            return look(self._glance)
+        except apsw.Error as error:
+            raise StoreError(f"database: {error}") from error
 
     async def _wait(self, function: Callable[..., T], *values: Any) -> T:
         """Run what may wait for the disk in a thread."""

@@ -6,7 +6,7 @@ from typing import TypeVar
 import apsw
 
 from posthouse.database.commit import Unit
-from posthouse.mailstore.interface import Body, Entry, Filed, Placement, Rider
+from posthouse.mailstore.interface import Appending, Body, Entry, Filed, Placed, Placement, Rider, StoreError
 from posthouse.mailstore.records import HEADER_OCTETS
 
 T = TypeVar("T")
@@ -27,10 +27,12 @@ class Delivery(Work[list[Filed]]):
 
     __slots__ = (
         "also",
+        "append",
         "backs",
         "body",
         "delivery",
         "entries",
+        "flags",
         "octets",
         "offset",
         "pack",
@@ -59,6 +61,8 @@ class Delivery(Work[list[Filed]]):
         self.whole = whole
         self.also = also
         self.entries: list[Entry | None] = []  # of the placements, kept for the rider
+        self.flags = 0  # bits
+        self.append: Append | None = None  # what it is a part of
         self.octets = body.octets
         self.pack = 0
         self.offset = 0
@@ -71,17 +75,47 @@ class Delivery(Work[list[Filed]]):
         return self.offset + HEADER_OCTETS + self.prefix_octets + self.body.octets
 
 
-class Expunge(Work[int]):
-    """Remove messages of one mailbox by id."""
+class Append(Work[Placed]):
+    """Put messages into one mailbox, all or none: each is a delivery that has no name."""
 
-    __slots__ = ("account", "mailbox", "messages")
-    frees_space = True
+    __slots__ = ("account", "mailbox", "marks", "octets", "parts", "quota", "refusal", "replacing")
 
-    def __init__(self, account: int, mailbox: str, messages: Sequence[int]) -> None:
+    def __init__(
+        self,
+        account: int,
+        mailbox: str,
+        messages: Sequence[Appending],
+        quota: int | None,
+        replacing: tuple[int, int] | None,
+    ) -> None:
         super().__init__()
         self.account = account
         self.mailbox = mailbox
-        self.messages = messages
+        self.quota = quota
+        self.replacing = replacing
+        self.refusal: StoreError | None = None
+        self.marks = [message.marks for message in messages]
+        self.parts = [
+            Delivery(b"", message.body, [Placement(account, b"", mailbox)], message.received, whole=True)
+            for message in messages
+        ]
+        for part in self.parts:
+            part.append = self
+        self.octets = sum(part.octets for part in self.parts)
+
+
+class Act(Work[T]):
+    """Change rows of one account. `work` gives the result and the account's new modseq, 0 when nothing changed."""
+
+    __slots__ = ("account", "frees_space", "work")
+
+    def __init__(
+        self, account: int, work: Callable[[apsw.Connection, int], tuple[T, int]], *, frees_space: bool = False
+    ) -> None:
+        super().__init__()
+        self.account = account
+        self.work = work
+        self.frees_space = frees_space
 
 
 class Job(Work[T]):
@@ -92,17 +126,6 @@ class Job(Work[T]):
     def __init__(self, work: Callable[[apsw.Connection], T]) -> None:
         super().__init__()
         self.work = work
-
-
-class Forget(Work[bool]):
-    """Remove some of what an account has; the result says whether anything may be left."""
-
-    __slots__ = ("account",)
-    frees_space = True
-
-    def __init__(self, account: int) -> None:
-        super().__init__()
-        self.account = account
 
 
 class DropBlobs(Work[int]):

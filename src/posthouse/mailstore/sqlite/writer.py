@@ -14,7 +14,7 @@ from posthouse.mailstore.reserve import Reserve
 from posthouse.mailstore.sqlite import removing
 from posthouse.mailstore.sqlite.catalogue import SqliteCatalogue
 from posthouse.mailstore.sqlite.filing import Filing
-from posthouse.mailstore.sqlite.units import Delivery, DropBlobs, DropDeliveries, DropPacks, Expunge, Forget, Job, Work
+from posthouse.mailstore.sqlite.units import Act, Append, Delivery, DropBlobs, DropDeliveries, DropPacks, Job, Work
 
 
 class MailWriter:
@@ -31,9 +31,16 @@ class MailWriter:
 
     def prepare(self, connection: apsw.Connection, units: Sequence[Work[Any]]) -> None:
         """Write the bodies; those that could not be written fail."""
+        appends = [unit for unit in units if type(unit) is Append]
         deliveries = [unit for unit in units if type(unit) is Delivery]
+        deliveries += [part for append in appends for part in append.parts]
         if not deliveries:
             return
+        self._write(connection, deliveries)
+        for append in appends:
+            append.failure = next((part.failure for part in append.parts if part.failure), None)
+
+    def _write(self, connection: apsw.Connection, deliveries: Sequence[Delivery]) -> None:
         try:
             if not self._reserve.fill():
                 raise StoreFullError("no space left, not even for deleting")
@@ -47,11 +54,12 @@ class MailWriter:
         """Deliveries first, together; then the others, in order."""
         now = int(self._clock())
         deliveries = [unit for unit in units if type(unit) is Delivery]
-        if deliveries:
-            Filing(connection, now).run(deliveries)
-        if len(deliveries) < len(units):
+        appends = [unit for unit in units if type(unit) is Append]
+        if deliveries or appends:
+            Filing(connection, now).run(deliveries, appends)
+        if len(deliveries) + len(appends) < len(units):
             for unit in units:
-                if type(unit) is not Delivery:
+                if type(unit) is not Delivery and type(unit) is not Append:
                     _do(connection, unit, now)
 
     def rolled_back(self, error: Exception) -> None:
@@ -85,14 +93,11 @@ class MailWriter:
 
 def _do(connection: apsw.Connection, unit: Work[Any], now: int) -> None:
     match unit:
-        case Expunge():
-            unit.result, modseq = removing.expunge(connection, unit.account, unit.mailbox, unit.messages, now)
+        case Act():
+            unit.result, modseq = unit.work(connection, now)
             unit.news = ((unit.account, modseq),) if modseq else ()
         case Job():
             unit.result = unit.work(connection)
-        case Forget():
-            unit.result, modseq = removing.forget(connection, unit.account, now)
-            unit.news = ((unit.account, modseq),) if modseq else ()
         case DropBlobs():
             unit.result = removing.drop_blobs(connection, unit.blobs)
         case DropPacks():

@@ -1,0 +1,120 @@
+"""Copies and moves messages between the mailboxes of an account: new rows over the same bodies."""
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+import apsw
+
+from posthouse.mailstore.interface import INBOX, Flag, NoSuchMailboxError, OverQuotaError, Placed, Role
+from posthouse.mailstore.sqlite import boxes, removing
+from posthouse.mailstore.sqlite.rows import Insert, fetch, numbers
+
+_SOURCES = """
+    SELECT uid, message_id, blob_id, prefix_back, prefix_octets, octets, received, flags, origin FROM message
+    WHERE account_id = ?1 AND mailbox_id = ?2 AND message_id IN (SELECT value FROM carray(?3))
+"""
+_TARGET = "SELECT mailbox_id, uidvalidity, uidnext FROM mailbox WHERE account_id = ? AND name = ?"
+_GROW = """
+    UPDATE account SET modseq = modseq + 1, next_message = next_message + ?2, messages = messages + ?2,
+    octets = octets + ?3 WHERE account_id = ?1 RETURNING modseq, next_message - ?2
+"""
+_GROW_MAILBOX = """
+    UPDATE mailbox SET uidnext = uidnext + ?3, modseq = ?4, messages = messages + ?3, unseen = unseen + ?5,
+    deleted = deleted + ?6, octets = octets + ?7 WHERE account_id = ?1 AND mailbox_id = ?2
+"""
+_REFER = "UPDATE blob SET refs = refs + 1 WHERE blob_id IN (SELECT value FROM carray(?))"
+_MESSAGES = Insert(
+    "INSERT INTO message"
+    " (account_id, mailbox_id, message_id, uid, blob_id, prefix_back, prefix_octets, octets, received,"
+    " flags, modseq, saved, origin)",
+    13,
+)
+_Source = tuple[int, int, int, int, int, int, int, int, int]
+
+
+def copy(
+    connection: apsw.Connection,
+    account: int,
+    mailbox: int,
+    messages: Sequence[int],
+    name: str,
+    quota: int | None,
+    now: int,
+) -> tuple[Placed, int]:
+    """The uids there and here, and the account's modseq when there was something to copy, else 0."""
+    placed, _, modseq = _copy(connection, account, mailbox, messages, name, quota, now)
+    return placed, modseq
+
+
+def move(
+    connection: apsw.Connection, account: int, mailbox: int, messages: Sequence[int], name: str, now: int
+) -> tuple[Placed, int]:
+    """The same, and the messages vanish where they were."""
+    placed, moved, modseq = _copy(connection, account, mailbox, messages, name, None, now)
+    if moved:
+        _, modseq = removing.remove(connection, account, mailbox, moved, now, marked=False)
+    return placed, modseq
+
+
+def empty_inbox(connection: apsw.Connection, account: int, new: str, now: int) -> tuple[None, int]:
+    """What renaming INBOX means: its messages move to a new mailbox (RFC 9051 6.3.6)."""
+    _, modseq = boxes.create(connection, account, new, Role.NONE, now)
+    (inbox,) = boxes.find(connection, account, INBOX)
+    statement = "SELECT message_id FROM message WHERE account_id = ? AND mailbox_id = ?"
+    held = [message for (message,) in fetch(connection, statement, (account, inbox))]
+    return None, move(connection, account, inbox, held, new, now)[1] or modseq
+
+
+def _copy(
+    connection: apsw.Connection,
+    account: int,
+    mailbox: int,
+    messages: Sequence[int],
+    name: str,
+    quota: int | None,
+    now: int,
+) -> tuple[Placed, list[int], int]:
+    boxes.require(connection, account, mailbox)
+    target = fetch(connection, _TARGET, (account, name))
+    if not target:
+        raise NoSuchMailboxError(f"there is no mailbox {name}")
+    box, uidvalidity, uid = target[0]
+    sources: list[Any] = []
+    if messages:
+        sources = sorted(fetch(connection, _SOURCES, (account, mailbox, numbers(set(messages)))))
+    if not sources:
+        return Placed(uidvalidity, [], []), [], 0
+    octets = sum(source[5] for source in sources)
+    if quota is not None and _held(connection, account) + octets > quota:
+        raise OverQuotaError("there is no room for these copies")
+    modseq, first = fetch(connection, _GROW, (account, len(sources), octets))[0]
+    _MESSAGES.run(connection, _rows(sources, account, box, first, uid, modseq, now))
+    unseen = sum(not source[7] & Flag.SEEN.value for source in sources)
+    deleted = sum(bool(source[7] & Flag.DELETED.value) for source in sources)
+    connection.execute(_GROW_MAILBOX, (account, box, len(sources), modseq, unseen, deleted, octets))
+    _refer(connection, sources)
+    uids = list(range(uid, uid + len(sources)))
+    return Placed(uidvalidity, [source[0] for source in sources], uids), [source[1] for source in sources], modseq
+
+
+def _rows(
+    sources: Sequence[_Source], account: int, box: int, message: int, uid: int, modseq: int, now: int
+) -> list[tuple[int, ...]]:
+    return [
+        (account, box, message + at, uid + at, blob, back, prefix, octets, received, flags, modseq, now, origin)
+        for at, (_, _, blob, back, prefix, octets, received, flags, origin) in enumerate(sources)
+    ]
+
+
+def _refer(connection: apsw.Connection, sources: Sequence[_Source]) -> None:
+    """One reference more to each body, as often as it is copied."""
+    counts = Counter(source[2] for source in sources)
+    while counts:
+        connection.execute(_REFER, (numbers(sorted(counts)),))
+        counts = Counter({blob: count - 1 for blob, count in counts.items() if count > 1})
+
+
+def _held(connection: apsw.Connection, account: int) -> int:
+    held: int = connection.execute("SELECT octets FROM account WHERE account_id = ?", (account,)).get
+    return held

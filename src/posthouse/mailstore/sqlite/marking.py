@@ -1,0 +1,69 @@
+"""Changes the flags of messages."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+
+import apsw
+
+from posthouse.mailstore.interface import Flag, Marked, Marks, Row, Setting
+from posthouse.mailstore.sqlite.boxes import bump, require
+from posthouse.mailstore.sqlite.keywords import bits
+from posthouse.mailstore.sqlite.rows import fetch, numbers
+
+_LOOK = """
+    SELECT uid, message_id, flags, modseq FROM message
+    WHERE account_id = ?1 AND mailbox_id = ?2 AND message_id IN (SELECT value FROM carray(?3))
+"""
+_SET = """
+    UPDATE message SET flags = ?4, modseq = ?5
+    WHERE account_id = ?1 AND mailbox_id = ?2 AND message_id IN (SELECT value FROM carray(?3))
+"""
+_COUNT = """
+    UPDATE mailbox SET modseq = ?3, unseen = unseen + ?4, deleted = deleted + ?5
+    WHERE account_id = ?1 AND mailbox_id = ?2
+"""
+
+
+def mark(
+    connection: apsw.Connection,
+    account: int,
+    mailbox: int,
+    messages: Sequence[int],
+    setting: Setting,
+    marks: Marks,
+    unchanged_since: int | None,
+) -> tuple[Marked, int]:
+    """What became of the messages, and the account's modseq when something changed, else 0."""
+    require(connection, account, mailbox)
+    if not messages:
+        return Marked([], []), 0
+    named = bits(connection, account, marks, make=setting is not Setting.REMOVE)
+    rows: list[Row] = []
+    conflicts: list[int] = []
+    changing: dict[int, list[int]] = defaultdict(list)  # new flags -> message ids
+    unseen = deleted = 0
+    modseq = 0
+    for row in sorted(map(Row._make, fetch(connection, _LOOK, (account, mailbox, numbers(set(messages)))))):
+        if unchanged_since is not None and row.modseq > unchanged_since:
+            conflicts.append(row.uid)
+            continue
+        flags = _changed(row.flags, setting, named)
+        if flags == row.flags:
+            rows.append(row)
+            continue
+        modseq = modseq or bump(connection, account)
+        changing[flags].append(row.message)
+        unseen += bool(row.flags & Flag.SEEN.value) - bool(flags & Flag.SEEN.value)
+        deleted += bool(flags & Flag.DELETED.value) - bool(row.flags & Flag.DELETED.value)
+        rows.append(Row(row.uid, row.message, flags, modseq))
+    for flags, ids in changing.items():
+        connection.execute(_SET, (account, mailbox, numbers(ids), flags, modseq))
+    if modseq:
+        connection.execute(_COUNT, (account, mailbox, modseq, unseen, deleted))
+    return Marked(rows, conflicts), modseq
+
+
+def _changed(flags: int, setting: Setting, named: int) -> int:
+    if setting is Setting.ADD:
+        return flags | named
+    return flags & ~named if setting is Setting.REMOVE else named

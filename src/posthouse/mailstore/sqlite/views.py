@@ -1,0 +1,118 @@
+"""What sessions ask that keep a mailbox open. Each call sees one moment of the store."""
+
+from array import array
+from collections.abc import Sequence
+from typing import Any
+
+import apsw
+import msgspec
+
+from posthouse.mailstore.interface import Delta, Entry, Item, Mailbox, NoSuchMailboxError, Role, Row, Snapshot
+from posthouse.mailstore.places import OFFSET_BITS
+from posthouse.mailstore.sqlite.boxes import require
+from posthouse.mailstore.sqlite.rows import fetch
+
+_MAILBOX = """
+    SELECT mailbox_id, name, uidvalidity, uidnext, modseq, messages, unseen, deleted, octets, role FROM mailbox
+    WHERE account_id = ?1 AND
+"""
+_COLUMNS = """
+    SELECT json_group_array(uid), json_group_array(message_id), json_group_array(flags), json_group_array(modseq)
+    FROM message WHERE account_id = ?1 AND mailbox_id = ?2
+"""
+_CHANGED = """
+    SELECT uid, message_id, flags, modseq FROM message INDEXED BY message_modseq
+    WHERE account_id = ?1 AND modseq > ?3 AND mailbox_id = ?2
+"""
+_VANISHED = "SELECT uid FROM expunged WHERE account_id = ?1 AND modseq > ?3 AND mailbox_id = ?2 ORDER BY uid"
+_ITEMS = f"""
+    SELECT json_group_array(json_array(message_id, uid, octets, traits, received, place, flags, modseq, saved, origin))
+    FROM (
+        SELECT message_id, uid, message.octets, coalesce(traits, 0) AS traits, received,
+            CASE WHEN prefixes = prefix_octets AND prefixes = prefix_back THEN pack << {OFFSET_BITS} | offset
+            ELSE pack || ':' || offset || ':' || prefixes || ':' || prefix_back || ':' || prefix_octets END AS place,
+            flags, modseq, saved, origin
+        FROM message LEFT JOIN blob USING (blob_id)
+        WHERE account_id = ?1 AND mailbox_id = ?2 AND message_id IN (SELECT value FROM json_each(?3)))
+"""
+_MODSEQ = "SELECT modseq FROM account WHERE account_id = ?"
+_numbers = msgspec.json.Decoder(list[int])
+_item_rows = msgspec.json.Decoder(list[tuple[int, int, int, int, int, int | str | None, int, int, int, int]])
+
+
+def mailboxes(connection: apsw.Connection, account: int) -> list[Mailbox]:
+    """All that can be seen, by name."""
+    rows = fetch(connection, f"{_MAILBOX} name >= char(1) ORDER BY name", (account,))
+    return [_mailbox(row) for row in rows]
+
+
+def by_name(connection: apsw.Connection, account: int, name: str) -> Mailbox | None:
+    """The one of that name."""
+    for row in fetch(connection, f"{_MAILBOX} name = ?2", (account, name)):
+        return _mailbox(row)
+    return None
+
+
+def by_id(connection: apsw.Connection, account: int, number: int) -> Mailbox:
+    """The one of that id. Raises NoSuchMailboxError."""
+    for row in fetch(connection, f"{_MAILBOX} mailbox_id = ?2 AND name >= char(1)", (account, number)):
+        return _mailbox(row)
+    raise NoSuchMailboxError("the mailbox is not there any more")
+
+
+def snapshot(connection: apsw.Connection, account: int, name: str) -> Snapshot:
+    """A mailbox whole. Raises NoSuchMailboxError."""
+    with connection:
+        found = by_name(connection, account, name)
+        if not found:
+            raise NoSuchMailboxError(f"there is no mailbox {name}")
+        modseq: int = connection.execute(_MODSEQ, (account,)).get
+        texts = fetch(connection, _COLUMNS, (account, found.id))[0]
+    uids, messages, flags, modseqs = map(_numbers.decode, texts)
+    if uids != sorted(uids):
+        order = sorted(range(len(uids)), key=uids.__getitem__)
+        uids, messages, flags, modseqs = ([column[at] for at in order] for column in (uids, messages, flags, modseqs))
+    assert found is not None
+    return Snapshot(found, modseq, array("L", uids), array("Q", messages), array("Q", flags), array("Q", modseqs))
+
+
+def since(connection: apsw.Connection, account: int, number: int, modseq: int) -> Delta:
+    """What happened in a mailbox after `modseq`. Raises NoSuchMailboxError."""
+    with connection:
+        found = by_id(connection, account, number)
+        now: int = connection.execute(_MODSEQ, (account,)).get
+        if found.modseq <= modseq:
+            return Delta(found, now, [], [])
+        rows = fetch(connection, _CHANGED, (account, number, modseq))
+        vanished = fetch(connection, _VANISHED, (account, number, modseq))
+    return Delta(found, now, sorted(map(Row._make, rows)), [uid for (uid,) in vanished])
+
+
+def items(connection: apsw.Connection, account: int, number: int, messages: Sequence[int]) -> list[Item]:
+    """Those of the messages that are there, by uid."""
+    require(connection, account, number)
+    wanted = msgspec.json.encode(list(messages)).decode()
+    rows = _item_rows.decode(fetch(connection, _ITEMS, (account, number, wanted))[0][0])
+    found = [Item(Entry(*row[:6]), *row[6:]) for row in rows]
+    found.sort(key=lambda item: item.entry.uid)
+    return found
+
+
+def deleted_octets(connection: apsw.Connection, account: int, number: int) -> int:
+    """How much the messages with Flag.DELETED take."""
+    require(connection, account, number)
+    statement = """
+        SELECT coalesce(sum(octets), 0) FROM message WHERE account_id = ? AND mailbox_id = ? AND flags & 8
+    """
+    return int(fetch(connection, statement, (account, number))[0][0])
+
+
+def subscriptions(connection: apsw.Connection, account: int) -> list[str]:
+    """The names, sorted."""
+    statement = "SELECT name FROM subscription WHERE account_id = ? ORDER BY name"
+    return [name for (name,) in fetch(connection, statement, (account,))]
+
+
+def _mailbox(row: tuple[Any, ...]) -> Mailbox:
+    number, name, uidvalidity, uidnext, modseq, messages, unseen, deleted, octets, role = row
+    return Mailbox(number, name, uidvalidity, uidnext, modseq, messages, unseen, deleted, octets, Role(role))
