@@ -109,12 +109,24 @@ def until(condition: object, log: Path, seconds: float = 15.0) -> None:
         time.sleep(0.02)
 
 
+def sockets(folder: Path) -> dict[str, int]:
+    """What stands in a folder, and since when."""
+    made: dict[str, int] = {}
+    for path in folder.iterdir():
+        with contextlib.suppress(FileNotFoundError):  # it is replaced this moment
+            made[path.name] = path.stat().st_ctime_ns
+    return made
+
+
 def test_workers_share_one_store_and_are_replaced(tmp_path: Path) -> None:
+    bus = tmp_path / "data" / "bus"
     with serving(tmp_path, workers=2) as server:
         until(lambda: len(server.workers()) == 2, server.log)
         for _ in range(20):  # the kernel spreads them over both
             assert server.send().startswith("250")
         assert len(collect(server.port(110), "alice@example.test")) == 20
+        before = sockets(bus)
+        assert before.keys() == {"0", "1"}
         victim = server.workers()[0]
         os.kill(victim, signal.SIGKILL)
         until(lambda: len(server.workers()) == 2 and victim not in server.workers(), server.log)
@@ -122,6 +134,8 @@ def test_workers_share_one_store_and_are_replaced(tmp_path: Path) -> None:
             until(lambda: answers(server), server.log)
         assert server.send().startswith("250")
         assert len(collect(server.port(110), "alice@example.test")) == 21
+        until(lambda: sockets(bus).keys() == before.keys() and sockets(bus) != before, server.log)
+    assert sockets(bus) == {}
 
 
 def test_stopping_lets_a_message_finish(tmp_path: Path) -> None:

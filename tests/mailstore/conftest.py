@@ -1,12 +1,24 @@
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
 
 from posthouse.mailstore.changes import LocalBus
 from posthouse.mailstore.sqlite.store import SqliteMailstore
+from posthouse.net.loop import new_event_loop
 from tests.mailstore.faulty import FaultyFiles
 from tests.store_invariants import assert_sound
+
+
+def pytest_asyncio_loop_factories(
+    config: pytest.Config, item: pytest.Item
+) -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """The store asks little of a loop. What has sockets is tried on both."""
+    loops: dict[str, Callable[[], asyncio.AbstractEventLoop]] = {"asyncio": asyncio.new_event_loop}
+    if item.path.name == "test_socket_bus.py":
+        loops["uvloop"] = new_event_loop
+    return loops
 
 
 @pytest.fixture

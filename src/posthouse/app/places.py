@@ -41,6 +41,11 @@ class Places:
         return self.data / "spool"
 
     @property
+    def bus(self) -> Path:
+        """The sockets by which workers tell each other of changes."""
+        return self.data / "bus"
+
+    @property
     def tls(self) -> Path:
         """The self-signed certificate and its key."""
         return self.data / "tls"

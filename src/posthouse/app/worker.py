@@ -31,7 +31,7 @@ from posthouse.delivery.router import Router
 from posthouse.delivery.signing import Signing
 from posthouse.delivery.spool import SpoolBudget
 from posthouse.delivery.submission import Submission
-from posthouse.mailstore.changes import LocalBus
+from posthouse.mailstore.socket_bus import SocketBus, clear_bus
 from posthouse.mailstore.sqlite.store import SqliteMailstore
 from posthouse.message.ids import id_factory
 from posthouse.message.trace import Tracer
@@ -63,6 +63,7 @@ class Setup:
     places: Places
     certificate: CertificateFiles
     log: FilteringBoundLogger
+    workers: int = 1  # how many there are
 
 
 def prepare(setup: Setup) -> None:
@@ -75,6 +76,7 @@ def prepare(setup: Setup) -> None:
     leases.void_all()
     leases.close()
     end_claims(setup.places.mail)
+    clear_bus(setup.places.bus)
 
 
 class Worker:
@@ -87,8 +89,9 @@ class Worker:
         self._keeper = TlsKeeper(
             setup.certificate.certificate, setup.certificate.key, password=settings.tls.key_password
         )
+        self._bus = SocketBus(places.bus, index, setup.workers)
         self._mailstore = SqliteMailstore.open(
-            places.data, bus=LocalBus(), clock=time.time, rooms={QUEUE_ROOM: QUEUE_MIGRATIONS}
+            places.data, bus=self._bus, clock=time.time, rooms={QUEUE_ROOM: QUEUE_MIGRATIONS}
         )
         self._volatile = open_connection(places.volatile, durability=Durability.OFF)
         self._directory = SqliteDirectory(
@@ -181,6 +184,10 @@ class Worker:
 
     async def start(self, bound: list[Bound], index: int = 0) -> None:
         """Let connections in at every bound place; `index` says which of its sockets are this worker's."""
+        try:
+            self._bus.start()
+        except OSError as error:
+            self._log.warning("workers cannot tell each other of new mail", reason=str(error))
         for place in bound:
             is_pop3 = place.service in (Service.POP3, Service.POP3S)
             way = ListenerSettings(
@@ -210,6 +217,7 @@ class Worker:
         if cut_off:
             self._log.info("connections cut off", count=cut_off)
         await self._mailstore.close()
+        self._bus.close()
         self._leases.close()
         self._directory.close()
 

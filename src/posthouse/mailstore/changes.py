@@ -9,7 +9,7 @@ from typing import Protocol
 
 
 class ChangeBus(Protocol):
-    """Carries "account A is now at modseq M" to every watcher, in this process or, later, on other nodes."""
+    """Carries "account A is now at modseq M" to every watcher, in this process and in the other workers."""
 
     def publish(self, account: int, modseq: int) -> None:
         """Tell the watchers. Called on the event loop, after the commit. Never blocks, never raises."""

@@ -36,7 +36,7 @@ def serve(*, where: Where = NOWHERE) -> int:
     # In this order: the ports and the key need root, everything that is written needs the user.
     bound = bind_all(wanted(settings), count)
     try:
-        setup = _set_up(config)
+        setup = _set_up(config, count)
         lock = _lock(setup.places)
         prepare(setup)
         notifier = Notifier()
@@ -56,7 +56,7 @@ def serve(*, where: Where = NOWHERE) -> int:
         close_all(bound)
 
 
-def _set_up(config: Config) -> Setup:
+def _set_up(config: Config, workers: int) -> Setup:
     settings = config.settings
     data = settings.server.data
     assert data is not None  # checked when the configuration was read
@@ -71,7 +71,8 @@ def _set_up(config: Config) -> Setup:
         certificate = CertificateFiles(settings.tls.certificate, settings.tls.key)
     else:
         certificate = self_signed(places.tls, [hostname], datetime.datetime.now(datetime.UTC))
-    return Setup(settings, hostname, places, certificate, open_log(settings.log.level, settings.log.format))
+    log = open_log(settings.log.level, settings.log.format)
+    return Setup(settings, hostname, places, certificate, log, workers)
 
 
 def _lock(places: Places) -> ServerLock:
