@@ -3,7 +3,7 @@
 set -eu
 
 packages="swaks msmtp mpop fetchmail getmail6 s-nail curl postfix dovecot-pop3d openssl iproute2 \
-dovecot-imapd isync offlineimap3 neomutt ca-certificates \
+dovecot-imapd dovecot-lmtpd isync offlineimap3 neomutt ca-certificates \
 libnet-ssleay-perl libio-socket-ssl-perl libauthen-sasl-perl libdigest-hmac-perl \
 opendkim-tools libmail-dkim-perl unbound ldnsutils dns-root-data"
 

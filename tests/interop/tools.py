@@ -16,7 +16,10 @@ PACKAGES = {
     "s-nail": "s-nail",
     "curl": "curl",
     "postfix": "postfix",
-    "dovecot": "dovecot-pop3d",
+    "dovecot": "dovecot-imapd",
+    "mbsync": "isync",
+    "offlineimap": "offlineimap3",
+    "neomutt": "neomutt",
 }
 SECONDS = 110
 
