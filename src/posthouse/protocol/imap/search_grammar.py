@@ -1,0 +1,311 @@
+"""SEARCH, SORT and THREAD (RFC 9051 6.4.4, RFC 5256, RFC 4731, RFC 5032, RFC 7162, RFC 8474, RFC 8514, RFC 9394)."""
+
+import re
+from collections.abc import Callable
+from datetime import date
+
+from posthouse.protocol.imap.commands import Search
+from posthouse.protocol.imap.keys import (
+    PLAINLY,
+    Aged,
+    Compared,
+    Contains,
+    Dated,
+    Either,
+    Email,
+    Every,
+    Everything,
+    Flagged,
+    InSet,
+    Key,
+    Modified,
+    Moment,
+    Not,
+    Recent,
+    Returning,
+    Sized,
+    SortBy,
+)
+from posthouse.protocol.imap.sets import number_set
+from posthouse.protocol.imap.settings import MAX_DEPTH
+from posthouse.protocol.imap.syntax import Cursor, GrammarError, Rule, astring
+
+_EPOCH = date(1970, 1, 1).toordinal()
+_MONTHS = {name: number for number, name in enumerate(b"JAN FEB MAR APR MAY JUN JUL AUG SEP OCT NOV DEC".split(), 1)}
+_DATE = re.compile(rb'("?)(\d{1,2})-([A-Za-z]{3})-(\d{4})\1')
+_ENTRY = re.compile(rb'"/flags/[^"]*" (?:priv|shared|all) ', re.IGNORECASE)
+_CHARSETS = (b"US-ASCII", b"UTF-8")
+_MODSEQ_LIMIT = (1 << 63) - 1
+_PARTIAL = re.compile(rb"(-?)(\d{1,10}):(-?)(\d{1,10})")
+
+
+class CharsetError(GrammarError):
+    """A charset we do not search in: NO with BADCHARSET, not BAD (RFC 9051 6.4.4)."""
+
+
+_PLAIN: dict[bytes, Key] = {
+    b"ALL": Everything(),
+    b"ANSWERED": Flagged("\\Answered"),
+    b"DELETED": Flagged("\\Deleted"),
+    b"DRAFT": Flagged("\\Draft"),
+    b"FLAGGED": Flagged("\\Flagged"),
+    b"SEEN": Flagged("\\Seen"),
+    b"UNANSWERED": Flagged("\\Answered", wanted=False),
+    b"UNDELETED": Flagged("\\Deleted", wanted=False),
+    b"UNDRAFT": Flagged("\\Draft", wanted=False),
+    b"UNFLAGGED": Flagged("\\Flagged", wanted=False),
+    b"UNSEEN": Flagged("\\Seen", wanted=False),
+    b"RECENT": Recent(),
+    b"OLD": Not(Recent()),
+    b"NEW": Every((Recent(), Flagged("\\Seen", wanted=False))),
+    b"SAVEDATESUPPORTED": Everything(),  # RFC 8514 4.3: every mailbox here has them
+}
+_TEXTS = {
+    b"BCC": "bcc",
+    b"BODY": "body",
+    b"CC": "cc",
+    b"FROM": "from",
+    b"SUBJECT": "subject",
+    b"TEXT": "text",
+    b"TO": "to",
+}
+_DATES = {
+    b"BEFORE": (Moment.RECEIVED, Compared.BELOW),
+    b"ON": (Moment.RECEIVED, Compared.EQUAL),
+    b"SINCE": (Moment.RECEIVED, Compared.ABOVE),
+    b"SENTBEFORE": (Moment.SENT, Compared.BELOW),
+    b"SENTON": (Moment.SENT, Compared.EQUAL),
+    b"SENTSINCE": (Moment.SENT, Compared.ABOVE),
+    b"SAVEDBEFORE": (Moment.SAVED, Compared.BELOW),
+    b"SAVEDON": (Moment.SAVED, Compared.EQUAL),
+    b"SAVEDSINCE": (Moment.SAVED, Compared.ABOVE),
+}
+_SORTS = frozenset(b"ARRIVAL CC DATE FROM SIZE SUBJECT TO DISPLAYFROM DISPLAYTO".split())
+
+
+def search(cursor: Cursor, *, uid: bool) -> Rule[Search]:
+    """Behind SEARCH."""
+    cursor.space()
+    returning = _returning(cursor)
+    if cursor.takes(b"CHARSET "):
+        yield from _charset(cursor)
+    keys = yield from _keys(cursor)
+    return _made(keys, uid, returning)
+
+
+def sort(cursor: Cursor, *, uid: bool) -> Rule[Search]:
+    """Behind SORT."""
+    cursor.space()
+    returning = _returning(cursor)
+    order = tuple(_order(cursor))
+    cursor.space()
+    yield from _charset(cursor)
+    keys = yield from _keys(cursor)
+    return _made(keys, uid, returning, sort=order)
+
+
+def thread(cursor: Cursor, *, uid: bool) -> Rule[Search]:
+    """Behind THREAD."""
+    cursor.space()
+    algorithm = cursor.keyword()
+    if algorithm not in (b"REFERENCES", b"ORDEREDSUBJECT"):
+        raise GrammarError("unknown threading algorithm")
+    cursor.space()
+    yield from _charset(cursor)
+    keys = yield from _keys(cursor)
+    return _made(keys, uid, PLAINLY, thread=algorithm.decode())
+
+
+def _made(keys: "_Keys", uid: bool, returning: Returning, *, sort: tuple[SortBy, ...] = (), thread: str = "") -> Search:
+    found = tuple(keys.found)
+    key = found[0] if len(found) == 1 else Every(found)
+    return Search(key, uid, returning, sort, thread, keys.modseq)
+
+
+def _charset(cursor: Cursor) -> Rule[None]:
+    name = (yield from astring(cursor)).upper()
+    cursor.space()
+    if name not in _CHARSETS:
+        raise CharsetError("text is searched for in US-ASCII or UTF-8")
+
+
+def _returning(cursor: Cursor) -> Returning:
+    if not cursor.takes(b"RETURN ("):
+        return PLAINLY
+    options: set[str] = set()
+    partial = None
+    while not cursor.takes(b")"):
+        if options:
+            cursor.space()
+        option = cursor.keyword().decode().lower()
+        if option not in ("min", "max", "all", "count", "save", "partial"):
+            raise GrammarError(f"unknown RETURN option {option.upper()}")
+        if option == "partial":
+            cursor.space()
+            partial = partial_range(cursor)
+        options.add(option)
+    cursor.space()
+    if partial is not None and "all" in options:
+        raise GrammarError("PARTIAL and ALL exclude each other")  # RFC 9394 3.1
+    return Returning(True, frozenset(options or {"all"}), partial)
+
+
+def partial_range(cursor: Cursor) -> tuple[int, int]:
+    """Two positions of one sign, from 1 or -1 on (RFC 9394 3.1)."""
+    found = _PARTIAL.match(cursor.line, cursor.at)
+    if found is None or found.group(1) != found.group(3):
+        raise GrammarError("range of positions expected")
+    cursor.at = found.end()
+    first, end = int(found.group(2)), int(found.group(4))
+    if not first or not end:
+        raise GrammarError("positions are not 0")
+    first, end = min(first, end), max(first, end)
+    return (-end, -first) if found.group(1) else (first, end)
+
+
+def _order(cursor: Cursor) -> list[SortBy]:
+    cursor.want(b"(")
+    found: list[SortBy] = []
+    reverse = False
+    while True:
+        word = cursor.keyword()
+        if word == b"REVERSE" and not reverse:
+            reverse = True
+        elif word in _SORTS:
+            found.append(SortBy(word.decode().lower(), reverse))
+            reverse = False
+        else:
+            raise GrammarError("unknown sort criterion")
+        if not reverse and cursor.takes(b")"):
+            return found
+        cursor.space()
+
+
+class _Keys:
+    """Keys that must all hold, and whether one of them was MODSEQ."""
+
+    __slots__ = ("found", "modseq")
+
+    def __init__(self) -> None:
+        self.found: list[Key] = []
+        self.modseq = False
+
+
+def _keys(cursor: Cursor) -> Rule[_Keys]:
+    keys = _Keys()
+    keys.found.append((yield from _key(cursor, keys, 0)))
+    while not cursor.ended:
+        cursor.space()
+        keys.found.append((yield from _key(cursor, keys, 0)))
+    return keys
+
+
+def _key(cursor: Cursor, keys: _Keys, depth: int) -> Rule[Key]:
+    if depth > MAX_DEPTH:
+        raise GrammarError("search keys are nested too deeply")
+    octet = cursor.peek()
+    if octet == 40:
+        return (yield from _group(cursor, keys, depth))
+    if octet in b"0123456789*$" and octet >= 0:
+        return InSet(number_set(cursor), uid=False)
+    word = cursor.keyword()
+    if (plain := _PLAIN.get(word)) is not None:
+        return plain
+    cursor.space()
+    if word == b"NOT":
+        return Not((yield from _key(cursor, keys, depth + 1)))
+    if word == b"OR":
+        one = yield from _key(cursor, keys, depth + 1)
+        cursor.space()
+        return Either(one, (yield from _key(cursor, keys, depth + 1)))
+    if (field := _TEXTS.get(word)) is not None:
+        return Contains(field, _text((yield from astring(cursor))))
+    if word == b"HEADER":
+        return (yield from _header(cursor))
+    if word == b"MODSEQ":
+        keys.modseq = True
+    if (rule := _VALUES.get(word)) is None:
+        raise GrammarError(f"unknown search key {word.decode()}")
+    return rule(cursor, word)
+
+
+def _group(cursor: Cursor, keys: _Keys, depth: int) -> Rule[Key]:
+    cursor.want(b"(")
+    found = [(yield from _key(cursor, keys, depth + 1))]
+    while not cursor.takes(b")"):
+        cursor.space()
+        found.append((yield from _key(cursor, keys, depth + 1)))
+    return found[0] if len(found) == 1 else Every(tuple(found))
+
+
+def _header(cursor: Cursor) -> Rule[Key]:
+    name = _text((yield from astring(cursor)))
+    cursor.space()
+    return Contains(f"header:{name.lower()}", _text((yield from astring(cursor))))
+
+
+def _text(octets: bytes) -> str:
+    try:
+        return octets.decode()
+    except UnicodeDecodeError:
+        raise GrammarError("a text to search for is not UTF-8") from None
+
+
+def _keyword(cursor: Cursor, word: bytes) -> Key:
+    return Flagged(cursor.flag().decode(), wanted=word == b"KEYWORD")
+
+
+def _uid(cursor: Cursor, _word: bytes) -> Key:
+    return InSet(number_set(cursor), uid=True)
+
+
+def _size(cursor: Cursor, word: bytes) -> Key:
+    compared = Compared.ABOVE if word == b"LARGER" else Compared.BELOW
+    return Sized(compared, cursor.number(_MODSEQ_LIMIT))
+
+
+def _age(cursor: Cursor, word: bytes) -> Key:
+    seconds = cursor.number()
+    if not seconds:
+        raise GrammarError("an interval is not 0")  # RFC 5032 3: nz-number
+    return Aged(seconds, younger=word == b"YOUNGER")
+
+
+def _modseq(cursor: Cursor, _word: bytes) -> Key:
+    entry = _ENTRY.match(cursor.line, cursor.at)
+    if entry is not None:  # RFC 7162 3.1.5: we keep one modseq for all flags of a message
+        cursor.at = entry.end()
+    return Modified(cursor.number(_MODSEQ_LIMIT))
+
+
+def _ident(cursor: Cursor, word: bytes) -> Key:
+    return Email(cursor.atom().decode(), thread=word == b"THREADID")
+
+
+def _dated(cursor: Cursor, word: bytes) -> Key:
+    moment, compared = _DATES[word]
+    found = _DATE.match(cursor.line, cursor.at)
+    month = _MONTHS.get(found.group(3).upper()) if found else None
+    if found is None or month is None:
+        raise GrammarError("date expected, like 1-Feb-2024")
+    try:
+        day = date(int(found.group(4)), month, int(found.group(2))).toordinal() - _EPOCH
+    except ValueError:
+        raise GrammarError("there is no such date") from None
+    cursor.at = found.end()
+    return Dated(moment, compared, day)
+
+
+_VALUES: dict[bytes, Callable[[Cursor, bytes], Key]] = {
+    b"KEYWORD": _keyword,
+    b"UNKEYWORD": _keyword,
+    b"UID": _uid,
+    b"LARGER": _size,
+    b"SMALLER": _size,
+    b"YOUNGER": _age,
+    b"OLDER": _age,
+    b"MODSEQ": _modseq,
+    b"EMAILID": _ident,
+    b"THREADID": _ident,
+    **dict.fromkeys(_DATES, _dated),
+}
