@@ -87,6 +87,11 @@ class LineEngine:
             self.end(b"stopping")
         self._stopping = True
 
+    def leftover(self) -> bytes:
+        """What it was fed too much: the rest is none of its business."""
+        buffer, self._buffer = self._buffer, b""
+        return buffer
+
     def secured(self) -> None:
         """TLS has begun: start anew."""
         self._asked = False

@@ -1,7 +1,8 @@
-"""A connection: a transport with a memory of what arrived, back-pressure both ways, and TLS when asked for.
+"""A connection: a transport with a memory of what arrived, back-pressure both ways; TLS and compression when asked for.
 
 What arrives is held until someone takes it; when more is held than is good, nothing more is read from the network.
 So bytes that came in plain text before a TLS handshake are still here when it starts, and can be thrown away.
+Compressed octets are held as they came, and unpacked piece by piece as they are taken, so the bound holds for them too.
 """
 
 import asyncio
@@ -9,6 +10,7 @@ import ssl
 from collections.abc import Callable
 from typing import Protocol, cast
 
+from posthouse.net.deflate import BrokenStreamError, Deflate
 from posthouse.net.interface import Engine
 from posthouse.net.limits import Limits
 from posthouse.net.tls import TlsInfo, TlsKeeper
@@ -19,6 +21,7 @@ _RESUMED_BELOW = 1 << 16
 _PART_COST = 64  # what a part of the above costs beyond its octets: a flood of single octets is bounded too
 _SLICE = 1 << 16  # octets handed over at once, so that one connection does not keep the loop for long
 _DISCARDED_AT_MOST = 1 << 20  # octets thrown away after our last word
+_RESTS_AFTER = 30.0  # seconds without a word from us, until the memory for compressing is given back
 
 
 class ConnectionGoneError(Exception):
@@ -44,6 +47,7 @@ class Connection(asyncio.Protocol):
     __slots__ = (
         "_arrival",
         "_closing",
+        "_deflate",
         "_discarded",
         "_drained",
         "_held",
@@ -54,6 +58,7 @@ class Connection(asyncio.Protocol):
         "_on_lost",
         "_paused",
         "_secured",
+        "_spoke",
         "_transport",
         "_tunnel",
         "congested_since",
@@ -95,6 +100,8 @@ class Connection(asyncio.Protocol):
         self._on_lost = on_lost
         self._transport: asyncio.Transport | None = None
         self._tunnel: Tunnel | None = None
+        self._deflate: Deflate | None = None
+        self._spoke = 0.0  # when something was last compressed
         self._held: list[bytes] = []
         self._held_cost = 0
         self._paused = False
@@ -108,8 +115,13 @@ class Connection(asyncio.Protocol):
 
     @property
     def can_start_tls(self) -> bool:
-        """Whether there is a certificate, and no TLS yet."""
-        return self._keeper is not None and self._tunnel is None
+        """Whether there is a certificate, and no TLS and no compression yet."""
+        return self._keeper is not None and self._tunnel is None and self._deflate is None
+
+    @property
+    def deflates(self) -> bool:
+        """Whether what is sent and received is compressed."""
+        return self._deflate is not None
 
     def now(self) -> float:
         """The loop's time in seconds."""
@@ -118,27 +130,31 @@ class Connection(asyncio.Protocol):
     def take(self) -> bytes:
         """Some or all of what has arrived; empty if nothing has."""
         held = self._held
-        if not held:
+        if not held and (self._deflate is None or not self._deflate.owes):
             return b""
         data = held[0] if len(held) == 1 else b"".join(held)
         held.clear()
         self._held_cost = 0
-        if len(data) > _SLICE:
-            held.append(data[_SLICE:])
-            self._held_cost = len(data) - _SLICE + _PART_COST
-            data = data[:_SLICE]
+        rest = b""
+        if self._deflate is not None:
+            data, rest = self._unpack(self._deflate, data)
+        elif len(data) > _SLICE:
+            data, rest = data[:_SLICE], data[_SLICE:]
+        if rest:
+            held.append(rest)
+            self._held_cost = len(rest) + _PART_COST
         if self._paused and self._held_cost < _RESUMED_BELOW:
             self._resume()
         return data
 
     async def more(self) -> bytes:
         """Wait until something has arrived, and take it. Raises ConnectionGoneError if nothing will."""
-        while not self._held:
+        while not (data := self.take()):
             if self.lost or self.eof:
                 raise ConnectionGoneError
             self._arrival = self._loop.create_future()
             await self._arrival
-        return self.take()
+        return data
 
     def give_back(self, data: bytes) -> None:
         """Have the next one take `data` first."""
@@ -150,6 +166,9 @@ class Connection(asyncio.Protocol):
         """Send `data` in one write; does not wait. What is written after the end is lost."""
         if not data or self._closing or self.lost or self._transport is None:
             return
+        if self._deflate is not None:
+            data = self._deflate.pack(data)
+            self._spoke = self.now()
         self._transport.write(data if self._tunnel is None else self._tunnel.send(data))
 
     async def drain(self) -> None:
@@ -206,6 +225,18 @@ class Connection(asyncio.Protocol):
         self.tls = TlsInfo(tunnel.version, tunnel.cipher, {})
         return tunnel.chain
 
+    def start_deflate(self) -> None:
+        """Send what is ready to go; all that follows is compressed, both ways (RFC 4978).
+
+        What has arrived and was not taken follows already; what the engine took too much is to be given back before.
+        A peer that sends something else, or ends its stream, is cut off, or has hung up.
+        """
+        if self._deflate is not None:
+            raise RuntimeError("compression asked for twice")
+        if self.reader is not None:
+            self.reader.flush()
+        self._deflate = Deflate()
+
     async def _shake_hands(self, early: bytes) -> TlsInfo:
         if self._keeper is None:
             raise RuntimeError("TLS asked for without a certificate")
@@ -220,8 +251,8 @@ class Connection(asyncio.Protocol):
 
     async def _secure(self, tunnel: Tunnel, first: bytes, early: bytes) -> None:
         """The handshake: `first` is our opening word, `early` what came of the peer's already."""
-        if self._tunnel is not None:
-            raise RuntimeError("TLS asked for twice")
+        if self._tunnel is not None or self._deflate is not None:
+            raise RuntimeError("TLS asked for twice, or after compression")
         if self.lost:
             raise ConnectionGoneError
         self._tunnel = tunnel
@@ -265,6 +296,8 @@ class Connection(asyncio.Protocol):
         """Cut the connection off if its present stage has taken too long. `now` is the loop's time."""
         if self.due and now > self.due:
             self.abort()
+        elif self._deflate is not None and now - self._spoke > _RESTS_AFTER:
+            self._deflate.rest()
 
     # What the transport tells.
 
@@ -303,6 +336,7 @@ class Connection(asyncio.Protocol):
         self.lost = True
         self.due = 0.0
         self._held.clear()
+        self._deflate = None
         for waiting in (self._arrival, self._drained, self._secured):
             if waiting is not None:
                 _settle(waiting, ConnectionGoneError())
@@ -325,7 +359,7 @@ class Connection(asyncio.Protocol):
         try:
             plain = tunnel.receive(data)
         except ssl.SSLError:
-            self._break_off(tunnel)
+            self._break_off(tunnel.to_send())
             return
         if answer := tunnel.to_send():
             self._write_raw(answer)
@@ -336,9 +370,20 @@ class Connection(asyncio.Protocol):
         if tunnel.ended:
             self._end_of_input()
 
-    def _break_off(self, tunnel: Tunnel) -> None:
-        """TLS has failed: send its alert and close."""
-        self._write_raw(tunnel.to_send())
+    def _unpack(self, deflate: Deflate, data: bytes) -> tuple[bytes, bytes]:
+        """Some of what is in `data`, and what is left of it."""
+        try:
+            unpacked = deflate.unpack(data)
+        except BrokenStreamError:
+            self._break_off(b"" if self._tunnel is None else self._tunnel.close())
+            return b"", b""
+        if deflate.ended:
+            self._end_of_input()
+        return unpacked
+
+    def _break_off(self, last: bytes) -> None:
+        """TLS or compression has failed: send TLS's own `last` word, if any, and close."""
+        self._write_raw(last)
         self._closing = True
         self.due = self.now() + self._limits.linger
         if self._transport is not None:
