@@ -200,10 +200,10 @@ def test_what_has_changed(conversation: IMAPClient) -> None:
     assert found == [2, 4] and found.modseq == newest
 
 
-def wait_for(client: IMAPClient, wanted: Callable[[tuple[object, ...]], bool]) -> None:
-    """Until something comes in IDLE that is `wanted`."""
+def wait_for(client: IMAPClient, wanted: Callable[[tuple[object, ...]], bool], times: int = 1) -> None:
+    """Until something that is `wanted` has come in IDLE, so many times."""
     seen: list[tuple[object, ...]] = []
-    while not any(map(wanted, seen)):
+    while sum(map(wanted, seen)) < times:
         came = client.idle_check(SECONDS)
         assert came, f"nothing for {SECONDS} s; before: {seen}"
         seen += came
