@@ -193,6 +193,15 @@ class Setting(Enum):
     REMOVE = "remove"
 
 
+class Measure(Enum):
+    """A number that a store knows of each message."""
+
+    OCTETS = "octets"
+    RECEIVED = "received"  # seconds since 1970, as the next
+    SAVED = "saved"
+    ORIGIN = "origin"
+
+
 @dataclass(frozen=True, slots=True)
 class Marks:
     """Flags and keywords by name. A keyword's case is that of its first use in the account; it does not count."""
@@ -337,6 +346,12 @@ class Mailstore(Protocol):
         """The account's keywords: the first one has bit FIRST_KEYWORD, and so on. None ever goes away."""
 
     # Messages of a mailbox, by its id. All raise NoSuchMailboxError; messages that are not there are passed over.
+
+    async def modseq(self, account: int) -> int:
+        """Of the last change in the account: whoever knows this one need not ask what is new. Takes microseconds."""
+
+    async def measured(self, account: int, mailbox: int, measure: Measure, low: int, high: int) -> set[int]:
+        """Ids of the messages whose number is between the two, both included."""
 
     async def snapshot(self, account: int, name: str) -> Snapshot:
         """A mailbox by name, with all its messages."""

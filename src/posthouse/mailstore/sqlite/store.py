@@ -34,6 +34,7 @@ from posthouse.mailstore.interface import (
     MailboxExistsError,
     Marked,
     Marks,
+    Measure,
     Placed,
     Placement,
     Rider,
@@ -248,6 +249,14 @@ class SqliteMailstore:
         return self._glimpse(lambda connection: keywords.names(connection, account))
 
     # Messages.
+
+    async def modseq(self, account: int) -> int:
+        """See Mailstore."""
+        return self._glimpse(lambda connection: views.modseq(connection, account))
+
+    async def measured(self, account: int, mailbox: int, measure: Measure, low: int, high: int) -> set[int]:
+        """See Mailstore."""
+        return await self._ask(lambda connection: views.measured(connection, account, mailbox, measure, low, high))
 
     async def snapshot(self, account: int, name: str) -> Snapshot:
         """See Mailstore."""

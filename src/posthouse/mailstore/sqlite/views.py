@@ -7,7 +7,7 @@ from typing import Any
 import apsw
 import msgspec
 
-from posthouse.mailstore.interface import Delta, Entry, Item, Mailbox, NoSuchMailboxError, Role, Row, Snapshot
+from posthouse.mailstore.interface import Delta, Entry, Item, Mailbox, Measure, NoSuchMailboxError, Role, Row, Snapshot
 from posthouse.mailstore.places import OFFSET_BITS
 from posthouse.mailstore.sqlite.boxes import require
 from posthouse.mailstore.sqlite.rows import fetch
@@ -66,25 +66,25 @@ def snapshot(connection: apsw.Connection, account: int, name: str) -> Snapshot:
         found = by_name(connection, account, name)
         if not found:
             raise NoSuchMailboxError(f"there is no mailbox {name}")
-        modseq: int = connection.execute(_MODSEQ, (account,)).get
+        at = modseq(connection, account)
         texts = fetch(connection, _COLUMNS, (account, found.id))[0]
     uids, messages, flags, modseqs = map(_numbers.decode, texts)
     if uids != sorted(uids):
         order = sorted(range(len(uids)), key=uids.__getitem__)
         uids, messages, flags, modseqs = ([column[at] for at in order] for column in (uids, messages, flags, modseqs))
     assert found is not None
-    return Snapshot(found, modseq, array("L", uids), array("Q", messages), array("Q", flags), array("Q", modseqs))
+    return Snapshot(found, at, array("L", uids), array("Q", messages), array("Q", flags), array("Q", modseqs))
 
 
-def since(connection: apsw.Connection, account: int, number: int, modseq: int) -> Delta:
-    """What happened in a mailbox after `modseq`. Raises NoSuchMailboxError."""
+def since(connection: apsw.Connection, account: int, number: int, before: int) -> Delta:
+    """What happened in a mailbox after `before`. Raises NoSuchMailboxError."""
     with connection:
         found = by_id(connection, account, number)
-        now: int = connection.execute(_MODSEQ, (account,)).get
-        if found.modseq <= modseq:
+        now = modseq(connection, account)
+        if found.modseq <= before:
             return Delta(found, now, [], [])
-        rows = fetch(connection, _CHANGED, (account, number, modseq))
-        vanished = fetch(connection, _VANISHED, (account, number, modseq))
+        rows = fetch(connection, _CHANGED, (account, number, before))
+        vanished = fetch(connection, _VANISHED, (account, number, before))
     return Delta(found, now, sorted(map(Row._make, rows)), [uid for (uid,) in vanished])
 
 
@@ -96,6 +96,23 @@ def items(connection: apsw.Connection, account: int, number: int, messages: Sequ
     found = [Item(Entry(*row[:6]), *row[6:]) for row in rows]
     found.sort(key=lambda item: item.entry.uid)
     return found
+
+
+def modseq(connection: apsw.Connection, account: int) -> int:
+    """Of the last change in the account; 0 when there was none."""
+    for (number,) in fetch(connection, _MODSEQ, (account,)):
+        return int(number)
+    return 0
+
+
+def measured(connection: apsw.Connection, account: int, number: int, measure: Measure, low: int, high: int) -> set[int]:
+    """Ids of the messages whose number lies there."""
+    require(connection, account, number)
+    statement = f"""
+        SELECT json_group_array(message_id) FROM message
+        WHERE account_id = ? AND mailbox_id = ? AND {measure.value} BETWEEN ? AND ?
+    """
+    return set(_numbers.decode(fetch(connection, statement, (account, number, low, high))[0][0]))
 
 
 def deleted_octets(connection: apsw.Connection, account: int, number: int) -> int:

@@ -58,6 +58,11 @@ class ImapServer(Login):
         """Of the command at hand."""
         return self._tag
 
+    @property
+    def append_limit(self) -> int:
+        """Octets that a message may have."""
+        return self._settings.append_limit
+
     # Answers of the session.
 
     def finish(self, status: str, text: str, code: str = "") -> None:
