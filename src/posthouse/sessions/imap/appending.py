@@ -1,0 +1,144 @@
+"""APPEND, with many messages at once (RFC 3502), and REPLACE (RFC 8508)."""
+
+import time
+
+from posthouse.delivery.spool import Spool
+from posthouse.mailstore.interface import (
+    Appending,
+    Body,
+    Marks,
+    NoSuchMailboxError,
+    OverQuotaError,
+    StoreError,
+    StoreFullError,
+    TooManyKeywordsError,
+)
+from posthouse.protocol.imap.commands import Append
+from posthouse.protocol.imap.events import MessageOffered
+from posthouse.protocol.imap.sets import NumberSet, compact
+from posthouse.sessions.imap.breaks import survey
+from posthouse.sessions.imap.context import Context, RefusedError, marks
+from posthouse.sessions.imap.fetching import check_numbers
+from posthouse.sessions.imap.updating import update
+
+MAX_MESSAGES = 1000  # of one command
+NO_SPACE = RefusedError("The disk is full, nothing was kept; try again later", "UNAVAILABLE")
+UNWELL = RefusedError("The mail store is unwell, nothing was kept; try again later", "UNAVAILABLE")
+
+
+class Arrivals:
+    """The messages of one command, while they come."""
+
+    def __init__(self, ctx: Context) -> None:
+        self._ctx = ctx
+        self._spools: list[tuple[Spool, int, Marks]] = []
+        self._octets = 0
+        self._failure: RefusedError | None = None
+
+    async def offer(self, offer: MessageOffered) -> None:
+        """Look before the octets come whether there is a place for them."""
+        engine = self._ctx.engine
+        try:
+            await self._check(offer)
+            flags, keywords = marks(offer.flags)
+        except RefusedError as error:
+            self.drop()
+            engine.refuse_message(error.code, str(error))
+            return
+        spool = self._ctx.services.incoming.open_spool()
+        received = int(time.time()) if offer.date is None else offer.date
+        self._spools.append((spool, received, Marks(flags, keywords)))
+        engine.accept_message()
+
+    async def _check(self, offer: MessageOffered) -> None:
+        ctx = self._ctx
+        if offer.octets > ctx.engine.append_limit:
+            raise RefusedError(f"A message may have {ctx.engine.append_limit} octets", "TOOBIG")
+        if not offer.octets:
+            raise RefusedError("An empty message is no message", "CANNOT")
+        self._octets += offer.octets
+        if len(self._spools) >= MAX_MESSAGES or (self._spools and self._octets > 4 * ctx.engine.append_limit):
+            raise RefusedError("That is too much for one command", "LIMIT")
+        try:
+            if not self._spools and await ctx.store.mailbox(ctx.account.id, offer.mailbox) is None:
+                raise RefusedError("There is no such mailbox", "TRYCREATE")
+            if ctx.account.quota is not None:
+                usage = await ctx.store.usage(ctx.account.id)
+                if usage.octets + self._octets > ctx.account.quota:
+                    raise RefusedError("There is no room for this message", "OVERQUOTA")
+        except StoreError:
+            raise UNWELL from None
+
+    def take(self, data: bytes) -> None:
+        """Octets of the message at hand."""
+        if self._failure is not None or not self._spools:
+            return
+        try:
+            self._spools[-1][0].write(data)
+        except StoreFullError:
+            self._failure = NO_SPACE
+        except StoreError:
+            self._failure = UNWELL
+
+    async def keep(self, command: Append) -> None:
+        """All messages have come: make them durable, all or none."""
+        ctx = self._ctx
+        try:
+            if self._failure is not None:
+                raise self._failure
+            await self._keep(command)
+        finally:
+            self.drop()
+        await update(ctx, expunge=command.replacing is not None and command.uid)
+
+    async def _keep(self, command: Append) -> None:
+        ctx = self._ctx
+        replacing = await self._replaced(command)
+        messages = []
+        for spool, received, named in self._spools:
+            spool.dot_lines, spool.bare_breaks = survey(spool.chunks())
+            body: Body = spool
+            messages.append(Appending(body, received, named))
+        try:
+            placed = await ctx.store.append(
+                ctx.account.id, command.mailbox, messages, quota=ctx.account.quota, replacing=replacing
+            )
+        except NoSuchMailboxError:
+            raise RefusedError("There is no such mailbox, or no such message to replace", "TRYCREATE") from None
+        except OverQuotaError:
+            raise RefusedError("There is no room for this message", "OVERQUOTA") from None
+        except TooManyKeywordsError as error:
+            raise RefusedError(f"No more keywords: {error}", "LIMIT") from None
+        except StoreFullError:
+            raise NO_SPACE from None
+        except StoreError:
+            raise UNWELL from None
+        code = f"APPENDUID {placed.uidvalidity} {compact(placed.uids).decode()}"
+        if command.replacing is not None:  # RFC 8508 3.4
+            ctx.engine.send(f"* OK [{code}] Replaced\r\n".encode())
+            await update(ctx, expunge=True)
+            ctx.engine.done()
+            return
+        await update(ctx, expunge=True)
+        ctx.engine.done(code)
+
+    async def _replaced(self, command: Append) -> tuple[int, int] | None:
+        if command.replacing is None:
+            return None
+        view = self._ctx.opened
+        if view.read_only:
+            raise RefusedError("The mailbox is open for reading only", "READ-ONLY")
+        check_numbers(view, command.replacing, uid=command.uid)
+        numbers = NumberSet(((command.replacing, command.replacing),))
+        chosen = view.positions(numbers, uid=command.uid)
+        if not chosen:
+            raise RefusedError("There is no message to replace", bad=not command.uid)
+        return view.mailbox.id, view.messages[chosen[0]]
+
+    def drop(self) -> None:
+        """Give the spools back."""
+        for spool, _, _ in self._spools:
+            spool.close()
+        self._spools.clear()
+        self._octets = 0
+        self._failure = None

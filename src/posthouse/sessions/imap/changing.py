@@ -1,0 +1,118 @@
+"""STORE, COPY, MOVE and EXPUNGE."""
+
+from posthouse.mailstore.interface import (
+    Flag,
+    Marks,
+    NoSuchMailboxError,
+    OverQuotaError,
+    Placed,
+    Row,
+    Setting,
+    TooManyKeywordsError,
+)
+from posthouse.protocol.imap.commands import Copy, Expunge, Store
+from posthouse.protocol.imap.sets import compact
+from posthouse.sessions.imap.context import Context, RefusedError, marks
+from posthouse.sessions.imap.fetching import check_numbers
+from posthouse.sessions.imap.updating import tell_flags, update
+from posthouse.sessions.imap.view import View
+
+_SETTINGS = {"": Setting.REPLACE, "+": Setting.ADD, "-": Setting.REMOVE}
+
+
+async def store(ctx: Context, command: Store) -> None:
+    """Change flags; durable before the client hears of it."""
+    view = _writable(ctx)
+    check_numbers(view, command.numbers.greatest, uid=command.uid)
+    flags, keywords = marks(command.flags)
+    if command.unchanged_since is not None:
+        ctx.notice_condstore()
+    chosen = view.positions(command.numbers, uid=command.uid, saved=ctx.saved)
+    try:
+        marked = await ctx.store.mark(
+            ctx.account.id,
+            view.mailbox.id,
+            [view.messages[at] for at in chosen],
+            _SETTINGS[command.how],
+            Marks(flags, keywords),
+            unchanged_since=command.unchanged_since,
+        )
+    except TooManyKeywordsError as error:
+        raise RefusedError(f"No more keywords: {error}", "LIMIT") from None
+    for row in marked.rows:
+        view.note(row)
+    await _tell(ctx, view, marked.rows, silent=command.silent)
+    await update(ctx, expunge=command.uid)
+    code = ""
+    if marked.conflicts:  # RFC 7162 3.1.3
+        numbers = marked.conflicts if command.uid else [view.position(uid) + 1 for uid in marked.conflicts]
+        code = f"MODIFIED {compact(numbers).decode()}"
+    ctx.engine.done(code)
+
+
+async def _tell(ctx: Context, view: View, rows: list[Row], *, silent: bool) -> None:
+    if not silent:
+        await ctx.know_flags(row.flags for row in rows)
+        tell_flags(ctx, view, [view.position(row.uid) for row in rows])
+    elif ctx.condstore:  # RFC 7162 3.1.3: the new modseq is told even so
+        ctx.engine.send(
+            b"".join(
+                b"* %d FETCH (UID %d MODSEQ (%d))\r\n" % (view.position(row.uid) + 1, row.uid, row.modseq)
+                for row in rows
+            )
+        )
+
+
+async def copy(ctx: Context, command: Copy) -> None:
+    """COPY and MOVE: all or nothing (RFC 9051 6.4.7, RFC 6851 3.3)."""
+    view = _writable(ctx) if command.move else ctx.opened
+    check_numbers(view, command.numbers.greatest, uid=command.uid)
+    chosen = view.positions(command.numbers, uid=command.uid, saved=ctx.saved)
+    messages = [view.messages[at] for at in chosen]
+    account, mailbox = ctx.account, view.mailbox.id
+    if await ctx.store.mailbox(account.id, command.mailbox) is None:
+        raise RefusedError("There is no such mailbox", "TRYCREATE")
+    try:
+        if command.move:
+            placed = await ctx.store.move(account.id, mailbox, messages, command.mailbox)
+        else:
+            placed = await ctx.store.copy(account.id, mailbox, messages, command.mailbox, quota=account.quota)
+    except OverQuotaError:
+        raise RefusedError("There is no room for these copies", "OVERQUOTA") from None
+    except NoSuchMailboxError:
+        raise RefusedError("There is no such mailbox", "TRYCREATE") from None
+    code = _copied(placed) if placed.uids else ""
+    if command.move and code:
+        ctx.engine.send(f"* OK [{code}] Moved\r\n".encode())  # RFC 6851 4.3: before the EXPUNGE
+        code = ""
+    await update(ctx, expunge=command.uid or command.move)
+    if command.move and ctx.qresync:
+        code = f"HIGHESTMODSEQ {max(1, view.mailbox.modseq)}"  # RFC 7162 3.2.9 by way of RFC 6851 4.4
+    ctx.engine.done(code)
+
+
+def _copied(placed: Placed) -> str:
+    return f"COPYUID {placed.uidvalidity} {compact(placed.sources).decode()} {compact(placed.uids).decode()}"
+
+
+async def expunge(ctx: Context, command: Expunge) -> None:
+    """Remove what is marked, of all messages or of those whose uids are named (RFC 4315 2.1)."""
+    view = _writable(ctx)
+    await update(ctx, expunge=True)
+    if command.numbers is None:
+        chosen = [at for at, flags in enumerate(view.flags) if flags & Flag.DELETED.value]
+    else:
+        named = view.positions(command.numbers, uid=True, saved=ctx.saved)
+        chosen = [at for at in named if view.flags[at] & Flag.DELETED.value]
+    if chosen:
+        messages = [view.messages[at] for at in chosen]
+        await ctx.store.remove(ctx.account.id, view.mailbox.id, messages)
+        await update(ctx, expunge=True)
+    ctx.engine.done(f"HIGHESTMODSEQ {max(1, view.mailbox.modseq)}" if ctx.qresync else "")
+
+
+def _writable(ctx: Context) -> View:
+    view = ctx.opened
+    if view.read_only:
+        raise RefusedError("The mailbox is open for reading only", "READ-ONLY")
+    return view

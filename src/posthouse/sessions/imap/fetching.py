@@ -1,0 +1,192 @@
+"""FETCH: from the view what is in it, from the store and the index what is not."""
+
+import asyncio
+from collections.abc import Callable, Iterable, Sequence
+
+from posthouse.mailstore.index import Shown
+from posthouse.mailstore.interface import Flag, Item, Marks, NoSuchMailboxError, Setting, StoreError
+from posthouse.protocol.imap.answers import internal_date, text
+from posthouse.protocol.imap.commands import Fetch, Section
+from posthouse.protocol.imap.sets import compact
+from posthouse.sessions.imap.content import Content
+from posthouse.sessions.imap.context import Context, RefusedError
+from posthouse.sessions.imap.updating import update
+from posthouse.sessions.imap.view import View
+
+_STEP = 250  # messages asked of the store at once
+_LINES = 2000  # answers made in one go, before others get their turn
+_FLUSH = 48 << 10  # octets of answers that are let wait
+_OF_VIEW = frozenset(("UID", "FLAGS", "MODSEQ", "THREADID"))
+_OF_INDEX = frozenset(("ENVELOPE", "BODYSTRUCTURE", "PREVIEW"))
+
+
+async def fetch(ctx: Context, command: Fetch) -> None:
+    """Answer for each message in turn. One that was expunged meanwhile gets none (RFC 2180 4.1.3)."""
+    view = ctx.opened
+    if "MODSEQ" in command.items:
+        ctx.notice_condstore()
+    chosen = _chosen(ctx, view, command)
+    if command.vanished and command.changed_since is not None:
+        await _tell_vanished(ctx, view, command)
+    also_flags = await _mark_seen(ctx, view, chosen, command.sections)
+    await ctx.know_flags(view.flags if len(chosen) > 1 else (view.flags[at] for at in chosen))
+    if _OF_VIEW.issuperset(command.items) and not command.sections:
+        await _answer_from_view(ctx, view, chosen, command.items)
+        complete = True
+    else:
+        complete = await _answer(ctx, view, chosen, command, also_flags)
+    await update(ctx, expunge=command.uid)
+    ctx.engine.done("" if complete else "EXPUNGEISSUED")
+
+
+def _chosen(ctx: Context, view: View, command: Fetch) -> Sequence[int]:
+    check_numbers(view, command.numbers.greatest, uid=command.uid)
+    chosen = view.positions(command.numbers, uid=command.uid, saved=ctx.saved)
+    if command.changed_since is not None:
+        chosen = [at for at in chosen if view.modseqs[at] > command.changed_since]
+    if command.partial is not None:  # RFC 9394 3.2: positions among the uids that were named
+        first, end = command.partial
+        chosen = chosen[first - 1 : end] if first > 0 else chosen[max(0, len(chosen) + first) : len(chosen) + end + 1]
+    return chosen
+
+
+def check_numbers(view: View, greatest: int, *, uid: bool) -> None:
+    """A sequence number nobody has is the client's mistake (RFC 9051 9, seq-number)."""
+    if not uid and greatest > len(view):
+        raise RefusedError(f"There are {len(view)} messages, and no number {greatest}", bad=True)
+
+
+async def _tell_vanished(ctx: Context, view: View, command: Fetch) -> None:
+    """RFC 7162 3.2.6: what was expunged since, among the uids that were named."""
+    delta = await ctx.store.since(ctx.account.id, view.mailbox.id, command.changed_since or 0)
+    ranges = command.numbers.resolved(max(view.mailbox.uidnext - 1, 1))
+    uids = [
+        uid for uid in delta.vanished if view.position(uid) < 0 and any(first <= uid <= end for first, end in ranges)
+    ]
+    if uids:
+        ctx.engine.send(b"* VANISHED (EARLIER) %b\r\n" % compact(uids))
+
+
+async def _mark_seen(ctx: Context, view: View, chosen: Sequence[int], sections: Iterable[Section]) -> set[int]:
+    """Reading a body marks the message as seen (RFC 9051 6.4.5); the positions of those that were not."""
+    if view.read_only or all(section.peek for section in sections):
+        return set()
+    unseen = [at for at in chosen if not view.flags[at] & Flag.SEEN.value]
+    if not unseen:
+        return set()
+    messages = [view.messages[at] for at in unseen]
+    try:
+        marked = await ctx.store.mark(ctx.account.id, view.mailbox.id, messages, Setting.ADD, Marks(Flag.SEEN))
+    except NoSuchMailboxError:
+        return set()
+    for row in marked.rows:
+        view.note(row)
+    return set(unseen)
+
+
+async def _answer_from_view(ctx: Context, view: View, chosen: Sequence[int], items: tuple[str, ...]) -> None:
+    uids, modseqs, bits, shown = view.uids, view.modseqs, view.flags, ctx.flags_text
+    for start in range(0, len(chosen), _LINES):
+        part = chosen[start : start + _LINES]
+        if items == ("FLAGS",):
+            lines = [b"* %d FETCH (FLAGS %b)\r\n" % (at + 1, shown(bits[at])) for at in part]
+        elif items == ("UID", "FLAGS") or items == ("FLAGS", "UID"):
+            lines = [b"* %d FETCH (UID %d FLAGS %b)\r\n" % (at + 1, uids[at], shown(bits[at])) for at in part]
+        else:
+            makers: dict[str, Callable[[int], bytes]] = {
+                "UID": lambda at: b"UID %d" % uids[at],
+                "FLAGS": lambda at: b"FLAGS " + shown(bits[at]),
+                "MODSEQ": lambda at: b"MODSEQ (%d)" % modseqs[at],
+                "THREADID": lambda at: b"THREADID NIL",
+            }
+            wanted = [makers[item] for item in items]
+            lines = [b"* %d FETCH (%b)\r\n" % (at + 1, b" ".join([make(at) for make in wanted])) for at in part]
+        ctx.engine.send(b"".join(lines))
+        await ctx.connection.flush(ctx.engine)
+        if len(part) == _LINES:
+            await asyncio.sleep(0)
+
+
+async def _answer(ctx: Context, view: View, chosen: Sequence[int], command: Fetch, also_flags: set[int]) -> bool:
+    """Whether all messages were there."""
+    complete = True
+    waiting = 0
+    needs_index = not _OF_INDEX.isdisjoint(command.items)
+    for start in range(0, len(chosen), _STEP):
+        part = chosen[start : start + _STEP]
+        try:
+            items = await ctx.store.items(ctx.account.id, view.mailbox.id, [view.messages[at] for at in part])
+        except NoSuchMailboxError:
+            return False
+        complete = complete and len(items) == len(part)
+        shown = await ctx.index.shown(ctx.account.id, items) if needs_index else [None] * len(items)
+        for item, digest in zip(items, shown, strict=True):
+            at = view.position(item.entry.uid)
+            words = _words(ctx, view, at, item, digest, command.items)
+            if at in also_flags and "FLAGS" not in command.items:
+                words.append(b"FLAGS " + ctx.flags_text(view.flags[at]))
+                if ctx.condstore and "MODSEQ" not in command.items:
+                    words.append(b"MODSEQ (%d)" % view.modseqs[at])
+            content = Content(ctx.store, item)
+            if "BODY" in command.items:
+                words.append(b"BODY " + await content.body_without_extensions())
+            ctx.engine.send(b"* %d FETCH (%b" % (at + 1, b" ".join(words)))
+            waiting += await _send_sections(ctx, content, command.sections, first=not words)
+            ctx.engine.send(b")\r\n")
+            waiting += 200
+            if waiting > _FLUSH:
+                await ctx.connection.flush(ctx.engine)
+                waiting = 0
+        await ctx.connection.flush(ctx.engine)
+        await asyncio.sleep(0)
+    return complete
+
+
+def _words(ctx: Context, view: View, at: int, item: Item, digest: Shown | None, wanted: tuple[str, ...]) -> list[bytes]:
+    words = []
+    for name in wanted:
+        match name:
+            case "UID":
+                words.append(b"UID %d" % item.entry.uid)
+            case "FLAGS":
+                words.append(b"FLAGS " + ctx.flags_text(view.flags[at]))
+            case "MODSEQ":
+                words.append(b"MODSEQ (%d)" % view.modseqs[at])
+            case "RFC822.SIZE":
+                words.append(b"RFC822.SIZE %d" % item.entry.octets)
+            case "INTERNALDATE":
+                words.append(b"INTERNALDATE " + internal_date(item.entry.received))
+            case "SAVEDATE":
+                words.append(b"SAVEDATE " + internal_date(item.saved))
+            case "EMAILID":
+                words.append(b"EMAILID (M%d)" % item.origin)
+            case "THREADID":
+                words.append(b"THREADID NIL")
+            case "ENVELOPE" if digest is not None:
+                words.append(b"ENVELOPE " + digest.envelope)
+            case "BODYSTRUCTURE" if digest is not None:
+                words.append(b"BODYSTRUCTURE " + digest.structure)
+            case "PREVIEW" if digest is not None:
+                words.append(b"PREVIEW " + text(digest.preview, utf8=ctx.utf8))
+    return words
+
+
+async def _send_sections(ctx: Context, content: Content, sections: tuple[Section, ...], *, first: bool) -> int:
+    """Each section; how many octets that were. What is long goes out piece by piece."""
+    sent = 0
+    for section in sections:
+        ctx.engine.send(section.label if first else b" " + section.label)
+        first = False
+        try:
+            answer = await content.section(section)
+        except StoreError as error:
+            raise RefusedError(f"Message {content.entry.uid} is damaged: {error}", "SERVERBUG") from None
+        if isinstance(answer, bytes):
+            ctx.engine.send(answer)
+            sent += len(answer)
+            continue
+        ctx.engine.send(b" {%d}\r\n" % answer.octets)
+        async for piece in answer.pieces:
+            ctx.engine.send(piece)
+            await ctx.connection.flush(ctx.engine)
+    return sent

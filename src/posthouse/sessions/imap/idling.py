@@ -1,0 +1,57 @@
+"""IDLE (RFC 2177): the client is told as soon as the bus says that something is new."""
+
+import asyncio
+from collections.abc import Callable
+
+from posthouse.mailstore.interface import StoreError
+from posthouse.sessions.imap.context import Context
+from posthouse.sessions.imap.updating import update
+
+POLL_SECONDS = 45.0  # news may get lost on the way from another worker: then this finds them
+
+
+class Idling:
+    """From IDLE to DONE."""
+
+    __slots__ = ("_ctx", "_end_watch", "_news", "_task", "_timer")
+
+    def __init__(self, ctx: Context) -> None:
+        self._ctx = ctx
+        self._task: asyncio.Task[None] | None = None
+        self._news = False
+        self._end_watch: Callable[[], None] = ctx.services.bus.watch(ctx.account.id, self._told)
+        self._timer: asyncio.TimerHandle | None = None
+        self._poll()
+
+    async def end(self) -> None:
+        """Stop; whatever is being told is told to its end."""
+        self._end_watch()
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._task is not None:
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    def _poll(self) -> None:
+        self._timer = asyncio.get_running_loop().call_later(POLL_SECONDS, self._polled)
+
+    def _polled(self) -> None:
+        self._told(0)
+        self._poll()
+
+    def _told(self, _modseq: int) -> None:
+        self._news = True
+        if self._task is None:
+            self._task = asyncio.get_running_loop().create_task(self._tell())
+
+    async def _tell(self) -> None:
+        """Until nothing is new: news may come while we ask."""
+        try:
+            while self._news and not self._ctx.engine.closing:
+                self._news = False
+                try:
+                    await update(self._ctx, expunge=True)
+                except StoreError:
+                    return  # the next news, or the poll, will try again
+                self._ctx.connection.wake()
+        finally:
+            self._task = None

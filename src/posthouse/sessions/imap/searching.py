@@ -1,0 +1,234 @@
+"""SEARCH, SORT and THREAD: conditions are tried on ever fewer messages, the cheap ones first."""
+
+import time
+from collections.abc import Sequence
+
+from posthouse.mailstore.interface import Measure
+from posthouse.message.text import ThreadRow, thread_ordered_subject, thread_references, thread_text
+from posthouse.protocol.imap import keys
+from posthouse.protocol.imap.commands import Search
+from posthouse.protocol.imap.keys import Compared, Key, Moment, Returning
+from posthouse.protocol.imap.sets import compact
+from posthouse.sessions.imap.context import Context
+from posthouse.sessions.imap.fetching import check_numbers
+from posthouse.sessions.imap.sorting import ordered
+from posthouse.sessions.imap.updating import update
+from posthouse.sessions.imap.view import View
+
+_DAY = 86400
+_EVER = 1 << 62
+_MEASURES = {Moment.RECEIVED: Measure.RECEIVED, Moment.SAVED: Measure.SAVED}
+_Found = Sequence[int]  # positions, ascending
+
+
+async def search(ctx: Context, command: Search) -> None:
+    """Answer SEARCH, SORT or THREAD."""
+    view = ctx.opened
+    if command.uses_modseq:
+        ctx.notice_condstore()
+    await ctx.learn_keywords()
+    saving = "save" in command.returning.options
+    try:
+        found = await _Matching(ctx, view).find(command.key, range(len(view)))
+    except BaseException:
+        if saving:
+            ctx.saved = []  # RFC 5182 2.1
+        raise
+    found = [at for at in found if view.uids[at] not in view.gone]
+    if command.thread:
+        ctx.engine.send(await _threads(ctx, view, found, command))
+    else:
+        if command.sort:
+            found = await ordered(ctx, view, found, command.sort)
+        _answer(ctx, view, found, command)
+    await update(ctx, expunge=command.uid)
+    ctx.engine.done()
+
+
+def _answer(ctx: Context, view: View, found: _Found, command: Search) -> None:
+    returning = command.returning
+    numbers = [view.uids[at] for at in found] if command.uid else [at + 1 for at in found]
+    highest = max((view.modseqs[at] for at in found), default=0) if command.uses_modseq else 0
+    if not returning.extended and not (ctx.rev2 and not command.sort):
+        word = b"SORT" if command.sort else b"SEARCH"
+        modseq = b" (MODSEQ %d)" % highest if highest else b""
+        ctx.engine.send(b"* %b%b%b\r\n" % (word, b"".join(b" %d" % number for number in numbers), modseq))
+        return
+    options = returning.options or frozenset({"all"})
+    if "save" in options:
+        ctx.saved = _to_save(view, found, options)
+    if options == {"save"}:
+        return
+    parts = [b'* ESEARCH (TAG "%b")' % ctx.engine.tag]
+    if command.uid:
+        parts.append(b"UID")
+    parts += _results(numbers, options, returning, in_order=bool(command.sort))
+    if highest:
+        parts.append(b"MODSEQ %d" % highest)  # RFC 7162 3.1.10
+    ctx.engine.send(b" ".join(parts) + b"\r\n")
+
+
+def _results(numbers: Sequence[int], options: frozenset[str], returning: Returning, *, in_order: bool) -> list[bytes]:
+    """What RETURN asked for (RFC 4731 3.1). MIN and MAX of SORT are the first and the last (RFC 5267 3.2)."""
+    parts = []
+    if numbers and "min" in options:
+        parts.append(b"MIN %d" % numbers[0])
+    if numbers and "max" in options:
+        parts.append(b"MAX %d" % numbers[-1])
+    if numbers and "all" in options:
+        parts.append(b"ALL " + compact(numbers))
+    if "count" in options:
+        parts.append(b"COUNT %d" % len(numbers))
+    if returning.partial is not None:
+        first, end = returning.partial
+        if first > 0:
+            page = numbers[first - 1 : end]
+        else:
+            page = numbers[max(0, len(numbers) + first) : max(0, len(numbers) + end + 1)]
+            if not in_order:
+                page = sorted(page)
+        parts.append(b"PARTIAL (%d:%d %b)" % (first, end, compact(page) if page else b"NIL"))
+    return parts
+
+
+def _to_save(view: View, found: _Found, options: frozenset[str]) -> list[int]:
+    """RFC 5182 2.1: MIN and MAX alone save just those."""
+    if options & {"all", "count", "partial"} or not options & {"min", "max"}:
+        return [view.uids[at] for at in sorted(found)]
+    ends = [found[0]] if found and "min" in options else []
+    ends += [found[-1]] if found and "max" in options else []
+    return sorted({view.uids[at] for at in ends})
+
+
+async def _threads(ctx: Context, view: View, found: _Found, command: Search) -> bytes:
+    messages = [view.messages[at] for at in found]
+    known = await ctx.index.sort_keys(ctx.account.id, view.mailbox.id, messages)
+    rows = []
+    for at, message in zip(found, messages, strict=True):
+        key = known.get(message)
+        if key is not None:
+            number = view.uids[at] if command.uid else at + 1
+            rows.append(ThreadRow(number, key.sent, key.base_subject, key.is_reply, key.message_id, key.references))
+    grouped = thread_references(rows) if command.thread == "REFERENCES" else thread_ordered_subject(rows)
+    text = thread_text(grouped)
+    return b"* THREAD %b\r\n" % text if text else b"* THREAD\r\n"
+
+
+class _Matching:
+    """Finds the positions, among some, of messages that a key is true of."""
+
+    def __init__(self, ctx: Context, view: View) -> None:
+        self._ctx = ctx
+        self._view = view
+        self._now = int(time.time())
+
+    async def find(self, key: Key, among: _Found) -> _Found:
+        """Ascending, as `among` is."""
+        if not among:
+            return among
+        match key:
+            case keys.Everything():
+                return among
+            case keys.Every():
+                for each in sorted(key.keys, key=_cost):
+                    among = await self.find(each, among)
+                return among
+            case keys.Not():
+                out = set(await self.find(key.key, among))
+                return [at for at in among if at not in out]
+            case keys.Either():
+                one = set(await self.find(key.one, among))
+                rest = [at for at in among if at not in one]
+                one.update(await self.find(key.other, rest))
+                return [at for at in among if at in one]
+            case keys.Contains():
+                return self._those(among, await self._containing(key, among))
+            case keys.Dated() | keys.Sized() | keys.Aged() | keys.Email():
+                return self._those(among, await self._measured(key, among))
+            case _:
+                return self._seen_in_view(key, among)
+
+    def _those(self, among: _Found, messages: set[int]) -> _Found:
+        ids = self._view.messages
+        return [at for at in among if ids[at] in messages]
+
+    def _seen_in_view(self, key: Key, among: _Found) -> _Found:
+        view = self._view
+        match key:
+            case keys.Flagged():
+                bit, flags = self._ctx.flag_bits(key.flag), view.flags
+                if key.wanted:
+                    return [at for at in among if flags[at] & bit]
+                return [at for at in among if not flags[at] & bit]
+            case keys.InSet():
+                check_numbers(view, key.numbers.greatest, uid=key.uid)
+                named = view.positions(key.numbers, uid=key.uid, saved=self._ctx.saved)
+                if isinstance(among, range) and len(among) == len(view):
+                    return named
+                wanted = set(named)
+                return [at for at in among if at in wanted]
+            case keys.Modified():
+                return [at for at in among if view.modseqs[at] >= key.modseq]
+            case _:
+                return ()  # Recent: no message ever is
+
+    async def _containing(self, key: keys.Contains, among: _Found) -> set[int]:
+        messages = [self._view.messages[at] for at in among]
+        return await self._ctx.index.contains(
+            self._ctx.account.id, self._view.mailbox.id, messages, key.field, key.needle
+        )
+
+    async def _measured(self, key: Key, among: _Found) -> set[int]:
+        """By what is in columns of the store or the index."""
+        account, mailbox = self._ctx.account.id, self._view.mailbox.id
+        store = self._ctx.store
+        match key:
+            case keys.Sized():
+                low, high = (key.octets + 1, _EVER) if key.compared is Compared.ABOVE else (0, key.octets - 1)
+                return await store.measured(account, mailbox, Measure.OCTETS, low, high)
+            case keys.Aged():  # RFC 5032 3
+                edge = self._now - key.seconds
+                low, high = (edge, _EVER) if key.younger else (0, edge)
+                return await store.measured(account, mailbox, Measure.RECEIVED, low, high)
+            case keys.Dated(moment=Moment.SENT):
+                return await self._sent(key, among)
+            case keys.Dated():
+                low, high = _days(key)
+                return await store.measured(
+                    account, mailbox, _MEASURES[key.moment], low * _DAY, min(_EVER, (high + 1) * _DAY - 1)
+                )
+            case keys.Email():
+                if key.thread or not (key.ident.startswith("M") and key.ident[1:].isdecimal()):
+                    return set()
+                number = min(int(key.ident[1:]), _EVER)
+                return await store.measured(account, mailbox, Measure.ORIGIN, number, number)
+            case _:
+                return set()
+
+    async def _sent(self, key: keys.Dated, among: _Found) -> set[int]:
+        messages = [self._view.messages[at] for at in among]
+        days = await self._ctx.index.sent_days(self._ctx.account.id, self._view.mailbox.id, messages)
+        low, high = _days(key)
+        return {message for message, day in days.items() if low <= day <= high}
+
+
+def _days(key: keys.Dated) -> tuple[int, int]:
+    if key.compared is Compared.BELOW:
+        return -(1 << 40), key.day - 1
+    return key.day, key.day if key.compared is Compared.EQUAL else 1 << 40
+
+
+def _cost(key: Key) -> int:
+    match key:
+        case keys.Contains():
+            return 3
+        case keys.Dated() | keys.Sized() | keys.Aged() | keys.Email():
+            return 1
+        case keys.Not():
+            return _cost(key.key)
+        case keys.Every():
+            return max(map(_cost, key.keys), default=0)
+        case keys.Either():
+            return max(_cost(key.one), _cost(key.other))
+        case _:
+            return 0

@@ -1,0 +1,110 @@
+"""SELECT, EXAMINE, CLOSE, UNSELECT; coming back to a mailbox by QRESYNC (RFC 7162 3.2.5)."""
+
+from posthouse.mailstore.interface import MAX_KEYWORDS, Flag, NoSuchMailboxError
+from posthouse.protocol.imap.answers import mailbox as mailbox_text
+from posthouse.protocol.imap.commands import Close, Resync, Select
+from posthouse.protocol.imap.sets import compact
+from posthouse.sessions.imap.context import SYSTEM_FLAGS, Context, RefusedError
+from posthouse.sessions.imap.updating import tell_flags
+from posthouse.sessions.imap.view import View
+
+
+async def select(ctx: Context, command: Select) -> None:
+    """Open a mailbox. When that fails none is open (RFC 9051 6.3.2)."""
+    engine = ctx.engine
+    if ctx.view is not None:
+        leave(ctx)
+        engine.send(b"* OK [CLOSED] The mailbox you had open is closed\r\n")
+    try:
+        snapshot = await ctx.store.snapshot(ctx.account.id, command.mailbox)
+    except NoSuchMailboxError:
+        raise RefusedError("There is no such mailbox", "NONEXISTENT") from None
+    if command.condstore or command.resync:
+        ctx.notice_condstore()
+    await ctx.learn_keywords()
+    view = ctx.view = View(snapshot, read_only=command.read_only)
+    engine.select(True)
+    engine.send(_greeting(ctx, view))
+    if command.resync is not None and command.resync.uidvalidity == view.mailbox.uidvalidity:
+        await _catch_up(ctx, view, command.resync)
+    how = "EXAMINE" if command.read_only else "SELECT"
+    engine.finish("OK", f"{how} completed", "READ-ONLY" if command.read_only else "READ-WRITE")
+
+
+def _greeting(ctx: Context, view: View) -> bytes:
+    mailbox = view.mailbox
+    names = [*SYSTEM_FLAGS, *ctx.keywords]
+    settable = [] if view.read_only else names + (["\\*"] if len(ctx.keywords) < MAX_KEYWORDS else [])
+    lines = [
+        ctx.flags_line(),
+        f"* OK [PERMANENTFLAGS ({' '.join(settable)})] Flags that stay\r\n".encode(),
+        b"* %d EXISTS\r\n" % len(view),
+    ]
+    if not ctx.rev2:
+        lines.append(b"* 0 RECENT\r\n")
+        unseen = next((at for at, flags in enumerate(view.flags, 1) if not flags & Flag.SEEN.value), 0)
+        if unseen:
+            lines.append(b"* OK [UNSEEN %d] The first one not seen\r\n" % unseen)
+    lines += [
+        b"* OK [UIDVALIDITY %d] UIDs are valid\r\n" % mailbox.uidvalidity,
+        b"* OK [UIDNEXT %d] The next UID\r\n" % mailbox.uidnext,
+        b"* OK [HIGHESTMODSEQ %d] The last change\r\n" % max(1, mailbox.modseq),
+        b"* OK [MAILBOXID (F%d)] The mailbox, whatever its name\r\n" % mailbox.id,
+    ]
+    if ctx.rev2:  # RFC 9051 6.3.2
+        lines.append(b'* LIST () "/" %b\r\n' % mailbox_text(mailbox.name, utf8=ctx.utf8))
+    return b"".join(lines)
+
+
+async def _catch_up(ctx: Context, view: View, resync: Resync) -> None:
+    """What happened since the client was last here, among the messages it knew."""
+    delta = await ctx.store.since(ctx.account.id, view.mailbox.id, resync.modseq)
+    known = resync.known.resolved(0) if resync.known else [(1, view.mailbox.uidnext)]
+    last = view.uids[-1] if view.uids else 0
+    vanished = [uid for uid in delta.vanished if _within(known, uid) and view.position(uid) < 0]
+    if vanished:
+        ctx.engine.send(b"* VANISHED (EARLIER) %b\r\n" % compact(vanished))
+    changed = [view.position(row.uid) for row in delta.changed if row.uid <= last and _within(known, row.uid)]
+    await ctx.know_flags(view.flags)
+    tell_flags(ctx, view, changed, uid=True)
+
+
+def _within(ranges: list[tuple[int, int]], uid: int) -> bool:
+    return any(first <= uid <= end for first, end in ranges)
+
+
+async def close(ctx: Context, command: Close) -> None:
+    """Leave the mailbox; CLOSE expunges without telling (RFC 9051 6.4.1)."""
+    view = ctx.opened
+    code = ""
+    if command.expunge and not view.read_only:
+        marked = [
+            message for message, flags in zip(view.messages, view.flags, strict=True) if flags & Flag.DELETED.value
+        ]
+        await _remove(ctx, view, marked)
+        if ctx.qresync:
+            code = f"HIGHESTMODSEQ {max(1, await _highest(ctx, view))}"  # RFC 7162 3.2.8
+    leave(ctx)
+    ctx.engine.done(code)
+
+
+async def _remove(ctx: Context, view: View, messages: list[int]) -> None:
+    if messages:
+        try:
+            await ctx.store.remove(ctx.account.id, view.mailbox.id, messages)
+        except NoSuchMailboxError:
+            return  # then they are gone already
+
+
+async def _highest(ctx: Context, view: View) -> int:
+    try:
+        return (await ctx.store.since(ctx.account.id, view.mailbox.id, view.modseq)).mailbox.modseq
+    except NoSuchMailboxError:
+        return view.mailbox.modseq
+
+
+def leave(ctx: Context) -> None:
+    """No mailbox is open any more."""
+    ctx.view = None
+    ctx.saved = []
+    ctx.engine.select(False)

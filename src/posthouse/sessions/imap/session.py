@@ -1,0 +1,232 @@
+"""An IMAP session: logs in, carries out commands one by one, and keeps what the client was told."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from posthouse.accounts.interface import Account, Refusal, RefusalKind
+from posthouse.mailstore.interface import NoSuchMailboxError, Role, StoreError, StoreFullError
+from posthouse.net.connection import Connection
+from posthouse.protocol.events import (
+    KeysWanted,
+    LoginFailed,
+    LoginProven,
+    PasswordOffered,
+    SessionEnded,
+    StartTlsOffered,
+)
+from posthouse.protocol.imap import commands, events
+from posthouse.protocol.imap.server import ImapServer
+from posthouse.protocol.imap.settings import ImapSettings
+from posthouse.sessions.imap import changing, fetching, listing, mailboxes, searching, selecting
+from posthouse.sessions.imap.appending import Arrivals
+from posthouse.sessions.imap.context import Context, RefusedError
+from posthouse.sessions.imap.idling import Idling
+from posthouse.sessions.imap.updating import update
+from posthouse.sessions.login import Logins
+from posthouse.sessions.services import Services
+
+# What every account begins with (RFC 6154 2).
+FURNITURE = (
+    ("Archive", Role.ARCHIVE),
+    ("Drafts", Role.DRAFTS),
+    ("Junk", Role.JUNK),
+    ("Sent", Role.SENT),
+    ("Trash", Role.TRASH),
+)
+
+
+class ImapService:
+    """Makes a session for each connection to one port."""
+
+    def __init__(self, settings: ImapSettings, services: Services) -> None:
+        self._settings = settings
+        self._services = services
+
+    def __call__(self, connection: Connection) -> "ImapSession":
+        """A session for a new connection."""
+        return ImapSession(connection, self._settings, self._services)
+
+
+class ImapSession:
+    """One connection."""
+
+    __slots__ = ("_arrivals", "_connection", "_ctx", "_idling", "_logins", "_services", "engine")
+
+    def __init__(self, connection: Connection, settings: ImapSettings, services: Services) -> None:
+        tls = connection.tls
+        self.engine = ImapServer(
+            settings, secure=tls is not None, bindings=tls.bindings if tls else None, nonce=services.nonce
+        )
+        self._connection = connection
+        self._services = services
+        self._logins: Logins | None = Logins(services.directory, connection.peer_ip)
+        self._ctx: Context | None = None
+        self._arrivals: Arrivals | None = None
+        self._idling: Idling | None = None
+
+    def handle(self, event: object) -> Awaitable[None] | None:
+        """See Session."""
+        if type(event) is events.CommandOffered:
+            return self._carry_out(event.command)
+        if type(event) is events.MessageChunk:
+            if self._arrivals is not None:
+                self._arrivals.take(event.data)
+            return None
+        return _ANSWERS[type(event)](self, event)
+
+    # Commands.
+
+    async def _carry_out(self, command: commands.Command) -> None:
+        ctx = self._ctx
+        assert ctx is not None
+        try:
+            if isinstance(command, commands.Idle):
+                await update(ctx, expunge=True)
+                self.engine.begin_idle()
+                self._idling = Idling(ctx)
+            elif isinstance(command, commands.Append):
+                assert self._arrivals is not None
+                await self._arrivals.keep(command)
+            else:
+                await _COMMANDS[type(command)](ctx, command)
+        except RefusedError as error:
+            self.engine.finish("BAD" if error.bad else "NO", str(error), error.code)
+        except StoreFullError:
+            self.engine.finish("NO", "The disk is full, nothing was changed; try again later", "UNAVAILABLE")
+        except NoSuchMailboxError:
+            self.engine.bye("The mailbox you had open was removed")
+        except StoreError as error:
+            self._services.log.warning("imap command failed", connection=self._connection.id, error=str(error))
+            self.engine.finish("NO", "The mail store is unwell, try again later", "UNAVAILABLE")
+
+    def _message_offered(self, event: events.MessageOffered) -> Awaitable[None]:
+        assert self._ctx is not None
+        if self._arrivals is None:
+            self._arrivals = Arrivals(self._ctx)
+        return self._arrivals.offer(event)
+
+    def _messages_dropped(self, event: events.MessagesDropped) -> None:
+        if self._arrivals is not None:
+            self._arrivals.drop()
+
+    async def _idle_ended(self, event: events.IdleEnded) -> None:
+        if self._idling is not None:
+            idling, self._idling = self._idling, None
+            await idling.end()
+        if event.wrong:
+            self.engine.finish("BAD", "IDLE ends with DONE")
+        else:
+            self.engine.finish("OK", "IDLE completed")
+
+    async def _compress(self, event: events.CompressOffered) -> None:
+        await self._connection.flush(self.engine)
+        self._connection.give_back(event.rest)
+        self._connection.start_deflate()
+        self.engine.compress_started()
+
+    # Logging in.
+
+    async def _start_tls(self, event: StartTlsOffered) -> None:
+        tls = await self._connection.start_tls()
+        self.engine.tls_started(tls.bindings)
+
+    async def _password_offered(self, event: PasswordOffered) -> None:
+        assert self._logins is not None
+        await self._grant(await self._logins.verify(event))
+
+    def _keys_wanted(self, event: KeysWanted) -> None:
+        assert self._logins is not None
+        keys = self._logins.keys(event)
+        if isinstance(keys, Refusal):
+            self._refuse(keys)
+        else:
+            self.engine.provide_keys(keys)
+
+    async def _proven(self, event: LoginProven) -> None:
+        assert self._logins is not None
+        await self._grant(self._logins.admit(event))
+
+    def _login_failed(self, event: LoginFailed) -> None:
+        assert self._logins is not None
+        self._logins.failed(event)
+
+    async def _grant(self, outcome: Account | Refusal) -> None:
+        if isinstance(outcome, Refusal):
+            self._refuse(outcome)
+            return
+        services = self._services
+        try:
+            await services.mailstore.furnish(outcome.id, FURNITURE)
+        except StoreFullError:
+            pass  # whoever logs in to delete must be let in; the folders come another time
+        except StoreError:
+            self.engine.refuse_login("UNAVAILABLE", "The mail store is unwell, try again later", guess=False)
+            return
+        self._ctx = Context(self.engine, self._connection, services, outcome, services.index)
+        services.take_up(outcome.id)
+        self._logins = None
+        self.engine.accept_login()
+
+    def _refuse(self, refusal: Refusal) -> None:
+        """RFC 9051 7.1: AUTHENTICATIONFAILED for what the user must mend, UNAVAILABLE for what mends itself."""
+        if refusal.kind is RefusalKind.WRONG:
+            self.engine.refuse_login("AUTHENTICATIONFAILED", "Wrong login or password", guess=True)
+        elif refusal.kind is RefusalKind.THROTTLED:
+            text = f"Too many failed logins, wait {refusal.seconds:.0f} seconds"
+            self.engine.refuse_login("LIMIT", text, guess=True)
+        else:
+            self.engine.refuse_login("UNAVAILABLE", "Too many logins at once, try again later", guess=False)
+
+    def _ended(self, event: SessionEnded) -> None:
+        return None
+
+    async def finish(self) -> None:
+        """See Session."""
+        if self._idling is not None:
+            idling, self._idling = self._idling, None
+            await idling.end()
+        if self._arrivals is not None:
+            self._arrivals.drop()
+
+
+async def _noop(ctx: Context, command: commands.Noop) -> None:
+    await update(ctx, expunge=True)
+    ctx.engine.done()
+
+
+async def _enable(ctx: Context, command: commands.Enable) -> None:
+    ctx.engine.done()
+
+
+_COMMANDS: dict[type, Callable[[Context, Any], Awaitable[None]]] = {
+    commands.Noop: _noop,
+    commands.Enable: _enable,
+    commands.Select: selecting.select,
+    commands.Close: selecting.close,
+    commands.Create: mailboxes.create,
+    commands.Delete: mailboxes.delete,
+    commands.Rename: mailboxes.rename,
+    commands.Subscribe: mailboxes.subscribe,
+    commands.Namespace: mailboxes.namespace,
+    commands.Status: mailboxes.status,
+    commands.GetQuota: mailboxes.quota,
+    commands.SetQuota: mailboxes.set_quota,
+    commands.List: listing.list_mailboxes,
+    commands.Fetch: fetching.fetch,
+    commands.Store: changing.store,
+    commands.Copy: changing.copy,
+    commands.Expunge: changing.expunge,
+    commands.Search: searching.search,
+}
+_ANSWERS: "dict[type, Callable[[ImapSession, Any], Awaitable[None] | None]]" = {
+    events.MessageOffered: ImapSession._message_offered,
+    events.MessagesDropped: ImapSession._messages_dropped,
+    events.IdleEnded: ImapSession._idle_ended,
+    events.CompressOffered: ImapSession._compress,
+    StartTlsOffered: ImapSession._start_tls,
+    PasswordOffered: ImapSession._password_offered,
+    KeysWanted: ImapSession._keys_wanted,
+    LoginProven: ImapSession._proven,
+    LoginFailed: ImapSession._login_failed,
+    SessionEnded: ImapSession._ended,
+}

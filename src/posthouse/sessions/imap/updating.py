@@ -1,0 +1,63 @@
+"""Tells a client what happened in its mailbox since it last heard (RFC 9051 7.5, RFC 7162 3.2.10)."""
+
+from collections.abc import Iterable
+
+from posthouse.mailstore.interface import NoSuchMailboxError
+from posthouse.protocol.imap.sets import compact
+from posthouse.sessions.imap.context import Context
+from posthouse.sessions.imap.view import View
+
+
+async def update(ctx: Context, *, expunge: bool) -> None:
+    """Send what is new. Without `expunge` nothing that would change sequence numbers (RFC 9051 7.5.1)."""
+    view = ctx.view
+    if view is None:
+        return
+    now = await ctx.store.modseq(ctx.account.id)
+    if now == view.modseq and not (expunge and view.gone):
+        return
+    try:
+        delta = await ctx.store.since(ctx.account.id, view.mailbox.id, view.modseq)
+    except NoSuchMailboxError:
+        ctx.engine.bye("The mailbox you had open was removed")
+        return
+    before = len(view)
+    changed = view.apply(delta)
+    changed_uids = [view.uids[at] for at in changed]
+    grown = len(view) - before
+    if expunge:
+        tell_expunged(ctx, view)
+    await ctx.know_flags(row.flags for row in delta.changed)
+    if grown:
+        ctx.engine.send(b"* %d EXISTS\r\n" % len(view))
+        if not ctx.rev2:
+            ctx.engine.send(b"* 0 RECENT\r\n")
+    tell_flags(ctx, view, (view.position(uid) for uid in changed_uids if uid not in view.gone))
+
+
+def tell_expunged(ctx: Context, view: View) -> None:
+    """EXPUNGE or VANISHED for what has gone."""
+    numbers, uids = view.drop_gone()
+    if not uids:
+        return
+    if ctx.qresync:
+        ctx.engine.send(b"* VANISHED %b\r\n" % compact(uids))
+    else:
+        ctx.engine.send(b"".join([b"* %d EXPUNGE\r\n" % number for number in numbers]))
+
+
+def tell_flags(ctx: Context, view: View, positions: Iterable[int], *, uid: bool = False) -> None:
+    """FETCH with the flags of messages, and with their modseqs where the client wants them."""
+    modseqs, text = ctx.condstore, ctx.flags_text
+    uid = uid or ctx.qresync or ctx.rev2
+    lines = []
+    for at in positions:
+        if at < 0:
+            continue
+        parts = [b"UID %d" % view.uids[at]] if uid else []
+        parts.append(b"FLAGS " + text(view.flags[at]))
+        if modseqs:
+            parts.append(b"MODSEQ (%d)" % view.modseqs[at])
+        lines.append(b"* %d FETCH (%b)\r\n" % (at + 1, b" ".join(parts)))
+    if lines:
+        ctx.engine.send(b"".join(lines))

@@ -1,0 +1,93 @@
+"""What one client has been told of the mailbox it has open.
+
+The mailbox is the shared truth; this is the list by which the client counts. Messages that were expunged keep their
+place in it until the client may be told (RFC 9051 5.5, 7.5.1): a sequence number never means two things at once.
+"""
+
+from array import array
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Sequence
+
+from posthouse.mailstore.interface import Delta, Mailbox, Row, Snapshot
+from posthouse.protocol.imap.sets import NumberSet
+
+
+class View:
+    """Columns by position; the sequence number of a position is one more."""
+
+    __slots__ = ("flags", "gone", "mailbox", "messages", "modseq", "modseqs", "read_only", "uids")
+
+    def __init__(self, snapshot: Snapshot, *, read_only: bool) -> None:
+        self.mailbox: Mailbox = snapshot.mailbox
+        self.modseq = snapshot.modseq  # of the account, up to which this is true
+        self.uids: array[int] = snapshot.uids
+        self.messages: array[int] = snapshot.messages
+        self.flags: array[int] = snapshot.flags
+        self.modseqs: array[int] = snapshot.modseqs
+        self.gone: set[int] = set()  # uids that were expunged, which the client was not yet told
+        self.read_only = read_only
+
+    def __len__(self) -> int:
+        return len(self.uids)
+
+    def position(self, uid: int) -> int:
+        """Where a uid stands; -1 when it is not there."""
+        at = bisect_left(self.uids, uid)
+        return at if at < len(self.uids) and self.uids[at] == uid else -1
+
+    def positions(self, numbers: NumberSet, *, uid: bool, saved: Iterable[int] = ()) -> Sequence[int]:
+        """The positions that a set names, ascending; `saved` are the uids of $. Uids nobody has are passed over."""
+        if numbers.saved:
+            return sorted(at for at in map(self.position, saved) if at >= 0)
+        uids = self.uids
+        if not uids:
+            return ()
+        if not uid:
+            ranges = [(first - 1, min(end, len(uids))) for first, end in numbers.resolved(len(uids))]
+        else:
+            ranges = [(bisect_left(uids, first), bisect_right(uids, end)) for first, end in numbers.resolved(uids[-1])]
+        if len(ranges) == 1:
+            return range(*ranges[0])
+        return [at for first, end in ranges for at in range(first, end)]
+
+    def apply(self, delta: Delta) -> list[int]:
+        """Take up what happened; the positions whose flags changed. New messages are at the end."""
+        self.mailbox, self.modseq = delta.mailbox, delta.modseq
+        changed = []
+        last = self.uids[-1] if self.uids else 0
+        for row in delta.changed:
+            if row.uid > last:
+                self.uids.append(row.uid)
+                self.messages.append(row.message)
+                self.flags.append(row.flags)
+                self.modseqs.append(row.modseq)
+            elif self.note(row):
+                changed.append(self.position(row.uid))
+        self.gone.update(uid for uid in delta.vanished if self.position(uid) >= 0)
+        return changed
+
+    def note(self, row: Row) -> bool:
+        """Take up the flags of a message; whether that was news."""
+        at = self.position(row.uid)
+        if at < 0 or self.modseqs[at] >= row.modseq:
+            return False
+        self.flags[at], self.modseqs[at] = row.flags, row.modseq
+        return True
+
+    def drop_gone(self) -> tuple[list[int], list[int]]:
+        """Take the expunged messages out; their sequence numbers as each is when its turn comes, and their uids."""
+        places = sorted(at for at in map(self.position, self.gone) if at >= 0)
+        self.gone.clear()
+        if not places:
+            return [], []
+        uids = [self.uids[at] for at in places]
+        if len(places) == 1:
+            for column in (self.uids, self.messages, self.flags, self.modseqs):
+                del column[places[0]]
+        else:
+            out = set(places)
+            kept = [at for at in range(len(self.uids)) if at not in out]
+            for name in ("uids", "messages", "flags", "modseqs"):
+                column = getattr(self, name)
+                setattr(self, name, array(column.typecode, [column[at] for at in kept]))
+        return [at + 1 - before for before, at in enumerate(places)], uids
