@@ -7,6 +7,9 @@ dovecot-imapd dovecot-lmtpd isync offlineimap3 neomutt ca-certificates \
 libnet-ssleay-perl libio-socket-ssl-perl libauthen-sasl-perl libdigest-hmac-perl \
 opendkim-tools libmail-dkim-perl unbound ldnsutils dns-root-data"
 
+# On Ubuntu, thunderbird is a name for a snap, which the tests cannot drive.
+grep -q '^ID=ubuntu' /etc/os-release || packages="$packages thunderbird"
+
 # CPython's own test messages are sent through the server. Debian keeps them in a package apart from its interpreter.
 has_messages='import pathlib, test.test_email as t, sys; sys.exit(not any(pathlib.Path(t.__path__[0], "data").glob("msg_*.txt")))'
 if ! .venv/bin/python -c "$has_messages" 2>/dev/null; then

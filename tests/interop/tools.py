@@ -20,6 +20,7 @@ PACKAGES = {
     "mbsync": "isync",
     "offlineimap": "offlineimap3",
     "neomutt": "neomutt",
+    "thunderbird": "thunderbird",
 }
 SECONDS = 110
 
