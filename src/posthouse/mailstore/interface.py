@@ -161,6 +161,8 @@ class Row(NamedTuple):
     message: int
     flags: int
     modseq: int
+    octets: int
+    received: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,6 +175,8 @@ class Snapshot:
     messages: "array[int]"  # "Q"
     flags: "array[int]"  # "Q"
     modseqs: "array[int]"  # "Q"
+    octets: "array[int]"  # "Q"
+    received: "array[int]"  # "Q"
 
 
 @dataclass(frozen=True, slots=True)
@@ -347,7 +351,7 @@ class Mailstore(Protocol):
 
     # Messages of a mailbox, by its id. All raise NoSuchMailboxError; messages that are not there are passed over.
 
-    async def modseq(self, account: int) -> int:
+    def modseq(self, account: int) -> int:
         """Of the last change in the account: whoever knows this one need not ask what is new. Takes microseconds."""
 
     async def measured(self, account: int, mailbox: int, measure: Measure, low: int, high: int) -> set[int]:

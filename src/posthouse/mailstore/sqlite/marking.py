@@ -11,7 +11,7 @@ from posthouse.mailstore.sqlite.keywords import bits
 from posthouse.mailstore.sqlite.rows import fetch, numbers
 
 _LOOK = """
-    SELECT uid, message_id, flags, modseq FROM message
+    SELECT uid, message_id, flags, modseq, octets, received FROM message
     WHERE account_id = ?1 AND mailbox_id = ?2 AND message_id IN (SELECT value FROM carray(?3))
 """
 _SET = """
@@ -55,7 +55,7 @@ def mark(
         changing[flags].append(row.message)
         unseen += bool(row.flags & Flag.SEEN.value) - bool(flags & Flag.SEEN.value)
         deleted += bool(flags & Flag.DELETED.value) - bool(row.flags & Flag.DELETED.value)
-        rows.append(Row(row.uid, row.message, flags, modseq))
+        rows.append(row._replace(flags=flags, modseq=modseq))
     for flags, ids in changing.items():
         connection.execute(_SET, (account, mailbox, numbers(ids), flags, modseq))
     if modseq:

@@ -250,7 +250,7 @@ class SqliteMailstore:
 
     # Messages.
 
-    async def modseq(self, account: int) -> int:
+    def modseq(self, account: int) -> int:
         """See Mailstore."""
         return self._glimpse(lambda connection: views.modseq(connection, account))
 

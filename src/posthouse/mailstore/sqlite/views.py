@@ -17,11 +17,12 @@ _MAILBOX = """
     WHERE account_id = ?1 AND
 """
 _COLUMNS = """
-    SELECT json_group_array(uid), json_group_array(message_id), json_group_array(flags), json_group_array(modseq)
+    SELECT json_group_array(uid), json_group_array(message_id), json_group_array(flags), json_group_array(modseq),
+        json_group_array(octets), json_group_array(received)
     FROM message WHERE account_id = ?1 AND mailbox_id = ?2
 """
 _CHANGED = """
-    SELECT uid, message_id, flags, modseq FROM message INDEXED BY message_modseq
+    SELECT uid, message_id, flags, modseq, octets, received FROM message INDEXED BY message_modseq
     WHERE account_id = ?1 AND modseq > ?3 AND mailbox_id = ?2
 """
 _VANISHED = "SELECT uid FROM expunged WHERE account_id = ?1 AND modseq > ?3 AND mailbox_id = ?2 ORDER BY uid"
@@ -68,12 +69,13 @@ def snapshot(connection: apsw.Connection, account: int, name: str) -> Snapshot:
             raise NoSuchMailboxError(f"there is no mailbox {name}")
         at = modseq(connection, account)
         texts = fetch(connection, _COLUMNS, (account, found.id))[0]
-    uids, messages, flags, modseqs = map(_numbers.decode, texts)
+    columns = [_numbers.decode(text) for text in texts]
+    uids = columns[0]
     if uids != sorted(uids):
         order = sorted(range(len(uids)), key=uids.__getitem__)
-        uids, messages, flags, modseqs = ([column[at] for at in order] for column in (uids, messages, flags, modseqs))
+        columns = [[column[at] for at in order] for column in columns]
     assert found is not None
-    return Snapshot(found, at, array("L", uids), array("Q", messages), array("Q", flags), array("Q", modseqs))
+    return Snapshot(found, at, array("L", columns[0]), *(array("Q", column) for column in columns[1:]))
 
 
 def since(connection: apsw.Connection, account: int, number: int, before: int) -> Delta:

@@ -41,7 +41,7 @@ async def store(ctx: Context, command: Store) -> None:
         raise RefusedError(f"No more keywords: {error}", "LIMIT") from None
     for row in marked.rows:
         view.note(row)
-    await _tell(ctx, view, marked.rows, silent=command.silent)
+    await _tell(ctx, view, marked.rows, command)
     await update(ctx, expunge=command.uid)
     code = ""
     if marked.conflicts:  # RFC 7162 3.1.3
@@ -50,10 +50,11 @@ async def store(ctx: Context, command: Store) -> None:
     ctx.engine.done(code)
 
 
-async def _tell(ctx: Context, view: View, rows: list[Row], *, silent: bool) -> None:
-    if not silent:
+async def _tell(ctx: Context, view: View, rows: list[Row], command: Store) -> None:
+    if not command.silent:
         await ctx.know_flags(row.flags for row in rows)
-        tell_flags(ctx, view, [view.position(row.uid) for row in rows])
+        # RFC 3501 6.4.8: what a UID command makes us say of a message names its UID
+        tell_flags(ctx, view, [view.position(row.uid) for row in rows], uid=command.uid)
     elif ctx.condstore:  # RFC 7162 3.1.3: the new modseq is told even so
         ctx.engine.send(
             b"".join(

@@ -1,11 +1,11 @@
 """What the parts of an IMAP session share."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from posthouse.accounts.interface import Account
 from posthouse.mailstore.index import MessageIndex
-from posthouse.mailstore.interface import FIRST_KEYWORD, Flag, Mailstore
+from posthouse.mailstore.interface import FIRST_KEYWORD, Flag, Item, Mailstore
 from posthouse.net.connection import Connection
 from posthouse.protocol.imap.server import ImapServer
 from posthouse.sessions.imap.view import View
@@ -19,6 +19,10 @@ SYSTEM_FLAGS = {
     "\\Draft": Flag.DRAFT,
 }
 _BY_NAME = {name.lower(): flag for name, flag in SYSTEM_FLAGS.items()}
+
+
+_AHEAD = 64
+_ITEMS_KEPT = 2000
 
 
 class RefusedError(Exception):
@@ -42,6 +46,7 @@ class Context:
     view: View | None = None
     saved: list[int] = field(default_factory=list)  # uids of $
     keywords: list[str] = field(default_factory=list)
+    _items: dict[int, Item] = field(default_factory=dict)  # by message id; only what never changes is used of them
     _shown: dict[int, bytes] = field(default_factory=dict)  # flags as bits -> as the client reads them
 
     @property
@@ -79,6 +84,23 @@ class Context:
         if self.view is None:
             raise RefusedError("No mailbox is selected", bad=True)
         return self.view
+
+    async def items(self, view: View, positions: Sequence[int]) -> list[Item]:
+        """The messages at these positions, those that are still there. What clients ask for next comes along."""
+        known, ids = self._items, view.messages
+        wanted = [ids[at] for at in positions]
+        if any(message not in known for message in wanted):
+            if len(known) > _ITEMS_KEPT:
+                known.clear()
+            ahead = ids[positions[-1] + 1 : positions[-1] + 1 + _AHEAD] if len(positions) < _AHEAD else ()
+            missing = [message for message in (*wanted, *ahead) if message not in known]
+            for item in await self.store.items(self.account.id, view.mailbox.id, missing):
+                known[item.entry.message] = item
+        return [known[message] for message in wanted if message in known]
+
+    def forget_items(self) -> None:
+        """Another mailbox is opened."""
+        self._items.clear()
 
     # Flags.
 

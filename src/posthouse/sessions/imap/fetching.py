@@ -16,7 +16,7 @@ from posthouse.sessions.imap.view import View
 _STEP = 250  # messages asked of the store at once
 _LINES = 2000  # answers made in one go, before others get their turn
 _FLUSH = 48 << 10  # octets of answers that are let wait
-_OF_VIEW = frozenset(("UID", "FLAGS", "MODSEQ", "THREADID"))
+_OF_VIEW = frozenset(("UID", "FLAGS", "MODSEQ", "THREADID", "RFC822.SIZE", "INTERNALDATE"))
 _OF_INDEX = frozenset(("ENVELOPE", "BODYSTRUCTURE", "PREVIEW"))
 
 
@@ -86,6 +86,7 @@ async def _mark_seen(ctx: Context, view: View, chosen: Sequence[int], sections: 
 
 async def _answer_from_view(ctx: Context, view: View, chosen: Sequence[int], items: tuple[str, ...]) -> None:
     uids, modseqs, bits, shown = view.uids, view.modseqs, view.flags, ctx.flags_text
+    octets, received = view.octets, view.received
     for start in range(0, len(chosen), _LINES):
         part = chosen[start : start + _LINES]
         if items == ("FLAGS",):
@@ -98,12 +99,14 @@ async def _answer_from_view(ctx: Context, view: View, chosen: Sequence[int], ite
                 "FLAGS": lambda at: b"FLAGS " + shown(bits[at]),
                 "MODSEQ": lambda at: b"MODSEQ (%d)" % modseqs[at],
                 "THREADID": lambda at: b"THREADID NIL",
+                "RFC822.SIZE": lambda at: b"RFC822.SIZE %d" % octets[at],
+                "INTERNALDATE": lambda at: b"INTERNALDATE " + internal_date(received[at]),
             }
             wanted = [makers[item] for item in items]
             lines = [b"* %d FETCH (%b)\r\n" % (at + 1, b" ".join([make(at) for make in wanted])) for at in part]
         ctx.engine.send(b"".join(lines))
-        await ctx.connection.flush(ctx.engine)
         if len(part) == _LINES:
+            await ctx.connection.flush(ctx.engine)
             await asyncio.sleep(0)
 
 
@@ -115,7 +118,7 @@ async def _answer(ctx: Context, view: View, chosen: Sequence[int], command: Fetc
     for start in range(0, len(chosen), _STEP):
         part = chosen[start : start + _STEP]
         try:
-            items = await ctx.store.items(ctx.account.id, view.mailbox.id, [view.messages[at] for at in part])
+            items = await ctx.items(view, part)
         except NoSuchMailboxError:
             return False
         complete = complete and len(items) == len(part)
@@ -137,8 +140,10 @@ async def _answer(ctx: Context, view: View, chosen: Sequence[int], command: Fetc
             if waiting > _FLUSH:
                 await ctx.connection.flush(ctx.engine)
                 waiting = 0
-        await ctx.connection.flush(ctx.engine)
-        await asyncio.sleep(0)
+        if start + _STEP < len(chosen):
+            await ctx.connection.flush(ctx.engine)
+            await asyncio.sleep(0)
+            waiting = 0
     return complete
 
 

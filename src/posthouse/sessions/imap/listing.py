@@ -60,7 +60,7 @@ class _Lines:
             return None
         found: list[str] = []
         if name not in held:
-            found.append("\\NonExistent")
+            found += ["\\NonExistent", "\\Noselect"]  # the second for clients that do not know the first (RFC 5258 3)
         found.append("\\HasChildren" if name in self._parents else "\\HasNoChildren")
         if name in self._subscribed and {"subscribed"} & (command.select | command.returns):
             found.append("\\Subscribed")

@@ -107,4 +107,5 @@ def leave(ctx: Context) -> None:
     """No mailbox is open any more."""
     ctx.view = None
     ctx.saved = []
+    ctx.forget_items()
     ctx.engine.select(False)

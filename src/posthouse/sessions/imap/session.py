@@ -20,6 +20,7 @@ from posthouse.protocol.imap.settings import ImapSettings
 from posthouse.sessions.imap import changing, fetching, listing, mailboxes, searching, selecting
 from posthouse.sessions.imap.appending import Arrivals
 from posthouse.sessions.imap.context import Context, RefusedError
+from posthouse.sessions.imap.eager import eagerly
 from posthouse.sessions.imap.idling import Idling
 from posthouse.sessions.imap.updating import update
 from posthouse.sessions.login import Logins
@@ -67,7 +68,7 @@ class ImapSession:
     def handle(self, event: object) -> Awaitable[None] | None:
         """See Session."""
         if type(event) is events.CommandOffered:
-            return self._carry_out(event.command)
+            return eagerly(self._carry_out(event.command))
         if type(event) is events.MessageChunk:
             if self._arrivals is not None:
                 self._arrivals.take(event.data)

@@ -13,7 +13,7 @@ async def update(ctx: Context, *, expunge: bool) -> None:
     view = ctx.view
     if view is None:
         return
-    now = await ctx.store.modseq(ctx.account.id)
+    now = ctx.store.modseq(ctx.account.id)
     if now == view.modseq and not (expunge and view.gone):
         return
     try:

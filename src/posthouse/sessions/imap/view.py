@@ -11,11 +11,13 @@ from collections.abc import Iterable, Sequence
 from posthouse.mailstore.interface import Delta, Mailbox, Row, Snapshot
 from posthouse.protocol.imap.sets import NumberSet
 
+_COLUMNS = ("uids", "messages", "flags", "modseqs", "octets", "received")
+
 
 class View:
     """Columns by position; the sequence number of a position is one more."""
 
-    __slots__ = ("flags", "gone", "mailbox", "messages", "modseq", "modseqs", "read_only", "uids")
+    __slots__ = ("flags", "gone", "mailbox", "messages", "modseq", "modseqs", "octets", "read_only", "received", "uids")
 
     def __init__(self, snapshot: Snapshot, *, read_only: bool) -> None:
         self.mailbox: Mailbox = snapshot.mailbox
@@ -24,6 +26,8 @@ class View:
         self.messages: array[int] = snapshot.messages
         self.flags: array[int] = snapshot.flags
         self.modseqs: array[int] = snapshot.modseqs
+        self.octets: array[int] = snapshot.octets
+        self.received: array[int] = snapshot.received
         self.gone: set[int] = set()  # uids that were expunged, which the client was not yet told
         self.read_only = read_only
 
@@ -61,6 +65,8 @@ class View:
                 self.messages.append(row.message)
                 self.flags.append(row.flags)
                 self.modseqs.append(row.modseq)
+                self.octets.append(row.octets)
+                self.received.append(row.received)
             elif self.note(row):
                 changed.append(self.position(row.uid))
         self.gone.update(uid for uid in delta.vanished if self.position(uid) >= 0)
@@ -82,12 +88,12 @@ class View:
             return [], []
         uids = [self.uids[at] for at in places]
         if len(places) == 1:
-            for column in (self.uids, self.messages, self.flags, self.modseqs):
-                del column[places[0]]
+            for name in _COLUMNS:
+                del getattr(self, name)[places[0]]
         else:
             out = set(places)
             kept = [at for at in range(len(self.uids)) if at not in out]
-            for name in ("uids", "messages", "flags", "modseqs"):
+            for name in _COLUMNS:
                 column = getattr(self, name)
                 setattr(self, name, array(column.typecode, [column[at] for at in kept]))
         return [at + 1 - before for before, at in enumerate(places)], uids
