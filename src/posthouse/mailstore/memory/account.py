@@ -1,0 +1,147 @@
+"""What the store in memory holds of one account."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+from posthouse.mailstore.interface import (
+    FIRST_KEYWORD,
+    MAX_KEYWORDS,
+    Change,
+    Entry,
+    Flag,
+    Item,
+    Mailbox,
+    Marks,
+    NoSuchMailboxError,
+    Role,
+    TooManyKeywordsError,
+)
+
+
+@dataclass(slots=True)
+class Box:
+    """A mailbox and its messages."""
+
+    id: int
+    name: str
+    uidvalidity: int
+    role: Role = Role.NONE
+    uidnext: int = 1
+    modseq: int = 0
+    items: dict[int, Item] = field(default_factory=dict)  # by message id; uids ascend with it
+
+    def view(self) -> Mailbox:
+        """It, with its counters."""
+        held = self.items.values()
+        return Mailbox(
+            self.id,
+            self.name,
+            self.uidvalidity,
+            self.uidnext,
+            self.modseq,
+            len(held),
+            sum(not item.flags & Flag.SEEN for item in held),
+            sum(bool(item.flags & Flag.DELETED) for item in held),
+            sum(item.entry.octets for item in held),
+            self.role,
+        )
+
+    def those(self, messages: Iterable[int]) -> list[Item]:
+        """Those that are there, by uid."""
+        return [self.items[message] for message in sorted(set(messages) & self.items.keys())]
+
+
+@dataclass(slots=True)
+class Account:
+    """The numbers that are never given twice, and all that is there now."""
+
+    modseq: int = 0
+    next_message: int = 1
+    next_box: int = 1
+    uidvalidity: int = 0  # the highest given
+    boxes: dict[str, Box] = field(default_factory=dict)  # by name
+    gone: list[Change] = field(default_factory=list)  # messages that were expunged
+    keywords: list[str] = field(default_factory=list)
+    subscriptions: set[str] = field(default_factory=set)
+    furnished: bool = False
+
+    @property
+    def octets(self) -> int:
+        """Of all messages."""
+        return sum(item.entry.octets for item in self.items())
+
+    def items(self) -> Iterator[Item]:
+        """All messages."""
+        for box in self.boxes.values():
+            yield from box.items.values()
+
+    def bump(self) -> int:
+        """The next modseq."""
+        self.modseq += 1
+        return self.modseq
+
+    def by_id(self, number: int) -> Box:
+        """A mailbox. Raises NoSuchMailboxError."""
+        for box in self.boxes.values():
+            if box.id == number:
+                return box
+        raise NoSuchMailboxError("the mailbox is not there any more")
+
+    def by_name(self, name: str) -> Box:
+        """A mailbox. Raises NoSuchMailboxError."""
+        if name not in self.boxes:
+            raise NoSuchMailboxError(f"there is no mailbox {name}")
+        return self.boxes[name]
+
+    def make(self, name: str, now: int, role: Role = Role.NONE) -> Box:
+        """A new mailbox, as of the current modseq."""
+        self.uidvalidity = max(now, self.uidvalidity + 1)
+        box = self.boxes[name] = Box(self.next_box, name, self.uidvalidity, role, modseq=self.modseq)
+        self.next_box += 1
+        return box
+
+    def put(self, box: Box, entry: Entry, flags: int, now: int, origin: int = 0) -> int:
+        """A message into a mailbox, as of the current modseq: `entry` but for its id and uid; the uid."""
+        message, uid = self.next_message, box.uidnext
+        entry = entry._replace(message=message, uid=uid)
+        box.items[message] = Item(entry, flags, self.modseq, now, origin or message)
+        box.modseq = self.modseq
+        box.uidnext += 1
+        self.next_message += 1
+        return uid
+
+    def take(self, box: Box, messages: Iterable[int]) -> list[int]:
+        """Messages out of a mailbox; their uids."""
+        taken = box.those(messages)
+        if not taken:
+            return []
+        box.modseq = self.bump()
+        for item in taken:
+            del box.items[item.entry.message]
+            self.gone.append(Change(self.modseq, box.id, item.entry.message, item.entry.uid, True))
+        return [item.entry.uid for item in taken]
+
+    def changes(self) -> Iterator[Change]:
+        """The last change of each message, those that are gone first."""
+        yield from self.gone
+        for box in self.boxes.values():
+            for item in box.items.values():
+                yield Change(item.modseq, box.id, item.entry.message, item.entry.uid, False)
+
+    def bits(self, several: Sequence[Marks], *, make: bool = True) -> list[int]:
+        """Marks as bits. Unknown keywords get one, or none without `make`. Raises TooManyKeywordsError."""
+        known = {name.lower(): at for at, name in enumerate(self.keywords, FIRST_KEYWORD)}
+        new: list[str] = []
+        found = []
+        for marks in several:
+            bits = int(marks.flags)
+            for keyword in marks.keywords:
+                if keyword.lower() not in known and make:
+                    known[keyword.lower()] = FIRST_KEYWORD + len(known)
+                    new.append(keyword)
+                bits |= 1 << known[keyword.lower()] if keyword.lower() in known else 0
+            found.append(bits)
+        if len(known) > MAX_KEYWORDS:
+            raise TooManyKeywordsError(f"an account can have {MAX_KEYWORDS} keywords, and no more")
+        self.keywords += new
+        return found

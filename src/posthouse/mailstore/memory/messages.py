@@ -1,0 +1,115 @@
+"""Messages in memory: marked, copied and moved. What raises has changed nothing."""
+
+from collections.abc import Iterable, Sequence
+
+from posthouse.mailstore.interface import (
+    Appending,
+    Entry,
+    Item,
+    Marked,
+    Marks,
+    Measure,
+    NoSuchMailboxError,
+    OverQuotaError,
+    Placed,
+    Row,
+    Setting,
+)
+from posthouse.mailstore.memory.account import Account, Box
+
+
+def row(item: Item) -> Row:
+    """Its columns."""
+    entry = item.entry
+    return Row(entry.uid, entry.message, item.flags, item.modseq, entry.octets, entry.received)
+
+
+def mark(
+    owner: Account,
+    box: Box,
+    messages: Iterable[int],
+    setting: Setting,
+    marks: Marks,
+    unchanged_since: int | None,
+) -> Marked:
+    """See Mailstore."""
+    named = owner.bits([marks], make=setting is not Setting.REMOVE)[0]
+    rows: list[Row] = []
+    conflicts: list[int] = []
+    modseq = owner.modseq + 1
+    for item in box.those(messages):
+        if unchanged_since is not None and item.modseq > unchanged_since:
+            conflicts.append(item.entry.uid)
+            continue
+        flags = _changed(item.flags, setting, named)
+        if flags != item.flags:
+            owner.modseq = box.modseq = modseq
+            item = box.items[item.entry.message] = item._replace(flags=flags, modseq=modseq)
+        rows.append(row(item))
+    return Marked(rows, conflicts)
+
+
+def append(
+    owner: Account,
+    box: Box,
+    messages: Sequence[Appending],
+    bodies: Sequence[bytes],
+    quota: int | None,
+    replacing: tuple[Box, int] | None,
+    now: int,
+) -> Placed:
+    """See Mailstore."""
+    freed = 0
+    if replacing is not None:
+        if replacing[1] not in replacing[0].items:
+            raise NoSuchMailboxError("the message to be replaced is not there")
+        freed = replacing[0].items[replacing[1]].entry.octets
+    _check_room(owner, sum(map(len, bodies)) - freed, quota)
+    uids = []
+    for message, flags, body in zip(messages, owner.bits([each.marks for each in messages]), bodies, strict=True):
+        owner.bump()
+        entry = Entry(0, 0, len(body), int(message.body.traits), message.received, (b"", body))
+        uids.append(owner.put(box, entry, flags, now))
+    sources = owner.take(replacing[0], [replacing[1]]) if replacing else []
+    return Placed(box.uidvalidity, sources, uids)
+
+
+def copy(owner: Account, box: Box, messages: Iterable[int], target: Box, quota: int | None, now: int) -> Placed:
+    """See Mailstore."""
+    sources = box.those(messages)
+    _check_room(owner, sum(item.entry.octets for item in sources), quota)
+    if sources:
+        owner.bump()
+    uids = [owner.put(target, item.entry, item.flags, now, item.origin) for item in sources]
+    return Placed(target.uidvalidity, [item.entry.uid for item in sources], uids)
+
+
+def move(owner: Account, box: Box, messages: Sequence[int], target: Box, now: int) -> Placed:
+    """See Mailstore."""
+    placed = copy(owner, box, messages, target, None, now)
+    owner.take(box, messages)
+    return placed
+
+
+def number(item: Item, measure: Measure) -> int:
+    """What a message measures."""
+    match measure:
+        case Measure.OCTETS:
+            return item.entry.octets
+        case Measure.RECEIVED:
+            return item.entry.received
+        case Measure.SAVED:
+            return item.saved
+        case Measure.ORIGIN:
+            return item.origin
+
+
+def _changed(flags: int, setting: Setting, named: int) -> int:
+    if setting is Setting.ADD:
+        return flags | named
+    return flags & ~named if setting is Setting.REMOVE else named
+
+
+def _check_room(owner: Account, coming: int, quota: int | None) -> None:
+    if quota is not None and owner.octets + coming > quota:
+        raise OverQuotaError("there is no room for this")

@@ -1,0 +1,30 @@
+"""Every store that there is, one after the other."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from posthouse.mailstore.changes import LocalBus
+from posthouse.mailstore.interface import Mailstore
+from posthouse.mailstore.memory import MemoryMailstore
+from posthouse.mailstore.sqlite.store import SqliteMailstore
+from tests.store_invariants import assert_sound
+
+
+@pytest.fixture
+def bus() -> LocalBus:
+    return LocalBus()
+
+
+@pytest.fixture(params=["sqlite", "memory"])
+async def store(request: pytest.FixtureRequest, tmp_path: Path, bus: LocalBus) -> AsyncIterator[Mailstore]:
+    if request.param == "memory":
+        memory = MemoryMailstore(bus)
+        yield memory
+        await memory.close()
+        return
+    sqlite = SqliteMailstore.open(tmp_path, bus=bus, reserve_octets=4096)
+    yield sqlite
+    await sqlite.close()
+    assert_sound(tmp_path)
