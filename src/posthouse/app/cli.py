@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 _COMMANDS = "posthouse.app.commands"
 
-_ABOUT = """Posthouse, a mail server: SMTP, POP3 and one durable store.
+_ABOUT = """Posthouse, a mail server: SMTP, POP3, IMAP and one durable store.
 
 Try it on this machine:     posthouse dev
 Run a server:               posthouse domain add example.org

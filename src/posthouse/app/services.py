@@ -16,6 +16,8 @@ class Service(StrEnum):
     LMTP = "lmtp"
     POP3 = "pop3"
     POP3S = "pop3s"
+    IMAP = "imap"
+    IMAPS = "imaps"
 
     @property
     def standard_port(self) -> int:
@@ -25,7 +27,7 @@ class Service(StrEnum):
     @property
     def is_tls(self) -> bool:
         """Whether TLS comes first (RFC 8314), instead of by a command."""
-        return self in (Service.SUBMISSIONS, Service.POP3S)
+        return self in (Service.SUBMISSIONS, Service.POP3S, Service.IMAPS)
 
 
 _PORTS = {
@@ -35,6 +37,8 @@ _PORTS = {
     Service.LMTP: 24,
     Service.POP3: 110,
     Service.POP3S: 995,
+    Service.IMAP: 143,
+    Service.IMAPS: 993,
 }
 
 
@@ -56,5 +60,7 @@ def wanted(settings: Settings) -> list[Wanted]:
         (Service.LMTP, settings.lmtp.listen, "lmtp.listen"),
         (Service.POP3, settings.pop3.listen, "pop3.listen"),
         (Service.POP3S, settings.pop3.listen_tls, "pop3.listen_tls"),
+        (Service.IMAP, settings.imap.listen, "imap.listen"),
+        (Service.IMAPS, settings.imap.listen_tls, "imap.listen_tls"),
     )
     return [Wanted(service, endpoint, key) for service, endpoints, key in places for endpoint in endpoints]

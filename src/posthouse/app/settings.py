@@ -86,6 +86,14 @@ class Pop3Settings:
 
 
 @dataclass(frozen=True, slots=True)
+class ImapSettings:
+    """[imap]: users read the mail that stays on the server, from all their devices."""
+
+    listen: tuple[Endpoint, ...] = setting(kinds.ENDPOINTS, _at(143), "where to listen, with STARTTLS")
+    listen_tls: tuple[Endpoint, ...] = setting(kinds.ENDPOINTS, _at(993), "where to listen, with TLS from the start")
+
+
+@dataclass(frozen=True, slots=True)
 class LoginSettings:
     """[login]: how users prove who they are."""
 
@@ -183,6 +191,7 @@ class Settings:
     submission: SubmissionSettings = field(default_factory=SubmissionSettings)
     lmtp: LmtpSettings = field(default_factory=LmtpSettings)
     pop3: Pop3Settings = field(default_factory=Pop3Settings)
+    imap: ImapSettings = field(default_factory=ImapSettings)
     login: LoginSettings = field(default_factory=LoginSettings)
     limits: LimitsSettings = field(default_factory=LimitsSettings)
     proxy: ProxySettings = field(default_factory=ProxySettings)

@@ -16,6 +16,8 @@ _SAID = {
     "lmtp": "mail from a server in front",
     "pop3": "collect, STLS",
     "pop3s": "collect, TLS",
+    "imap": "read, STARTTLS",
+    "imaps": "read, TLS",
 }
 
 
@@ -39,6 +41,8 @@ def show(host: str, domain: str, ports: Mapping[str, int], accounts: Sequence[De
         f"      --mail-from me@example.org --mail-rcpt {first.address} -T -",
         "Collect:",
         f"  curl pop3://{host}:{ports['pop3']}/1 -u {shlex.quote(f'{first.address}:{first.password}')}",
+        "Read:",
+        f"  curl 'imap://{host}:{ports['imap']}/INBOX;UID=1' -u {shlex.quote(f'{first.address}:{first.password}')}",
         "",
         f"Kept in {kept}." if kept else "Nothing is kept. (--data DIR keeps it.)",
         styled("Ctrl-C ends it.", "dim", sys.stdout),

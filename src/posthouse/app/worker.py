@@ -11,6 +11,7 @@ from typing import Any
 
 from structlog.typing import FilteringBoundLogger
 
+from posthouse import __version__
 from posthouse.accounts.allowance import Allowance
 from posthouse.accounts.remembered import Remembered
 from posthouse.accounts.sqlite import SqliteDirectory, SqliteThrottleRows
@@ -31,6 +32,8 @@ from posthouse.delivery.router import Router
 from posthouse.delivery.signing import Signing
 from posthouse.delivery.spool import SpoolBudget
 from posthouse.delivery.submission import Submission
+from posthouse.mailstore.index import MessageIndex
+from posthouse.mailstore.index.indexer import Indexer
 from posthouse.mailstore.socket_bus import SocketBus, clear_bus
 from posthouse.mailstore.sqlite.store import SqliteMailstore
 from posthouse.message.ids import id_factory
@@ -39,19 +42,29 @@ from posthouse.net.limits import Limits
 from posthouse.net.listener import ListenerSettings, Server
 from posthouse.net.listener import Service as MakeSession
 from posthouse.net.tls import TlsKeeper
+from posthouse.protocol.imap.settings import ImapSettings
 from posthouse.protocol.pop3.server import Pop3Settings
 from posthouse.protocol.smtp.server import SmtpSettings, Variant
 from posthouse.protocol.smtp.settings import MAX_HOLD
 from posthouse.queue.sqlite.outgoing import SqliteOutgoing, end_claims
 from posthouse.queue.sqlite.schema import MIGRATIONS as QUEUE_MIGRATIONS
 from posthouse.queue.sqlite.schema import ROOM as QUEUE_ROOM
+from posthouse.sessions.imap.session import ImapService
 from posthouse.sessions.pop3 import RENEW_SECONDS, Pop3Service
 from posthouse.sessions.services import Services
 from posthouse.sessions.smtp import SmtpService
 
+INDEX = "index.db"
 PURGE_SECONDS = 60.0  # between two looks for accounts that were removed without their mail
 _FULL_SMTP = b"421 4.7.0 Too many connections, please come back\r\n"
 _FULL_POP3 = b"-ERR [SYS/TEMP] Too many connections, please come back\r\n"
+_FULL_IMAP = b"* BYE [UNAVAILABLE] Too many connections, please come back\r\n"
+_FULL = {
+    Service.POP3: _FULL_POP3,
+    Service.POP3S: _FULL_POP3,
+    Service.IMAP: _FULL_IMAP,
+    Service.IMAPS: _FULL_IMAP,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +106,8 @@ class Worker:
         self._mailstore = SqliteMailstore.open(
             places.data, bus=self._bus, clock=time.time, rooms={QUEUE_ROOM: QUEUE_MIGRATIONS}
         )
+        self._index = MessageIndex.open(places.data / INDEX, self._mailstore)
+        self._indexer = Indexer(self._index, self._mailstore, self._bus)
         self._volatile = open_connection(places.volatile, durability=Durability.OFF)
         self._directory = SqliteDirectory(
             places.directory,
@@ -147,6 +162,9 @@ class Worker:
             incoming=incoming,
             new_id=self._new_id,
             nonce=lambda: base64.b64encode(os.urandom(18)).decode(),
+            bus=self._bus,
+            index=self._index,
+            take_up=self._indexer.take_up,
             log=self._log,
             trusts=_trusts(settings.smtp.relay_from),
         )
@@ -189,18 +207,18 @@ class Worker:
         except OSError as error:
             self._log.warning("workers cannot tell each other of new mail", reason=str(error))
         for place in bound:
-            is_pop3 = place.service in (Service.POP3, Service.POP3S)
             way = ListenerSettings(
                 name=place.service,
                 implicit_tls=place.service.is_tls,
                 proxy_from=self._setup.settings.proxy.trusted,
-                refusal=_FULL_POP3 if is_pop3 else _FULL_SMTP,
+                refusal=_FULL.get(place.service, _FULL_SMTP),
             )
             await self._server.listen(way, self._session_factory(place), sock=place.sockets[index])
         if self._outward is not None:
             await self._outward.start()
         self._chore(self._keeper.watch(self._setup.settings.tls.reload, self._log))
         self._chore(self._every(PURGE_SECONDS, self._purge))
+        self._chore(self._indexer.run())
 
     def reload(self) -> None:
         """Take up a new certificate. Raises TlsFilesError; then the old one stays."""
@@ -216,6 +234,7 @@ class Worker:
             await self._outward.stop(grace)
         if cut_off:
             self._log.info("connections cut off", count=cut_off)
+        await self._index.close()
         await self._mailstore.close()
         self._bus.close()
         self._leases.close()
@@ -228,6 +247,17 @@ class Worker:
             pop3 = Pop3Service(Pop3Settings(self._setup.hostname, plaintext_auth=plain), self._services)
             self._chore(self._every(RENEW_SECONDS, pop3.renew))
             return pop3
+        if place.service in (Service.IMAP, Service.IMAPS):
+            return ImapService(
+                ImapSettings(
+                    self._setup.hostname,
+                    version=__version__,
+                    starttls=not place.endpoint.path,
+                    plaintext_auth=plain,
+                    append_limit=settings.smtp.max_size,
+                ),
+                self._services,
+            )
         variant = _VARIANTS[place.service]
         smtp = SmtpSettings(
             hostname=self._setup.hostname,
@@ -257,6 +287,7 @@ class Worker:
         with SqliteRegistry(self._setup.places.directory) as registry:
             for removed in registry.removed():
                 await self._mailstore.forget(removed.id)
+                await self._index.forget(removed.id)
                 registry.purge_done(removed.id)
         await self._mailstore.reap(time.time())
 

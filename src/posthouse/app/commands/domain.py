@@ -120,8 +120,8 @@ def _ports(config: Config) -> dict[str, int | None]:
         "submission": _port(settings.submission.listen),
         "pop3s": _port(settings.pop3.listen_tls),
         "pop3": _port(settings.pop3.listen),
-        "imaps": None,
-        "imap": None,
+        "imaps": _port(settings.imap.listen_tls),
+        "imap": _port(settings.imap.listen),
     }
 
 
