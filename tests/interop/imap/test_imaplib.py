@@ -1,13 +1,26 @@
 """Python's imaplib: what it knows that the others do not use, and messages as large and as odd as they come."""
 
 import imaplib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from tests.interop.imap.account import ImapAccount, contents, digest, done, folders, items, known, quoted
+from tests.interop.imap.account import (
+    ImapAccount,
+    assert_equal,
+    contents,
+    digest,
+    done,
+    folders,
+    items,
+    known,
+    quoted,
+    snapshot,
+)
 from tests.interop.imap.curl import Curl
 from tests.interop.imap.letters import CONVERSATION, written
+from tests.interop.imap.mbsync import Mbsync
+from tests.interop.imap.offlineimap import Offlineimap
 from tests.outside import samples
 
 MEGABYTES = 20
@@ -55,7 +68,9 @@ def test_utf8(account: ImapAccount, client: imaplib.IMAP4) -> None:
     done(client.enable("UTF8=ACCEPT"))
     message = written("Grüße, 世界", sender="Jörg <jörg@bücher.test>", body="Köln")
     done(client.create('"Ünï/日本語"'))
-    done(client.append('"Ünï/日本語"', "(\\Seen)", "", message))
+    # Not append(), which sends the word UTF8 inside the message (CPython's mistake).
+    client.literal = message  # type: ignore[assignment]
+    done(client._simple_command("APPEND", '"Ünï/日本語"', "(\\Seen)"))
     done(client.select('"Ünï/日本語"', readonly=True))
     assert [body for _, body in items(done(client.fetch("1:*", "(BODY.PEEK[])")))] == [message]
     (listed,) = done(client.list('""', '"Ünï/%"'))
@@ -89,6 +104,29 @@ def test_errors_are_answers(client: imaplib.IMAP4) -> None:
         client.search(None, "NO-SUCH-KEY")
     assert client.uid("FETCH", "4000000000", "FLAGS") == ("OK", [None])
     done(client.noop())
+
+
+def test_answers_to_uid_commands_name_the_uid(client: imaplib.IMAP4) -> None:
+    """RFC 3501 6.4.8: even if it was not asked for."""
+    for message in CONVERSATION[:3]:
+        done(client.append("INBOX", "", "", message))
+    done(client.select("INBOX"))
+    done(client.uid("STORE", "1", "+FLAGS.SILENT", "(\\Deleted)"))
+    done(client.expunge())
+    assert b"UID 2" in done(client.uid("STORE", "2", "+FLAGS", "(\\Flagged)"))[0]
+    assert b"UID 3" in done(client.uid("FETCH", "3", "(FLAGS)"))[0]
+
+
+def test_a_level_without_mailbox(account: ImapAccount, client: imaplib.IMAP4, new_home: Callable[[], Path]) -> None:
+    """Who copies all mailboxes must see that there is nothing to open."""
+    done(client.create("above/below"))
+    done(client.append("above/below", "", "", CONVERSATION[0]))
+    if "\\Noselect" not in folders(client)["above"]:
+        done(client.delete("above"))
+    assert "\\Noselect" in folders(client)["above"]
+    for program in (Mbsync(account, new_home()), Offlineimap(account, new_home())):
+        program.sync()
+        assert_equal(program.tree.contents(), snapshot(account))
 
 
 def test_rename_of_inbox_moves_its_messages(account: ImapAccount, client: imaplib.IMAP4) -> None:
