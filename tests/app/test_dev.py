@@ -70,7 +70,7 @@ def test_a_kept_folder_is_continued_with_its_passwords(tmp_path: Path) -> None:
         process.stdout.close()
     assert said[0]["accounts"] == said[1]["accounts"]
     assert len(said[0]["accounts"][0]["password"]) >= 12
-    assert set(said[0]["ports"]) == {"smtp", "submission", "submissions", "lmtp", "pop3", "pop3s"}
+    assert set(said[0]["ports"]) == {"smtp", "submission", "submissions", "lmtp", "pop3", "pop3s", "imap", "imaps"}
 
 
 def test_catch_all_and_commands_while_it_runs(tmp_path: Path) -> None:

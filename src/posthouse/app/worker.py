@@ -49,6 +49,7 @@ from posthouse.protocol.smtp.settings import MAX_HOLD
 from posthouse.queue.sqlite.outgoing import SqliteOutgoing, end_claims
 from posthouse.queue.sqlite.schema import MIGRATIONS as QUEUE_MIGRATIONS
 from posthouse.queue.sqlite.schema import ROOM as QUEUE_ROOM
+from posthouse.sessions.imap.context import Desk
 from posthouse.sessions.imap.session import ImapService
 from posthouse.sessions.pop3 import RENEW_SECONDS, Pop3Service
 from posthouse.sessions.services import Services
@@ -162,9 +163,6 @@ class Worker:
             incoming=incoming,
             new_id=self._new_id,
             nonce=lambda: base64.b64encode(os.urandom(18)).decode(),
-            bus=self._bus,
-            index=self._index,
-            take_up=self._indexer.take_up,
             log=self._log,
             trusts=_trusts(settings.smtp.relay_from),
         )
@@ -257,6 +255,7 @@ class Worker:
                     append_limit=settings.smtp.max_size,
                 ),
                 self._services,
+                Desk(self._index, self._bus, self._indexer.take_up),
             )
         variant = _VARIANTS[place.service]
         smtp = SmtpSettings(

@@ -8,8 +8,6 @@ from structlog.typing import FilteringBoundLogger
 from posthouse.accounts.interface import Directory
 from posthouse.database.leases import Leases
 from posthouse.delivery.incoming import Incoming
-from posthouse.mailstore.changes import ChangeBus
-from posthouse.mailstore.index import MessageIndex
 from posthouse.mailstore.interface import Mailstore
 
 
@@ -23,8 +21,5 @@ class Services:
     incoming: Incoming
     new_id: Callable[[], bytes]
     nonce: Callable[[], str]
-    bus: ChangeBus
-    index: MessageIndex
-    take_up: Callable[[int], None]  # an account reads its mail here: keep its index up to date
     log: FilteringBoundLogger
     trusts: Callable[[str], bool] = lambda _ip: False  # whether a peer at this address may relay without a login

@@ -1,9 +1,10 @@
 """What the parts of an IMAP session share."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from posthouse.accounts.interface import Account
+from posthouse.mailstore.changes import ChangeBus
 from posthouse.mailstore.index import MessageIndex
 from posthouse.mailstore.interface import FIRST_KEYWORD, Flag, Item, Mailstore
 from posthouse.net.connection import Connection
@@ -34,6 +35,15 @@ class RefusedError(Exception):
         self.bad = bad
 
 
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """What IMAP needs beyond what all protocols need."""
+
+    index: MessageIndex
+    bus: ChangeBus
+    take_up: Callable[[int], None]  # this account reads its mail here: its index is to be kept up to date
+
+
 @dataclass(slots=True)
 class Context:
     """One session that has logged in."""
@@ -42,7 +52,7 @@ class Context:
     connection: Connection
     services: Services
     account: Account
-    index: MessageIndex
+    desk: Desk
     view: View | None = None
     saved: list[int] = field(default_factory=list)  # uids of $
     keywords: list[str] = field(default_factory=list)
@@ -53,6 +63,11 @@ class Context:
     def store(self) -> Mailstore:
         """Where the mail is."""
         return self.services.mailstore
+
+    @property
+    def index(self) -> MessageIndex:
+        """What is known of the messages' contents."""
+        return self.desk.index
 
     @property
     def utf8(self) -> bool:

@@ -19,7 +19,7 @@ class Idling:
         self._ctx = ctx
         self._task: asyncio.Task[None] | None = None
         self._news = False
-        self._end_watch: Callable[[], None] = ctx.services.bus.watch(ctx.account.id, self._told)
+        self._end_watch: Callable[[], None] = ctx.desk.bus.watch(ctx.account.id, self._told)
         self._timer: asyncio.TimerHandle | None = None
         self._poll()
 

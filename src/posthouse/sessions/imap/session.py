@@ -19,7 +19,7 @@ from posthouse.protocol.imap.server import ImapServer
 from posthouse.protocol.imap.settings import ImapSettings
 from posthouse.sessions.imap import changing, fetching, listing, mailboxes, searching, selecting
 from posthouse.sessions.imap.appending import Arrivals
-from posthouse.sessions.imap.context import Context, RefusedError
+from posthouse.sessions.imap.context import Context, Desk, RefusedError
 from posthouse.sessions.imap.eager import eagerly
 from posthouse.sessions.imap.idling import Idling
 from posthouse.sessions.imap.updating import update
@@ -39,27 +39,29 @@ FURNITURE = (
 class ImapService:
     """Makes a session for each connection to one port."""
 
-    def __init__(self, settings: ImapSettings, services: Services) -> None:
+    def __init__(self, settings: ImapSettings, services: Services, desk: Desk) -> None:
         self._settings = settings
         self._services = services
+        self._desk = desk
 
     def __call__(self, connection: Connection) -> "ImapSession":
         """A session for a new connection."""
-        return ImapSession(connection, self._settings, self._services)
+        return ImapSession(connection, self._settings, self._services, self._desk)
 
 
 class ImapSession:
     """One connection."""
 
-    __slots__ = ("_arrivals", "_connection", "_ctx", "_idling", "_logins", "_services", "engine")
+    __slots__ = ("_arrivals", "_connection", "_ctx", "_desk", "_idling", "_logins", "_services", "engine")
 
-    def __init__(self, connection: Connection, settings: ImapSettings, services: Services) -> None:
+    def __init__(self, connection: Connection, settings: ImapSettings, services: Services, desk: Desk) -> None:
         tls = connection.tls
         self.engine = ImapServer(
             settings, secure=tls is not None, bindings=tls.bindings if tls else None, nonce=services.nonce
         )
         self._connection = connection
         self._services = services
+        self._desk = desk
         self._logins: Logins | None = Logins(services.directory, connection.peer_ip)
         self._ctx: Context | None = None
         self._arrivals: Arrivals | None = None
@@ -163,8 +165,8 @@ class ImapSession:
         except StoreError:
             self.engine.refuse_login("UNAVAILABLE", "The mail store is unwell, try again later", guess=False)
             return
-        self._ctx = Context(self.engine, self._connection, services, outcome, services.index)
-        services.take_up(outcome.id)
+        self._ctx = Context(self.engine, self._connection, services, outcome, self._desk)
+        self._desk.take_up(outcome.id)
         self._logins = None
         self.engine.accept_login()
 
