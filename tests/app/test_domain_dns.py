@@ -65,8 +65,8 @@ def test_the_zone_says_all_that_is_needed(data: Path, capsys: pytest.CaptureFixt
         ("_submission._tcp.example.org", "SRV"): "10 1 587 mail.example.org.",
         ("_pop3s._tcp.example.org", "SRV"): "0 1 995 mail.example.org.",
         ("_pop3._tcp.example.org", "SRV"): "10 1 110 mail.example.org.",
-        ("_imaps._tcp.example.org", "SRV"): "0 0 0 .",
-        ("_imap._tcp.example.org", "SRV"): "0 0 0 .",
+        ("_imaps._tcp.example.org", "SRV"): "0 1 993 mail.example.org.",
+        ("_imap._tcp.example.org", "SRV"): "10 1 143 mail.example.org.",
         ("autoconfig.example.org", "CNAME"): "mail.example.org.",
         ("autodiscover.example.org", "CNAME"): "mail.example.org.",
     }

@@ -106,5 +106,7 @@ def test_what_the_configuration_wants() -> None:
         ("lmtp", "unix:/run/lmtp"),
         ("pop3", ":110"),
         ("pop3s", ":995"),
+        ("imap", ":143"),
+        ("imaps", ":993"),
     ]
-    assert [place.service for place in wanted(settings) if place.service.is_tls] == ["submissions", "pop3s"]
+    assert [place.service for place in wanted(settings) if place.service.is_tls] == ["submissions", "pop3s", "imaps"]
