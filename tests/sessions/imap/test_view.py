@@ -1,0 +1,87 @@
+"""The list by which a client counts: it must never shift under its feet."""
+
+from array import array
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from posthouse.mailstore.interface import Delta, Mailbox, Row, Snapshot
+from posthouse.protocol.imap.sets import NumberSet
+from posthouse.sessions.imap.view import View
+
+BOX = Mailbox(1, "INBOX", 7, 100, 50, 0, 0, 0, 0)
+
+
+def view(*uids: int) -> View:
+    """A view of messages whose ids are ten times their uids, all at modseq 1."""
+
+    def column(kind: str, values: list[int]) -> "array[int]":
+        return array(kind, values)
+
+    count = len(uids)
+    return View(
+        Snapshot(
+            BOX,
+            50,
+            column("L", list(uids)),
+            column("Q", [uid * 10 for uid in uids]),
+            column("Q", [0] * count),
+            column("Q", [1] * count),
+            column("Q", [100] * count),
+            column("Q", [5] * count),
+        ),
+        read_only=False,
+    )
+
+
+def row(uid: int, flags: int = 0, modseq: int = 60) -> Row:
+    return Row(uid, uid * 10, flags, modseq, 100, 5)
+
+
+def test_numbers_and_uids_name_positions() -> None:
+    seen = view(3, 5, 9)
+    assert list(seen.positions(NumberSet(((1, 2),)), uid=False)) == [0, 1]
+    assert list(seen.positions(NumberSet(((0, 0),)), uid=False)) == [2]  # *
+    assert list(seen.positions(NumberSet(((4, 9),)), uid=True)) == [1, 2]
+    assert list(seen.positions(NumberSet(((20, 0),)), uid=True)) == [2]  # 20:* always names the last (RFC 9051 9)
+    assert list(seen.positions(NumberSet(((1, 1), (9, 9), (5, 5))), uid=True)) == [1, 2]
+    assert list(seen.positions(NumberSet((), saved=True), uid=True, saved=[9, 3, 4])) == [0, 2]
+    assert list(view().positions(NumberSet(((1, 0),)), uid=False)) == []
+
+
+def test_what_is_new_stands_at_the_end() -> None:
+    seen = view(3, 5)
+    assert seen.apply(Delta(BOX, 70, [row(5, flags=1), row(6), row(8)], [])) == [1]
+    assert list(seen.uids) == [3, 5, 6, 8]
+    assert list(seen.messages) == [30, 50, 60, 80]
+    assert list(seen.flags) == [0, 1, 0, 0]
+    assert seen.modseq == 70
+
+
+def test_what_is_known_already_is_no_news() -> None:
+    seen = view(3)
+    assert seen.note(row(3, flags=1, modseq=60))
+    assert seen.apply(Delta(BOX, 61, [row(3, flags=1, modseq=60)], [])) == []
+    assert not seen.note(row(4))
+
+
+def test_the_expunged_keep_their_places_until_told() -> None:
+    seen = view(3, 5, 9, 12)
+    seen.apply(Delta(BOX, 70, [], [5, 12, 77]))
+    assert seen.gone == {5, 12}
+    assert list(seen.uids) == [3, 5, 9, 12]
+    assert seen.drop_gone() == ([2, 3], [5, 12])  # the numbers as they are when the one before is gone
+    assert list(seen.uids) == [3, 9]
+    assert seen.drop_gone() == ([], [])
+
+
+@given(st.sets(st.integers(1, 200), max_size=60), st.sets(st.integers(1, 200), max_size=60))
+def test_a_client_that_follows_expunge_stays_in_step(held: set[int], out: set[int]) -> None:
+    uids = sorted(held)
+    seen = view(*uids)
+    seen.apply(Delta(BOX, 70, [], sorted(out)))
+    numbers, told = seen.drop_gone()
+    for number, uid in zip(numbers, told, strict=True):
+        assert uids.pop(number - 1) == uid
+    assert uids == sorted(held - out) == list(seen.uids)
+    assert [message // 10 for message in seen.messages] == uids
