@@ -4,7 +4,20 @@ import hashlib
 import itertools
 from collections.abc import Iterator, Sequence
 
-from posthouse.mailstore.interface import INBOX, Entry, Filed, Mailstore, Placement, Traits
+from posthouse.mailstore.interface import (
+    INBOX,
+    Appending,
+    Entry,
+    Filed,
+    Flag,
+    Mailbox,
+    Mailstore,
+    Marks,
+    Placed,
+    Placement,
+    Row,
+    Traits,
+)
 
 NOW = 1_780_000_000
 PREFIX = b"Return-Path: <a@example.net>\r\nDelivered-To: b@example.test\r\n"
@@ -63,6 +76,37 @@ async def deliver(
     placements = [Placement(account, prefix, mailbox, quota)]
     (filed,) = await store.deliver(delivery or delivery_id(), Bytes(data), placements, NOW, whole=False)
     return filed
+
+
+def letter(
+    data: bytes = b"Subject: x\r\n\r\nhello\r\n", flags: Flag = Flag.NONE, *keywords: str, received: int = NOW
+) -> Appending:
+    """A message to be appended."""
+    return Appending(Bytes(data), received, Marks(flags, keywords))
+
+
+async def append(store: Mailstore, account: int, *messages: Appending, mailbox: str = INBOX) -> Placed:
+    """Append messages, or one when none is given."""
+    return await store.append(account, mailbox, messages or [letter()])
+
+
+async def box_of(store: Mailstore, account: int, name: str = INBOX) -> Mailbox:
+    """A mailbox that must be there."""
+    found = await store.mailbox(account, name)
+    assert found is not None
+    return found
+
+
+async def rows_of(store: Mailstore, account: int, name: str = INBOX) -> list[Row]:
+    """The snapshot of a mailbox, as rows."""
+    seen = await store.snapshot(account, name)
+    columns = (seen.uids, seen.messages, seen.flags, seen.modseqs, seen.octets, seen.received)
+    return [Row(*row) for row in zip(*columns, strict=True)]
+
+
+async def ids_of(store: Mailstore, account: int, name: str = INBOX) -> list[int]:
+    """The ids of the messages in a mailbox, by uid."""
+    return list((await store.snapshot(account, name)).messages)
 
 
 async def fetch(store: Mailstore, entry: Entry, step: int = 1 << 20) -> bytes:

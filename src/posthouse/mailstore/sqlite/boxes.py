@@ -14,7 +14,7 @@ from posthouse.mailstore.interface import (
     NoSuchMailboxError,
     Role,
 )
-from posthouse.mailstore.names import SEPARATOR, above, is_below
+from posthouse.mailstore.names import SEPARATOR, above, checked, is_below
 from posthouse.mailstore.sqlite.rows import fetch
 
 _BEHIND = chr(ord(SEPARATOR) + 1)  # names below "a" lie between "a/" and "a0"
@@ -86,12 +86,13 @@ def rename(connection: apsw.Connection, account: int, name: str, new: str, now: 
         raise NoSuchMailboxError(f"there is no mailbox {name}")
     if new == name or fetch(connection, _BELOW, (account, new)):
         raise MailboxExistsError(f"there is a mailbox {new} already")
+    renamed = [(old, checked(new + old[len(name) :])) for old in names]
     modseq = bump(connection, account)
     for level in above(new):
         if not list(find(connection, account, level)):
             _make(connection, account, level, Role.NONE, modseq, now)
-    for old in names:
-        connection.execute(_RENAME, (account, old, new + old[len(name) :], modseq))
+    for old, later in renamed:
+        connection.execute(_RENAME, (account, old, later, modseq))
     return None, modseq
 
 

@@ -76,6 +76,8 @@ def _copy(
     now: int,
 ) -> tuple[Placed, list[int], int]:
     boxes.require(connection, account, mailbox)
+    if name == INBOX:
+        boxes.ensure_inbox(connection, account, now)
     target = fetch(connection, _TARGET, (account, name))
     if not target:
         raise NoSuchMailboxError(f"there is no mailbox {name}")

@@ -63,9 +63,8 @@ _SEEN, _DELETED = int(Flag.SEEN), int(Flag.DELETED)
 _GROW = "UPDATE pack SET end = max(end, ?2), live = live + ?3 WHERE pack = ?1 RETURNING 1"
 
 
-_THERE = "SELECT 1 FROM mailbox WHERE account_id = ? AND name = ?"
+_THERE = "SELECT uidvalidity FROM mailbox WHERE account_id = ? AND name = ?"
 _REPLACED = "SELECT octets FROM message WHERE account_id = ? AND mailbox_id = ? AND message_id = ?"
-_HELD = "SELECT octets FROM account WHERE account_id = ?"
 
 
 class _Account:
@@ -149,23 +148,22 @@ class Filing:
         self._blobs: list[tuple[Value, ...]] = []
         self._messages: list[tuple[Value, ...]] = []
         self._deliveries: list[tuple[Value, ...]] = []
-        self._appended: dict[int, int] = {}  # account -> octets of appends of this batch
+        self._blob = 0  # the next id
+        self._ends: dict[int, tuple[int, int]] = {}  # pack -> where it ends, new rows of blob
+        self._replaced: dict[tuple[int, int, int], int] = {}  # account, mailbox, message -> octets
 
     def run(self, deliveries: Sequence[Delivery], appends: Sequence[Append] = ()) -> None:
         """File them all, in order; each gets its result and its news."""
+        self._load([*deliveries, *(part for append in appends for part in append.parts)])
+        self._blob = self._connection.execute("SELECT coalesce(max(blob_id), 0) + 1 FROM blob").get
+        for delivery in deliveries:
+            self._file(delivery)
         for append in appends:
             append.refusal = self._refusal(append)
-        deliveries = [*deliveries, *(part for append in appends for part in append.parts)]
-        self._load(deliveries)
-        next_blob: int = self._connection.execute("SELECT coalesce(max(blob_id), 0) + 1 FROM blob").get
-        ends: dict[int, list[int]] = {}  # pack -> end, rows of blob
-        for blob, delivery in enumerate(deliveries, next_blob):
-            delivery.result = self._file(delivery, blob)
-            grown = ends.setdefault(delivery.pack, [0, 0])
-            grown[0] = delivery.end
-            grown[1] += 1
+            for part in append.parts:
+                self._file(part)
         self._store()
-        for pack, (end, live) in ends.items():
+        for pack, (end, live) in self._ends.items():
             if not self._connection.execute(_GROW, (pack, end, live)).fetchall():
                 raise apsw.ConstraintError(f"pack {pack} is not in the catalogue")
         for delivery in deliveries:
@@ -185,7 +183,7 @@ class Filing:
         named = [(unit.delivery,) for unit in deliveries if unit.delivery]
         self._known.update(_KNOWN.run(self._connection, named))
 
-    def _file(self, delivery: Delivery, blob: int) -> list[Filed]:
+    def _file(self, delivery: Delivery) -> None:
         if delivery.append is None:
             results = self._decide(delivery)
         else:
@@ -197,7 +195,7 @@ class Filing:
         refs = 0
         for placement, back, result in zip(delivery.placements, delivery.backs, results, strict=True):
             if result is Filed.KEPT:
-                entry = self._place(delivery, placement, back, blob)
+                entry = self._place(delivery, placement, back)
                 news[placement.account] = self._accounts[placement.account].modseq
                 refs += 1
             if delivery.also is not None or delivery.append is not None:
@@ -208,7 +206,7 @@ class Filing:
         freed = None if refs else 0
         self._blobs.append(
             (
-                blob,
+                self._blob,
                 body.sha256,
                 delivery.pack,
                 delivery.offset,
@@ -219,7 +217,9 @@ class Filing:
                 freed,
             )
         )
-        return results
+        self._blob += 1
+        self._ends[delivery.pack] = delivery.end, self._ends.get(delivery.pack, (0, 0))[1] + 1
+        delivery.result = results
 
     def _decide(self, delivery: Delivery) -> list[Filed]:
         """What is to become of each placement, nothing changed yet."""
@@ -244,7 +244,7 @@ class Filing:
             results.append(Filed.KEPT)
         return results
 
-    def _place(self, delivery: Delivery, placement: Placement, back: int, blob: int) -> Entry:
+    def _place(self, delivery: Delivery, placement: Placement, back: int) -> Entry:
         account = self._accounts.get(placement.account)
         if account is None:
             account = self._accounts[placement.account] = _Account(placement.account)
@@ -272,7 +272,7 @@ class Filing:
                 box.mailbox,
                 message,
                 uid,
-                blob,
+                self._blob,
                 back,
                 prefix,
                 octets,
@@ -298,45 +298,48 @@ class Filing:
         return box
 
     def _refusal(self, append: Append) -> StoreError | None:
-        """What speaks against it; else its parts get their flags as bits. Sees the rows as this batch found them."""
-        account, quota = append.account, append.quota
-        if not fetch(self._connection, _THERE, (account, append.mailbox)):
+        """What speaks against it, after what was filed before it; else its parts get their flags as bits."""
+        account = append.account
+        there = fetch(self._connection, _THERE, (account, append.mailbox))
+        if not there:
             return NoSuchMailboxError(f"there is no mailbox {append.mailbox}")
-        freed = 0
+        append.result = Placed(there[0][0], [], [])
+        replaced = None
         if append.replacing is not None:
-            row = fetch(self._connection, _REPLACED, (account, *append.replacing))
-            if not row:
+            replaced = (account, *append.replacing)
+            row = fetch(self._connection, _REPLACED, replaced)
+            if not row or replaced in self._replaced:
                 return NoSuchMailboxError("the message to be replaced is not there")
             freed = row[0][0]
-        if quota is not None:
-            held = fetch(self._connection, _HELD, (account,))[0][0] + self._appended.get(account, 0) - freed
+        if append.parts and append.quota is not None:
+            leaving = sum(octets for key, octets in self._replaced.items() if key[0] == account)
+            leaving += freed if replaced else 0
             coming = sum(part.body.octets for part in append.parts)
-            if held + coming > quota:
+            if self._accounts[account].octets + coming - leaving > append.quota:
                 return OverQuotaError("there is no room for this")
-            self._appended[account] = self._appended.get(account, 0) + coming - freed
         try:
-            for part, marks in zip(append.parts, append.marks, strict=True):
-                part.flags = bits(self._connection, account, marks)
+            flags = bits(self._connection, account, append.marks)
         except StoreError as error:
             return error
+        for part, each in zip(append.parts, flags, strict=True):
+            part.flags = each
+        if replaced:
+            self._replaced[replaced] = freed
         return None
 
     def _finish(self, append: Append) -> None:
         """The answer to it, and the message it replaces goes."""
-        if append.refusal is not None:
+        if append.refusal is not None or append.result is None:
             return
-        box = self._mailboxes[append.account, append.mailbox]
-        uids = [entry.uid for part in append.parts for entry in part.entries if entry]
-        sources: list[int] = []
-        modseq = self._accounts[append.account].modseq
+        append.result.uids.extend(entry.uid for part in append.parts for entry in part.entries if entry)
+        modseq = self._accounts[append.account].modseq if append.parts else 0
         if append.replacing is not None:
             mailbox, message = append.replacing
-            sources, later = removing.remove(
+            gone, modseq = removing.remove(
                 self._connection, append.account, mailbox, [message], self._now, marked=False
             )
-            modseq = later or modseq
-        append.result = Placed(box.uidvalidity, sources, uids)
-        append.news = ((append.account, modseq),)
+            append.result.sources.extend(gone)
+        append.news = ((append.account, modseq),) if modseq else ()
 
     def _store(self) -> None:
         connection = self._connection

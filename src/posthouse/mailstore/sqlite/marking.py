@@ -37,7 +37,7 @@ def mark(
     require(connection, account, mailbox)
     if not messages:
         return Marked([], []), 0
-    named = bits(connection, account, marks, make=setting is not Setting.REMOVE)
+    (named,) = bits(connection, account, [marks], make=setting is not Setting.REMOVE)
     rows: list[Row] = []
     conflicts: list[int] = []
     changing: dict[int, list[int]] = defaultdict(list)  # new flags -> message ids

@@ -1,12 +1,12 @@
 """Removes messages, and later the rows of what nobody refers to any more."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 
 import apsw
 
 from posthouse.mailstore.interface import Flag
-from posthouse.mailstore.sqlite.boxes import find, require
+from posthouse.mailstore.sqlite.boxes import bump, find, require
 from posthouse.mailstore.sqlite.rows import Insert, fetch, numbers
 
 FORGET_MESSAGES = 500  # of one account in one transaction
@@ -37,7 +37,7 @@ _FORGET_MESSAGES = """
     DELETE FROM message WHERE (account_id, mailbox_id, message_id) IN
     (SELECT account_id, mailbox_id, message_id FROM message WHERE account_id = ?1 AND mailbox_id BETWEEN ?2 AND ?3
     LIMIT ?4)
-    RETURNING blob_id, octets
+    RETURNING mailbox_id, blob_id, octets, flags
 """
 _FORGET_EXPUNGED = """
     DELETE FROM expunged WHERE account_id = ?1 AND modseq IN
@@ -70,11 +70,7 @@ def remove(
     if not removed:
         return [], 0
     _release(connection, (blob for _, _, blob, _, _ in removed), now)
-    octets = sum(octets for _, _, _, octets, _ in removed)
-    unseen = sum(not flags & _SEEN for *_, flags in removed)
-    deleted = sum(bool(flags & _DELETED) for *_, flags in removed)
-    modseq: int = connection.execute(_SHRINK, (account, len(removed), octets)).get
-    connection.execute(_SHRINK_MAILBOX, (account, box, modseq, len(removed), unseen, deleted, octets))
+    modseq = _count_down(connection, account, [(box, octets, flags) for _, _, _, octets, flags in removed])
     _EXPUNGED.run(connection, [(account, modseq, box, uid, message) for message, uid, _, _, _ in removed])
     return sorted(uid for _, uid, _, _, _ in removed), modseq
 
@@ -98,10 +94,12 @@ def forget(connection: apsw.Connection, account: int, now: int) -> tuple[bool, i
     connection.execute(_FORGET_EXPUNGED, (account, FORGET_MESSAGES))
     if connection.changes():
         return True, 0
-    for table in ("mailbox", "keyword", "subscription"):
+    for table in ("keyword", "subscription", "mailbox"):
         connection.execute(f"DELETE FROM {table} WHERE account_id = ?", (account,))
+    if connection.changes():
+        modseq = bump(connection, account)
     connection.execute("UPDATE account SET furnished = 0 WHERE account_id = ?", (account,))
-    return False, 0
+    return False, modseq
 
 
 def sweep(connection: apsw.Connection, account: int, first: int, last: int, now: int) -> int:
@@ -109,10 +107,8 @@ def sweep(connection: apsw.Connection, account: int, first: int, last: int, now:
     removed = fetch(connection, _FORGET_MESSAGES, (account, first, last, FORGET_MESSAGES))
     if not removed:
         return 0
-    _release(connection, (blob for blob, _ in removed), now)
-    octets = sum(octets for _, octets in removed)
-    modseq: int = connection.execute(_SHRINK, (account, len(removed), octets)).get
-    return modseq
+    _release(connection, (blob for _, blob, _, _ in removed), now)
+    return _count_down(connection, account, [(box, octets, flags) for box, _, octets, flags in removed])
 
 
 def drop_blobs(connection: apsw.Connection, blobs: Sequence[int]) -> int:
@@ -132,6 +128,21 @@ def drop_deliveries(connection: apsw.Connection, before: bytes) -> bool:
     """Drop some deliveries with ids before that; whether there may be more."""
     connection.execute(_DROP_DELIVERIES, (before, DROP_DELIVERIES))
     return connection.changes() == DROP_DELIVERIES
+
+
+def _count_down(connection: apsw.Connection, account: int, removed: Sequence[tuple[int, int, int]]) -> int:
+    """Take (mailbox, octets, flags) of messages off the counters; the account's modseq."""
+    octets = sum(octets for _, octets, _ in removed)
+    modseq: int = connection.execute(_SHRINK, (account, len(removed), octets)).get
+    boxes: dict[int, list[tuple[int, int]]] = defaultdict(list)
+    for box, size, flags in removed:
+        boxes[box].append((size, flags))
+    for box, those in boxes.items():
+        unseen = sum(not flags & _SEEN for _, flags in those)
+        deleted = sum(bool(flags & _DELETED) for _, flags in those)
+        octets = sum(size for size, _ in those)
+        connection.execute(_SHRINK_MAILBOX, (account, box, modseq, len(those), unseen, deleted, octets))
+    return modseq
 
 
 def _release(connection: apsw.Connection, blobs: Iterable[int], now: int) -> None:

@@ -5,6 +5,7 @@ import contextlib
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
@@ -144,15 +145,17 @@ class SqliteMailstore:
         """See Mailstore."""
         if not placements:
             return []
-        return await self._do(Delivery(delivery, body, placements, received, whole, also))
+        return await self._do(Delivery(delivery, body, list(map(_canonical, placements)), received, whole, also))
 
     async def entries(self, account: int, mailbox: str = INBOX) -> list[Entry]:
         """See Mailstore."""
-        return await self._ask(lambda connection: queries.entries(connection, account, mailbox))
+        name = canonical(mailbox)
+        return await self._ask(lambda connection: queries.entries(connection, account, name))
 
     async def find(self, account: int, mailbox: str, messages: Sequence[int]) -> list[Entry]:
         """See Mailstore."""
-        return await self._ask(lambda connection: queries.find(connection, account, mailbox, messages))
+        name = canonical(mailbox)
+        return await self._ask(lambda connection: queries.find(connection, account, name, messages))
 
     async def read(self, entry: Entry, offset: int, length: int) -> bytes:
         """See Mailstore. What the kernel has cached is read without leaving the event loop."""
@@ -163,10 +166,10 @@ class SqliteMailstore:
 
     async def expunge(self, account: int, mailbox: str, messages: Sequence[int]) -> int:
         """See Mailstore. Works when the disk is full, as long as the reserve lasts."""
-        wanted = list(messages)
+        name, wanted = canonical(mailbox), list(messages)
         return await self._act(
             account,
-            lambda connection, now: removing.expunge(connection, account, mailbox, wanted, now),
+            lambda connection, now: removing.expunge(connection, account, name, wanted, now),
             frees_space=True,
         )
 
@@ -240,8 +243,9 @@ class SqliteMailstore:
         if account in self._furnished:
             return
         known = "SELECT 1 FROM account WHERE account_id = ? AND furnished = 1"
+        wanted = [(checked(name), role) for name, role in mailboxes]
         if not await self._ask(lambda connection: fetch(connection, known, (account,))):
-            await self._act(account, lambda connection, now: boxes.furnish(connection, account, mailboxes, now))
+            await self._act(account, lambda connection, now: boxes.furnish(connection, account, wanted, now))
         self._furnished.add(account)
 
     async def keywords(self, account: int) -> list[str]:
@@ -434,3 +438,8 @@ class SqliteMailstore:
             return await self._readers.run(job)
         except DatabaseError as error:
             raise StoreError(str(error)) from error
+
+
+def _canonical(placement: Placement) -> Placement:
+    name = canonical(placement.mailbox)
+    return placement if name == placement.mailbox else replace(placement, mailbox=name)
