@@ -1,0 +1,180 @@
+"""Header fields as MIME readers need them: folded or not, ended by CRLF or a bare LF, parameters in all their forms."""
+
+import re
+from collections.abc import Iterator
+
+_BLANK_LINE = re.compile(rb"(?:\A|\n)\r?\n")
+_NEXT_FIELD = re.compile(rb"\n(?![ \t])")
+_FOLD = re.compile(rb"\r?\n(?=[ \t])")
+_TOKEN = re.compile(rb'[^\x00-\x20()<>@,;:\\"/\[\]?=\x7f]+')
+_LOOSE = re.compile(rb'[^\x00-\x20;"]+')  # what stands where a token should: taken as it is
+_SPACE = re.compile(rb"[ \t\r\n]+")
+_QUOTED = re.compile(rb'"((?:[^"\\]|\\.)*+)"?', re.DOTALL)
+_PAIR = re.compile(rb"\\(.)", re.DOTALL)
+_MARK = re.compile(rb"[()\\]")
+_MAX_PARAMETERS = 200
+_SECTION = re.compile(rb"(.+?)\*(\d{1,4})(\*?)\Z", re.DOTALL)
+
+
+def header_end(data: bytes, start: int, end: int) -> int:
+    """Behind the empty line that ends the header which starts at `start`; `end` when there is none."""
+    if data.startswith(b"\r\n", start, end):
+        return start + 2
+    if data.startswith(b"\n", start, end):
+        return start + 1
+    at = start
+    while True:
+        at = data.find(b"\n", at, end)
+        if at < 0:
+            return end
+        if data.startswith(b"\n", at + 1, end):
+            return at + 2
+        if data.startswith(b"\r\n", at + 1, end):
+            return at + 3
+        at += 1
+
+
+def fields(header: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """(name in lower case, value with its folds) of each field; lines that are no field are passed over."""
+    start = 0
+    length = len(header)
+    while start < length:
+        found = _NEXT_FIELD.search(header, start)
+        end = found.start() if found else length
+        name, colon, value = header[start:end].partition(b":")
+        if colon:
+            yield name.strip().lower(), value
+        start = end + 1
+
+
+def unfolded(value: bytes) -> bytes:
+    """A value in one line, without the space around it (RFC 5322 2.2.3)."""
+    if b"\n" in value:
+        value = _FOLD.sub(b"", value)
+    return value.strip(b" \t\r\n")
+
+
+class Scanner:
+    """Tokens of a structured field (RFC 2045 5.1), comments left out. Never raises, each octet is looked at once."""
+
+    __slots__ = ("at", "text")
+
+    def __init__(self, text: bytes) -> None:
+        self.text = text
+        self.at = 0
+
+    def skip(self) -> int:
+        """Go past space and comments; the octet at hand, -1 at the end."""
+        text = self.text
+        while self.at < len(text):
+            found = _SPACE.match(text, self.at)
+            if found:
+                self.at = found.end()
+            elif text[self.at] == 40:
+                self._comment()
+            else:
+                return text[self.at]
+        return -1
+
+    def takes(self, octet: int) -> bool:
+        """Go past space, comments and that octet, if it is next."""
+        if self.skip() != octet:
+            return False
+        self.at += 1
+        return True
+
+    def token(self) -> bytes:
+        """A token; b"" when there is none."""
+        self.skip()
+        found = _TOKEN.match(self.text, self.at)
+        if found is None:
+            return b""
+        self.at = found.end()
+        return found.group()
+
+    def value(self) -> bytes:
+        """A parameter's value: token or quoted string, or whatever stands there."""
+        if self.skip() == 34:
+            found = _QUOTED.match(self.text, self.at)
+            assert found is not None
+            self.at = found.end()
+            return _PAIR.sub(rb"\1", _FOLD.sub(b"", found.group(1)))
+        found = _LOOSE.match(self.text, self.at)
+        if found is None:
+            return b""
+        self.at = found.end()
+        return found.group()
+
+    def to_next(self) -> bool:
+        """Go past the next semicolon; False when there is none."""
+        if self.takes(59):
+            return True
+        at = self.text.find(b";", self.at)
+        self.at = at + 1 if at >= 0 else len(self.text)
+        return at >= 0
+
+    def _comment(self) -> None:
+        """RFC 5322 3.2.2: comments may hold comments."""
+        depth = 0
+        for mark in _MARK.finditer(self.text, self.at):
+            if mark.start() < self.at:
+                continue
+            octet = mark.group()
+            if octet == b"\\":
+                self.at = mark.end() + 1
+            elif octet == b"(":
+                depth += 1
+            else:
+                depth -= 1
+                if not depth:
+                    self.at = mark.end()
+                    return
+        self.at = len(self.text)
+
+
+_PERCENT = [
+    b"%%%02X" % octet if octet <= 32 or octet >= 127 or octet in b"%*'" else bytes((octet,)) for octet in range(256)
+]
+Parameters = tuple[tuple[bytes, bytes], ...]
+
+
+def parameters(scanner: Scanner) -> Parameters:
+    """What stands behind a type or disposition: names in lower case, in the order written, continuations joined."""
+    found: list[tuple[bytes, bytes]] = []
+    while len(found) < _MAX_PARAMETERS and scanner.to_next():
+        name = scanner.token().lower()
+        if name and scanner.takes(61):
+            found.append((name, scanner.value()))
+    return joined(found)
+
+
+def joined(found: list[tuple[bytes, bytes]]) -> Parameters:
+    """Parameters cut into pieces are one (RFC 2231 3). `name*` is coded (RFC 2231 4) as long as one piece is."""
+    if not any(b"*" in name for name, _ in found):
+        return tuple(found)
+    whole: dict[bytes, bytes] = {}
+    pieces: dict[bytes, dict[int, tuple[bytes, bool]]] = {}
+    for name, value in found:
+        section = _SECTION.match(name)
+        if section is None:
+            whole.setdefault(name, value)
+        else:
+            parts = pieces.setdefault(section.group(1), {})
+            parts.setdefault(int(section.group(2)), (value, bool(section.group(3))))
+    for name, parts in pieces.items():
+        if 0 not in parts:
+            for number, (value, coded) in parts.items():
+                whole.setdefault(b"%b*%d%b" % (name, number, b"*" if coded else b""), value)
+            continue
+        texts, coded = [], any(flag for _, flag in parts.values())
+        number = 0
+        while number in parts:
+            value, flag = parts[number]
+            texts.append(value if flag or not coded else _percent(value))
+            number += 1
+        whole[name + b"*" if coded else name] = b"".join(texts)
+    return tuple(whole.items())
+
+
+def _percent(value: bytes) -> bytes:
+    return b"".join([_PERCENT[octet] for octet in value])

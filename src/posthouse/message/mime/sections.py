@@ -1,0 +1,82 @@
+"""What a client asks for of a message: parts by number, headers, single fields, decoded contents."""
+
+import binascii
+import re
+from collections.abc import Collection, Sequence
+
+from posthouse.message.mime.part import Part
+
+_NEXT_FIELD = re.compile(rb"\n(?![ \t])")
+_NOT_BASE64 = re.compile(rb"[^A-Za-z0-9+/]+")
+_PLAIN_ENCODINGS = (b"7bit", b"8bit", b"binary", b"")
+
+
+class UnknownEncodingError(ValueError):
+    """A Content-Transfer-Encoding that we cannot undo."""
+
+
+def section(root: Part, numbers: Sequence[int]) -> Part | None:
+    """The part of that number (RFC 9051 6.4.5.1). A message that is no multipart has one part: what it is itself."""
+    part = root
+    whole = True  # the root of a message, as against a part that was named
+    for number in numbers:
+        if part.is_message and not whole:
+            part, whole = part.parts[0], True
+        if part.is_multipart and part.parts:
+            if number > len(part.parts):
+                return None
+            part, whole = part.parts[number - 1], False
+        elif whole and number == 1:
+            whole = False
+        else:
+            return None
+    return part
+
+
+def header_octets(data: bytes, part: Part) -> tuple[int, int]:
+    """Where the header of a message is, its empty line included."""
+    return part.header, part.body
+
+
+def select_fields(header: bytes, names: Collection[bytes], exclude: bool) -> bytes:
+    """The fields of these names (in capitals), or all others, and the empty line (RFC 9051 6.4.5, HEADER.FIELDS)."""
+    kept: list[bytes] = []
+    start, length = 0, len(header)
+    while start < length:
+        found = _NEXT_FIELD.search(header, start)
+        end = found.end() if found else length
+        line = header[start:end]
+        start = end
+        if line in (b"\r\n", b"\n"):
+            break
+        name = line.partition(b":")[0].strip().upper()
+        if (name in names) is not exclude:
+            kept.append(line if line.endswith(b"\n") else line + b"\r\n")
+    kept.append(b"\r\n")
+    return b"".join(kept)
+
+
+def decoded(data: bytes, part: Part) -> bytes:
+    """The contents of a part as its author meant them (RFC 2045 6, RFC 3516). Raises UnknownEncodingError."""
+    octets = data[part.body : part.end]
+    encoding = part.encoding.lower()
+    if encoding in _PLAIN_ENCODINGS or part.is_multipart:
+        return octets
+    if encoding == b"base64":
+        return _base64(octets)
+    if encoding == b"quoted-printable":
+        return _quoted_printable(octets)
+    raise UnknownEncodingError(f"unknown encoding {encoding!r}")
+
+
+def _base64(octets: bytes) -> bytes:
+    """What can be decoded; other octets are passed over (RFC 2045 6.8), and what stands behind the padding too."""
+    digits = _NOT_BASE64.sub(b"", octets.partition(b"=")[0])
+    if len(digits) % 4 == 1:
+        digits = digits[:-1]
+    return binascii.a2b_base64(digits + b"=" * (-len(digits) % 4))
+
+
+def _quoted_printable(octets: bytes) -> bytes:
+    """RFC 2045 6.7; space at line ends was added on the way."""
+    return binascii.a2b_qp(octets)
