@@ -1,7 +1,31 @@
-"""STAND-IN for some minutes, until the owner of this folder lands the real one: overwrite it."""
-from typing import NamedTuple
-class ThreadRow(NamedTuple):
-    number:int; sent:int; subject:str; is_reply:bool; message_id:str; references:tuple
-def thread_references(r): return r
-thread_ordered_subject=thread_references
-def thread_text(r): return b"".join(b"(%d)"%x.number for x in r)
+"""What a message says, as text: for search, sorting, threads and previews."""
+
+from posthouse.message.text.charsets import charset_text, fold
+from posthouse.message.text.digest import Digest, digest, preview
+from posthouse.message.text.headers import base_subject, header_text, message_ids, sent
+from posthouse.message.text.html import html_text
+from posthouse.message.text.threads import (
+    Thread,
+    ThreadRow,
+    thread_ordered_subject,
+    thread_references,
+    thread_text,
+)
+
+__all__ = [
+    "Digest",
+    "Thread",
+    "ThreadRow",
+    "base_subject",
+    "charset_text",
+    "digest",
+    "fold",
+    "header_text",
+    "html_text",
+    "message_ids",
+    "preview",
+    "sent",
+    "thread_ordered_subject",
+    "thread_references",
+    "thread_text",
+]
