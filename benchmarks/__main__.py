@@ -1,6 +1,7 @@
 """`python -m benchmarks`: measure, print, and write the results."""
 
 import argparse
+import fnmatch
 import sys
 import tempfile
 from pathlib import Path
@@ -11,7 +12,7 @@ from benchmarks import plot, report
 from benchmarks.connection import BenchError
 from benchmarks.report import Measured
 from benchmarks.rows import SCENARIOS, Scale
-from benchmarks.target import Posthouse, Target, parse_peer
+from benchmarks.target import PEER, Posthouse, Target, parse_peer
 
 
 def options() -> argparse.Namespace:
@@ -19,7 +20,7 @@ def options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="make bench ARGS=...", description=__doc__, allow_abbrev=False)
     parser.add_argument(
         "--peer",
-        metavar="smtp=PORT,pop3=PORT[,imap=PORT][,sink=PORT]",
+        metavar=PEER,
         help="measure this server beside ours, turn by turn",
     )
     parser.add_argument("--label", default="peer", help="its name in the table")
@@ -31,16 +32,18 @@ def options() -> argparse.Namespace:
     )
     parser.add_argument("--peer-stop", default="", metavar="COMMAND", help="stops it")
     parser.add_argument("--peer-flush", default="", metavar="COMMAND", help="has it try its waiting mail now")
-    parser.add_argument("--rows", default="", metavar="A,B", help=f"only these of: {' '.join(SCENARIOS)}")
+    parser.add_argument(
+        "--rows", default="", metavar="A,B", help=f"only these of: {' '.join(SCENARIOS)}; imap-* means each of them"
+    )
     parser.add_argument("--repeat", type=int, default=3, help="runs of each, of which the median counts")
     parser.add_argument("--workers", type=int, default=0, help="worker processes of Posthouse (0: its default)")
     parser.add_argument("--quick", action="store_true", help="a tenth of the work, once: a look, not a figure to quote")
     parser.add_argument("--data", type=Path, help="where Posthouse's data folder is made (default: a temporary folder)")
     parser.add_argument("--out", type=Path, default=Path("docs/bench"), help="where bench.json, .md and .svg go")
     asked = parser.parse_args()
-    unknown = {name for name in asked.rows.split(",") if name} - set(SCENARIOS)
+    unknown = [name for name in asked.rows.split(",") if name and not fnmatch.filter(SCENARIOS, name)]
     if unknown or asked.repeat < 1:
-        parser.error(f"no such rows: {', '.join(sorted(unknown))}" if unknown else "--repeat must be 1 or more")
+        parser.error(f"no such rows: {', '.join(unknown)}" if unknown else "--repeat must be 1 or more")
     if asked.quick:
         asked.repeat = 1
     return asked
@@ -49,9 +52,9 @@ def options() -> argparse.Namespace:
 def measure(targets: list[Target], asked: argparse.Namespace) -> Measured:
     """Every scenario, each server in turn, so that a machine that slows down slows both."""
     measured = Measured([target.label for target in targets])
-    chosen = [name for name in asked.rows.split(",") if name] or list(SCENARIOS)
+    chosen = [name for name in asked.rows.split(",") if name] or ["*"]
     for name, (_, run) in SCENARIOS.items():
-        if name not in chosen:
+        if not any(fnmatch.fnmatch(name, each) for each in chosen):
             continue
         for turn in range(asked.repeat):
             for target in targets if turn % 2 == 0 else targets[::-1]:

@@ -1,6 +1,7 @@
 """The load client's connection: little Python per reply, so that the server is what is measured."""
 
 import asyncio
+import ssl
 import time
 from typing import cast
 
@@ -93,6 +94,29 @@ class Connection(asyncio.Protocol):
             return 0
         return len(await self.take(b"\r\n.\r\n")) - 3
 
+    async def imap(self, command: bytes) -> bytes:
+        """Send, read up to the tagged line, which must be OK. For answers without literals."""
+        self.send(b"zq %b\r\n" % command)
+        answer = line = await self.take(b"\r\n")
+        while not line.startswith(b"zq "):
+            line = await self.take(b"\r\n")
+            answer += line
+        if not line.startswith(b"zq OK"):
+            raise BenchError(f"{command[:60]!r} -> {line!r}")
+        return answer
+
+    async def imap_append(self, mailbox: bytes, message: bytes) -> None:
+        """APPEND with a literal that is announced and waited for."""
+        self.send(b"zq APPEND %b {%d}\r\n" % (mailbox, len(message)))
+        line = await self.take(b"\r\n")
+        if not line.startswith(b"+"):
+            raise BenchError(f"APPEND -> {line!r}")
+        self.send(message + b"\r\n")
+        while not line.startswith(b"zq "):
+            line = await self.take(b"\r\n")
+        if not line.startswith(b"zq OK"):
+            raise BenchError(f"APPEND -> {line!r}")
+
     async def _peek(self) -> bytes:
         """The first three octets to come."""
         while len(self._held) < 3:
@@ -104,11 +128,21 @@ class Connection(asyncio.Protocol):
         return bytes(self._held[:3])
 
 
-async def connect(port: int) -> Connection:
+def _any_certificate() -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    return context
+
+
+ANY_CERTIFICATE = _any_certificate()
+
+
+async def connect(port: int, tls: bool = False) -> Connection:
     """A connection to this machine; one that is refused for a full backlog is tried again."""
+    context = ANY_CERTIFICATE if tls else None
     for attempt in range(6):
         try:
-            _, connection = await asyncio.get_running_loop().create_connection(Connection, HOST, port)
+            _, connection = await asyncio.get_running_loop().create_connection(Connection, HOST, port, ssl=context)
         except (ConnectionResetError, TimeoutError):
             await asyncio.sleep(0.05 * (attempt + 1))
         else:

@@ -60,19 +60,22 @@ async def _as_coroutine(work: Callable[[], Awaitable[None]]) -> None:
     await work()
 
 
-async def _smtp_open(port: int) -> Connection:
+async def smtp_open(port: int) -> Connection:
+    """A session that has been greeted."""
     connection = await connect(port)
     await connection.smtp(b"", b"220")
     await connection.smtp(b"EHLO client.test\r\n", b"250")
     return connection
 
 
-async def _smtp_close(connection: Connection) -> None:
+async def smtp_close(connection: Connection) -> None:
+    """QUIT and hang up."""
     await connection.smtp(b"QUIT\r\n", b"221")
     connection.close()
 
 
-async def _smtp_send(connection: Connection, name: str, data: bytes, domain: str = DOMAIN) -> None:
+async def smtp_send(connection: Connection, name: str, data: bytes, domain: str = DOMAIN) -> None:
+    """One message, until it is accepted."""
     await connection.smtp(SENDER, b"250")
     await connection.smtp(f"RCPT TO:<{name}@{domain}>\r\n".encode(), b"250")
     await connection.smtp(b"DATA\r\n", b"354")
@@ -90,13 +93,13 @@ async def bring(target: Target, mail: Mail) -> float:
             name = NAMES[number % len(NAMES)]
             data = compose(mail.octets, name, f"{run}.{number}")
             if connection is None:
-                connection = await _smtp_open(target.smtp)
-            await _smtp_send(connection, name, data, mail.domain)
+                connection = await smtp_open(target.smtp)
+            await smtp_send(connection, name, data, mail.domain)
             if mail.one_each:
-                await _smtp_close(connection)
+                await smtp_close(connection)
                 connection = None
         if connection is not None:
-            await _smtp_close(connection)
+            await smtp_close(connection)
 
     return await _together(mail.connections, work)
 
@@ -230,17 +233,17 @@ async def empty(target: Target) -> None:
 async def waits(target: Target, messages: int, octets: int) -> list[float]:
     """Milliseconds from the start of MAIL until a POP3 login shows the message; one after the other."""
     found = []
-    connection = await _smtp_open(target.smtp)
+    connection = await smtp_open(target.smtp)
     for number in range(messages):
         name = NAMES[number % len(NAMES)]
         data = compose(octets, name, f"wait.{time.time_ns():x}")
         before = await pop3_count(target, name)
         began = time.perf_counter()
-        await _smtp_send(connection, name, data)
+        await smtp_send(connection, name, data)
         while await pop3_count(target, name) <= before:
             if time.perf_counter() - began > 60:
                 raise BenchError("a message was accepted and never shown")
             await asyncio.sleep(0.001)
         found.append((time.perf_counter() - began) * 1000)
-    await _smtp_close(connection)
+    await smtp_close(connection)
     return found

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from benchmarks import load, memory, relay
+from benchmarks import imap_load, imap_reading, load, memory, relay
 from benchmarks.load import Collection, Mail
 from benchmarks.target import USERS, Target
 
@@ -36,6 +36,26 @@ ROWS = {
     "wait-p99": Row("the same, 99th of 100", "ms", False),
     "relay-live": Row("relay to a sink, 4 KiB, 20 connections, live", "msg/s"),
     "relay-drain": Row("the same, draining a queue that waited", "msg/s"),
+    "imap-append-1": Row("IMAP APPEND, 4 KiB, 1 connection", "msg/s"),
+    "imap-append-20": Row("IMAP APPEND, 4 KiB, 20 connections", "msg/s"),
+    "imap-login": Row("IMAP login, SELECT of 1,000, LOGOUT, 20 at a time", "sessions/s"),
+    "imap-select-first": Row("SELECT of 1,000, first time", "ms", False),
+    "imap-select": Row("the same, again", "ms", False),
+    "imap-envelope-cold": Row("FETCH 1:* (ENVELOPE FLAGS) of 1,000, first time", "ms", False),
+    "imap-envelope": Row("the same, again", "ms", False),
+    "imap-flags": Row("FETCH 1:* FLAGS of 1,000", "ms", False),
+    "imap-bodies": Row("UID FETCH 1:* BODY.PEEK[] of 1,000 x 4 KiB", "msg/s"),
+    "imap-single": Row("FETCH n BODY.PEEK[], 4 KiB, one by one", "msg/s"),
+    "imap-sync": Row("a client's first sync of 1,000 x 4 KiB, bodies by 50", "msg/s"),
+    "imap-store-all": Row("STORE 1:* +FLAGS or -FLAGS (\\Seen) of 1,000", "ms", False),
+    "imap-store-single": Row("STORE n +FLAGS (\\Flagged), one by one", "cmd/s"),
+    "imap-search-text": Row("SEARCH TEXT over 1,000 x 4 KiB", "ms", False),
+    "imap-search-subject": Row("SEARCH SUBJECT over 1,000", "ms", False),
+    "imap-noop": Row("IMAP NOOP", "cmd/s"),
+    "imap-push-p50": Row("from sending until IMAP IDLE shows it, median", "ms", False),
+    "imap-push-p99": Row("the same, 99th of 100", "ms", False),
+    "imap-idle-memory": Row("memory for each of 1,000 idle IMAP connections", "KiB", False),
+    "imap-idle-memory-tls": Row("the same with TLS", "KiB", False),
     "memory": Row("memory of the idle server", "MiB", False),
     "start": Row("start until every port greets", "ms", False),
 }
@@ -123,6 +143,48 @@ def _relay(target: Target, scale: Scale) -> Results:
     return {"relay-live": relay.live(target, wanted), "relay-drain": relay.drain(target, waiting)}
 
 
+def _needs_imap(run: Callable[[Target, Scale], Results]) -> Callable[[Target, Scale], Results]:
+    """Nothing where a target has no IMAP."""
+    return lambda target, scale: run(target, scale) if target.imap else {}
+
+
+@_needs_imap
+def _imap_append(target: Target, scale: Scale) -> Results:
+    alone = imap_load.append(target, 4 * KIB, scale.of(1000))
+    return {
+        "imap-append-1": alone,
+        "imap-append-20": asyncio.run(imap_load.append_wide(target, 4 * KIB, scale.of(4000), 20)),
+    }
+
+
+@_needs_imap
+def _imap_login(target: Target, scale: Scale) -> Results:
+    imap_load.fill_readers(target)
+    return {"imap-login": asyncio.run(imap_load.logins(target, scale.of(1000), 20))}
+
+
+@_needs_imap
+def _imap_read(target: Target, _: Scale) -> Results:
+    return imap_reading.read(target, 1000, 4 * KIB)
+
+
+@_needs_imap
+def _imap_push(target: Target, scale: Scale) -> Results:
+    asyncio.run(load.empty(target))
+    found = sorted(asyncio.run(imap_load.pushes(target, 20 if scale.quick else 200, 4 * KIB)))
+    return {"imap-push-p50": found[len(found) // 2], "imap-push-p99": found[len(found) * 99 // 100]}
+
+
+@_needs_imap
+def _imap_idle_memory(target: Target, scale: Scale) -> Results:
+    asyncio.run(load.empty(target))
+    connections, settle = scale.of(1000), 0.5 if scale.quick else 3.0
+    results = {"imap-idle-memory": imap_load.idle_memory(target, connections, settle)}
+    if target.imaps:
+        results["imap-idle-memory-tls"] = imap_load.idle_memory(target, connections, settle, tls=True)
+    return {name: value for name, value in results.items() if value is not None}
+
+
 # In this order; each gives one or more rows.
 SCENARIOS: dict[str, tuple[tuple[str, ...], Callable[[Target, Scale], Results]]] = {
     "start": (("start", "memory"), _start),
@@ -135,4 +197,16 @@ SCENARIOS: dict[str, tuple[tuple[str, ...], Callable[[Target, Scale], Results]]]
     "pop3-100k": (("pop3-100k",), _pop3_large),
     "relay": (("relay-live", "relay-drain"), _relay),
     "wait": (("wait-p50", "wait-p99"), _waits),
+    "imap-append": (("imap-append-1", "imap-append-20"), _imap_append),
+    "imap-login": (("imap-login",), _imap_login),
+    "imap-read": (
+        (
+            *("imap-select-first", "imap-select", "imap-envelope-cold", "imap-envelope", "imap-flags", "imap-bodies"),
+            *("imap-single", "imap-sync", "imap-store-all", "imap-store-single", "imap-search-text"),
+            *("imap-search-subject", "imap-noop"),
+        ),
+        _imap_read,
+    ),
+    "imap-push": (("imap-push-p50", "imap-push-p99"), _imap_push),
+    "imap-idle-memory": (("imap-idle-memory", "imap-idle-memory-tls"), _imap_idle_memory),
 }

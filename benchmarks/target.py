@@ -18,6 +18,7 @@ from benchmarks.connection import BenchError, first_line
 USERS = 200
 PASSWORD = "secret"
 DOMAIN = "example.test"
+PEER = "smtp=PORT,pop3=PORT[,imap=PORT][,imaps=PORT][,sink=PORT]"
 NAMES = tuple(f"u{n}" for n in range(USERS))
 
 
@@ -28,6 +29,7 @@ class Target(Protocol):
     smtp: int
     pop3: int
     imap: int  # 0: none
+    imaps: int  # TLS from the start; 0: none
     sink: int  # where its mail for sink.test goes on this machine; 0: nowhere
 
     def flush(self) -> None:
@@ -53,6 +55,7 @@ class Peer:
     smtp: int
     pop3: int
     imap: int = 0
+    imaps: int = 0
     sink: int = 0
     flush_command: str = ""
     roots_command: str = ""  # prints process ids
@@ -94,13 +97,14 @@ class Posthouse:
     smtp: int = 0
     pop3: int = 0
     imap: int = 0
+    imaps: int = 0
     sink: int = 0
     others: list[int] = field(default_factory=list)
     _process: subprocess.Popen[bytes] | None = None
 
     def prepare(self) -> None:
         """Write the configuration and make the accounts."""
-        self.smtp, self.pop3, self.sink, *self.others = _free_ports(6)
+        self.smtp, self.pop3, self.imap, self.imaps, self.sink, *self.others = _free_ports(8)
         submission, submissions, pop3s = self.others
         settings: dict[str, dict[str, object]] = {
             "server": {"hostname": '"mail.example.test"', "data": f'"{self.folder / "data"}"', "workers": self.workers},
@@ -115,6 +119,7 @@ class Posthouse:
                 "listen_tls": f'["127.0.0.1:{submissions}"]',
             },
             "pop3": {"listen": f'["127.0.0.1:{self.pop3}"]', "listen_tls": f'["127.0.0.1:{pop3s}"]'},
+            "imap": {"listen": f'["127.0.0.1:{self.imap}"]', "listen_tls": f'["127.0.0.1:{self.imaps}"]'},
             "login": {"plain_on_loopback": "true"},
             "limits": {"per_address": 5000},
             "log": {"level": '"warning"'},
@@ -141,7 +146,7 @@ class Posthouse:
         began = time.monotonic()
         with (self.folder / "log").open("ab") as log:
             self._process = subprocess.Popen(self._command("serve"), stdout=log, stderr=log, start_new_session=True)
-        asyncio.run(_greetings([self.smtp, self.pop3, self.others[0]]))
+        asyncio.run(_greetings([self.smtp, self.pop3, self.imap, self.others[0]]))
         return time.monotonic() - began
 
     def stop(self) -> None:
@@ -179,9 +184,12 @@ def _free_ports(count: int) -> list[int]:
 
 
 def parse_peer(text: str, label: str, commands: dict[str, str]) -> Peer:
-    """Read "smtp=2525,pop3=2110[,imap=2143][,sink=2526]". Raises BenchError."""
+    """Read "smtp=2525,pop3=2110[,imap=2143][,imaps=2993][,sink=2526]". Raises BenchError."""
     try:
         ports = {name: int(port) for name, port in (part.split("=") for part in text.split(","))}
-        return Peer(label, ports.pop("smtp"), ports.pop("pop3"), ports.pop("imap", 0), ports.pop("sink", 0), **commands)
-    except (ValueError, KeyError) as error:
-        raise BenchError(f"--peer wants smtp=PORT,pop3=PORT[,imap=PORT][,sink=PORT], not {json.dumps(text)}") from error
+        if not {"smtp", "pop3"} <= set(ports) <= {"smtp", "pop3", "imap", "imaps", "sink"}:
+            raise ValueError(text)
+        imap, imaps, sink = (ports.get(name, 0) for name in ("imap", "imaps", "sink"))
+        return Peer(label, ports["smtp"], ports["pop3"], imap, imaps, sink, **commands)
+    except ValueError as error:
+        raise BenchError(f"--peer wants {PEER}, not {json.dumps(text)}") from error
