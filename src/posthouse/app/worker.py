@@ -33,6 +33,7 @@ from posthouse.delivery.signing import Signing
 from posthouse.delivery.spool import SpoolBudget
 from posthouse.delivery.submission import Submission
 from posthouse.mailstore.index import MessageIndex
+from posthouse.mailstore.index import prepare as prepare_index
 from posthouse.mailstore.index.indexer import Indexer
 from posthouse.mailstore.socket_bus import SocketBus, clear_bus
 from posthouse.mailstore.sqlite.store import SqliteMailstore
@@ -90,6 +91,7 @@ def prepare(setup: Setup) -> None:
     leases.void_all()
     leases.close()
     end_claims(setup.places.mail)
+    prepare_index(setup.places.data / INDEX)
     clear_bus(setup.places.bus)
 
 
@@ -107,7 +109,7 @@ class Worker:
         self._mailstore = SqliteMailstore.open(
             places.data, bus=self._bus, clock=time.time, rooms={QUEUE_ROOM: QUEUE_MIGRATIONS}
         )
-        self._index = MessageIndex.open(places.data / INDEX, self._mailstore)
+        self._index = MessageIndex(places.data / INDEX, self._mailstore)
         self._indexer = Indexer(self._index, self._mailstore, self._bus)
         self._volatile = open_connection(places.volatile, durability=Durability.OFF)
         self._directory = SqliteDirectory(

@@ -14,9 +14,10 @@ _PAUSE = 0.005  # seconds
 
 
 class Durability(StrEnum):
-    """PRAGMA synchronous. In WAL mode FULL syncs at every commit; OFF never does."""
+    """PRAGMA synchronous. In WAL mode FULL syncs at every commit; NORMAL only keeps the file sound; OFF never syncs."""
 
     FULL = "FULL"
+    NORMAL = "NORMAL"
     OFF = "OFF"
 
 

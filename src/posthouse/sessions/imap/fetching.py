@@ -7,7 +7,7 @@ from posthouse.mailstore.index import Shown
 from posthouse.mailstore.interface import Flag, Item, Marks, NoSuchMailboxError, Setting, StoreError
 from posthouse.protocol.imap.answers import internal_date, text
 from posthouse.protocol.imap.commands import Fetch, Section
-from posthouse.protocol.imap.sets import compact
+from posthouse.protocol.imap.sets import compact, holds
 from posthouse.sessions.imap.content import Content
 from posthouse.sessions.imap.context import Context, RefusedError
 from posthouse.sessions.imap.updating import update
@@ -60,9 +60,7 @@ async def _tell_vanished(ctx: Context, view: View, command: Fetch) -> None:
     """RFC 7162 3.2.6: what was expunged since, among the uids that were named."""
     delta = await ctx.store.since(ctx.account.id, view.mailbox.id, command.changed_since or 0)
     ranges = command.numbers.resolved(max(view.mailbox.uidnext - 1, 1))
-    uids = [
-        uid for uid in delta.vanished if view.position(uid) < 0 and any(first <= uid <= end for first, end in ranges)
-    ]
+    uids = [uid for uid in delta.vanished if view.position(uid) < 0 and holds(ranges, uid)]
     if uids:
         ctx.engine.send(b"* VANISHED (EARLIER) %b\r\n" % compact(uids))
 
@@ -115,6 +113,7 @@ async def _answer(ctx: Context, view: View, chosen: Sequence[int], command: Fetc
     complete = True
     waiting = 0
     needs_index = not _OF_INDEX.isdisjoint(command.items)
+    envelope_only = _OF_INDEX.intersection(command.items) == {"ENVELOPE"}
     for start in range(0, len(chosen), _STEP):
         part = chosen[start : start + _STEP]
         try:
@@ -122,7 +121,9 @@ async def _answer(ctx: Context, view: View, chosen: Sequence[int], command: Fetc
         except NoSuchMailboxError:
             return False
         complete = complete and len(items) == len(part)
-        shown = await ctx.index.shown(ctx.account.id, items) if needs_index else [None] * len(items)
+        shown: Sequence[Shown | None] = [None] * len(items)
+        if needs_index:
+            shown = await ctx.index.shown(ctx.account.id, items, envelope_only=envelope_only)
         for item, digest in zip(items, shown, strict=True):
             at = view.position(item.entry.uid)
             words = _words(ctx, view, at, item, digest, command.items)
