@@ -132,8 +132,7 @@ class ImapServer(Login):
         else:
             assert form is not None
             if keyword == b"UID":
-                self._name = cursor.line[cursor.at - 3 :].split(b" ", 2)[1].decode("ascii", "replace").upper()
-                self._name = f"UID {self._name}"
+                self._name = f"UID {cursor.next_word()}"
             self._begin(cursor, form.rule(cursor, self.dialect), self._offer_command)
 
     def _offer_command(self, command: Command) -> None:

@@ -119,6 +119,11 @@ class Cursor:
         """A word of the grammar, in capitals."""
         return self.match(_KEYWORD, "word").upper()
 
+    def next_word(self) -> str:
+        """The word behind the space at hand, in capitals, to speak of it; "" when there is none."""
+        found = _KEYWORD.match(self.line, self.at + 1)
+        return found.group().decode().upper() if found else ""
+
     def number(self, limit: int = (1 << 32) - 1) -> int:
         """A number up to `limit`."""
         number = int(self.match(_NUMBER, "number"))
