@@ -1,6 +1,7 @@
 """Sequence sets (RFC 9051 9): numbers and ranges, `*` the last there is; `$` is the saved result (RFC 5182)."""
 
 import re
+from bisect import bisect_right
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -38,6 +39,12 @@ class NumberSet:
             else:
                 joined.append((first, end))
         return joined
+
+
+def holds(ranges: list[tuple[int, int]], number: int) -> bool:
+    """Whether ranges that ascend, as resolved() gives them, hold a number."""
+    at = bisect_right(ranges, number, key=lambda pair: pair[0]) - 1
+    return at >= 0 and number <= ranges[at][1]
 
 
 def number_set(cursor: Cursor) -> NumberSet:

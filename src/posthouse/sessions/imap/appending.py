@@ -82,14 +82,12 @@ class Arrivals:
 
     async def keep(self, command: Append) -> None:
         """All messages have come: make them durable, all or none."""
-        ctx = self._ctx
         try:
             if self._failure is not None:
                 raise self._failure
             await self._keep(command)
         finally:
             self.drop()
-        await update(ctx, expunge=command.replacing is not None and command.uid)
 
     async def _keep(self, command: Append) -> None:
         ctx = self._ctx

@@ -39,9 +39,11 @@ async def store(ctx: Context, command: Store) -> None:
         )
     except TooManyKeywordsError as error:
         raise RefusedError(f"No more keywords: {error}", "LIMIT") from None
+    await ctx.know_flags(row.flags for row in marked.rows)
+    surprising = _surprising(ctx, view, marked.rows, command) if command.silent else []
     for row in marked.rows:
         view.note(row)
-    await _tell(ctx, view, marked.rows, command)
+    _tell(ctx, view, marked.rows, command, surprising)
     await update(ctx, expunge=command.uid)
     code = ""
     if marked.conflicts:  # RFC 7162 3.1.3
@@ -50,12 +52,27 @@ async def store(ctx: Context, command: Store) -> None:
     ctx.engine.done(code)
 
 
-async def _tell(ctx: Context, view: View, rows: list[Row], command: Store) -> None:
+def _surprising(ctx: Context, view: View, rows: list[Row], command: Store) -> list[int]:
+    """Uids of messages whose flags are not what the client makes of what it was told and has asked for."""
+    named = 0
+    for flag in command.flags:
+        named |= ctx.flag_bits(flag.decode("ascii", "replace"))
+    found = []
+    for row in rows:
+        before = view.flags[view.position(row.uid)]
+        if row.flags != {"+": before | named, "-": before & ~named, "": named}[command.how]:
+            found.append(row.uid)
+    return found
+
+
+def _tell(ctx: Context, view: View, rows: list[Row], command: Store, surprising: list[int]) -> None:
     if not command.silent:
-        await ctx.know_flags(row.flags for row in rows)
         # RFC 3501 6.4.8: what a UID command makes us say of a message names its UID
         tell_flags(ctx, view, [view.position(row.uid) for row in rows], uid=command.uid)
-    elif ctx.condstore:  # RFC 7162 3.1.3: the new modseq is told even so
+        return
+    # RFC 9051 6.4.6: what others have changed is told even so
+    tell_flags(ctx, view, map(view.position, surprising), uid=command.uid)
+    if ctx.condstore:  # RFC 7162 3.1.3: the new modseq is told even so
         ctx.engine.send(
             b"".join(
                 b"* %d FETCH (UID %d MODSEQ (%d))\r\n" % (view.position(row.uid) + 1, row.uid, row.modseq)

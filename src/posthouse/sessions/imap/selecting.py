@@ -3,7 +3,7 @@
 from posthouse.mailstore.interface import MAX_KEYWORDS, Flag, NoSuchMailboxError
 from posthouse.protocol.imap.answers import mailbox as mailbox_text
 from posthouse.protocol.imap.commands import Close, Resync, Select
-from posthouse.protocol.imap.sets import compact
+from posthouse.protocol.imap.sets import compact, holds
 from posthouse.sessions.imap.context import SYSTEM_FLAGS, Context, RefusedError
 from posthouse.sessions.imap.updating import tell_flags
 from posthouse.sessions.imap.view import View
@@ -60,17 +60,14 @@ async def _catch_up(ctx: Context, view: View, resync: Resync) -> None:
     """What happened since the client was last here, among the messages it knew."""
     delta = await ctx.store.since(ctx.account.id, view.mailbox.id, resync.modseq)
     known = resync.known.resolved(0) if resync.known else [(1, view.mailbox.uidnext)]
-    last = view.uids[-1] if view.uids else 0
-    vanished = [uid for uid in delta.vanished if _within(known, uid) and view.position(uid) < 0]
+    vanished = [uid for uid in delta.vanished if view.position(uid) < 0 and holds(known, uid)]
     if vanished:
         ctx.engine.send(b"* VANISHED (EARLIER) %b\r\n" % compact(vanished))
-    changed = [view.position(row.uid) for row in delta.changed if row.uid <= last and _within(known, row.uid)]
+    # What was expunged since the mailbox was opened stands in the view still, and may have changed before.
+    touched = sorted({row.uid for row in delta.changed}.union(delta.vanished))
+    places = [at for at in map(view.position, touched) if at >= 0 and holds(known, view.uids[at])]
     await ctx.know_flags(view.flags)
-    tell_flags(ctx, view, changed, uid=True)
-
-
-def _within(ranges: list[tuple[int, int]], uid: int) -> bool:
-    return any(first <= uid <= end for first, end in ranges)
+    tell_flags(ctx, view, [at for at in places if view.modseqs[at] > resync.modseq], uid=True)
 
 
 async def close(ctx: Context, command: Close) -> None:
@@ -81,26 +78,30 @@ async def close(ctx: Context, command: Close) -> None:
         marked = [
             message for message, flags in zip(view.messages, view.flags, strict=True) if flags & Flag.DELETED.value
         ]
-        await _remove(ctx, view, marked)
+        removed = await _remove(ctx, view, marked)
         if ctx.qresync:
-            code = f"HIGHESTMODSEQ {max(1, await _highest(ctx, view))}"  # RFC 7162 3.2.8
+            code = f"HIGHESTMODSEQ {max(1, await _known_up_to(ctx, view, removed))}"  # RFC 7162 3.2.8
     leave(ctx)
     ctx.engine.done(code)
 
 
-async def _remove(ctx: Context, view: View, messages: list[int]) -> None:
+async def _remove(ctx: Context, view: View, messages: list[int]) -> list[int]:
     if messages:
         try:
-            await ctx.store.remove(ctx.account.id, view.mailbox.id, messages)
+            return await ctx.store.remove(ctx.account.id, view.mailbox.id, messages)
         except NoSuchMailboxError:
-            return  # then they are gone already
+            return []  # then they are gone already
+    return []
 
 
-async def _highest(ctx: Context, view: View) -> int:
+async def _known_up_to(ctx: Context, view: View, removed: list[int]) -> int:
+    """The modseq up to which a client that leaves knows everything: not the last, when others changed something."""
     try:
-        return (await ctx.store.since(ctx.account.id, view.mailbox.id, view.modseq)).mailbox.modseq
+        delta = await ctx.store.since(ctx.account.id, view.mailbox.id, view.modseq)
     except NoSuchMailboxError:
-        return view.mailbox.modseq
+        return view.told
+    alone = not view.gone and not delta.changed and delta.vanished == removed
+    return delta.mailbox.modseq if alone else view.told
 
 
 def leave(ctx: Context) -> None:

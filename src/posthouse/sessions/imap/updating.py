@@ -15,6 +15,7 @@ async def update(ctx: Context, *, expunge: bool) -> None:
         return
     now = ctx.store.modseq(ctx.account.id)
     if now == view.modseq and not (expunge and view.gone):
+        _tell_delay(ctx, view)
         return
     try:
         delta = await ctx.store.since(ctx.account.id, view.mailbox.id, view.modseq)
@@ -33,6 +34,18 @@ async def update(ctx: Context, *, expunge: bool) -> None:
         if not ctx.rev2:
             ctx.engine.send(b"* 0 RECENT\r\n")
     tell_flags(ctx, view, (view.position(uid) for uid in changed_uids if uid not in view.gone))
+    if not view.gone:
+        view.told = view.mailbox.modseq
+    _tell_delay(ctx, view)
+
+
+def _tell_delay(ctx: Context, view: View) -> None:
+    """RFC 7162 3.2: what was told with a MODSEQ must not make a client believe that it knows of every expunge before.
+
+    Otherwise it would never hear of those that wait, if it came back before we may tell them.
+    """
+    if view.gone and ctx.qresync:
+        ctx.engine.send(b"* OK [HIGHESTMODSEQ %d] Some was expunged since\r\n" % max(1, view.told))
 
 
 def tell_expunged(ctx: Context, view: View) -> None:

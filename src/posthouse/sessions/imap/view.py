@@ -17,11 +17,12 @@ _COLUMNS = ("uids", "messages", "flags", "modseqs", "octets", "received")
 class View:
     """Columns by position; the sequence number of a position is one more."""
 
-    __slots__ = ("flags", "gone", "mailbox", "messages", "modseq", "modseqs", "octets", "read_only", "received", "uids")
+    __slots__ = (*_COLUMNS, "gone", "mailbox", "modseq", "read_only", "told")
 
     def __init__(self, snapshot: Snapshot, *, read_only: bool) -> None:
         self.mailbox: Mailbox = snapshot.mailbox
         self.modseq = snapshot.modseq  # of the account, up to which this is true
+        self.told = snapshot.mailbox.modseq  # up to which the client knows all, what was expunged included
         self.uids: array[int] = snapshot.uids
         self.messages: array[int] = snapshot.messages
         self.flags: array[int] = snapshot.flags
