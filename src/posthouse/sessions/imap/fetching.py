@@ -8,7 +8,7 @@ from posthouse.mailstore.interface import Flag, Item, Marks, NoSuchMailboxError,
 from posthouse.protocol.imap.answers import internal_date, text
 from posthouse.protocol.imap.commands import Fetch, Section
 from posthouse.protocol.imap.sets import compact, holds
-from posthouse.sessions.imap.content import Content
+from posthouse.sessions.imap.content import Content, Long
 from posthouse.sessions.imap.context import Context, RefusedError
 from posthouse.sessions.imap.updating import update
 from posthouse.sessions.imap.view import View
@@ -134,9 +134,7 @@ async def _answer(ctx: Context, view: View, chosen: Sequence[int], command: Fetc
             content = Content(ctx.store, item)
             if "BODY" in command.items:
                 words.append(b"BODY " + await content.body_without_extensions())
-            ctx.engine.send(b"* %d FETCH (%b" % (at + 1, b" ".join(words)))
-            waiting += await _send_sections(ctx, content, command.sections, first=not words)
-            ctx.engine.send(b")\r\n")
+            waiting += await _send(ctx, b"* %d FETCH (%b" % (at + 1, b" ".join(words)), content, command.sections)
             waiting += 200
             if waiting > _FLUSH:
                 await ctx.connection.flush(ctx.engine)
@@ -177,22 +175,34 @@ def _words(ctx: Context, view: View, at: int, item: Item, digest: Shown | None, 
     return words
 
 
-async def _send_sections(ctx: Context, content: Content, sections: tuple[Section, ...], *, first: bool) -> int:
-    """Each section; how many octets that were. What is long goes out piece by piece."""
-    sent = 0
-    for section in sections:
-        ctx.engine.send(section.label if first else b" " + section.label)
-        first = False
-        try:
-            answer = await content.section(section)
-        except StoreError as error:
-            raise RefusedError(f"Message {content.entry.uid} is damaged: {error}", "SERVERBUG") from None
+async def _send(ctx: Context, start: bytes, content: Content, sections: tuple[Section, ...]) -> int:
+    """One answer; how many octets of it wait. Nothing is said before all of it can be said, but for what is long."""
+    try:
+        answers = [(section.label, await content.section(section)) for section in sections]
+    except StoreError as error:
+        raise RefusedError(f"Message {content.entry.uid} is damaged: {error}", "SERVERBUG") from None
+    waiting = [start]
+    for label, answer in answers:
+        waiting.append(label if waiting[-1].endswith(b"(") else b" " + label)
         if isinstance(answer, bytes):
-            ctx.engine.send(answer)
-            sent += len(answer)
+            waiting.append(answer)
             continue
-        ctx.engine.send(b" {%d}\r\n" % answer.octets)
+        ctx.engine.send(b"".join((*waiting, b" {%d}\r\n" % answer.octets)))
+        waiting.clear()
+        await _stream(ctx, answer)
+        waiting.append(b"")
+    waiting.append(b")\r\n")
+    last = b"".join(waiting)
+    ctx.engine.send(last)
+    return len(last)
+
+
+async def _stream(ctx: Context, answer: Long) -> None:
+    try:
         async for piece in answer.pieces:
             ctx.engine.send(piece)
             await ctx.connection.flush(ctx.engine)
-    return sent
+    except StoreError:
+        # Half of it is with the client already: only a cut link tells it that the rest will not come.
+        ctx.connection.abort()
+        raise
