@@ -11,12 +11,12 @@ RUNTIME := $(VENV)/.runtime-ready
 DEV := $(VENV)/.dev-ready
 PIP := $(PY) -m pip --disable-pip-version-check --no-input install --quiet
 
-.PHONY: help venv run test check bench fuzz faults lock clean
+.PHONY: help venv run test check bench bench-large fuzz faults lock clean
 
 help: ## show this list
 	@echo "Posthouse: make TARGET"
 	@echo
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-10s %s\n", $$1, $$2 }'
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-12s %s\n", $$1, $$2 }'
 	@echo
 	@echo "The program is $(VENV)/bin/posthouse; 'make run' tries it at once."
 
@@ -38,6 +38,9 @@ check: $(DEV) ## formatting, lint, types, layers, the RFC index
 
 bench: $(DEV) ## measure speed; ARGS="--help" shows what can be asked
 	$(PY) -m benchmarks $(ARGS)
+
+bench-large: $(DEV) ## the same for a mailbox of 200,000 messages
+	$(PY) -m benchmarks.large_mailbox $(ARGS)
 
 fuzz: $(DEV) ## fuzz each parser and engine for FUZZ_SECONDS (300) seconds
 	@mkdir -p .work/fuzz

@@ -15,6 +15,7 @@ LIMIT = 600.0  # seconds without an octet
 ROOM = 1 << 20  # octets read at once
 TAIL = 2048  # the tagged line ends an answer, or all but: something untagged may follow it
 BATCH = 1 << 20  # octets of one MULTIAPPEND
+BATCH_MESSAGES = 500  # of one MULTIAPPEND
 
 
 class ImapClient:
@@ -59,7 +60,7 @@ class ImapClient:
         for message in messages:
             batch.append(b" {%d+}\r\n%b" % (len(message), message))
             held += len(message)
-            if held > BATCH:
+            if held > BATCH or len(batch) == BATCH_MESSAGES:
                 self.run(b"APPEND %b%b" % (mailbox, b"".join(batch)))
                 batch, held = [], 0
         if batch:

@@ -29,6 +29,11 @@ def clocked(client: ImapClient, command: bytes, times: int = 1) -> float:
     return (time.perf_counter() - began) * 1000 / times
 
 
+def parts_of(word: str) -> list[str]:
+    """Eleven, of six letters or more, each with the word's q: none is found elsewhere."""
+    return [word[a:b] for a in range(4) for b in range(len(word) - 2, len(word) + 1) if word[a:b] != word]
+
+
 @dataclass(frozen=True)
 class Filled:
     """A mailbox and what it must hold."""
@@ -107,12 +112,11 @@ def _headers(mailbox: Filled, client: ImapClient) -> Results:
 
 
 def _search(mailbox: Filled, client: ImapClient) -> Results:
-    """Parts of the words are looked for, so that no answer can be remembered from the last question."""
+    """Parts of words are looked for, so that no answer can be remembered from the last question."""
 
     def each(key: str, word: str, wanted: list[int]) -> float:
         client.run(f"SEARCH {key} {word}".encode())  # an index may still be behind
-        parts = [word[a:b] for a in range(4) for b in range(len(word) - 2, len(word) + 1) if word[a:b] != word]
-        took = 0.0
+        parts, took = parts_of(word), 0.0
         for part in parts:
             took += clocked(client, f"SEARCH {key} {part}".encode())
             require(client.numbers() == wanted, f"SEARCH {key} {part}", client)
