@@ -15,7 +15,7 @@ import msgspec
 
 from posthouse.message.text import Digest, fold
 
-VERSION = 1
+VERSION = 2
 MESSAGE_BITS = 36
 _SCHEMA = f"""
     CREATE TABLE account (
@@ -184,9 +184,10 @@ def add(connection: apsw.Connection, account: int, digests: Iterable[tuple[int, 
         row, digest = start + message, found[message]
         _add_rows(connection, row, digest)
         lines = "\n".join(map(fold, digest.header.split("\n")))
+        header = f"{lines}\n{fold(digest.parts)}"
         connection.execute("INSERT INTO header VALUES (?, ?)", (row, f"\n{lines}\n"))
         connection.execute(
-            "INSERT INTO words (rowid, header, body) VALUES (?, ?, ?)", (row, f"{lines}  ", f"{fold(digest.body)}  ")
+            "INSERT INTO words (rowid, header, body) VALUES (?, ?, ?)", (row, f"{header}  ", f"{fold(digest.body)}  ")
         )
 
 
@@ -276,10 +277,10 @@ def contains(connection: apsw.Connection, account: int, first: int, last: int, f
         rows = list(_among_pieces(connection, "", needle, bounds))
     elif field == "body":
         rows = list(_among_pieces(connection, "body :", needle, bounds))
-    elif field in _COLUMNS:
+    elif field in _COLUMNS and needle:
         rows = _in_column(connection, _COLUMNS[field], needle, bounds)
     else:
-        rows = _in_header(connection, fold(field.partition(":")[2]), needle, bounds)
+        rows = _in_header(connection, fold(field.removeprefix("header:")), needle, bounds)
     return {row - start for row in rows}
 
 
@@ -311,8 +312,6 @@ def _in_column(connection: apsw.Connection, column: str, needle: str, bounds: tu
     """Few rows, or a short needle: look at all. Else only at those that have the needle somewhere in the header."""
     if len(needle) < _SHORT or bounds[1] - bounds[0] < _PAGE:
         statement = f"SELECT json_group_array(row) FROM field WHERE row BETWEEN ? AND ? AND instr({column}, ?)"
-        if not needle:
-            statement = f"SELECT json_group_array(row) FROM field WHERE row BETWEEN ? AND ? AND {column} >= ?"
         return _rows(connection, statement, (*bounds, needle))
     statement = f"""
         SELECT json_group_array(row) FROM field WHERE row IN

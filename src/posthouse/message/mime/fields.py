@@ -36,6 +36,11 @@ def header_end(data: bytes, start: int, end: int) -> int:
 
 def fields(header: bytes) -> Iterator[tuple[bytes, bytes]]:
     """(name in lower case, value with its folds) of each field; lines that are no field are passed over."""
+    return ((name, value) for name, value in lines(header) if name)
+
+
+def lines(header: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """The same with the lines that are no field, which have no name."""
     start = 0
     length = len(header)
     while start < length:
@@ -44,6 +49,8 @@ def fields(header: bytes) -> Iterator[tuple[bytes, bytes]]:
         name, colon, value = header[start:end].partition(b":")
         if colon:
             yield name.strip().lower(), value
+        elif name.strip():
+            yield b"", name
         start = end + 1
 
 
@@ -133,7 +140,7 @@ class Scanner:
 
 
 _PERCENT = [
-    b"%%%02X" % octet if octet <= 32 or octet >= 127 or octet in b"%*'" else bytes((octet,)) for octet in range(256)
+    b"%%%02X" % octet if octet <= 32 or octet >= 127 or octet in b"%*" else bytes((octet,)) for octet in range(256)
 ]
 Parameters = tuple[tuple[bytes, bytes], ...]
 

@@ -36,6 +36,7 @@ class _Reader:
         self._at = 0
         self._found: list[Shown] = []
         self._in_group = False
+        self._quoted = False  # some of the last words stood in quotes
 
     def run(self) -> list[Shown]:
         while len(self._found) < MAX_ADDRESSES:
@@ -74,8 +75,10 @@ class _Reader:
             name = late or comment
             self._found.append(Shown(name, None, b"".join(words) or _NO_MAILBOX, domain or _NO_DOMAIN))
         else:
-            if words:
-                self._found.append(Shown(comment, None, b" ".join(words), _NO_DOMAIN))
+            if len(words) > 1 or self._quoted:  # a name without an address
+                self._found.append(Shown(b" ".join(words), None, _NO_MAILBOX, _NO_DOMAIN))
+            elif words:
+                self._found.append(Shown(comment, None, words[0], _NO_DOMAIN))
             if mark not in (-1, 44, 59):
                 self._at += 1  # nothing that belongs here
 
@@ -131,7 +134,7 @@ class _Reader:
         """Words up to a mark, and the last comment among them."""
         words: list[bytes] = []
         comment = None
-        glued = False
+        glued = self._quoted = False
         while True:
             before = self._at
             mark = self._peek_past_space()
@@ -142,6 +145,7 @@ class _Reader:
                 found = _QUOTED.match(self._text, self._at)
                 assert found is not None
                 text = _PAIR.sub(rb"\1", found.group(1))
+                self._quoted = True
             else:
                 found = _ATOM.match(self._text, self._at)
                 if found is None:

@@ -14,6 +14,7 @@ from posthouse.message.mime.part import DEFAULT_PARAMETERS, Part
 MAX_DEPTH = 100
 MAX_PARTS = 10_000
 _MAX_HEADER = 1 << 20  # octets of a part's header in which its Content fields are looked for
+_PEEK = 4096  # octets of a part's header in which a boundary that repeats is looked for
 _TAIL = re.compile(rb"(--)?[ \t]*(?:\r?\n|\r?\Z)")
 _ENCODING = re.compile(rb"[^\x00-\x20()<>@,;:\\\"/\[\]?=\x7f]+")
 
@@ -58,14 +59,28 @@ class _Scan:
     def _pieces(self, part: Part, boundary: bytes) -> Iterator[tuple[int, int]]:
         """Where the parts are, between the lines of the boundary (RFC 2046 5.1.1)."""
         start = -1
+        inner = 0  # multiparts within that go by the same boundary: the innermost that is open owns a line of it
         for at, behind, closing in self._delimiters(part, boundary):
+            if inner:
+                inner += -1 if closing else self._repeats(behind, part.end, boundary)
+                continue
             if start >= 0:
                 yield start, max(start, at)
             if closing:
                 return
             start = behind
+            inner = self._repeats(behind, part.end, boundary)
         if start >= 0:
             yield start, part.end
+
+    def _repeats(self, start: int, end: int, boundary: bytes) -> bool:
+        """Whether the part that starts here is a multipart with that same boundary, as some programs write."""
+        end = min(end, start + _PEEK)
+        if self._data.find(boundary, start, end) < 0:
+            return False
+        part = Part(start, header_end(self._data, start, end), end)
+        _describe(part, self._data[start : part.body])
+        return part.is_multipart and (part.param(b"boundary") or b"").rstrip(b" \t") == boundary
 
     def _delimiters(self, part: Part, boundary: bytes) -> Iterator[tuple[int, int, bool]]:
         """(where the line end before it starts, behind it, whether it is the last)."""

@@ -2,11 +2,12 @@
 
 import re
 
-from posthouse.message.mime.fields import Parameters, fields, unfolded
+from posthouse.message.mime.fields import Parameters, fields
 from posthouse.message.mime.mailboxes import Shown, read
 from posthouse.message.mime.part import Part
 
 _PLAIN = re.compile(rb"[\x01-\x09\x0b\x0c\x0e-\x21\x23-\x5b\x5d-\x7f]*\Z")
+_FOLDS = re.compile(rb"(?:\r?\n[ \t]+)+")
 _MAX_QUOTED = 4096
 _MAX_HEADER = 1 << 20  # octets of a header in which the envelope's fields are looked for
 _ADDRESSES = (b"from", b"sender", b"reply-to", b"to", b"cc", b"bcc")
@@ -46,7 +47,10 @@ def envelope(data: bytes, part: Part) -> bytes:
 
 
 def _text(found: dict[bytes, bytes], name: bytes) -> bytes:
-    return string(unfolded(found[name])) if name in found else b"NIL"
+    """In one line, with single spaces where it was folded, and without tabs."""
+    if name not in found:
+        return b"NIL"
+    return string(_FOLDS.sub(b" ", found[name]).replace(b"\t", b" ").strip(b" \r\n"))
 
 
 def _addresses(addresses: list[Shown]) -> bytes:

@@ -31,8 +31,7 @@ _PREFIXES = (
 def charset_text(data: bytes, charset: bytes | str) -> str:
     """The text in that charset; what cannot be read becomes U+FFFD."""
     name = charset.decode("ascii", "replace") if isinstance(charset, bytes) else charset
-    name = name.strip().strip("'\"").lower()
-    codec = _KNOWN.get(name) or (name if name.startswith(_PREFIXES) and _is_there(name) else "utf-8")
+    codec = _codec(name) or "utf-8"
     if codec == "utf-8":
         return raw_text(data)
     try:
@@ -53,6 +52,16 @@ def fold(text: str) -> str:
     """The form in which texts are compared (after RFC 5051): no case, one way to write a character, single spaces."""
     folded = text.lower() if text.isascii() else unicodedata.normalize("NFKD", text).casefold()
     return " ".join(folded.split())
+
+
+def is_known(charset: str) -> bool:
+    """Whether we can read that charset."""
+    return bool(_codec(charset))
+
+
+def _codec(charset: str) -> str:
+    name = charset.strip().strip("'\"").lower()
+    return _KNOWN.get(name) or (name if name.startswith(_PREFIXES) and _is_there(name) else "")
 
 
 def _is_there(name: str) -> bool:

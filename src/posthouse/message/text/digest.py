@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from posthouse.message.mime import Part, UnknownEncodingError, body_structure, decoded, envelope, scan
-from posthouse.message.mime.fields import fields
+from posthouse.message.mime.fields import fields, lines
 from posthouse.message.mime.mailboxes import read
 from posthouse.message.text.charsets import charset_text, fold, raw_text
 from posthouse.message.text.headers import base_subject, header_text, message_ids, sent
@@ -24,6 +24,7 @@ class Digest:
     structure: bytes
     preview: str
     header: str  # all fields, "Name: value", one a line
+    parts: str  # the headers of all parts within
     body: str
     subject: str
     sender: str
@@ -47,10 +48,8 @@ def digest(data: bytes, received: int) -> Digest:
     """Look through a message. `received`: seconds since 1970. Never raises."""
     root = scan(data)
     raw: dict[bytes, list[bytes]] = {}
-    lines: list[str] = []
     for name, value in fields(data[root.header : min(root.body, root.header + _MAX_HEADER)]):
         raw.setdefault(name, []).append(value)
-        lines.append(f"{raw_text(name)}: {header_text(value)}")
     subject = _text(raw, b"subject")
     base, is_reply = base_subject(subject)
     when, day = sent(_first(raw, b"date"), received)
@@ -58,7 +57,8 @@ def digest(data: bytes, received: int) -> Digest:
         envelope(data, root),
         body_structure(data, root),
         preview(data, root),
-        "\n".join(lines)[:MAX_TEXT],
+        _header_texts(data, root)[:MAX_TEXT],
+        "\n".join(_headers_within(data, root))[:MAX_TEXT],
         "\n".join(_texts(data, root))[:MAX_TEXT],
         subject,
         _text(raw, b"from"),
@@ -135,29 +135,37 @@ def _leaves(root: Part) -> Iterator[Part]:
 
 
 def _texts(data: bytes, root: Part) -> Iterator[str]:
-    """What can be searched of the body, up to the bound."""
+    """What can be searched of the body, up to the bound: all parts that are text, or reports."""
     left = MAX_TEXT
-    work: list[tuple[Part, bool]] = [(root, False)]
-    while work and left > 0:
-        part, inner = work.pop()
-        pieces = []
-        if inner:
-            pieces.append(_header_texts(data, part))
-        if name := _file_name(part):
-            pieces.append(name)
-        if part.parts:
-            work += [(child, part.is_message) for child in reversed(part.parts)]
-        elif part.type.lower() == b"text":
+    for part in _leaves(root):
+        if left <= 0:
+            return
+        if part.type.lower() in (b"text", b"message"):
             short = Part(part.header, part.body, min(part.end, part.body + 8 * left))
-            pieces.append(_part_text(data, part, short))
-        for piece in pieces:
-            left -= len(piece)
-            yield piece
+            text = _part_text(data, part, short)
+            left -= len(text)
+            yield text
+
+
+def _headers_within(data: bytes, root: Part) -> Iterator[str]:
+    """The headers of all parts but the message's own, and the names of files as they are meant; up to the bound."""
+    left = MAX_TEXT
+    work = [root]
+    while work and left > 0:
+        part = work.pop()
+        work += reversed(part.parts)
+        text = _file_name(part)
+        if part is not root:
+            text = f"{_header_texts(data, part)}\n{text}"
+        left -= len(text)
+        yield text
 
 
 def _header_texts(data: bytes, part: Part) -> str:
     header = data[part.header : min(part.body, part.header + _MAX_HEADER)]
-    return "\n".join(f"{raw_text(name)}: {header_text(value)}" for name, value in fields(header))
+    return "\n".join(
+        f"{raw_text(name)}: {header_text(value)}" if name else header_text(value) for name, value in lines(header)
+    )
 
 
 def _file_name(part: Part) -> str:

@@ -4,7 +4,7 @@ import binascii
 import calendar
 import re
 
-from posthouse.message.text.charsets import charset_text, raw_text
+from posthouse.message.text.charsets import charset_text, is_known, raw_text
 
 MAX_IDS = 1000
 MAX_SUBJECT = 1000  # characters that are compared
@@ -45,6 +45,8 @@ def header_text(raw: bytes) -> str:
     pending: list[bytes] = []
     charset = ""
     for word in _WORD.finditer(text):
+        if not is_known(word.group(1).partition("*")[0]):
+            continue
         between = text[at : word.start()]
         name = word.group(1).partition("*")[0].lower()  # RFC 2231 5: a language may follow
         if not pending or not _BETWEEN.match(between) or name != charset:
@@ -84,7 +86,7 @@ def sent(raw: bytes, received: int) -> tuple[int, int]:
         return received, received // _DAY
     hour, minute, second = (int(found.group(group) or 0) for group in (4, 5, 6))
     if hour > 23 or minute > 59 or second > 60:
-        hour = minute = second = 0
+        return received, received // _DAY
     days = calendar.timegm((year, month, day, 0, 0, 0)) // _DAY
     return days * _DAY + hour * 3600 + minute * 60 + second - _zone(found.group(7)), days
 

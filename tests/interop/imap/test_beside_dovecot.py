@@ -1,0 +1,194 @@
+"""The same odd messages in Dovecot and here: what is told of them must be equal, or be listed below with its reason."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pytest
+from tests.interop.imap.conftest import PAIRS
+from tests.interop.imap.dovecot import dovecot
+from tests.interop.imap.peers import PosthousePeer
+from tests.outside.imap_wire import ImapWire
+from tests.outside.odd_messages import odd_messages
+from tests.outside.structures import Node, fetched, lowered
+
+USER = "beside@example.test"
+LAST = f"m{2 * PAIRS - 2}@example.test"  # an account that no other test uses
+MESSAGES = odd_messages()
+NAMES = list(MESSAGES)
+
+
+def _each(text: str, *places: str) -> set[str]:
+    return {f"{place} {text}".strip() for place in places}
+
+
+# docs/decisions/013 has the reasons at length.
+UNREADABLE_TYPE = {f"{where}type {number}" for where in ("", "part ") for number in (11, 12, 13, 14, 15, 16)}
+STRAY_PARAMETER = {"type 9", "part type 9"}
+PREFIX_OF_BOUNDARY = {
+    f"{kind} {name}" for kind in ("mixed", "digest", "alternative") for name in ("cut in the boundary", "like it")
+}
+# Dovecot counts the line end before a boundary to a message or multipart that has not ended by itself.
+LINE_END = {
+    *(f"{kind} {name}" for kind in ("mixed", "digest", "alternative") for name in ("multipart message", "nested",
+      "nested prefix", "nested unclosed")),
+    *(f"digest {name}" for name in ("usual", "preamble", "unclosed", "empty part", "trailing space", "space before",
+      "twice closed", "no line end", "id and description", "language", "quoted", "dashes")),
+    "part type 32",
+    "cpython msg_38.txt",
+}  # fmt: skip
+ADDRESSES = {f"{field} {number}" for field in ("from", "to") for number in (12, 19, 20, 36, 45, 46, 48, 53, 57)}
+
+ENVELOPES = ADDRESSES | {"header duplicate subject"}
+STRUCTURES = (
+    UNREADABLE_TYPE | STRAY_PARAMETER | PREFIX_OF_BOUNDARY | LINE_END
+    | {"cpython msg_14.txt", "cpython msg_29.txt", "cpython msg_33.txt", "encoding 9", "disposition 6", "disposition 7"}
+)  # fmt: skip
+SECTIONS = PREFIX_OF_BOUNDARY | LINE_END | {"cpython msg_35.txt", "header header only"}
+
+# Key -> (found by Dovecot alone, found here alone).
+SEARCHES: dict[bytes, tuple[set[str], set[str]]] = {
+    b"SUBJECT plain": (set(), set()),
+    b'SUBJECT ""': (set(), set()),
+    b"SUBJECT folded": (set(), set()),
+    b'SUBJECT "folded subject"': (set(), set()),
+    b"NOT SUBJECT plain": (set(), set()),
+    b"FROM joe": (set(), {"from 53", "from 54"}),
+    b"FROM example.org": ({"from 11"}, {"from 12", "from 36", "from 45", "from 53", "from 54"}),
+    b'FROM "joe public"': ({"from 7"}, set()),
+    b"TO joe": (set(), {"to 53", "to 54"}),
+    b"CC public": (set(), set()),
+    b"OR FROM ann TO joe": (set(), {"to 53", "to 54"}),
+    b"BODY inner": (set(), set()),
+    b"BODY signature": (set(), set()),
+    b"BODY R0lG": (set(), set()),
+    b"TEXT inner": (set(), set()),
+    b"TEXT html": (set(), set()),
+    b"HEADER X-1 y": (set(), set()),
+    b'HEADER X-1 ""': (set(), set()),
+    b'HEADER Message-ID ""': (set(), set()),
+    b"HEADER In-Reply-To Your": (set(), set()),
+    b"SENTON 5-Jan-2026": (set(), set()),
+    b"LARGER 1000": (set(), set()),
+    b"SMALLER 60": (set(), set()),
+    b"CHARSET UTF-8 SUBJECT {6+}\r\nGr\xc3\xbc\xc3\x9f": (set(), {"subject 12", "subject 16"}),
+    b"CHARSET UTF-8 SUBJECT {5+}\r\nK\xc3\xb6ln": (set(), set()),
+    b"CHARSET UTF-8 TEXT {4+}\r\n\xc3\xa4\xc3\xb6": (set(), {"header eight bit body"}),
+}
+ORDERS = (b"SUBJECT", b"FROM", b"TO", b"CC", b"DATE", b"SIZE", b"REVERSE SIZE", b"REVERSE SUBJECT", b"REVERSE DATE")
+# What the two read differently sorts differently; the others must stand in the same order.
+UNSORTED = ADDRESSES | {"subject 14", "cpython msg_47.txt", "header duplicate subject", "subject 12", "subject 16"}
+
+
+@dataclass(frozen=True)
+class Both:
+    """The same mailbox, open in both."""
+
+    dovecot: ImapWire
+    here: ImapWire
+
+    def ask(self, command: bytes, word: bytes) -> list[bytes]:
+        """The untagged answer of each that holds the word."""
+        found = []
+        for wire in (self.dovecot, self.here):
+            lines = [line for line in wire.ok(command).untagged if word in line]
+            assert len(lines) == 1, (command, lines)
+            found.append(lines[0])
+        return found
+
+
+@pytest.fixture(scope="module")
+def both(peer: PosthousePeer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Both]:
+    with dovecot([USER]) as other:
+        yours, ours = ImapWire.open(other.ports["imap"], USER), ImapWire.open(peer.imap, LAST)
+        for wire in (yours, ours):
+            wire.ok(b"CREATE Odd")
+            for name, message in MESSAGES.items():
+                date = b'"01-Jan-2026 00:00:00 +0000"'  # both received it then: what has no Date is sorted by that
+                assert wire.give(b"APPEND Odd %b {%d+}\r\n%b" % (date, len(message), message)).status == "OK", name
+            wire.ok(b"SELECT Odd")
+        yield Both(yours, ours)
+
+
+def test_there_are_enough() -> None:
+    assert len(MESSAGES) >= 300
+
+
+def test_envelopes_and_structures(both: Both) -> None:
+    differing: dict[str, set[str]] = {"ENVELOPE": set(), "BODYSTRUCTURE": set(), "BODY": set()}
+    for number, name in enumerate(NAMES, 1):
+        theirs, ours = map(fetched, both.ask(b"FETCH %d (ENVELOPE BODYSTRUCTURE BODY)" % number, b" FETCH ("))
+        for item in differing:
+            one, other = theirs[item.encode()], ours[item.encode()]
+            if item != "ENVELOPE":
+                one, other = lowered(one), lowered(other)
+            if one != other:
+                differing[item].add(name)
+    assert differing["ENVELOPE"] == ENVELOPES
+    assert differing["BODYSTRUCTURE"] <= STRUCTURES, differing["BODYSTRUCTURE"] - STRUCTURES
+    assert differing["BODY"] <= STRUCTURES, differing["BODY"] - STRUCTURES
+
+
+def test_sections(both: Both) -> None:
+    differing: dict[str, list[bytes]] = {}
+    compared = 0
+    for number, name in enumerate(NAMES, 1):
+        structure = fetched(both.ask(b"FETCH %d BODYSTRUCTURE" % number, b" FETCH (")[0])[b"BODYSTRUCTURE"]
+        for label in _labels(structure):
+            theirs, ours = map(fetched, both.ask(b"FETCH %d BODY.PEEK[%b]" % (number, label), b" FETCH ("))
+            compared += 1
+            if list(theirs.values()) != list(ours.values()):
+                differing.setdefault(name, []).append(label)
+    assert compared > 2000
+    assert set(differing) <= SECTIONS, {name: differing[name] for name in set(differing) - SECTIONS}
+
+
+def _labels(structure: Node) -> Iterator[bytes]:
+    yield from (b"", b"HEADER", b"TEXT", b"HEADER.FIELDS (SUBJECT FROM)", b"HEADER.FIELDS.NOT (SUBJECT FROM)")
+    for numbers in dict.fromkeys([(1,), *_numbers(structure, ())]):
+        label = b".".join(b"%d" % number for number in numbers)
+        yield from (label, label + b".MIME")
+
+
+def _numbers(node: Node, above: tuple[int, ...]) -> Iterator[tuple[int, ...]]:
+    """The part numbers that a structure speaks of (RFC 9051 6.4.5.1)."""
+    assert isinstance(node, list)
+    if isinstance(node[0], list):
+        for number, child in enumerate(node, 1):
+            if not isinstance(child, list):
+                break
+            yield (*above, number)
+            yield from _numbers(child, (*above, number))
+    elif [part and part.lower() for part in node[:2] if not isinstance(part, list)] == [b"message", b"rfc822"]:
+        inner = node[8]
+        assert isinstance(inner, list)
+        if isinstance(inner[0], list):
+            yield from _numbers(inner, above)
+        else:
+            yield (*above, 1)
+
+
+@pytest.mark.parametrize("key", SEARCHES, ids=repr)
+def test_search(both: Both, key: bytes) -> None:
+    theirs, ours = (_found(line) for line in both.ask(b"SEARCH " + key, b"* SEARCH"))
+    assert (theirs - ours, ours - theirs) == SEARCHES[key]
+
+
+def _found(line: bytes) -> set[str]:
+    return {NAMES[int(number) - 1] for number in line.split()[2:]}
+
+
+@pytest.mark.parametrize("order", ORDERS)
+def test_sort(both: Both, order: bytes) -> None:
+    orders = []
+    for line in both.ask(b"SORT (%b) UTF-8 ALL" % order, b"* SORT"):
+        names = [NAMES[int(number) - 1] for number in line.split()[2:]]
+        assert sorted(names) == sorted(NAMES)
+        orders.append([name for name in names if name not in UNSORTED])
+    assert orders[0] == orders[1]
+
+
+@pytest.mark.parametrize("algorithm", [b"REFERENCES", b"ORDEREDSUBJECT"])
+def test_thread(both: Both, algorithm: bytes) -> None:
+    numbers = b",".join(b"%d" % number for number, name in enumerate(NAMES, 1) if name not in UNSORTED)
+    theirs, ours = both.ask(b"THREAD %b UTF-8 %b" % (algorithm, numbers), b"* THREAD")
+    assert theirs == ours
