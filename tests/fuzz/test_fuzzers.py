@@ -11,6 +11,7 @@ from tests.fuzz import (
     fuzz_addresses,
     fuzz_dns,
     fuzz_header,
+    fuzz_mime,
     fuzz_pop3,
     fuzz_proxy,
     fuzz_sasl,
@@ -18,6 +19,7 @@ from tests.fuzz import (
     fuzz_smtp,
     fuzz_smtp_client,
 )
+from tests.outside.odd_messages import odd_messages
 from tests.transcript import load
 
 TRANSCRIPTS = Path(__file__).parent.parent / "transcripts"
@@ -91,3 +93,12 @@ def test_fuzzed_answers_for_a_moment() -> None:
     source = random.Random(20261126)
     for _ in range(1500):
         fuzz_dns.fuzz(source.randbytes(source.randrange(120)))
+
+
+def test_fuzzed_messages_for_a_moment() -> None:
+    """Odd messages, and odder ones."""
+    source = random.Random(20261127)
+    for message in odd_messages().values():
+        fuzz_mime.fuzz(message)
+        for _ in range(3):
+            fuzz_mime.fuzz(mutated(source, message[:3000]))

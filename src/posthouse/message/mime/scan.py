@@ -15,6 +15,7 @@ MAX_DEPTH = 100
 MAX_PARTS = 10_000
 _MAX_HEADER = 1 << 20  # octets of a part's header in which its Content fields are looked for
 _PEEK = 4096  # octets of a part's header in which a boundary that repeats is looked for
+_MAX_REPEATS = 5
 _TAIL = re.compile(rb"(--)?[ \t]*(?:\r?\n|\r?\Z)")
 _ENCODING = re.compile(rb"[^\x00-\x20()<>@,;:\\\"/\[\]?=\x7f]+")
 
@@ -49,32 +50,34 @@ class _Scan:
             boundary = part.param(b"boundary")
             if boundary:
                 default = b"message" if part.subtype.lower() == b"digest" else b"text"
-                for start, end in self._pieces(part, boundary.rstrip(b" \t")):
+                for start, end in self._pieces(part, boundary.rstrip(b" \t"), depth):
                     if self._left <= 0:
                         break
                     part.parts.append(self.part(start, end, default, depth + 1))
         elif kind == b"message" and part.subtype.lower() in (b"rfc822", b"global"):
             part.parts.append(self.part(part.body, part.end, b"text", depth + 1))
 
-    def _pieces(self, part: Part, boundary: bytes) -> Iterator[tuple[int, int]]:
+    def _pieces(self, part: Part, boundary: bytes, depth: int) -> Iterator[tuple[int, int]]:
         """Where the parts are, between the lines of the boundary (RFC 2046 5.1.1)."""
         start = -1
         inner = 0  # multiparts within that go by the same boundary: the innermost that is open owns a line of it
         for at, behind, closing in self._delimiters(part, boundary):
             if inner:
-                inner += -1 if closing else self._repeats(behind, part.end, boundary)
+                inner += -1 if closing else self._repeats(behind, part.end, boundary, depth)
                 continue
             if start >= 0:
                 yield start, max(start, at)
             if closing:
                 return
             start = behind
-            inner = self._repeats(behind, part.end, boundary)
+            inner = self._repeats(behind, part.end, boundary, depth)
         if start >= 0:
             yield start, part.end
 
-    def _repeats(self, start: int, end: int, boundary: bytes) -> bool:
+    def _repeats(self, start: int, end: int, boundary: bytes, depth: int) -> bool:
         """Whether the part that starts here is a multipart with that same boundary, as some programs write."""
+        if depth >= _MAX_REPEATS:  # each level looks at all lines of the boundary
+            return False
         end = min(end, start + _PEEK)
         if self._data.find(boundary, start, end) < 0:
             return False
