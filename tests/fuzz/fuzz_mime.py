@@ -41,10 +41,10 @@ def fuzz(data: bytes) -> None:
     chosen = select_fields(data[start:end], {b"SUBJECT"}, False)
     others = select_fields(data[start:end], {b"SUBJECT"}, True)
     assert chosen.endswith(b"\r\n") and others.endswith(b"\r\n")
-    made = digest(data, 1_000_000)
-    assert len(made.preview) <= MAX_PREVIEW
-    assert base_subject(made.base_subject)[0] is not None
-    assert fold(fold(made.subject)) == fold(made.subject)
+    found = digest(data, 1_000_000)
+    assert len(found.preview) <= MAX_PREVIEW
+    base_subject(found.base_subject)
+    assert fold(fold(found.subject)) == fold(found.subject)
 
 
 def _check(data: bytes, part: Part) -> None:

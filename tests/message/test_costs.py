@@ -20,10 +20,9 @@ from posthouse.message.text import (
 )
 
 
-def _structure(data: bytes) -> None:
+def _structure(data: bytes) -> int:
     root = scan(data)
-    envelope(data, root)
-    body_structure(data, root)
+    return len(envelope(data, root)) + len(body_structure(data, root))
 
 
 def _headers(count: int) -> Callable[[], object]:

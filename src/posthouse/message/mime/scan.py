@@ -120,7 +120,7 @@ def _describe(part: Part, header: bytes) -> None:
             part.id = unfolded(raw)
         elif name == b"content-description":
             part.description = unfolded(raw)
-        elif name == b"content-disposition":
+        elif name == b"content-disposition":  # RFC 2183 2
             scanner = Scanner(raw)
             part.disposition = scanner.token() or None
             part.disposition_params = parameters(scanner) if part.disposition else ()
