@@ -10,7 +10,7 @@ from tests.interop.imap.peers import Peer, serving
 from tests.outside.program import DOMAIN, PASSWORD
 
 PAIRS = 80
-DEFAULT = "dovecot"  # until the program has IMAP
+DEFAULT = "posthouse"
 
 
 @pytest.fixture(scope="session")
