@@ -1,6 +1,11 @@
-"""What is derived from messages: envelopes and structures ready to send, keys to sort by, and full-text search."""
+"""What is derived from messages: how IMAP shows them, what they are sorted by, and the text that is searched.
 
-from posthouse.mailstore.index.index import MessageIndex, prepare
-from posthouse.mailstore.index.sqlite import Shown, SortKeys
+It is kept in a database of its own, `index.db`, which may be deleted at any time: whatever is missing is made from the
+messages when somebody asks for it. So no answer is ever stale, and nothing here needs to survive a power failure.
+"""
+
+from posthouse.mailstore.index.index import MessageIndex
+from posthouse.mailstore.index.records import Shown, SortKeys
+from posthouse.mailstore.index.schema import prepare
 
 __all__ = ["MessageIndex", "Shown", "SortKeys", "prepare"]

@@ -1,8 +1,8 @@
-"""What is known of messages' contents: asked by IMAP, made when it is missing, so that no answer is ever stale."""
+"""The index of messages, as sessions use it."""
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -11,218 +11,205 @@ from weakref import WeakValueDictionary
 
 import apsw
 
-from posthouse.database.connection import Durability, open_connection, open_reader
-from posthouse.database.errors import DatabaseError
-from posthouse.database.readers import ReaderPool
-from posthouse.mailstore.index import sqlite
-from posthouse.mailstore.index.sqlite import Shown, SortKeys
-from posthouse.mailstore.interface import Item, Mailstore, NoSuchMailboxError, StoreError, StoreFullError
+from posthouse.mailstore.index import queries
+from posthouse.mailstore.index.database import READERS, IndexDatabase
+from posthouse.mailstore.index.records import Record, Shown, SortKeys, folded, record, shown_of
+from posthouse.mailstore.index.scanning import Search
+from posthouse.mailstore.interface import Entry, Item, Mailstore, NoSuchMailboxError, StoreError
 from posthouse.message.mime import envelope, scan
-from posthouse.message.text import Digest, digest, fold
+from posthouse.message.text import Digest, digest
 
 T = TypeVar("T")
-
-_CHUNK = 100  # messages that are made and written at once
+_Look = Callable[[apsw.Connection, int, Sequence[int]], T]  # given an account and messages of it
+_CHUNK = 100  # messages that are made and kept together
 _CHUNK_OCTETS = 8 << 20
-_HEAD = 16 << 10  # octets in which a header ends, as a rule
+_PIECE = 4000  # messages that one job of a reading thread looks at: tens of milliseconds at most
+_SMALL = 16 << 10  # octets of a message that is looked through on the event loop; also, where headers end as a rule
+_TRIES = 3
+_REMOVED = 500  # rows of each table in one transaction
 _EMPTY = digest(b"", 0)
 
 
-def prepare(path: Path) -> None:
-    """Make the file, or make it anew when it is damaged or of another version. Before any process has it open.
-
-    Raises StoreError.
-    """
-    try:
-        if _is_sound(path):
-            return
-        for name in (path, Path(f"{path}-wal"), Path(f"{path}-shm")):
-            name.unlink(missing_ok=True)
-        with contextlib.closing(open_connection(path, durability=Durability.OFF)) as connection:
-            sqlite.create(connection)
-    except (apsw.Error, OSError) as error:
-        kind = StoreFullError if isinstance(error, apsw.FullError) else StoreError
-        raise kind(f"the index {path} cannot be made: {error}") from error
-
-
-def _is_sound(path: Path) -> bool:
-    try:
-        with contextlib.closing(open_connection(path, durability=Durability.OFF)) as connection:
-            return sqlite.is_ours(connection)
-    except apsw.Error:
-        return False
-
-
 class MessageIndex:
-    """One instance per process and event loop, over a file that prepare() has seen."""
+    """Answers from `index.db`; makes what is missing there from the messages. One per process and event loop.
+
+    Raises StoreError when the file can neither be used nor made.
+    """
 
     def __init__(self, path: Path, store: Mailstore) -> None:
+        self._database = IndexDatabase(path)
         self._store = store
-        self._path = path
-        self._readers = ReaderPool(partial(open_reader, path))
-        self._maker = ThreadPoolExecutor(1, "indexer")  # owns the connection that writes
-        self._connection: apsw.Connection | None = None
-        self._locks: WeakValueDictionary[int, asyncio.Lock] = WeakValueDictionary()
-        self._closed = False
+        self._maker = ThreadPoolExecutor(1, "index-maker")
+        self._making: WeakValueDictionary[int, asyncio.Lock] = WeakValueDictionary()
+        self._keeping: set[asyncio.Task[None]] = set()
 
     async def shown(self, account: int, items: Sequence[Item], *, envelope_only: bool = False) -> list[Shown]:
-        """What FETCH shows of these messages, in their order. One that cannot be read is shown as if empty.
+        """What is shown of each, in order. Of a message that cannot be read: what would be of an empty one.
 
-        With `envelope_only` a message the index has not reached is not looked through whole; the rest is empty then.
+        With `envelope_only`, a message that is not indexed is not looked through whole: the rest is empty then.
         """
-        ids = [item.entry.message for item in items]
-        known = await self._ask(lambda connection: sqlite.shown(connection, account, ids))
-        return [
-            known.get(item.entry.message) or await (self._envelope(item) if envelope_only else self._made(item))
-            for item in items
-        ]
+        messages = [item.entry.message for item in items]
+        try:
+            known = await self._database.read(lambda connection: queries.shown(connection, account, messages))
+        except StoreError:
+            known = {}  # the messages themselves are there
+        records = []
+        for item in items:
+            message = item.entry.message
+            if message in known:
+                continue
+            if envelope_only:
+                known[message] = await self._envelope(item.entry)
+                continue
+            made = await self._digest(item.entry)
+            known[message] = shown_of(made or _EMPTY)
+            if made is not None:
+                records.append((message, record(made)))
+        if records:
+            self._keep_later(account, records)
+        return [known[message] for message in messages]
 
     async def contains(self, account: int, mailbox: int, messages: Sequence[int], field: str, needle: str) -> set[int]:
-        """Those whose field contains the needle. Fields: text, body, subject, from, to, cc, bcc, header:NAME."""
-        if not messages:
-            return set()
-        await self.ensure(account, mailbox, messages)
-        first, last, folded = min(messages), max(messages), fold(needle)
-        found = await self._ask(lambda connection: sqlite.contains(connection, account, first, last, field, folded))
-        return found.intersection(messages)
+        """Ids of those whose field has the needle as a substring, both folded.
+
+        `field`: "text" (header or body), "body", "subject", "from", "to", "cc", "bcc", or "header:" and a field's name;
+        with an empty needle the latter finds all messages that have such a field.
+        """
+        parts = await self._ask(account, mailbox, messages, Search(field, folded(needle)).find)
+        return set().union(*parts)
 
     async def sent_days(self, account: int, mailbox: int, messages: Sequence[int]) -> dict[int, int]:
-        """The days on which the messages were sent, as their writers wrote them: days since 1970."""
-        if not messages:
-            return {}
-        await self.ensure(account, mailbox, messages)
-        first, last = min(messages), max(messages)
-        found = await self._ask(lambda connection: sqlite.sent_days(connection, account, first, last))
-        return {message: found[message] for message in messages if message in found}
+        """The day each was written, as its writer wrote it, in days since 1970."""
+        return _merged(await self._ask(account, mailbox, messages, queries.sent_days))
 
     async def sort_keys(self, account: int, mailbox: int, messages: Sequence[int]) -> dict[int, SortKeys]:
-        """What the messages are sorted and threaded by."""
-        if not messages:
-            return {}
-        await self.ensure(account, mailbox, messages)
-        first, last = min(messages), max(messages)
-        found = await self._ask(lambda connection: sqlite.sort_keys(connection, account, first, last))
-        return {message: found[message] for message in messages if message in found}
+        """What each is sorted and threaded by."""
+        return _merged(await self._ask(account, mailbox, messages, queries.sort_keys))
 
     async def ensure(self, account: int, mailbox: int, messages: Sequence[int]) -> None:
-        """Index those of the messages that are not. Raises StoreError when that cannot be written down."""
-        wanted = list(messages)
-        missing = await self._ask(lambda connection: sqlite.missing(connection, account, wanted))
-        if not missing:
-            return
-        lock = self._locks.get(account)
-        if lock is None:
-            lock = self._locks[account] = asyncio.Lock()
-        async with lock:  # whoever waited finds the work done
-            missing = await self._ask(lambda connection: sqlite.missing(connection, account, missing))
-            for at in range(0, len(missing), _CHUNK):
-                await self._index(account, mailbox, missing[at : at + _CHUNK])
+        """Index those that are not yet. What is gone, or cannot be read, is passed over."""
+        absent = [message for part in await self._look(account, messages, queries.missing) for message in part]
+        for start in range(0, len(absent), _CHUNK):
+            await self._index(account, mailbox, absent[start : start + _CHUNK])
 
-    async def seen(self, account: int) -> int:
-        """The modseq up to which the account's messages were looked through."""
-        return await self._ask(lambda connection: sqlite.seen(connection, account))
-
-    async def note_seen(self, account: int, modseq: int) -> None:
-        """They were looked through up to there."""
-        await self._write(lambda connection: sqlite.note_seen(connection, account, modseq))
-
-    async def drop(self, account: int, messages: Sequence[int]) -> None:
-        """Let go of messages that are gone."""
-        gone = list(messages)
-        await self._write(lambda connection: sqlite.drop(connection, account, gone))
+    async def remove(self, account: int, messages: Sequence[int]) -> None:
+        """Throw away what is kept of messages that were expunged."""
+        for start in range(0, len(messages), _REMOVED):
+            part = messages[start : start + _REMOVED]
+            await self._database.write(partial(_call, queries.remove, account, part))
 
     async def forget(self, account: int) -> None:
-        """Let go of an account."""
-        await self._write(lambda connection: sqlite.forget(connection, account))
+        """Throw away what is kept of an account, in short transactions."""
+        while await self._database.write(lambda connection: queries.remove_some(connection, account, _REMOVED)):
+            continue
+
+    async def followed(self, account: int) -> int:
+        """Up to which modseq of the account note_followed() was called."""
+        return await self._database.read(lambda connection: queries.followed(connection, account))
+
+    async def note_followed(self, account: int, modseq: int) -> None:
+        """All that happened up to then is taken care of."""
+        await self._database.write(lambda connection: queries.note_followed(connection, account, modseq))
 
     async def close(self) -> None:
-        """Finish what is being written, then let go of the file. More than once does no harm."""
-        if self._closed:
-            return
-        self._closed = True
-        await self._readers.close()
+        """Finish what waits. More than once does no harm."""
+        if self._keeping:
+            await asyncio.gather(*self._keeping)
+        await self._database.close()
         await asyncio.to_thread(self._maker.shutdown)
-        if self._connection is not None:
-            self._connection.close()
 
-    # Making.
+    async def _ask(self, account: int, mailbox: int, messages: Sequence[int], job: _Look[T]) -> list[T]:
+        """What a reading job finds when all messages are indexed."""
+        for _ in range(_TRIES):
+            file = self._database.file
+            await self.ensure(account, mailbox, messages)
+            found = await self._look(account, messages, job)
+            if self._database.file == file:  # else it was begun anew meanwhile, and is empty
+                return found
+        raise StoreError("the index is damaged again and again")
+
+    async def _look(self, account: int, messages: Sequence[int], job: _Look[T]) -> list[T]:
+        """Run a reading job on all messages, piece by piece, in all reading threads; others get their turn between."""
+        pieces = iter([messages[start : start + _PIECE] for start in range(0, len(messages), _PIECE)])
+        found: list[T] = []
+
+        async def work() -> None:
+            for piece in pieces:
+                part = await self._database.read(partial(_call, job, account, piece))
+                found.append(part)
+
+        await asyncio.gather(*(work() for _ in range(min(READERS, -(-len(messages) // _PIECE)))))
+        return found
 
     async def _index(self, account: int, mailbox: int, messages: Sequence[int]) -> None:
-        try:
-            items = await self._store.items(account, mailbox, messages)
-        except NoSuchMailboxError:
-            return
-        batch: list[tuple[int, bytes, int]] = []
-        octets = 0
-        for item in items:
+        lock = self._making.setdefault(account, asyncio.Lock())
+        waited = lock.locked()
+        async with lock:
+            if waited:  # the other one may have made them
+                messages = await self._database.read(lambda connection: queries.missing(connection, account, messages))
             try:
-                data = await self._store.read(item.entry, 0, item.entry.octets)
-            except StoreError:
-                data = b""  # damaged: it is found by nothing, but must not be tried again and again
-            batch.append((item.entry.message, data, item.entry.received))
-            octets += len(data)
-            if octets > _CHUNK_OCTETS:
-                await self._add(account, batch)
-                batch, octets = [], 0
-        await self._add(account, batch)
+                items = await self._store.items(account, mailbox, messages) if messages else []
+            except NoSuchMailboxError:
+                return
+            records: list[tuple[int, Record]] = []
+            octets = 0
+            for item in items:
+                made = await self._digest(item.entry)
+                if made is not None:
+                    records.append((item.entry.message, record(made)))
+                octets += item.entry.octets
+                if octets > _CHUNK_OCTETS:
+                    await self._keep(account, records)
+                    records, octets = [], 0
+                await asyncio.sleep(0)
+            await self._keep(account, records)
 
-    async def _add(self, account: int, batch: Sequence[tuple[int, bytes, int]]) -> None:
-        def work(connection: apsw.Connection) -> None:
-            sqlite.add(connection, account, digests)
+    async def _keep(self, account: int, records: Sequence[tuple[int, Record]]) -> None:
+        if records:
+            await self._database.write(lambda connection: queries.add(connection, account, records))
 
-        def make() -> list[tuple[int, Digest]]:
-            return [(message, digest(data, received)) for message, data, received in batch]
+    def _keep_later(self, account: int, records: Sequence[tuple[int, Record]]) -> None:
+        async def keep() -> None:
+            with contextlib.suppress(StoreError):  # they will be made again
+                await self._keep(account, records)
 
-        if batch:
-            digests = await self._run(make)
-            await self._write(work)
+        task = asyncio.get_running_loop().create_task(keep())
+        self._keeping.add(task)
+        task.add_done_callback(self._keeping.discard)
 
-    async def _made(self, item: Item) -> Shown:
+    async def _digest(self, entry: Entry) -> Digest | None:
+        """None when the message cannot be read."""
         try:
-            data = await self._store.read(item.entry, 0, item.entry.octets)
+            data = await self._read(entry, entry.octets)
         except StoreError:
-            data = b""
-        made = await self._run(partial(digest, data, item.entry.received)) if len(data) > _HEAD else digest(data, 0)
-        return Shown(made.envelope, made.structure, made.preview)
+            return None
+        if len(data) <= _SMALL:
+            return digest(data, entry.received)
+        return await asyncio.get_running_loop().run_in_executor(self._maker, digest, data, entry.received)
 
-    async def _envelope(self, item: Item) -> Shown:
+    async def _envelope(self, entry: Entry) -> Shown:
         try:
-            data = await self._store.read(item.entry, 0, min(_HEAD, item.entry.octets))
+            data = await self._read(entry, _SMALL)
             if b"\n\r\n" not in data and b"\n\n" not in data:
-                data = await self._store.read(item.entry, 0, item.entry.octets)
+                data = await self._read(entry, entry.octets)
         except StoreError:
             data = b""
         return Shown(envelope(data, scan(data)), _EMPTY.structure, "")
 
-    # The file.
+    async def _read(self, entry: Entry, octets: int) -> bytes:
+        octets = min(octets, entry.octets)
+        data = await self._store.read(entry, 0, octets)
+        while len(data) < octets and (more := await self._store.read(entry, len(data), octets - len(data))):
+            data += more
+        return data
 
-    async def _run(self, work: Callable[[], T]) -> T:
-        if self._closed:
-            raise StoreError("the index was closed")
-        return await asyncio.get_running_loop().run_in_executor(self._maker, work)
 
-    async def _write(self, work: Callable[[apsw.Connection], None]) -> None:
-        try:
-            await self._run(partial(self._transact, work))
-        except (apsw.Error, OSError) as error:
-            kind = StoreFullError if isinstance(error, apsw.FullError) else StoreError
-            raise kind(f"the index cannot be written: {error}") from error
+def _call(job: _Look[T], account: int, messages: Sequence[int], connection: apsw.Connection) -> T:
+    return job(connection, account, messages)
 
-    def _transact(self, work: Callable[[apsw.Connection], None]) -> None:
-        if self._connection is None:
-            self._connection = open_connection(self._path, durability=Durability.NORMAL)
-        connection = self._connection
-        connection.execute("BEGIN IMMEDIATE")
-        try:
-            work(connection)
-            connection.execute("COMMIT")
-        except BaseException:
-            if connection.in_transaction:
-                connection.execute("ROLLBACK")
-            raise
 
-    async def _ask(self, look: Callable[[apsw.Connection], T]) -> T:
-        try:
-            return await self._readers.run(look)
-        except DatabaseError as error:
-            raise StoreError(f"the index cannot be read: {error}") from error
+def _merged(parts: Iterable[dict[int, T]]) -> dict[int, T]:
+    found: dict[int, T] = {}
+    for part in parts:
+        found.update(part)
+    return found

@@ -1,4 +1,8 @@
-"""Keeps the index up to date for accounts that somebody reads, while nothing better is to be done."""
+"""Keeps the index up to date for accounts whose owners read their mail here, while there is nothing better to do.
+
+Nobody depends on it: what it has not reached is indexed when somebody asks. Accounts are followed at the same time and
+take turns, a few messages each, so that a large one does not hold up the others.
+"""
 
 import asyncio
 import contextlib
@@ -11,31 +15,33 @@ from posthouse.mailstore.interface import Mailstore, StoreError
 
 QUIET_SECONDS = 0.3  # without news from an account, before it is looked at
 LATEST_SECONDS = 5.0  # then it is looked at even if news keep coming
-_CHUNK = 20  # messages between two pauses
-_SHARE = 0.25  # of one core
+SHARE = 0.25  # of one core
+_CHUNK = 10  # messages between two pauses
 _KEPT = 10_000  # accounts that are watched at most
 
 
 class Indexer:
-    """One per worker: it looks after the accounts whose owners have logged in here."""
+    """One per worker. Used on its event loop only."""
 
     def __init__(self, index: MessageIndex, store: Mailstore, bus: ChangeBus) -> None:
         self._index = index
         self._store = store
         self._bus = bus
         self._watches: dict[int, Callable[[], None]] = {}  # account -> what ends the watch, the oldest first
-        self._due: dict[int, tuple[float, float]] = {}  # account -> first and last news, in seconds of the loop
+        self._due: dict[int, tuple[float, float]] = {}  # account -> first and last news
         self._news = asyncio.Event()
+        self._following: dict[int, asyncio.Task[None]] = {}
+        self._turn = asyncio.Lock()  # first come, first served
 
     def take_up(self, account: int) -> None:
-        """Look after an account from now on."""
+        """Follow an account from now on."""
         if account in self._watches:
             return
         if len(self._watches) >= _KEPT:
             oldest = next(iter(self._watches))
             self._watches.pop(oldest)()
-        self._watches[account] = self._bus.watch(account, lambda _modseq: self._noted(account))
-        self._noted(account)
+        self._watches[account] = self._bus.watch(account, lambda _modseq: self._note(account))
+        self._note(account)
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -43,43 +49,63 @@ class Indexer:
             while True:
                 await self._news.wait()
                 await asyncio.sleep(QUIET_SECONDS / 2)
-                now = time.monotonic()
-                for account, (first, last) in list(self._due.items()):
-                    if now - last >= QUIET_SECONDS or now - first >= LATEST_SECONDS:
-                        del self._due[account]
-                        with contextlib.suppress(StoreError):  # the next news will bring us here again
-                            await self._look_through(account)
+                self._begin(time.monotonic())
                 if not self._due:
                     self._news.clear()
         finally:
             for end in self._watches.values():
                 end()
             self._watches.clear()
+            tasks = list(self._following.values())
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
 
-    def _noted(self, account: int) -> None:
+    def _note(self, account: int) -> None:
         now = time.monotonic()
         first, _ = self._due.get(account, (now, now))
         self._due[account] = (first, now)
         self._news.set()
 
-    async def _look_through(self, account: int) -> None:
-        since = await self._index.seen(account)
-        if self._store.modseq(account) <= since:
-            return
-        changes = await self._store.changes(account, since)
-        if not changes:
-            return
+    def _begin(self, now: float) -> None:
+        """Follow those accounts whose time has come."""
+        for account, (first, last) in list(self._due.items()):
+            is_time = now - last >= QUIET_SECONDS or now - first >= LATEST_SECONDS
+            if is_time and account not in self._following:
+                del self._due[account]
+                task = asyncio.get_running_loop().create_task(self._follow(account))
+                self._following[account] = task
+                task.add_done_callback(lambda _task, account=account: self._following.pop(account))  # type: ignore[misc]
+
+    async def _follow(self, account: int) -> None:
+        with contextlib.suppress(StoreError):  # the next news will bring us here again
+            since = await self._index.followed(account)
+            now = self._store.modseq(account)
+            if now <= since:
+                return
+            coming, gone = await self._news_since(account, since)
+            for mailbox, messages in coming.items():
+                for start in range(0, len(messages), _CHUNK):
+                    await self._index_some(account, mailbox, messages[start : start + _CHUNK])
+            await self._index.remove(account, gone)
+            await self._index.note_followed(account, now)
+
+    async def _news_since(self, account: int, since: int) -> tuple[dict[int, list[int]], list[int]]:
+        """Messages that may be new, by mailbox, the latest first; and those that were expunged."""
         coming: dict[int, list[int]] = {}
-        for change in changes:
+        if not since:  # all of it: columns are cheaper than changes
+            for box in await self._store.mailboxes(account):
+                seen = await self._store.snapshot(account, box.name)
+                coming[seen.mailbox.id] = list(reversed(seen.messages))
+            return coming, []
+        changes = await self._store.changes(account, since)
+        for change in reversed(changes):
             if not change.expunged:
                 coming.setdefault(change.mailbox, []).append(change.message)
-        for mailbox, messages in coming.items():
-            for at in range(0, len(messages), _CHUNK):
-                started = time.monotonic()
-                await self._index.ensure(account, mailbox, messages[at : at + _CHUNK])
-                took = time.monotonic() - started
-                await asyncio.sleep(took * (1 / _SHARE - 1))
-        gone = [change.message for change in changes if change.expunged]
-        if gone:
-            await self._index.drop(account, gone)
-        await self._index.note_seen(account, changes[-1].modseq)
+        return coming, [change.message for change in changes if change.expunged]
+
+    async def _index_some(self, account: int, mailbox: int, messages: list[int]) -> None:
+        async with self._turn:
+            began = time.monotonic()
+            await self._index.ensure(account, mailbox, messages)
+            await asyncio.sleep((time.monotonic() - began) * (1 / SHARE - 1))
