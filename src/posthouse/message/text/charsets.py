@@ -1,57 +1,83 @@
-"""Octets to text, whatever their label says. Never raises."""
+"""Octets to text, whatever their label says. Never raises, linear in their number.
 
-import codecs
+Labels come from strangers. Python looks for a codec whose name it does not know among its modules and remembers each
+name it was asked for, forever; some codecs are no character sets (rot13, zlib, idna). So a label is looked up in a
+table of ours first, and Python is asked for no other names than those.
+"""
+
+import re
 import unicodedata
+from encodings.aliases import aliases
 
-# By the names mail uses; codecs that are no character sets (rot13, zlib, idna) are not for the asking.
-_KNOWN = {
-    "us-ascii": "utf-8",  # what claims to be ASCII and is not is UTF-8, or else windows-1252
-    "ascii": "utf-8",
-    "ansi_x3.4-1968": "utf-8",
-    "646": "utf-8",
-    "utf-8": "utf-8",
-    "utf8": "utf-8",
-    "iso-8859-1": "cp1252",  # as browsers have it: what differs are control characters nobody writes
-    "latin1": "cp1252",
-    "iso-8859-9": "cp1254",
-    "ks_c_5601-1987": "cp949",
+_MODULES = frozenset((
+    "big5", "big5hkscs", "cp037", "cp1006", "cp1026", "cp1125", "cp1140", "cp1250", "cp1251", "cp1252", "cp1253",
+    "cp1254", "cp1255", "cp1256", "cp1257", "cp1258", "cp273", "cp424", "cp437", "cp500", "cp720", "cp737", "cp775",
+    "cp850", "cp852", "cp855", "cp856", "cp857", "cp858", "cp860", "cp861", "cp862", "cp863", "cp864", "cp865", "cp866",
+    "cp869", "cp874", "cp875", "cp932", "cp949", "cp950", "euc_jis_2004", "euc_jisx0213", "euc_jp", "euc_kr", "gb18030",
+    "gb2312", "gbk", "hp_roman8", "hz", "iso2022_jp", "iso2022_jp_1", "iso2022_jp_2", "iso2022_jp_2004", "iso2022_jp_3",
+    "iso2022_jp_ext", "iso2022_kr", "iso8859_10", "iso8859_11", "iso8859_13", "iso8859_14", "iso8859_15", "iso8859_16",
+    "iso8859_2", "iso8859_3", "iso8859_4", "iso8859_5", "iso8859_6", "iso8859_7", "iso8859_8", "iso8859_9", "johab",
+    "koi8_r", "koi8_t", "koi8_u", "kz1048", "latin_1", "mac_arabic", "mac_croatian", "mac_cyrillic", "mac_farsi",
+    "mac_greek", "mac_iceland", "mac_latin2", "mac_roman", "mac_romanian", "mac_turkish", "ptcp154", "shift_jis",
+    "shift_jis_2004", "shift_jisx0213", "tis_620", "utf_16", "utf_16_be", "utf_16_le", "utf_32", "utf_32_be",
+    "utf_32_le", "utf_7", "utf_8",
+))  # fmt: skip
+# As browsers have it (WHATWG Encoding): the larger set that is meant. What claims to be ASCII may be anything.
+_MEANT = {
+    "ascii": "utf_8",
+    "646": "utf_8",
+    "utf8mb4": "utf_8",
+    "utf_8_sig": "utf_8",
+    "latin_1": "cp1252",
+    "iso8859_1": "cp1252",
+    "iso8859_9": "cp1254",
+    "iso8859_11": "cp874",
+    "tis_620": "cp874",
+    "iso_8859_6_i": "iso8859_6",
+    "iso_8859_6_e": "iso8859_6",
+    "iso_8859_8_i": "iso8859_8",
+    "iso_8859_8_e": "iso8859_8",
+    "euc_kr": "cp949",
     "gb2312": "gb18030",
     "gbk": "gb18030",
-    "x-sjis": "cp932",
+    "x_gbk": "gb18030",
+    "big5": "big5hkscs",
+    "x_sjis": "cp932",
     "shift_jis": "cp932",
-    "unicode-1-1-utf-7": "utf-7",
+    "iso2022_jp": "iso2022_jp_ext",
+    "x_euc_jp": "euc_jp",
+    "x_mac_roman": "mac_roman",
+    "x_mac_cyrillic": "mac_cyrillic",
+    "unicode_1_1_utf_7": "utf_7",
 }
-_PREFIXES = (
-    "iso-8859-", "iso8859-", "iso_8859-", "windows-", "cp", "koi8-", "euc-", "euc_", "iso-2022-", "iso2022", "utf-",
-    "utf_", "big5", "gb18030", "gb2312", "gbk", "hz", "johab", "mac", "shift", "tis-620", "ibm", "latin", "ptcp154",
-    "viscii", "hp-roman8",
-)  # fmt: skip
+_APART = re.compile(r"[^0-9a-z]+")
+_CODE_PAGE = re.compile(r"\A(?:x_)?(?:windows|win|cp|dos|ibm)_?(?=[0-9]+\Z)")
+_ALIASES = {_APART.sub("_", name.lower()): module for name, module in aliases.items()}
+_SURROGATES = re.compile(r"[\ud800-\udfff]+")
+_HIGH = bytes(range(128, 256))
+_LONG_WORD = 256  # characters that are brought into canonical order at once
+_MAX_MARKS = 32  # upon one character (Unicode TR 15, Stream-Safe Text)
 
 
 def charset_text(data: bytes, charset: bytes | str) -> str:
     """The text in that charset; what cannot be read becomes U+FFFD."""
     name = charset.decode("ascii", "replace") if isinstance(charset, bytes) else charset
-    codec = _codec(name) or "utf-8"
-    if codec == "utf-8":
+    codec = _codec(name)
+    if codec in ("", "utf_8"):
         return raw_text(data)
-    try:
-        return data.decode(codec, "replace")
-    except (UnicodeError, LookupError, ValueError):
-        return raw_text(data)
+    text = data.decode(codec, "replace")
+    return _SURROGATES.sub("\ufffd", text) if codec == "utf_7" else text
 
 
 def raw_text(data: bytes) -> str:
-    """Octets without a label: UTF-8 if they are, else windows-1252."""
+    """Octets without a label: UTF-8 if most beyond ASCII is, else windows-1252."""
     try:
         return data.decode()
     except UnicodeDecodeError:
-        return data.decode("cp1252", "replace")
-
-
-def fold(text: str) -> str:
-    """The form in which texts are compared (after RFC 5051): no case, one way to write a character, single spaces."""
-    folded = text.lower() if text.isascii() else unicodedata.normalize("NFKD", text).casefold()
-    return " ".join(folded.split())
+        text = data.decode("utf-8", "replace")
+    broken = text.count("\ufffd")
+    sound = len(text) - broken - len(data.translate(None, _HIGH))
+    return text if sound > broken else data.decode("cp1252", "replace")
 
 
 def is_known(charset: str) -> bool:
@@ -60,12 +86,41 @@ def is_known(charset: str) -> bool:
 
 
 def _codec(charset: str) -> str:
-    name = charset.strip().strip("'\"").lower()
-    return _KNOWN.get(name) or (name if name.startswith(_PREFIXES) and _is_there(name) else "")
+    """The name of a codec of Python; "" when the charset is unknown."""
+    if len(charset) > 100:
+        return ""
+    name = _APART.sub("_", charset.lower()).strip("_")
+    return _known(name) or _known(_CODE_PAGE.sub("cp", name))
 
 
-def _is_there(name: str) -> bool:
-    try:
-        return codecs.lookup(name)._is_text_encoding
-    except (LookupError, ValueError):
-        return False
+def _known(name: str) -> str:
+    name = _MEANT.get(name, name)
+    module = _ALIASES.get(name, name)
+    module = _MEANT.get(module, module)
+    return module if module in _MODULES else ""
+
+
+def fold(text: str) -> str:
+    """The form in which texts are compared (after RFC 5051): no case, one way to write a character, single spaces."""
+    if text.isascii():
+        return " ".join(text.lower().split())
+    words = text.split()
+    if max(map(len, words), default=0) > _LONG_WORD:
+        folded = " ".join(map(_decomposed, words))
+    else:
+        folded = unicodedata.normalize("NFKD", " ".join(words))
+    return " ".join(folded.casefold().split())
+
+
+def _decomposed(word: str) -> str:
+    """NFKD in pieces, for the time it takes grows with the square of the number of marks upon one character."""
+    pieces: list[str] = []
+    start = 0
+    while start < len(word):
+        end = start + _LONG_WORD
+        last = end + _MAX_MARKS
+        while end < last and unicodedata.combining(word[end : end + 1] or " "):
+            end += 1
+        pieces.append(unicodedata.normalize("NFKD", word[start:end]))
+        start = end
+    return "".join(pieces)

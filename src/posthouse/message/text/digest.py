@@ -7,8 +7,9 @@ from posthouse.message.mime import Part, UnknownEncodingError, body_structure, d
 from posthouse.message.mime.fields import fields, lines
 from posthouse.message.mime.mailboxes import read
 from posthouse.message.text.charsets import charset_text, fold, raw_text
-from posthouse.message.text.headers import base_subject, header_text, message_ids, sent
+from posthouse.message.text.headers import header_text, message_ids, sent
 from posthouse.message.text.html import html_text
+from posthouse.message.text.subjects import base_subject
 
 MAX_TEXT = 1 << 20  # characters of a message that can be searched
 MAX_PREVIEW = 200  # characters, RFC 8970 4

@@ -1,70 +1,79 @@
-"""Header fields as their readers see them: encoded words, dates, subjects, ids. Never raises, linear in time."""
+"""Header fields as their readers see them: encoded words, dates, ids. Never raises, linear in time."""
 
 import binascii
-import calendar
 import re
+from datetime import date
 
 from posthouse.message.text.charsets import charset_text, is_known, raw_text
 
 MAX_IDS = 1000
-MAX_SUBJECT = 1000  # characters that are compared
+_MAX_DATE = 500  # octets of a date that are looked at
 _FOLD = re.compile(rb"\r?\n(?=[ \t])")
 _WORD = re.compile(r"=\?([^?\s]{1,75})\?([BbQq])\?([^?\s]*+)\?=")
-_BETWEEN = re.compile(r"[ \t\r\n]*\Z")
+_BREAKS = re.compile(r"[\0\r\n]+")
 _NOT_BASE64 = re.compile(r"[^A-Za-z0-9+/]+")
-_MONTHS = {
-    name: number
-    for number, name in enumerate(
-        ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"], 1
-    )
-}
+_MONTHS = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"]
+_MONTH = f"(?P<month>{'|'.join(_MONTHS)})"
+# RFC 5322 3.3 and 4.3: day, month, year; the time and the zone may be missing.
 _DATE = re.compile(
-    r"(\d{1,2})[ \t]*[ \t\-.]?[ \t]*([A-Za-z]{3})[a-z]*\.?[ \t\-,]+(\d{2,4})"
-    r"(?:[ \t,]+(\d{1,2}):(\d{1,2})(?::(\d{1,2}))?(?:[.,]\d+)?)?[ \t]*([+-]\d{4}|[A-Za-z]{1,5})?"
+    rf"(?<!\d)(?P<day>\d{{1,2}})[\s.-]*{_MONTH}[a-z]*\.?[\s,-]+(?P<year>\d{{2,4}})(?!\d)"
+    r"(?:[\s,]+(?P<hour>\d{1,2})\s*:\s*(?P<minute>\d{1,2})(?:\s*:\s*(?P<second>\d{1,2}))?(?:[.,]\d+)?)?"
+    r"\s*(?P<zone>[+-]\d{2}:?\d{2}|[a-z]{1,5})?",
+    re.ASCII | re.IGNORECASE,
 )
+# As C's asctime() writes it: Mon Feb  7 21:52:25 1994.
+_ASCTIME = re.compile(
+    _MONTH + r"\s+(?P<day>\d{1,2})\s+(?P<hour>\d\d):(?P<minute>\d\d):(?P<second>\d\d)\s+"
+    r"(?:(?P<zone>[+-]\d{4}|[a-z]{1,5})\s+)?(?P<year>\d{4})(?!\d)",
+    re.ASCII | re.IGNORECASE,
+)
+# RFC 5322 4.3: others, and the letters of the military, say no more than +0000.
 _ZONES = {"est": -5, "edt": -4, "cst": -6, "cdt": -5, "mst": -7, "mdt": -6, "pst": -8, "pdt": -7}
-_COMMENT = re.compile(r"\([^()]*\)")
+_COMMENT = re.compile(r"\((?:[^()\\]|\\.)*+\)", re.DOTALL)
 _ID = re.compile(r"<([^<>]{1,1000})>")
 _QUOTED_LOCAL = re.compile(r'"((?:[^"\\]|\\.)*+)"(?=@)')
-_BLOB = re.compile(r"\[[^\[\]]*\][ \t]*")
-_REFWD = re.compile(r"(?:re|fwd?)[ \t]*(?:\[[^\[\]]*\][ \t]*)?:[ \t]*", re.IGNORECASE)
-_FWD_TAIL = re.compile(r"(?:\(fwd\)|[ \t])+\Z", re.IGNORECASE)
-_SPACES = re.compile(r"[ \t\r\n]+")
+_PAIR = re.compile(r"\\(.)")
 _DAY = 86400
+_EPOCH = date(1970, 1, 1).toordinal()
 
 
 def header_text(raw: bytes) -> str:
-    """A value unfolded and its encoded words decoded (RFC 2047). Words side by side are joined before their octets
-    are read, for many writers cut within a character.
+    """A value in one line, its encoded words decoded (RFC 2047). Words side by side are joined before their octets are
+    read, for many writers cut within a character.
     """
-    text = raw_text(_FOLD.sub(b"", raw)).strip()
-    if "=?" not in text:
-        return text
+    text = raw_text(_FOLD.sub(b"", raw)).strip()  # RFC 5322 2.2.3
+    if "=?" in text:
+        text = "".join(_words_decoded(text))
+    return _BREAKS.sub(" ", text)
+
+
+def _words_decoded(text: str) -> list[str]:
     out: list[str] = []
     at = 0
-    pending: list[bytes] = []
+    octets: list[bytes] = []  # of the words before, which have this charset
     charset = ""
     for word in _WORD.finditer(text):
-        if not is_known(word.group(1).partition("*")[0]):
+        name = word[1].partition("*")[0].lower()  # RFC 2231 5: a language may follow
+        if not is_known(name):
             continue
         between = text[at : word.start()]
-        name = word.group(1).partition("*")[0].lower()  # RFC 2231 5: a language may follow
-        if not pending or not _BETWEEN.match(between) or name != charset:
-            out.append(charset_text(b"".join(pending), charset) if pending else "")
-            out.append(between if not pending or not _BETWEEN.match(between) else "")
-            pending = []
+        is_beside = bool(octets) and not between.strip(" \t\r\n")  # RFC 2047 6.2: space between words is no text
+        if not is_beside or name != charset:
+            out.append(charset_text(b"".join(octets), charset) if octets else "")
+            out.append("" if is_beside else between)
+            octets = []
         charset = name
-        pending.append(_octets(word.group(2), word.group(3)))
+        octets.append(_octets(word[2], word[3]))
         at = word.end()
-    if pending:
-        out.append(charset_text(b"".join(pending), charset))
+    if octets:
+        out.append(charset_text(b"".join(octets), charset))
     out.append(text[at:])
-    return "".join(out)
+    return out
 
 
 def _octets(coding: str, coded: str) -> bytes:
     if coding in "Qq":
-        return binascii.a2b_qp(coded.encode("utf-8", "replace"), header=True)
+        return binascii.a2b_qp(coded.encode("utf-8", "replace"), header=True)  # RFC 2047 4.2
     digits = _NOT_BASE64.sub("", coded)
     if len(digits) % 4 == 1:
         digits = digits[:-1]
@@ -74,95 +83,68 @@ def _octets(coding: str, coded: str) -> bytes:
 def sent(raw: bytes, received: int) -> tuple[int, int]:
     """When a message was sent: seconds since 1970, and the day as its writer wrote it, in days since 1970.
 
-    Without a Date that can be read it is when it was received (RFC 5256 2.2; RFC 9051 6.4.4: days know no zone).
+    Without a Date that can be read it is when it was received (RFC 5256 2.2). The day disregards the zone (RFC 9051
+    6.4.4, SENTON).
     """
-    text = _COMMENT.sub(" ", raw[:200].decode("ascii", "replace"))
-    found = _DATE.search(text)
-    month = _MONTHS.get(found.group(2).lower()) if found else None
-    if found is None or month is None:
-        return received, received // _DAY
-    day, year = int(found.group(1)), _year(found.group(3))
-    if not 1 <= day <= calendar.monthrange(year, month)[1]:
-        return received, received // _DAY
-    hour, minute, second = (int(found.group(group) or 0) for group in (4, 5, 6))
+    text = _without_comments(raw[:_MAX_DATE].decode("ascii", "replace"))
+    found = _DATE.search(text) or _ASCTIME.search(text)
+    return (_moment(found) if found is not None else None) or (received, received // _DAY)
+
+
+def _without_comments(text: str) -> str:
+    """RFC 5322 4.3: they may stand anywhere. The innermost go first."""
+    before = ""
+    while "(" in text and text != before:
+        before, text = text, _COMMENT.sub(" ", text)
+    return text
+
+
+def _moment(found: re.Match[str]) -> tuple[int, int] | None:
+    try:
+        day = date(_year(found["year"]), _MONTHS.index(found["month"].lower()) + 1, int(found["day"]))
+    except ValueError:
+        return None
+    hour, minute, second = int(found["hour"] or 0), int(found["minute"] or 0), int(found["second"] or 0)
     if hour > 23 or minute > 59 or second > 60:
-        return received, received // _DAY
-    days = calendar.timegm((year, month, day, 0, 0, 0)) // _DAY
-    return days * _DAY + hour * 3600 + minute * 60 + second - _zone(found.group(7)), days
+        return None
+    days = day.toordinal() - _EPOCH
+    return days * _DAY + hour * 3600 + minute * 60 + second - _zone(found["zone"] or ""), days
 
 
 def _year(text: str) -> int:
+    """RFC 5322 4.3: years of two and three digits."""
     year = int(text)
-    if len(text) == 2:  # RFC 5322 4.3
+    if len(text) == 2:
         return year + (2000 if year < 50 else 1900)
-    return max(1, year + 1900 if len(text) == 3 else year)
+    return year + 1900 if len(text) == 3 else year
 
 
-def _zone(text: str | None) -> int:
-    if not text:
-        return 0
-    if text[0] in "+-":
-        seconds = int(text[1:3]) * 3600 + int(text[3:5]) * 60
-        return -seconds if text[0] == "-" else seconds
-    return _ZONES.get(text.lower(), 0) * 3600
+def _zone(text: str) -> int:
+    """Seconds east of Greenwich. RFC 5256 2.2: a zone that is none counts as +0000."""
+    if text[:1] not in ("+", "-"):
+        return _ZONES.get(text.lower(), 0) * 3600
+    hours, minutes = int(text[1:3]), int(text[-2:])
+    seconds = hours * 3600 + minutes * 60 if minutes < 60 else 0
+    return -seconds if text[0] == "-" else seconds
 
 
 def message_ids(raw: bytes) -> list[str]:
-    """The ids in References, In-Reply-To or Message-ID, in one form each (RFC 5256 2.3)."""
+    """The ids in References, In-Reply-To or Message-ID, without brackets, each in one form (RFC 5256 3)."""
     text = raw_text(_FOLD.sub(b"", raw))
-    if "<" not in text:
-        return []
-    found = []
+    found: list[str] = []
     for match in _ID.finditer(text):
-        found.append(_QUOTED_LOCAL.sub(_plain_local, match.group(1).strip()))
+        ident = _one_form(match[1])
+        if ident:
+            found.append(ident)
         if len(found) >= MAX_IDS:
             break
     return found
 
 
-def _plain_local(match: re.Match[str]) -> str:
-    return re.sub(r"\\(.)", r"\1", match.group(1))
-
-
-def base_subject(subject: str) -> tuple[str, bool]:
-    """What is left of a subject without Re: and its kin (RFC 5256 2.1), and whether it was a reply or a forward."""
-    text = _SPACES.sub(" ", subject[:MAX_SUBJECT])
-    reply = False
-    while True:
-        text = text.rstrip()
-        shorter = _FWD_TAIL.sub("", text)
-        if shorter != text:
-            reply = reply or "(fwd)" in text[len(shorter) :].lower()
-            text = shorter
-        start = _leader_end(text)
-        reply = reply or start[1]
-        text = text[start[0] :]
-        if text[:5].lower() == "[fwd:" and text.endswith("]"):
-            text = text[5:-1].strip()
-            reply = True
-            continue
-        return text, reply
-
-
-def _leader_end(text: str) -> tuple[int, bool]:
-    """Where the subject proper begins, behind blobs and Re:, and whether there was a Re: or Fwd: (RFC 5256 5)."""
-    at, reply = 0, False
-    while True:
-        while at < len(text) and text[at] in " \t":
-            at += 1
-        leader, behind = at, at
-        while (blob := _BLOB.match(text, behind)) is not None:
-            behind = blob.end()
-            refwd = _REFWD.match(text, behind)
-            if refwd is not None:
-                break
-        refwd = _REFWD.match(text, behind)
-        if refwd is not None:
-            at, reply = refwd.end(), True
-            continue
-        blob = _BLOB.match(text, leader)
-        # A blob alone goes too, unless nothing would be left (RFC 5256 2.1, step 4). "[Fwd:" is none.
-        if blob is not None and text[blob.end() :].strip() and text[leader : leader + 5].lower() != "[fwd:":
-            at = blob.end()
-            continue
-        return leader, reply
+def _one_form(ident: str) -> str:
+    """RFC 5256 3: <"01KF8JCEOCBS0045PS"@xxx.yyy.com> and <01KF8JCEOCBS0045PS@xxx.yyy.com> are the same."""
+    if '"' not in ident:
+        return "".join(ident.split())  # RFC 5322 4.5.4 lets space stand there; some writers fold long ids
+    ident = ident.strip()
+    quoted = _QUOTED_LOCAL.match(ident)
+    return _PAIR.sub(r"\1", quoted[1]) + ident[quoted.end() :] if quoted is not None else ident
