@@ -4,7 +4,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-_MAX_CLIMB = 1000  # levels that are climbed to see whether a link makes a loop
+# Levels climbed in search of loops: in one call altogether, and for each link once those are used up.
+_CLIMBS = 2_000_000
+_FEW_CLIMBS = 1000
 
 
 class ThreadRow(NamedTuple):
@@ -36,12 +38,14 @@ class _Node:
 
 
 def thread_references(rows: Sequence[ThreadRow]) -> list[Thread]:
-    """The algorithm REFERENCES."""
-    nodes = _linked(rows)
-    roots = _pruned([node for node in nodes if node.parent is None])
-    roots.sort(key=_sent_and_number)
+    """The algorithm REFERENCES. A dummy is sorted by the earliest of its children."""
+    links = _Links()
+    for row in rows:
+        links.add(row)
+    roots = _pruned([node for node in links.nodes if node.parent is None])  # steps 2 and 3
+    roots.sort(key=_sent_and_number)  # step 4
     roots = _merged(roots)
-    for node in _all(roots):
+    for node in _all(roots):  # step 6
         node.children = dict.fromkeys(sorted(node.children, key=_sent_and_number))
     roots.sort(key=_sent_and_number)
     return _shown(roots)
@@ -89,54 +93,63 @@ def _spell(thread: Thread, out: list[bytes]) -> None:
                 work += [b")", child, b"("]
 
 
-def _linked(rows: Sequence[ThreadRow]) -> list[_Node]:
+class _Links:
     """Step 1: every message and every id that is referred to, linked as References says."""
-    by_id: dict[str, _Node] = {}
-    nodes: list[_Node] = []
 
-    def known(ident: str) -> _Node:
-        node = by_id.get(ident)
-        if node is None:
-            node = by_id[ident] = _Node()
-            nodes.append(node)
-        return node
+    def __init__(self) -> None:
+        self.nodes: list[_Node] = []
+        self._by_id: dict[str, _Node] = {}
+        self._climbs = _CLIMBS
 
-    for row in rows:
-        node = known(row.message_id) if row.message_id else None
-        if node is None or node.row is not None:  # without an id, or one that was there before: an id of its own
-            node = _Node()
-            nodes.append(node)
-        node.row = row
+    def add(self, row: ThreadRow) -> None:
+        node = self._of_message(row)
         before: _Node | None = None
-        for ident in row.references:
-            other = known(ident)
-            if before is not None and other.parent is None and not _is_above(other, before):
+        for ident in row.references:  # step 1 (A): what has a parent keeps it
+            other = self._of_id(ident)
+            if before is not None and other.parent is None and not self._is_above(other, before):
                 _link(before, other)
             before = other
-        if before is not None and not _is_above(node, before):
+        if node.parent is not None:  # step 1 (B): the message's own References say better, even if there are none
+            del node.parent.children[node]
+            node.parent = None
+        if before is not None and not self._is_above(node, before):
             _link(before, node)
-    return nodes
+
+    def _of_message(self, row: ThreadRow) -> _Node:
+        """Of messages with the same id, the first has it; the others, and those without, have one of their own."""
+        node = self._of_id(row.message_id) if row.message_id else None
+        if node is None or node.row is not None:
+            node = _Node()
+            self.nodes.append(node)
+        node.row = row
+        return node
+
+    def _of_id(self, ident: str) -> _Node:
+        node = self._by_id.get(ident)
+        if node is None:
+            node = self._by_id[ident] = _Node()
+            self.nodes.append(node)
+        return node
+
+    def _is_above(self, node: _Node, other: _Node) -> bool:
+        """Whether linking `node` below `other` would make a loop, or cannot be told in reasonable time."""
+        if node is other or not node.children:
+            return node is other
+        at: _Node | None = other
+        most = max(self._climbs, _FEW_CLIMBS)
+        for climbed in range(most):
+            if at is None or at is node:
+                self._climbs -= climbed
+                return at is node
+            at = at.parent
+        self._climbs -= most
+        return True
 
 
 def _link(parent: _Node, child: _Node) -> None:
-    if child.parent is not None:
-        del child.parent.children[child]
+    """The child has no parent yet."""
     child.parent = parent
     parent.children[child] = None
-
-
-def _is_above(node: _Node, other: _Node) -> bool:
-    """Whether linking `node` below `other` would make a loop, or cannot be told in reasonable time."""
-    if node is other or not node.children:
-        return node is other
-    at: _Node | None = other
-    for _ in range(_MAX_CLIMB):
-        if at is None:
-            return False
-        if at is node:
-            return True
-        at = at.parent
-    return True
 
 
 def _pruned(roots: list[_Node]) -> list[_Node]:
@@ -185,42 +198,43 @@ def _sent_and_number(node: _Node) -> tuple[int, int]:
 
 def _merged(roots: list[_Node]) -> list[_Node]:
     """Step 5: threads with the same base subject become one."""
-    table: dict[str, _Node] = {}
-    for root in roots:
+    table = _subject_table(roots)
+    for root in roots:  # step 5 (C)
         subject = _first(root).subject
-        if not subject:
-            continue
         other = table.get(subject)
-        if (
-            other is None
-            or (other.row is not None and root.row is None)
-            or (other.row is not None and root.row is not None and other.row.is_reply and not root.row.is_reply)
-        ):
-            table[subject] = root
-    gone: set[int] = set()
-    added: list[_Node] = []
-    for root in roots:
-        subject = _first(root).subject
-        other = table.get(subject) if subject else None
         if other is None or other is root:
             continue
         if other.row is None and root.row is None:
             for child in root.children:
                 child.parent = other
             other.children |= root.children
-        elif other.row is None or (root.row is not None and root.row.is_reply and not other.row.is_reply):
-            root.parent = other
-            other.children[root] = None
+            root.children = {}
+        elif other.row is None or (_is_reply(root) and not other.row.is_reply):
+            _link(other, root)
         else:
-            place = _Node()
-            for child in (other, root):
-                child.parent = place
-                place.children[child] = None
-            gone.add(id(other))
-            table[subject] = place
-            added.append(place)
-        gone.add(id(root))
-    return [root for root in (*roots, *added) if id(root) not in gone]
+            table[subject] = place = _Node()
+            _link(place, other)
+            _link(place, root)
+    added = [node for node in table.values() if node.row is None]
+    kept = [root for root in roots if root.parent is None and (root.row is not None or root.children)]
+    return list(dict.fromkeys((*kept, *added)))
+
+
+def _subject_table(roots: Sequence[_Node]) -> dict[str, _Node]:
+    """Step 5 (A) and (B): base subject -> the thread that others with it are to join."""
+    table: dict[str, _Node] = {}
+    for root in roots:
+        subject = _first(root).subject
+        if not subject:
+            continue
+        other = table.setdefault(subject, root)
+        if other.row is not None and (root.row is None or (other.row.is_reply and not root.row.is_reply)):
+            table[subject] = root
+    return table
+
+
+def _is_reply(node: _Node) -> bool:
+    return node.row is not None and node.row.is_reply
 
 
 def _shown(roots: Sequence[_Node]) -> list[Thread]:
