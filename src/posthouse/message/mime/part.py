@@ -36,7 +36,7 @@ class Part:
     @property
     def is_message(self) -> bool:
         """Whether its body is a message, whose root is parts[0] (RFC 2046 5.2.1, RFC 6532 3.7)."""
-        return self.type.lower() == b"message" and self.subtype.lower() in (b"rfc822", b"global") and bool(self.parts)
+        return self.type.lower() == b"message" and self.subtype.lower() in (b"rfc822", b"global")
 
     def param(self, name: bytes) -> bytes | None:
         """A parameter of the type."""

@@ -1,156 +1,151 @@
 """Finds the parts of a message. Never raises, whatever the octets are; the time is linear in their number.
 
-A multipart is cut at its own boundary first, and each piece then scanned by itself: so the boundary of an outer part
-ends all that is open within it, closed or not (RFC 2046 5.1.2). What is nested too deep, or comes after too many, stays
-a leaf of the type it claims.
+One pass: each line that begins with two dashes is looked at once, whatever is nested in what. The parts whose end is
+not known yet lie on a stack, and the boundaries of the multiparts among them in a dictionary. A line of one of these
+ends everything within that multipart, closed or not (RFC 2046 5.1.2); if several have that boundary, as some programs
+write, the innermost owns the line. What is nested too deep is a leaf, and the last part of too many has all the rest.
 """
 
 import re
-from collections.abc import Iterator
+from dataclasses import dataclass
 
-from posthouse.message.mime.fields import Scanner, fields, header_end, parameters, unfolded
-from posthouse.message.mime.part import DEFAULT_PARAMETERS, Part
+from posthouse.message.mime.describe import describe
+from posthouse.message.mime.part import Part
 
-MAX_DEPTH = 100
+MAX_DEPTH = 100  # the message itself counts
 MAX_PARTS = 10_000
-_MAX_HEADER = 1 << 20  # octets of a part's header in which its Content fields are looked for
-_PEEK = 4096  # octets of a part's header in which a boundary that repeats is looked for
-_MAX_REPEATS = 5
-_TAIL = re.compile(rb"(--)?[ \t]*(?:\r?\n|\r?\Z)")
-_ENCODING = re.compile(rb"[^\x00-\x20()<>@,;:\\\"/\[\]?=\x7f]+")
+_BLANK_LINE = re.compile(rb"\n\r?\n")
+_DASHES = re.compile(rb"\n--([^\n]*+)\n?")
+_PADDING = b" \t\r"  # RFC 2046 5.1.1: what may follow a boundary
 
 
 def scan(data: bytes) -> Part:
     """The tree of a message."""
-    return _Scan(data).part(0, len(data), b"text", 0)
+    return _Scan(data).run()
+
+
+@dataclass(slots=True)
+class _Open:
+    """A part whose end is not known yet."""
+
+    part: Part
+    boundary: bytes = b""  # of a multipart that is not closed
+    outer: int = -1  # whose boundary this was before: a place on the stack
 
 
 class _Scan:
     def __init__(self, data: bytes) -> None:
         self._data = data
         self._left = MAX_PARTS
+        self._stack: list[_Open] = []
+        self._owners: dict[bytes, int] = {}  # boundary -> place on the stack
+        self._blank = self._behind_blank = -1  # the blank line found last: many headers may run up to the same
 
-    def part(self, start: int, end: int, default: bytes, depth: int) -> Part:
-        """The part in that range. `default`: "text", or "message" within a digest (RFC 2046 5.1.5)."""
-        data = self._data
-        self._left -= 1
-        body = header_end(data, start, end)
-        part = Part(start, body, end)
+    def run(self) -> Part:
+        root = self._begin(0, b"text")
+        at = self._stack[-1].part.body
+        while self._owners and (line := _DASHES.search(self._data, at - 1)):
+            at = line.end()
+            owner, closing = self._owner(line.group(1))
+            if owner < 0:
+                continue
+            if closing:
+                self._end(owner + 1, line.start())
+                self._disown(self._stack[owner])
+            elif self._left > 0:
+                self._end(owner + 1, line.start())
+                self._next(self._stack[owner].part, at)
+                at = self._stack[-1].part.body
+            else:
+                self._owners.clear()
+        self._end(0, len(self._data))
+        return root
+
+    def _owner(self, text: bytes) -> tuple[int, bool]:
+        """Whose boundary a line is, -1 when it is nobody's, and whether it is the last."""
+        text = text.rstrip(_PADDING)
+        opening = self._owners.get(text, -1)
+        closing = self._owners.get(text[:-2], -1) if text.endswith(b"--") else -1
+        return max(opening, closing), closing > opening
+
+    def _next(self, multipart: Part, start: int) -> None:
+        digest = multipart.subtype.lower() == b"digest"
+        multipart.parts.append(self._begin(start, b"message" if digest else b"text"))
+
+    def _begin(self, start: int, default: bytes) -> Part:
+        """The part that starts there, and what it begins with. Default type: RFC 2046 5.1.5."""
+        body, whole = self._header(start)
+        part = Part(start, body, body)
         if default == b"message":
             part.type, part.subtype, part.params = b"message", b"rfc822", ()
-        _describe(part, data[start : min(body, start + _MAX_HEADER)])
-        part.lines = data.count(b"\n", body, end)
-        if depth < MAX_DEPTH and self._left > 0:
-            self._open(part, depth)
+        describe(part, self._data[start:body])
+        self._left -= 1
+        self._stack.append(_Open(part))
+        if part.is_multipart or part.is_message:
+            if len(self._stack) >= MAX_DEPTH or self._left <= 0:
+                part.type, part.subtype = b"application", b"octet-stream"  # as nothing is told of what is within
+            elif part.is_message:
+                part.parts.append(self._begin(body, b"text"))
+            elif whole:
+                self._own(part)
         return part
 
-    def _open(self, part: Part, depth: int) -> None:
-        kind = part.type.lower()
-        if kind == b"multipart":
-            boundary = part.param(b"boundary")
-            if boundary:
-                default = b"message" if part.subtype.lower() == b"digest" else b"text"
-                for start, end in self._pieces(part, boundary.rstrip(b" \t"), depth):
-                    if self._left <= 0:
-                        break
-                    part.parts.append(self.part(start, end, default, depth + 1))
-        elif kind == b"message" and part.subtype.lower() in (b"rfc822", b"global"):
-            part.parts.append(self.part(part.body, part.end, b"text", depth + 1))
+    def _header(self, start: int) -> tuple[int, bool]:
+        """Where the body begins; False if a boundary comes in front of the blank line, and there is none."""
+        data = self._data
+        body = self._behind_blank_line(start)
+        at = start
+        while self._owners and (line := _DASHES.search(data, max(at - 1, 0), body)):
+            if self._owner(line.group(1))[0] >= 0:
+                return line.start() + 1, False
+            at = line.end()
+        return body, True
 
-    def _pieces(self, part: Part, boundary: bytes, depth: int) -> Iterator[tuple[int, int]]:
-        """Where the parts are, between the lines of the boundary (RFC 2046 5.1.1)."""
-        start = -1
-        inner = 0  # multiparts within that go by the same boundary: the innermost that is open owns a line of it
-        for at, behind, closing in self._delimiters(part, boundary):
-            if inner:
-                inner += -1 if closing else self._repeats(behind, part.end, boundary, depth)
-                continue
-            if start >= 0:
-                yield start, max(start, at)
-            if closing:
-                return
-            start = behind
-            inner = self._repeats(behind, part.end, boundary, depth)
-        if start >= 0:
-            yield start, part.end
+    def _behind_blank_line(self, start: int) -> int:
+        """Behind the first empty line; the end of all when there is none."""
+        if self._data.startswith(b"\n", start):
+            return start + 1
+        if self._data.startswith(b"\r\n", start):
+            return start + 2
+        if self._blank < start:
+            line = _BLANK_LINE.search(self._data, start)
+            self._blank, self._behind_blank = line.span() if line else (len(self._data), len(self._data))
+        return self._behind_blank
 
-    def _repeats(self, start: int, end: int, boundary: bytes, depth: int) -> bool:
-        """Whether the part that starts here is a multipart with that same boundary, as some programs write."""
-        if depth >= _MAX_REPEATS:  # each level looks at all lines of the boundary
-            return False
-        end = min(end, start + _PEEK)
-        if self._data.find(boundary, start, end) < 0:
-            return False
-        part = Part(start, header_end(self._data, start, end), end)
-        _describe(part, self._data[start : part.body])
-        return part.is_multipart and (part.param(b"boundary") or b"").rstrip(b" \t") == boundary
+    def _own(self, part: Part) -> None:
+        """From now on, lines of its boundary are this part's."""
+        entry = self._stack[-1]
+        entry.boundary = (part.param(b"boundary") or b"").rstrip(_PADDING)
+        if entry.boundary:
+            entry.outer = self._owners.get(entry.boundary, -1)
+            self._owners[entry.boundary] = len(self._stack) - 1
 
-    def _delimiters(self, part: Part, boundary: bytes) -> Iterator[tuple[int, int, bool]]:
-        """(where the line end before it starts, behind it, whether it is the last)."""
-        data, mark = self._data, b"--" + boundary
-        at = part.body
-        while True:
-            at = data.find(mark, at, part.end)
-            if at < 0:
-                return
-            tail = _TAIL.match(data, at + len(mark), part.end)
-            if tail is None or (at > part.body and data[at - 1] != 10):
-                at += len(mark) if tail is None else 1
-                continue
-            before = at
-            if at > part.body:
-                before -= 2 if data[at - 2 : at] == b"\r\n" and at - 2 >= part.body else 1
-            yield before, tail.end(), tail.group(1) is not None
-            at = tail.end()
+    def _disown(self, entry: _Open) -> None:
+        if entry.boundary and entry.outer >= 0:
+            self._owners[entry.boundary] = entry.outer
+        else:
+            self._owners.pop(entry.boundary, None)
+        entry.boundary = b""
 
+    def _end(self, place: int, at: int) -> None:
+        """What is open from that place of the stack on ends before the line end that is there, or with the message."""
+        if place >= len(self._stack):
+            return
+        if at < len(self._data) and self._data[at - 1 : at] == b"\r":  # RFC 2046 5.1.1: it is the boundary's
+            at -= 1
+        at = max(at, self._stack[place].part.header)
+        while len(self._stack) > place:
+            entry = self._stack.pop()
+            self._disown(entry)
+            part = entry.part
+            part.header, part.body, part.end = min(part.header, at), min(part.body, at), at
+            part.lines = self._lines(part)
 
-def _describe(part: Part, header: bytes) -> None:
-    """Take up the Content fields; the first of each name counts."""
-    seen: set[bytes] = set()
-    for name, raw in fields(header):
-        if not name.startswith(b"content-") or name in seen:
-            continue
-        seen.add(name)
-        if name == b"content-type":
-            _type(part, raw)
-        elif name == b"content-transfer-encoding":
-            found = _ENCODING.match(unfolded(raw))
-            part.encoding = found.group() if found else part.encoding
-        elif name == b"content-id":
-            part.id = unfolded(raw)
-        elif name == b"content-description":
-            part.description = unfolded(raw)
-        elif name == b"content-disposition":  # RFC 2183 2
-            scanner = Scanner(raw)
-            part.disposition = scanner.token() or None
-            part.disposition_params = parameters(scanner) if part.disposition else ()
-        elif name == b"content-language":
-            part.language = _languages(raw)
-        elif name == b"content-location":
-            part.location = b"".join(unfolded(raw).split())  # RFC 2557 4.4.2: folds are no part of a URI
-        elif name == b"content-md5":
-            part.md5 = unfolded(raw)
-
-
-def _type(part: Part, raw: bytes) -> None:
-    scanner = Scanner(raw)
-    kind = scanner.token()
-    if not kind or not scanner.takes(47):
-        return  # RFC 2045 5.2: what cannot be read is text/plain
-    subtype = scanner.token()
-    if not subtype:
-        return
-    part.type, part.subtype = kind, subtype
-    part.params = parameters(scanner)
-    if kind.lower() == b"text" and part.param(b"charset") is None:
-        part.params = (*part.params, *DEFAULT_PARAMETERS)
-
-
-def _languages(raw: bytes) -> tuple[bytes, ...]:
-    scanner = Scanner(raw)
-    found: list[bytes] = []
-    while len(found) < 50 and (tag := scanner.token()):
-        found.append(tag)
-        if not scanner.takes(44):
-            break
-    return tuple(found)
+    def _lines(self, part: Part) -> int:
+        """Line ends in its body; those in its parts are known."""
+        count = self._data.count
+        at, found = part.body, 0
+        for child in part.parts:
+            found += count(b"\n", at, child.body) + child.lines
+            at = child.end
+        return found + count(b"\n", at, part.end)
