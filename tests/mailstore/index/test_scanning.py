@@ -102,8 +102,8 @@ def test_many_messages(connection: apsw.Connection) -> None:
     account = next(_accounts)
     with transaction(connection):
         add(connection, account, [(3 * at, record(each)) for at, each in enumerate(made)])
-    assert Search("body", b"5.").find(connection, account, range(0, 3000, 30)) == []
-    assert Search("body", b"0.").find(connection, account, range(0, 3000, 30)) == list(range(0, 3000, 30))
+    assert list(Search("body", b"5.").find(connection, account, range(0, 3000, 30))) == []
+    assert sorted(Search("body", b"0.").find(connection, account, range(0, 3000, 30))) == list(range(0, 3000, 30))
 
 
 def test_others_messages_are_not_seen(connection: apsw.Connection) -> None:

@@ -10,7 +10,7 @@ Texts end with a line break, and no needle has one, so nothing is found across t
 """
 
 from bisect import bisect_right
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from itertools import accumulate
 
@@ -22,7 +22,7 @@ from posthouse.mailstore.index.queries import keys_of
 from posthouse.mailstore.index.records import BREAK, folded
 from posthouse.mailstore.sqlite.rows import fetch, numbers
 
-_STEP = 128  # texts in one blob
+_STEP = 64  # texts in one blob
 _LONG = 64 * 1024  # octets; longer ones come one at a time, so that a blob has a bound
 _FIELDS = frozenset({"subject", "from", "to", "cc", "bcc"})
 _numbers = msgspec.json.Decoder(list[int])
@@ -33,7 +33,7 @@ class Search:
     """Finds messages whose field has a needle (octets of folded text). Fields as MessageIndex.contains() has them."""
 
     def __init__(self, field: str, needle: bytes) -> None:
-        self._among: Callable[[apsw.Connection, Sequence[int]], list[int]]
+        self._among: Callable[[apsw.Connection, Sequence[int]], Iterable[int]]
         if field in _FIELDS:
             statement = f"""
                 SELECT json_group_array(id) FROM field
@@ -41,11 +41,11 @@ class Search:
             """
             self._among = partial(_in_column, statement, needle)
         elif field == "text":
-            self._among = _Scan("header || x'0a' || body", _Anywhere(needle)).run
+            self._among = _Scan(("header", "body"), _Anywhere(needle)).run
         elif field == "body":
-            self._among = _Scan("body", _Anywhere(needle)).run
+            self._among = _Scan(("body",), _Anywhere(needle)).run
         else:
-            self._among = _Scan("header", _Field(folded(field.removeprefix("header:")), needle)).run
+            self._among = _Scan(("header",), _Field(folded(field.removeprefix("header:")), needle)).run
 
     def find(self, connection: apsw.Connection, account: int, messages: Sequence[int]) -> list[int]:
         """Ids of those of the messages that have it."""
@@ -75,6 +75,7 @@ class _Field:
         while at >= 0:
             value = at + len(self._name)
             end = _find(text, BREAK, value, len(text))
+            end = end if end >= 0 else len(text)
             if not self._needle or _find(text, self._needle, min(value + 1, end), end) >= 0:
                 return at
             at = _find(text, self._name, end, len(text))
@@ -82,40 +83,51 @@ class _Field:
 
 
 class _Scan:
-    """Looks for something in an expression over the columns of `text`."""
+    """Looks for something in one or both columns of `text`."""
 
-    def __init__(self, expression: str, what: _Anywhere | _Field) -> None:
+    def __init__(self, columns: Sequence[str], what: _Anywhere | _Field) -> None:
         self._what = what
-        octets = " + ".join(f"octet_length({part})" for part in expression.split(" || "))
-        self._many = f"""
-            SELECT json_group_array(id), json_group_array({octets} + 1), cast(group_concat(
-                CASE WHEN {octets} < {_LONG} THEN {expression} || x'0a' ELSE '' END, '') AS BLOB)
+        self._columns = columns
+        lengths = [f"json_group_array(octet_length({column}) + 1)" for column in columns]
+        texts = [
+            f"cast(group_concat(iif(octet_length({column}) < {_LONG}, {column}, ''), x'0a') AS BLOB)"
+            for column in columns
+        ]
+        self._statement = f"""
+            SELECT json_group_array(id), {", ".join(lengths + texts)}
             FROM text WHERE id IN (SELECT value FROM carray(?1))
         """
-        self._one = f"SELECT cast({expression} || x'0a' AS BLOB) FROM text WHERE id = ?1"
 
-    def run(self, connection: apsw.Connection, rows: Sequence[int]) -> list[int]:
+    def run(self, connection: apsw.Connection, rows: Sequence[int]) -> set[int]:
         """The rows found."""
-        found: list[int] = []
+        found: set[int] = set()
+        count = len(self._columns)
         for start in range(0, len(rows), _STEP):
-            ids, lengths, octets = fetch(connection, self._many, (numbers(rows[start : start + _STEP]),))[0]
-            self._look(_numbers.decode(ids), _numbers.decode(lengths), octets or b"", connection, found)
+            ids, *rest = fetch(connection, self._statement, (numbers(rows[start : start + _STEP]),))[0]
+            keys = _numbers.decode(ids)
+            for column, lengths, octets in zip(self._columns, rest[:count], rest[count:], strict=True):
+                ends = list(accumulate(self._look_at_long(connection, column, keys, _numbers.decode(lengths), found)))
+                found.update(keys[at] for at in self._hits(octets or b"", ends))
         return found
 
-    def _look(
-        self, ids: list[int], lengths: list[int], octets: bytes, connection: apsw.Connection, found: list[int]
-    ) -> None:
+    def _look_at_long(
+        self, connection: apsw.Connection, column: str, keys: list[int], lengths: list[int], found: set[int]
+    ) -> list[int]:
+        """Look at what was too long for the blob; the lengths of what is there."""
         for at, length in enumerate(lengths):
             if length > _LONG:
-                lengths[at] = 0
-                text = fetch(connection, self._one, (ids[at],))[0][0]
-                if self._what.find(text, 0) >= 0:
-                    found.append(ids[at])
-        ends = list(accumulate(lengths))
-        start = 0
-        while start < len(octets) and (hit := self._what.find(octets, start)) >= 0:
+                lengths[at] = 1
+                text = fetch(connection, f"SELECT {column} FROM text WHERE id = ?1", (keys[at],))[0][0]
+                if keys[at] not in found and self._what.find(text, 0) >= 0:
+                    found.add(keys[at])
+        return lengths
+
+    def _hits(self, octets: bytes, ends: list[int]) -> Iterator[int]:
+        """Which of the texts in a blob have it. `ends`: where they end, with the break behind."""
+        start, end = 0, ends[-1] if ends else 0
+        while start < end and (hit := self._what.find(octets, start)) >= 0:
             at = bisect_right(ends, hit)
-            found.append(ids[at])
+            yield at
             start = ends[at]
 
 
