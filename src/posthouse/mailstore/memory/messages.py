@@ -27,12 +27,14 @@ def row(item: Item) -> Row:
 def mark(
     owner: Account,
     box: Box,
-    messages: Iterable[int],
+    messages: Sequence[int],
     setting: Setting,
     marks: Marks,
     unchanged_since: int | None,
 ) -> Marked:
     """See Mailstore."""
+    if not messages:
+        return Marked([], [])
     named = owner.bits([marks], make=setting is not Setting.REMOVE)[0]
     rows: list[Row] = []
     conflicts: list[int] = []
@@ -64,7 +66,8 @@ def append(
         if replacing[1] not in replacing[0].items:
             raise NoSuchMailboxError("the message to be replaced is not there")
         freed = replacing[0].items[replacing[1]].entry.octets
-    _check_room(owner, sum(map(len, bodies)) - freed, quota)
+    if bodies:
+        _check_room(owner, sum(map(len, bodies)) - freed, quota)
     uids = []
     for message, flags, body in zip(messages, owner.bits([each.marks for each in messages]), bodies, strict=True):
         owner.bump()
@@ -77,8 +80,8 @@ def append(
 def copy(owner: Account, box: Box, messages: Iterable[int], target: Box, quota: int | None, now: int) -> Placed:
     """See Mailstore."""
     sources = box.those(messages)
-    _check_room(owner, sum(item.entry.octets for item in sources), quota)
     if sources:
+        _check_room(owner, sum(item.entry.octets for item in sources), quota)
         owner.bump()
     uids = [owner.put(target, item.entry, item.flags, now, item.origin) for item in sources]
     return Placed(target.uidvalidity, [item.entry.uid for item in sources], uids)

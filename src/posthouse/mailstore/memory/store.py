@@ -164,8 +164,8 @@ class MemoryMailstore:
 
     async def furnish(self, account: int, mailboxes: Sequence[tuple[str, Role]]) -> None:
         """See Mailstore."""
-        wanted = [(checked(name), role) for name, role in mailboxes]
         if not self._look(account).furnished:
+            wanted = [(checked(name), role) for name, role in mailboxes]
             with self._change(account, inbox=True) as owner:
                 boxes.furnish(owner, wanted, self._now)
 

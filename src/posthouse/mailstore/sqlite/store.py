@@ -243,8 +243,8 @@ class SqliteMailstore:
         if account in self._furnished:
             return
         known = "SELECT 1 FROM account WHERE account_id = ? AND furnished = 1"
-        wanted = [(checked(name), role) for name, role in mailboxes]
         if not await self._ask(lambda connection: fetch(connection, known, (account,))):
+            wanted = [(checked(name), role) for name, role in mailboxes]
             await self._act(account, lambda connection, now: boxes.furnish(connection, account, wanted, now))
         self._furnished.add(account)
 
