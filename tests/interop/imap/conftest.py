@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 from tests.interop.imap.account import ImapAccount
 from tests.interop.imap.peers import Peer, serving
+from tests.interop.imap.strict import Strict, strict
 from tests.outside.program import DOMAIN, PASSWORD
 
 PAIRS = 80
@@ -33,3 +34,10 @@ def account(peer: Peer, _pairs: Iterator[int]) -> ImapAccount:
     number = next(_pairs)
     assert number < PAIRS, "more tests than accounts: raise PAIRS"
     return ImapAccount(peer, f"m{2 * number}@{DOMAIN}", PASSWORD, f"m{2 * number + 1}@{DOMAIN}")
+
+
+@pytest.fixture(scope="session")
+def strict_server(peer: Peer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Strict]:
+    """A server of several processes, with nothing relaxed for tests."""
+    with strict(peer, tmp_path_factory.mktemp("strict"), f"m{2 * PAIRS - 1}@{DOMAIN}") as server:
+        yield server

@@ -1,12 +1,13 @@
-"""A server as the internet sees it: passwords only over TLS, even on loopback."""
+"""A server as the internet sees it: passwords only over TLS, even on loopback; and in several processes."""
 
 import imaplib
 import os
 import signal
+import smtplib
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,7 @@ from tests.outside.wire import Wire
 # Another address than the server's: to Dovecot a client at the same address is as good as one with TLS.
 SOURCE = "127.0.0.2"
 USER = f"strict@{DOMAIN}"
+WORKERS = 2
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,7 @@ class Strict:
     ca_file: Path
     user: str
     password: str
+    deliver: Callable[[bytes], None]  # brings a message from outside, over a connection of its own
 
     def wire(self) -> Wire:
         """A bare connection without TLS."""
@@ -49,20 +52,40 @@ class _FromElsewhere(imaplib.IMAP4):
 def strict(peer: Peer, folder: Path, user: str) -> Iterator[Strict]:
     """`posthouse serve` with nothing relaxed, or the Dovecot that runs already."""
     if peer.name == "dovecot":
-        yield Strict(peer.imap, peer.imaps, peer.ca_file, user, PASSWORD)
+        yield Strict(peer.imap, peer.imaps, peer.ca_file, user, PASSWORD, lambda message: peer.deliver(user, message))
         return
     offset, config = free_offset(), folder / "posthouse.toml"
-    port, tls_port = offset + 143, offset + 993
-    config.write_text(
-        f'[server]\nhostname = "localhost"\ndata = "{folder / "data"}"\nuser = ""\nworkers = 1\n'
-        f"[smtp]\nlisten = []\n[submission]\nlisten = []\nlisten_tls = []\n[pop3]\nlisten = []\nlisten_tls = []\n"
-        f'[imap]\nlisten = ["127.0.0.1:{port}"]\nlisten_tls = ["127.0.0.1:{tls_port}"]\n[outgoing]\nenabled = false\n'
-    )
+    port, tls_port, smtp = offset + 143, offset + 993, offset + 25
+    config.write_text(f"""[server]
+hostname = "localhost"
+data = "{folder / "data"}"
+user = ""
+workers = {WORKERS}
+[smtp]
+listen = ["127.0.0.1:{smtp}"]
+[submission]
+listen = []
+listen_tls = []
+[pop3]
+listen = []
+listen_tls = []
+[imap]
+listen = ["127.0.0.1:{port}"]
+listen_tls = ["127.0.0.1:{tls_port}"]
+[outgoing]
+enabled = false
+""")
     for words in (["domain", "add", DOMAIN], ["account", "add", USER, "--password-stdin"]):
         command = [sys.executable, "-m", "posthouse", *words, "-c", str(config)]
         subprocess.run(command, input=PASSWORD + "\n", text=True, capture_output=True, check=True, timeout=60)
     with _serving(config, folder / "log", port):
-        yield Strict(port, tls_port, next((folder / "data").rglob("certificate.pem")), USER, PASSWORD)
+        certificate = next((folder / "data").rglob("certificate.pem"))
+        yield Strict(port, tls_port, certificate, USER, PASSWORD, lambda message: _deliver(smtp, message))
+
+
+def _deliver(port: int, message: bytes) -> None:
+    with smtplib.SMTP("127.0.0.1", port, local_hostname="client.test", timeout=60) as client:
+        client.sendmail("sender@client.test", [USER], message)
 
 
 @contextmanager

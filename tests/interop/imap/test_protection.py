@@ -2,52 +2,44 @@
 
 import imaplib
 import ssl
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from tests.interop.imap.account import ImapAccount, done, snapshot
 from tests.interop.imap.filling import letters
 from tests.interop.imap.mbsync import Mbsync
-from tests.interop.imap.peers import Peer
-from tests.interop.imap.strict import SOURCE, Strict, strict
+from tests.interop.imap.strict import SOURCE, Strict
 from tests.interop.tools import run, tool
 
 
-@pytest.fixture(scope="module")
-def server(peer: Peer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Strict]:
-    with strict(peer, tmp_path_factory.mktemp("strict"), "m0@example.test") as server:
-        yield server
-
-
-def test_logins_wait_for_tls(server: Strict) -> None:
+def test_logins_wait_for_tls(strict_server: Strict) -> None:
     """RFC 9051 6.2.3: LOGINDISABLED, and no AUTH= of passwords in the clear; tried all the same, they are refused."""
-    client = server.imaplib()
+    client = strict_server.imaplib()
     assert "LOGINDISABLED" in client.capabilities and "STARTTLS" in client.capabilities
     assert "AUTH=PLAIN" not in client.capabilities
     with pytest.raises(imaplib.IMAP4.error):
-        client.login(server.user, server.password)
-    done(client.starttls(ssl.create_default_context(cafile=str(server.ca_file))))
+        client.login(strict_server.user, strict_server.password)
+    done(client.starttls(ssl.create_default_context(cafile=str(strict_server.ca_file))))
     assert "LOGINDISABLED" not in client.capabilities and "STARTTLS" not in client.capabilities
     assert "AUTH=PLAIN" in client.capabilities
-    done(client.login(server.user, server.password))
+    done(client.login(strict_server.user, strict_server.password))
     done(client.select())
     client.logout()
 
 
-def test_the_password_is_refused_on_the_wire(server: Strict) -> None:
-    with server.wire() as wire:
+def test_the_password_is_refused_on_the_wire(strict_server: Strict) -> None:
+    with strict_server.wire() as wire:
         assert wire.line().startswith(b"* OK")
-        wire.send(f'a LOGIN {server.user} "{server.password}"\r\n'.encode())
+        wire.send(f'a LOGIN {strict_server.user} "{strict_server.password}"\r\n'.encode())
         answers = [wire.line()]
         while not answers[-1].startswith(b"a "):
             answers.append(wire.line())
         assert answers[-1].startswith(b"a NO [PRIVACYREQUIRED]"), answers
 
 
-def test_nothing_crosses_the_handshake(server: Strict) -> None:
+def test_nothing_crosses_the_handshake(strict_server: Strict) -> None:
     """What was sent in the clear after STARTTLS is never answered inside (CVE-2011-0411)."""
-    with server.wire() as wire:
+    with strict_server.wire() as wire:
         wire.line()
         wire.send(b"a STARTTLS\r\nb NOOP\r\n")
         assert wire.line().startswith(b"a ")
@@ -60,9 +52,9 @@ def test_nothing_crosses_the_handshake(server: Strict) -> None:
         assert answers == b"" or answers.startswith(b"c OK"), answers
 
 
-def test_curl_without_tls_sends_no_password(server: Strict, tmp_path: Path) -> None:
+def test_curl_without_tls_sends_no_password(strict_server: Strict, tmp_path: Path) -> None:
     command = [tool("curl"), "--silent", "--show-error", "--interface", SOURCE, "--verbose"]
-    command += ["--user", f"{server.user}:{server.password}", f"imap://127.0.0.1:{server.port}/"]
+    command += ["--user", f"{strict_server.user}:{strict_server.password}", f"imap://127.0.0.1:{strict_server.port}/"]
     said = run(*command, home=tmp_path, allowed=(67,))  # login denied
     assert "LOGIN " not in said and "AUTHENTICATE" not in said
 
