@@ -32,9 +32,9 @@ from posthouse.delivery.router import Router
 from posthouse.delivery.signing import Signing
 from posthouse.delivery.spool import SpoolBudget
 from posthouse.delivery.submission import Submission
-from posthouse.mailstore.contents import MessageIndex
-from posthouse.mailstore.contents import prepare as prepare_index
-from posthouse.mailstore.contents.indexer import Indexer
+from posthouse.mailstore.index import MessageIndex
+from posthouse.mailstore.index import prepare as prepare_index
+from posthouse.mailstore.index.indexer import Indexer
 from posthouse.mailstore.socket_bus import SocketBus, clear_bus
 from posthouse.mailstore.sqlite.store import SqliteMailstore
 from posthouse.message.ids import id_factory

@@ -11,7 +11,7 @@ import pytest
 
 from posthouse.mailstore.index import MessageIndex, SortKeys, prepare
 from posthouse.mailstore.index import index as module
-from posthouse.mailstore.index.schema import TABLES
+from posthouse.mailstore.index.sqlite.schema import TABLES
 from posthouse.mailstore.interface import StoreError, StoreFullError
 from posthouse.mailstore.sqlite.store import SqliteMailstore
 from posthouse.message.text import digest

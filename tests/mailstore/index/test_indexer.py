@@ -10,7 +10,7 @@ import pytest
 from posthouse.mailstore.changes import LocalBus
 from posthouse.mailstore.index import MessageIndex, indexer
 from posthouse.mailstore.index.indexer import Indexer
-from posthouse.mailstore.index.queries import missing
+from posthouse.mailstore.index.sqlite.queries import missing
 from posthouse.mailstore.interface import StoreError, StoreFullError
 from posthouse.mailstore.sqlite.store import SqliteMailstore
 from tests.mailstore.index.messages import ACCOUNT, keep, mail

@@ -6,6 +6,6 @@ messages when somebody asks for it. So no answer is ever stale, and nothing here
 
 from posthouse.mailstore.index.index import MessageIndex
 from posthouse.mailstore.index.records import Shown, SortKeys
-from posthouse.mailstore.index.schema import prepare
+from posthouse.mailstore.index.sqlite.schema import prepare
 
 __all__ = ["MessageIndex", "Shown", "SortKeys", "prepare"]

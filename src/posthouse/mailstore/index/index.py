@@ -11,10 +11,10 @@ from weakref import WeakValueDictionary
 
 import apsw
 
-from posthouse.mailstore.index import queries
-from posthouse.mailstore.index.database import READERS, IndexDatabase
 from posthouse.mailstore.index.records import Record, Shown, SortKeys, folded, record, shown_of
-from posthouse.mailstore.index.scanning import Search
+from posthouse.mailstore.index.sqlite import queries
+from posthouse.mailstore.index.sqlite.database import READERS, IndexDatabase
+from posthouse.mailstore.index.sqlite.scanning import Search
 from posthouse.mailstore.interface import Entry, Item, Mailstore, NoSuchMailboxError, StoreError
 from posthouse.message.mime import envelope, scan
 from posthouse.message.text import Digest, digest

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from posthouse.accounts.interface import Account
 from posthouse.mailstore.changes import ChangeBus
-from posthouse.mailstore.contents import MessageIndex
+from posthouse.mailstore.index import MessageIndex
 from posthouse.mailstore.interface import FIRST_KEYWORD, Flag, Item, Mailstore
 from posthouse.net.connection import Connection
 from posthouse.protocol.imap.server import ImapServer

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
 
-from posthouse.mailstore.contents import Shown
+from posthouse.mailstore.index import Shown
 from posthouse.mailstore.interface import Flag, Item, Marks, NoSuchMailboxError, Setting, StoreError
 from posthouse.protocol.imap.answers import internal_date, text
 from posthouse.protocol.imap.commands import Fetch, Section

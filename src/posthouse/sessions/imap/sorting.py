@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from posthouse.mailstore.contents import SortKeys
+from posthouse.mailstore.index import SortKeys
 from posthouse.mailstore.interface import Item
 from posthouse.protocol.imap.keys import SortBy
 from posthouse.sessions.imap.context import Context

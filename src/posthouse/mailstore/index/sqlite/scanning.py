@@ -18,8 +18,8 @@ import apsw
 import msgspec
 import stringzilla
 
-from posthouse.mailstore.index.queries import keys_of
 from posthouse.mailstore.index.records import BREAK, folded
+from posthouse.mailstore.index.sqlite.queries import keys_of
 from posthouse.mailstore.sqlite.rows import fetch, numbers
 
 _STEP = 64  # texts in one blob

@@ -8,7 +8,7 @@ import apsw
 import msgspec
 
 from posthouse.mailstore.index.records import Record, Shown, SortKeys
-from posthouse.mailstore.index.schema import TABLES
+from posthouse.mailstore.index.sqlite.schema import TABLES
 from posthouse.mailstore.sqlite.rows import Insert, fetch, numbers
 
 _MESSAGE_BITS = 36

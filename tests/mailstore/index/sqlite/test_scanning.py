@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from posthouse.mailstore.index.queries import add
 from posthouse.mailstore.index.records import folded, record
-from posthouse.mailstore.index.scanning import Search
-from posthouse.mailstore.index.schema import close, opened, transaction
+from posthouse.mailstore.index.sqlite.queries import add
+from posthouse.mailstore.index.sqlite.scanning import Search
+from posthouse.mailstore.index.sqlite.schema import close, opened, transaction
 from posthouse.message.text import Digest, digest, fold
 from tests.mailstore.index.messages import has
 
