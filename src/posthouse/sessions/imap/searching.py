@@ -1,8 +1,10 @@
 """SEARCH, SORT and THREAD: conditions are tried on ever fewer messages, the cheap ones first."""
 
+import asyncio
 import time
 from collections.abc import Sequence
 
+from posthouse.mailstore.index import SortKeys
 from posthouse.mailstore.interface import Measure
 from posthouse.message.text import ThreadRow, thread_ordered_subject, thread_references, thread_text
 from posthouse.protocol.imap import keys
@@ -11,7 +13,7 @@ from posthouse.protocol.imap.keys import Compared, Key, Moment, Returning
 from posthouse.protocol.imap.sets import compact
 from posthouse.sessions.imap.context import Context
 from posthouse.sessions.imap.fetching import check_numbers
-from posthouse.sessions.imap.sorting import ordered
+from posthouse.sessions.imap.sorting import FEW, ordered
 from posthouse.sessions.imap.updating import update
 from posthouse.sessions.imap.view import View
 
@@ -103,15 +105,21 @@ def _to_save(view: View, found: _Found, options: frozenset[str]) -> list[int]:
 async def _threads(ctx: Context, view: View, found: _Found, command: Search) -> bytes:
     messages = [view.messages[at] for at in found]
     known = await ctx.index.sort_keys(ctx.account.id, view.mailbox.id, messages)
+    if len(found) < FEW:
+        text = _threaded(view, found, known, command)
+    else:
+        text = await asyncio.to_thread(_threaded, view, found, known, command)
+    return b"* THREAD %b\r\n" % text if text else b"* THREAD\r\n"
+
+
+def _threaded(view: View, found: _Found, known: dict[int, SortKeys], command: Search) -> bytes:
     rows = []
-    for at, message in zip(found, messages, strict=True):
-        key = known.get(message)
+    for at in found:
+        key = known.get(view.messages[at])
         if key is not None:
             number = view.uids[at] if command.uid else at + 1
             rows.append(ThreadRow(number, key.sent, key.base_subject, key.is_reply, key.message_id, key.references))
-    grouped = thread_references(rows) if command.thread == "REFERENCES" else thread_ordered_subject(rows)
-    text = thread_text(grouped)
-    return b"* THREAD %b\r\n" % text if text else b"* THREAD\r\n"
+    return thread_text(thread_references(rows) if command.thread == "REFERENCES" else thread_ordered_subject(rows))
 
 
 class _Matching:
@@ -126,6 +134,8 @@ class _Matching:
         """Ascending, as `among` is."""
         if not among:
             return among
+        if len(among) > FEW:
+            await asyncio.sleep(0)  # a line has room for thousands of keys; others get their turn between them
         match key:
             case keys.Everything():
                 return among

@@ -1,5 +1,6 @@
 """The order of SORT (RFC 5256 3, RFC 5957)."""
 
+import asyncio
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -9,6 +10,7 @@ from posthouse.protocol.imap.keys import SortBy
 from posthouse.sessions.imap.context import Context
 from posthouse.sessions.imap.view import View
 
+FEW = 2000  # messages that are sorted or threaded on the spot; more take longer than others should wait
 _STEP = 1000
 _OF_INDEX: dict[str, Callable[[SortKeys], Any]] = {
     "date": lambda key: key.sent,
@@ -37,6 +39,14 @@ async def ordered(ctx: Context, view: View, found: Sequence[int], order: tuple[S
             part = messages[start : start + _STEP]
             for item in await ctx.store.items(ctx.account.id, view.mailbox.id, part):
                 items[item.entry.message] = item
+    if len(found) < FEW:
+        return _sorted(view, found, order, values, items)
+    return await asyncio.to_thread(_sorted, view, found, order, values, items)
+
+
+def _sorted(
+    view: View, found: Sequence[int], order: tuple[SortBy, ...], values: dict[int, SortKeys], items: dict[int, Item]
+) -> list[int]:
     rows = [at for at in found if (not values or view.messages[at] in values)]
     rows = [at for at in rows if (not items or view.messages[at] in items)]
     for by in reversed(order):  # sorting keeps what is equal in order, so the last criterion goes first
