@@ -1,14 +1,17 @@
 """LIST (RFC 5258, RFC 5819, RFC 6154) and LSUB (RFC 3501 6.3.9)."""
 
+import asyncio
 from collections.abc import Iterable
 
 from posthouse.mailstore.interface import INBOX, Mailbox, Role
-from posthouse.mailstore.names import SEPARATOR, above, canonical
+from posthouse.mailstore.names import above
 from posthouse.protocol.imap.answers import mailbox as mailbox_text
 from posthouse.protocol.imap.commands import List
 from posthouse.sessions.imap.context import Context
 from posthouse.sessions.imap.mailboxes import status_line
+from posthouse.sessions.imap.patterns import Patterns
 
+_EFFORT = 50_000  # of Patterns, before others get their turn
 _USES = {role: f"\\{role.value.capitalize()}" for role in Role if role}
 
 
@@ -21,11 +24,11 @@ async def list_mailboxes(ctx: Context, command: List) -> None:
     held = {mailbox.name: mailbox for mailbox in await ctx.store.mailboxes(ctx.account.id)}
     subscribed = set(await ctx.store.subscriptions(ctx.account.id))
     lines = _Lines(ctx, command, held, subscribed)
-    matches = _Matcher(command.reference + pattern for pattern in command.patterns)
-    for name in lines.names():
-        if not matches(name):
-            continue
-        attributes = lines.attributes(name, matches)
+    patterns = Patterns(command.reference + pattern for pattern in command.patterns)
+    fitting = await _fitting(patterns, lines.names)
+    lines.note(fitting)
+    for name in sorted(fitting, key=lambda name: (name != INBOX, name)):
+        attributes = lines.attributes(name)
         if attributes is None:
             continue
         ctx.engine.send(lines.line(name, attributes))
@@ -34,28 +37,50 @@ async def list_mailboxes(ctx: Context, command: List) -> None:
     ctx.engine.done()
 
 
+async def _fitting(patterns: Patterns, names: Iterable[str]) -> set[str]:
+    """The names that fit. There may be a hundred long patterns, and thousands of names."""
+    found: set[str] = set()
+    effort = 0
+    for name in names:
+        if patterns.fit(name):
+            found.add(name)
+        effort += patterns.effort
+        if effort > _EFFORT:
+            await asyncio.sleep(0)
+            effort = 0
+    return found
+
+
+def _levels_above(names: Iterable[str]) -> set[str]:
+    return {level for name in names for level in above(name)}
+
+
 class _Lines:
     def __init__(self, ctx: Context, command: List, held: dict[str, Mailbox], subscribed: set[str]) -> None:
         self._ctx = ctx
         self._command = command
         self._held = held
         self._subscribed = subscribed
-        every = held.keys() | subscribed if "subscribed" in command.select else held.keys()
-        self._implied = {level for name in every for level in above(name)}
-        self._every = every
-        self._parents = {level for name in held for level in above(name)}
+        every = held.keys() | subscribed if "subscribed" in command.select else set(held)
+        self._implied = _levels_above(every)
+        self._parents = _levels_above(held)
+        self.names = every | self._implied
+        self._chosen = {name for name in every if self._is_chosen(name)}
+        self._above_chosen = _levels_above(self._chosen)
+        self._above_hidden: set[str] = set()  # above what was chosen but does not fit a pattern
 
-    def names(self) -> list[str]:
-        """All that there are, and the levels above them; INBOX first."""
-        return sorted(self._every | self._implied, key=lambda name: (name != INBOX, name))
+    def note(self, fitting: set[str]) -> None:
+        """These are the names that fit."""
+        self._above_hidden = _levels_above(self._chosen - fitting)
 
-    def attributes(self, name: str, matches: "_Matcher") -> list[str] | None:
+    def attributes(self, name: str) -> list[str] | None:
         """What is to be said of a name; None: it is not to be listed."""
         command, held = self._command, self._held
         if command.lsub:
-            return self._lsub(name, matches)
+            return self._lsub(name)
         chosen = self._is_chosen(name)
-        children = self._chosen_below(name, matches) if "recursivematch" in command.select else False
+        # RFC 5258 3.5: told of a name whose children were chosen but do not match themselves
+        children = "recursivematch" in command.select and name in self._above_hidden
         if not chosen and not children:
             return None
         found: list[str] = []
@@ -72,7 +97,7 @@ class _Lines:
         """The answer for one name."""
         word = b"LSUB" if self._command.lsub else b"LIST"
         extended = b""
-        if "recursivematch" in self._command.select and self._has_chosen_child(name):
+        if "recursivematch" in self._command.select and name in self._above_chosen:
             extended = b' (CHILDINFO ("SUBSCRIBED"))'
         shown = mailbox_text(name, utf8=self._ctx.utf8)
         return b'* %b (%b) "/" %b%b\r\n' % (word, " ".join(attributes).encode(), shown, extended)
@@ -87,64 +112,8 @@ class _Lines:
             return True
         return name in self._held or name in self._implied
 
-    def _has_chosen_child(self, name: str) -> bool:
-        prefix = name + SEPARATOR
-        return any(other.startswith(prefix) and self._is_chosen(other) for other in self._every)
-
-    def _chosen_below(self, name: str, matches: "_Matcher") -> bool:
-        """RFC 5258 3.5: told of a name whose children were chosen but do not match themselves."""
-        prefix = name + SEPARATOR
-        return any(other.startswith(prefix) and self._is_chosen(other) and not matches(other) for other in self._every)
-
-    def _lsub(self, name: str, matches: "_Matcher") -> list[str] | None:
+    def _lsub(self, name: str) -> list[str] | None:
         if name in self._subscribed:
             return []
-        prefix = name + SEPARATOR
-        if any(other.startswith(prefix) and not matches(other) for other in self._subscribed):
-            return ["\\Noselect"]  # RFC 3501 6.3.9: only the level above is matched by %
-        return None
-
-
-class _Matcher:
-    """Whether a name fits one of some patterns (RFC 9051 6.3.9): * is anything, % anything within a level."""
-
-    def __init__(self, patterns: Iterable[str]) -> None:
-        self._patterns = [canonical(pattern) for pattern in patterns if pattern]
-
-    def __call__(self, name: str) -> bool:
-        # INBOX has no case: "inb*" is a pattern for it.
-        return any(
-            _fits(pattern, name) or (name == INBOX and _fits(pattern.upper(), name)) for pattern in self._patterns
-        )
-
-
-def _fits(pattern: str, name: str) -> bool:
-    if pattern == "*":
-        return True
-    if "*" not in pattern and "%" not in pattern:
-        return pattern == name
-    # All places in the pattern where we may be, at once: the time is bounded by the product of the lengths.
-    places = _reached(pattern, {0})
-    for char in name:
-        after = set()
-        for place in places:
-            if place < len(pattern):
-                token = pattern[place]
-                if token == "*" or (token == "%" and char != SEPARATOR):
-                    after.add(place)
-                elif token == char:
-                    after.add(place + 1)
-        if not after:
-            return False
-        places = _reached(pattern, after)
-    return len(pattern) in places
-
-
-def _reached(pattern: str, places: set[int]) -> set[int]:
-    """With the places behind wildcards that stand for nothing."""
-    found = set(places)
-    for place in places:
-        while place < len(pattern) and pattern[place] in "*%":
-            place += 1
-            found.add(place)
-    return found
+        # RFC 3501 6.3.9: only the level above is matched by %
+        return ["\\Noselect"] if name in self._above_hidden else None
