@@ -2,7 +2,14 @@
 
 from posthouse.message.mime.part import Part
 from posthouse.message.mime.scan import scan
-from posthouse.message.mime.sections import UnknownEncodingError, decoded, header_octets, section, select_fields
+from posthouse.message.mime.sections import (
+    UnknownEncodingError,
+    can_decode,
+    decoded,
+    header_octets,
+    section,
+    select_fields,
+)
 from posthouse.message.mime.structure import body, body_structure, envelope
 
 __all__ = [
@@ -10,6 +17,7 @@ __all__ = [
     "UnknownEncodingError",
     "body",
     "body_structure",
+    "can_decode",
     "decoded",
     "envelope",
     "header_octets",

@@ -9,6 +9,7 @@ from posthouse.message.mime.part import Part
 _NEXT_FIELD = re.compile(rb"\n(?![ \t])")
 _NOT_BASE64 = re.compile(rb"[^A-Za-z0-9+/]+")
 _PLAIN_ENCODINGS = (b"7bit", b"8bit", b"binary", b"")
+_KNOWN_ENCODINGS = (*_PLAIN_ENCODINGS, b"base64", b"quoted-printable")
 
 
 class UnknownEncodingError(ValueError):
@@ -64,11 +65,16 @@ def decoded(data: bytes, part: Part) -> bytes:
     encoding = part.encoding.lower()
     if encoding in _PLAIN_ENCODINGS or part.is_multipart:
         return octets
+    if not can_decode(part):
+        raise UnknownEncodingError(f"unknown encoding {encoding!r}")
     if encoding == b"base64":
         return _base64(octets)
-    if encoding == b"quoted-printable":
-        return _quoted_printable(octets)
-    raise UnknownEncodingError(f"unknown encoding {encoding!r}")
+    return _quoted_printable(octets)
+
+
+def can_decode(part: Part) -> bool:
+    """Whether decoded() knows the encoding of a part."""
+    return part.is_multipart or part.encoding.lower() in _KNOWN_ENCODINGS
 
 
 def _base64(octets: bytes) -> bytes:

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from posthouse.mailstore.interface import Entry, Item, Mailstore, StoreError
 from posthouse.message.mime import (
     Part,
-    UnknownEncodingError,
     body,
+    can_decode,
     decoded,
     header_octets,
     scan,
@@ -27,6 +27,7 @@ _SLOW = 1 << 20  # octets from which on scanning is not for the event loop
 class Long:
     """An answer that is read while it is sent."""
 
+    start: bytes  # the head of the literal
     octets: int
     pieces: AsyncIterator[bytes]
 
@@ -34,7 +35,7 @@ class Long:
 class Content:
     """One message; what was read of it is kept while this lives."""
 
-    __slots__ = ("_data", "_header", "_root", "_store", "entry")
+    __slots__ = ("_data", "_decoded", "_header", "_root", "_store", "entry")
 
     def __init__(self, store: Mailstore, item: Item) -> None:
         self._store = store
@@ -42,9 +43,13 @@ class Content:
         self._data: bytes | None = None
         self._header: bytes | None = None
         self._root: Part | None = None
+        self._decoded: tuple[tuple[int, ...], bytes] | None = None  # the last part that was, by its numbers
 
     async def section(self, wanted: Section) -> bytes | Long:
-        """What stands behind the label, with the space in front: a literal, a number, NIL; or a Long."""
+        """What stands behind the label, with the space in front: a literal, a number, NIL; or a Long.
+
+        Raises RefusedError and StoreError.
+        """
         if wanted.binary:
             return await self._binary(wanted)
         if not wanted.numbers and not wanted.text:
@@ -53,6 +58,13 @@ class Content:
         if octets is None:
             return b" NIL"  # there is no such part
         return _literal(_cut(octets, wanted.partial))
+
+    async def check(self, wanted: Section) -> None:
+        """Raises RefusedError when section() would."""
+        if wanted.binary:
+            part = await self._part(wanted)
+            if part is not None and wanted.numbers:
+                _must_be_known(part)
 
     async def body_without_extensions(self) -> bytes:
         """BODY, the structure without what later extensions added."""
@@ -64,7 +76,7 @@ class Content:
         if count <= _PIECE:
             return _literal(await self._read(start, count) if count else b"")
         first = await self._read(start, _PIECE)  # before the length is said: a damaged message is told in time
-        return Long(count, self._pieces(start, count, first))
+        return Long(_head(count), count, self._pieces(start, count, first))
 
     async def _pieces(self, start: int, count: int, first: bytes) -> AsyncIterator[bytes]:
         yield first
@@ -74,11 +86,11 @@ class Content:
             sent += len(piece)
             yield piece
 
-    async def _octets(self, wanted: Section) -> bytes | None:
+    async def _octets(self, wanted: Section) -> memoryview | None:
         if not wanted.numbers and wanted.text.startswith("HEADER"):
-            return self._of_header(await self._read_header(), wanted)
-        data, root = await self._read_all(), await self._tree()
-        part = section(root, wanted.numbers) if wanted.numbers else root
+            return await self._of_header(memoryview(await self._read_header()), wanted)
+        part = await self._part(wanted)
+        data = memoryview(await self._read_all())
         if part is None:
             return None
         if not wanted.text:
@@ -89,33 +101,39 @@ class Content:
             if part.type.lower() != b"message" or not part.parts:
                 return None
             part = part.parts[0]
-        start, end = header_octets(data, part)
+        start, end = header_octets(await self._read_all(), part)
         if wanted.text == "TEXT":
             return data[end : part.end]
-        return self._of_header(data[start:end], wanted)
+        return await self._of_header(data[start:end], wanted)
 
     @staticmethod
-    def _of_header(header: bytes, wanted: Section) -> bytes:
+    async def _of_header(header: memoryview, wanted: Section) -> memoryview:
         if wanted.text == "HEADER":
             return header
-        return select_fields(header, wanted.fields, wanted.text.endswith("NOT"))
+        octets, fields, exclude = bytes(header), frozenset(wanted.fields), wanted.text.endswith("NOT")
+        if len(octets) > _PIECE:
+            return memoryview(await asyncio.to_thread(select_fields, octets, fields, exclude))
+        return memoryview(select_fields(octets, fields, exclude))
 
-    async def _binary(self, wanted: Section) -> bytes:
-        data, root = await self._read_all(), await self._tree()
-        part = section(root, wanted.numbers) if wanted.numbers else root
+    async def _binary(self, wanted: Section) -> bytes | Long:
+        part = await self._part(wanted)
         if part is None:
             return b" NIL"
-        if not wanted.numbers:
-            octets = data
-        else:
-            try:
-                octets = await asyncio.to_thread(decoded, data, part) if len(data) > _SLOW else decoded(data, part)
-            except UnknownEncodingError:
-                raise RefusedError("The encoding of this part is not known here", "UNKNOWN-CTE") from None
+        octets = await self._decode(part, wanted.numbers) if wanted.numbers else await self._read_all()
         if wanted.size:
             return b" %d" % len(octets)
-        octets = _cut(octets, wanted.partial)
-        return b" ~{%d}\r\n%b" % (len(octets), octets) if b"\0" in octets else _literal(octets)
+        start, count = wanted.partial or (0, len(octets))
+        binary = octets.find(b"\0", start, start + count) >= 0  # RFC 3516 4.2: NUL only in a literal8
+        return _literal(_cut(memoryview(octets), wanted.partial), binary=binary)
+
+    async def _decode(self, part: Part, numbers: tuple[int, ...]) -> bytes:
+        if self._decoded is None or self._decoded[0] != numbers:
+            _must_be_known(part)
+            data = await self._read_all()
+            slow = part.end - part.body > _SLOW
+            octets = await asyncio.to_thread(decoded, data, part) if slow else decoded(data, part)
+            self._decoded = numbers, octets
+        return self._decoded[1]
 
     # Reading.
 
@@ -144,6 +162,10 @@ class Content:
                 length *= 4
         return self._header
 
+    async def _part(self, wanted: Section) -> Part | None:
+        root = await self._tree()
+        return section(root, wanted.numbers) if wanted.numbers else root
+
     async def _tree(self) -> Part:
         if self._root is None:
             data = await self._read_all()
@@ -161,9 +183,26 @@ def _header_end(data: bytes) -> int:
     return min(ends, default=0)
 
 
-def _literal(octets: bytes) -> bytes:
-    return b" {%d}\r\n%b" % (len(octets), octets)
+def _must_be_known(part: Part) -> None:
+    if not can_decode(part):
+        raise RefusedError("The encoding of this part is not known here", "UNKNOWN-CTE")
 
 
-def _cut(octets: bytes, partial: tuple[int, int] | None) -> bytes:
+def _head(octets: int, *, binary: bool = False) -> bytes:
+    return b" %b{%d}\r\n" % (b"~" if binary else b"", octets)
+
+
+def _literal(octets: bytes | memoryview, *, binary: bool = False) -> bytes | Long:
+    head = _head(len(octets), binary=binary)
+    if len(octets) <= _PIECE:
+        return head + octets
+    return Long(head, len(octets), _slices(memoryview(octets)))
+
+
+async def _slices(octets: memoryview) -> AsyncIterator[bytes]:
+    for start in range(0, len(octets), _PIECE):
+        yield bytes(octets[start : start + _PIECE])
+
+
+def _cut(octets: memoryview, partial: tuple[int, int] | None) -> memoryview:
     return octets if partial is None else octets[partial[0] : partial[0] + partial[1]]

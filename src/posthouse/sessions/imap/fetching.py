@@ -16,6 +16,7 @@ from posthouse.sessions.imap.view import View
 _STEP = 250  # messages asked of the store at once
 _LINES = 2000  # answers made in one go, before others get their turn
 _FLUSH = 48 << 10  # octets of answers that are let wait
+_HELD = 1 << 20  # octets of parts of one message that are made ready before the first is sent
 _OF_VIEW = frozenset(("UID", "FLAGS", "MODSEQ", "THREADID", "RFC822.SIZE", "INTERNALDATE"))
 _OF_INDEX = frozenset(("ENVELOPE", "BODYSTRUCTURE", "PREVIEW"))
 
@@ -178,16 +179,17 @@ def _words(ctx: Context, view: View, at: int, item: Item, digest: Shown | None, 
 async def _send(ctx: Context, start: bytes, content: Content, sections: tuple[Section, ...]) -> int:
     """One answer; how many octets of it wait. Nothing is said before all of it can be said, but for what is long."""
     try:
-        answers = [(section.label, await content.section(section)) for section in sections]
+        answers = await _prepared(content, sections)
     except StoreError as error:
         raise RefusedError(f"Message {content.entry.uid} is damaged: {error}", "SERVERBUG") from None
     waiting = [start]
-    for label, answer in answers:
-        waiting.append(label if waiting[-1].endswith(b"(") else b" " + label)
+    for section, ready in zip(sections, answers, strict=True):
+        waiting.append(section.label if waiting[-1].endswith(b"(") else b" " + section.label)
+        answer = ready if ready is not None else await _now(ctx, content, section)
         if isinstance(answer, bytes):
             waiting.append(answer)
             continue
-        ctx.engine.send(b"".join((*waiting, b" {%d}\r\n" % answer.octets)))
+        ctx.engine.send(b"".join((*waiting, answer.start)))
         waiting.clear()
         await _stream(ctx, answer)
         waiting.append(b"")
@@ -195,6 +197,30 @@ async def _send(ctx: Context, start: bytes, content: Content, sections: tuple[Se
     last = b"".join(waiting)
     ctx.engine.send(last)
     return len(last)
+
+
+async def _prepared(content: Content, sections: tuple[Section, ...]) -> list[bytes | Long | None]:
+    """What there is to say; None for what is left for later, as one line can ask for thousands of large parts."""
+    answers: list[bytes | Long | None] = []
+    held = 0
+    for section in sections:
+        if held < _HELD:
+            answer = await content.section(section)
+            held += len(answer) if isinstance(answer, bytes) else answer.octets
+            answers.append(answer)
+        else:
+            await content.check(section)
+            answers.append(None)
+    return answers
+
+
+async def _now(ctx: Context, content: Content, section: Section) -> bytes | Long:
+    """An answer in the middle of others."""
+    try:
+        return await content.section(section)
+    except (RefusedError, StoreError):
+        ctx.connection.abort()  # as in _stream()
+        raise
 
 
 async def _stream(ctx: Context, answer: Long) -> None:

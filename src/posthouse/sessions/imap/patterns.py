@@ -1,9 +1,9 @@
 """Whether names fit the patterns of LIST (RFC 9051 6.3.9): * is anything, % anything within a level.
 
-A pattern is a row of characters with gaps in front, between and behind, some of which wildcards fill. `a*b` has its star
-in the gap behind the `a`: once there, any character leaves it there. All the gaps where we may be are the bits of one
-number, and a character of the name moves them all at once: no pattern takes more than a step of a thousand bits for each
-character, however many wildcards it has.
+A pattern is a row of characters with gaps in front, between and behind, some of which wildcards fill. `a*b` has its
+star in the gap behind the `a`: once there, any character leaves it there. All the gaps where we may be are the bits of
+one number, and a character of the name moves them all at once: no pattern takes more than a step of a thousand bits for
+each character, however many wildcards it has.
 """
 
 import re
