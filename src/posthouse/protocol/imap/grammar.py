@@ -244,7 +244,10 @@ def _replace(uid: bool) -> "Parse":
 
     def rule(cursor: Cursor, dialect: Dialect) -> Rule[Command]:
         cursor.space()
-        number = 0 if cursor.takes(b"*") else cursor.number()
+        if cursor.takes(b"*"):
+            number = 0
+        elif not (number := cursor.number()):
+            raise GrammarError("no message has the number 0")  # RFC 9051 9, seq-number
         cursor.space()
         octets = yield from astring(cursor)
         mailbox = mailbox_name(octets, dialect)
@@ -350,10 +353,17 @@ def _get_quota(cursor: Cursor, dialect: Dialect) -> Rule[Command]:
 
 
 def _set_quota(cursor: Cursor, dialect: Dialect) -> Rule[Command]:
+    """RFC 9208 7, setquota: read to its end, so that it can be refused for what it is."""
     cursor.space()
     yield from astring(cursor)
     cursor.space()
-    cursor.at = len(cursor.line)
+    cursor.want(b"(")
+    while not cursor.takes(b")"):
+        cursor.atom()
+        cursor.space()
+        cursor.number(_MODSEQ_LIMIT)
+        if cursor.peek() != 41:
+            cursor.space()
     return commands.SetQuota()
 
 

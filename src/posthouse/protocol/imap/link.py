@@ -19,7 +19,7 @@ from posthouse.protocol.imap.settings import (
     ImapSettings,
 )
 from posthouse.protocol.imap.states import State
-from posthouse.protocol.imap.syntax import Cursor, GrammarError, Literal, Rule
+from posthouse.protocol.imap.syntax import Cursor, GrammarError, Literal, Rule, announced
 from posthouse.protocol.lines import LineBuffer, LineFault
 
 
@@ -37,6 +37,7 @@ class Link:
         "_eof",
         "_errors",
         "_events",
+        "_faulty",
         "_held",
         "_lines",
         "_messages",
@@ -70,6 +71,7 @@ class Link:
         self._cursor = Cursor(b"")
         self._arguments = 0  # octets of the command at hand
         self._wanted: Literal | None = None
+        self._faulty = b""  # a line that cannot be a command, until it is refused
         self._held: list[bytes] = []  # of the literal at hand
         self._missing = 0  # octets of the literal at hand that have not come
         self._messages = 0  # of the command at hand that were accepted
@@ -177,6 +179,7 @@ class Link:
         """A line without its CRLF, or what is wrong with it; None: needs octets."""
         line = self._lines.next_line(limit)
         if isinstance(line, bytes) and (b"\r" in line or b"\0" in line):
+            self._faulty = line
             return LineFault.BARE_LF
         return line
 
@@ -187,6 +190,8 @@ class Link:
             self._bad("line too long", tag, "TOOBIG")
         else:
             self._bad("a line ends with CRLF and holds no CR or NUL", tag)
+            faulty, self._faulty = self._faulty, b""
+            self._throw_away_behind(faulty)
 
     # Reading a command by its rule.
 
@@ -292,22 +297,17 @@ class Link:
         """The command is refused; a literal that the client sends without asking is thrown away."""
         self._drop_messages()
         self._say_fault(fault)
-        cursor = self._cursor
-        at = cursor.line.rfind(b"{")
-        if at > 0 and cursor.line[at - 1 : at] == b"~":
-            at -= 1
-        rest = Cursor(cursor.line)
-        rest.at = max(at, 0)
-        try:
-            literal = rest.literal() if at >= 0 else None
-        except GrammarError:
-            literal = None
         self._expect_command()
-        if literal is not None:
-            self._throw_away(literal)
+        self._throw_away_behind(self._cursor.line)
 
     def _say_fault(self, fault: GrammarError) -> None:
         self._bad(str(fault), self._tag)
+
+    def _throw_away_behind(self, line: bytes) -> None:
+        """The octets of the literal, if any, that a refused line announces."""
+        literal = announced(line)
+        if literal is not None:
+            self._throw_away(literal)
 
     def _throw_away(self, literal: Literal) -> None:
         """The octets of a literal of a refused command, and the line behind it (RFC 7888 5)."""
@@ -338,14 +338,9 @@ class Link:
         if isinstance(line, LineFault):
             if line is LineFault.ENDLESS:
                 self._refuse_line(line)
-            return True
-        cursor = Cursor(line)
-        cursor.at = max(0, line.rfind(b"{"))
-        if line.endswith(b"}") and b"{" in line:
-            try:
-                self._throw_away(cursor.literal())
-            except GrammarError:
                 return True
+            line, self._faulty = self._faulty, b""
+        self._throw_away_behind(line)
         return True
 
     def _drop_messages(self) -> None:

@@ -81,6 +81,7 @@ class Login(Link):
     def _do_login(self, cursor: Cursor) -> None:
         if not self._may_log_in:
             self._conclude(b"NO", "Logins need TLS here: use STARTTLS first, or port 993", "PRIVACYREQUIRED")
+            self._throw_away_behind(cursor.line)  # a password, most likely
             return
         self._begin(cursor, credentials(cursor), self._log_in)
 

@@ -162,8 +162,11 @@ class ImapServer(Login):
         self._expect_command()
         if isinstance(line, bytes) and line.upper() == b"DONE":
             self._offer_up(IdleEnded())
-        else:
-            # Whatever it was, it is no part of IDLE: RFC 9051 wants DONE and nothing else.
+            return True
+        # Whatever it was, it is no part of IDLE: RFC 9051 wants DONE and nothing else.
+        faulty, self._faulty = self._faulty, b""
+        self._throw_away_behind(line if isinstance(line, bytes) else faulty)
+        if not self.closing:
             self._offer_up(IdleEnded(wrong=True))
         return True
 

@@ -166,8 +166,7 @@ class Cursor:
         if found is None:
             raise GrammarError("malformed literal" + self._place())
         self.at = len(self.line)
-        # RFC 7888 5: "-" is LITERAL-'s, which we take for "+": what is larger than it allows is refused by its size.
-        return Literal(int(found.group(2)), not found.group(3), bool(found.group(1)), message)
+        return _literal(found, message)
 
     def _place(self) -> str:
         return f" at octet {self.at + 1}"
@@ -219,5 +218,16 @@ def parenthesised(cursor: Cursor, item: Callable[[Cursor], Rule[T]]) -> Rule[lis
     return found
 
 
+def announced(line: bytes) -> Literal | None:
+    """The literal that is announced at the end of a line, whatever stands before it."""
+    found = _LITERAL.search(line)
+    return _literal(found, None) if found else None
+
+
+def _literal(found: re.Match[bytes], message: Message | None) -> Literal:
+    # RFC 7888 5: "-" is LITERAL-'s, which we take for "+": what is larger than it allows is refused by its size.
+    return Literal(int(found.group(2)), not found.group(3), bool(found.group(1)), message)
+
+
 def _named(token: bytes) -> str:
-    return token.decode("ascii", "replace")
+    return token.decode("ascii", "replace").strip() or "space"
