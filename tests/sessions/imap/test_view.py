@@ -49,6 +49,20 @@ def test_numbers_and_uids_name_positions() -> None:
     assert list(view().positions(NumberSet(((1, 0),)), uid=False)) == []
 
 
+SETS = st.lists(st.tuples(st.integers(0, 12), st.integers(0, 12)), min_size=1, max_size=4)
+
+
+@given(st.sets(st.integers(1, 12)), SETS, st.sets(st.integers(0, 11)), st.booleans())
+def test_a_set_is_named_among_few_as_among_all(
+    uids: set[int], ranges: list[tuple[int, int]], few: set[int], uid: bool
+) -> None:
+    seen, numbers = view(*sorted(uids)), NumberSet(tuple(ranges))
+    among = sorted(at for at in few if at < len(seen))
+    named = set(seen.positions(numbers, uid=uid))
+    assert list(seen.named(among, numbers, uid=uid)) == [at for at in among if at in named]
+    assert list(seen.named(range(len(seen)), numbers, uid=uid)) == sorted(named)
+
+
 def test_what_is_new_stands_at_the_end() -> None:
     seen = view(3, 5)
     assert seen.apply(Delta(BOX, 70, [row(5, flags=1), row(6), row(8)], [])) == [1]

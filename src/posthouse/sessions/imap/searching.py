@@ -19,6 +19,7 @@ from posthouse.sessions.imap.view import View
 
 _DAY = 86400
 _EVER = 1 << 62
+_TURN = 0.01  # seconds of work on the keys, before others get their turn
 _MEASURES = {Moment.RECEIVED: Measure.RECEIVED, Moment.SAVED: Measure.SAVED}
 _Found = Sequence[int]  # positions, ascending
 
@@ -128,14 +129,18 @@ class _Matching:
     def __init__(self, ctx: Context, view: View) -> None:
         self._ctx = ctx
         self._view = view
+        self._saved: frozenset[int] | None = None
         self._now = int(time.time())
+        self._loop = asyncio.get_running_loop()
+        self._began = self._loop.time()
 
     async def find(self, key: Key, among: _Found) -> _Found:
         """Ascending, as `among` is."""
         if not among:
             return among
-        if len(among) > FEW:
-            await asyncio.sleep(0)  # a line has room for thousands of keys; others get their turn between them
+        if self._loop.time() - self._began > _TURN:  # a line has room for thousands of keys
+            await asyncio.sleep(0)
+            self._began = self._loop.time()
         match key:
             case keys.Everything():
                 return among
@@ -172,11 +177,12 @@ class _Matching:
                 return [at for at in among if not flags[at] & bit]
             case keys.InSet():
                 check_numbers(view, key.numbers.greatest, uid=key.uid)
-                named = view.positions(key.numbers, uid=key.uid, saved=self._ctx.saved)
                 if isinstance(among, range) and len(among) == len(view):
-                    return named
-                wanted = set(named)
-                return [at for at in among if at in wanted]
+                    return view.positions(key.numbers, uid=key.uid, saved=self._ctx.saved)
+                if key.numbers.saved:
+                    saved = self._saved = self._saved or frozenset(self._ctx.saved)
+                    return [at for at in among if view.uids[at] in saved]
+                return view.named(among, key.numbers, uid=key.uid)
             case keys.Modified():
                 return [at for at in among if view.modseqs[at] >= key.modseq]
             case _:

@@ -44,16 +44,26 @@ class View:
         """The positions that a set names, ascending; `saved` are the uids of $. Uids nobody has are passed over."""
         if numbers.saved:
             return sorted(at for at in map(self.position, saved) if at >= 0)
-        uids = self.uids
-        if not uids:
-            return ()
-        if not uid:
-            ranges = [(first - 1, min(end, len(uids))) for first, end in numbers.resolved(len(uids))]
-        else:
-            ranges = [(bisect_left(uids, first), bisect_right(uids, end)) for first, end in numbers.resolved(uids[-1])]
+        ranges = self._ranges(numbers, uid)
         if len(ranges) == 1:
             return range(*ranges[0])
         return [at for first, end in ranges for at in range(first, end)]
+
+    def named(self, among: Sequence[int], numbers: NumberSet, *, uid: bool) -> Sequence[int]:
+        """Those of some positions, ascending, that a set other than $ names; quick when they are few, too."""
+        found: list[int] = []
+        for first, end in self._ranges(numbers, uid):
+            found += among[bisect_left(among, first) : bisect_left(among, end)]
+        return found
+
+    def _ranges(self, numbers: NumberSet, uid: bool) -> list[tuple[int, int]]:
+        """First positions and those behind the last, ascending."""
+        uids = self.uids
+        if not uids:
+            return []
+        if not uid:
+            return [(first - 1, min(end, len(uids))) for first, end in numbers.resolved(len(uids))]
+        return [(bisect_left(uids, first), bisect_right(uids, end)) for first, end in numbers.resolved(uids[-1])]
 
     def apply(self, delta: Delta) -> list[int]:
         """Take up what happened; the positions whose flags changed. New messages are at the end."""
