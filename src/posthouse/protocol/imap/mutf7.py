@@ -22,8 +22,8 @@ def encode(name: str) -> bytes:
 def decode(octets: bytes) -> str:
     """The name. Raises ValueError for what breaks the rules: a name has one way to be written."""
     if b"&" not in octets:
-        if not octets.isascii():
-            raise ValueError("8-bit octets in modified UTF-7")
+        if not octets.isascii() or not octets.decode().isprintable():
+            raise ValueError("octets that are not printable in modified UTF-7")
         return octets.decode()
     first, *shifted = octets.split(b"&")
     out = [first.decode("ascii")]

@@ -206,7 +206,7 @@ def _key(cursor: Cursor, keys: _Keys, depth: int) -> Rule[Key]:
     octet = cursor.peek()
     if octet == 40:
         return (yield from _group(cursor, keys, depth))
-    if octet in b"0123456789*$" and octet >= 0:
+    if octet >= 0 and octet in b"0123456789*$":
         return InSet(number_set(cursor), uid=False)
     word = cursor.keyword()
     if (plain := _PLAIN.get(word)) is not None:
