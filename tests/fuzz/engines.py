@@ -1,13 +1,14 @@
 """What the fuzzers of the engines share: feeding, answering, and what must hold whatever a peer sends."""
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Protocol
 
 from posthouse.protocol.events import StartTlsOffered
 from tests.transcript import Engine, load
 
+MAX_LENGTH = 4096
 _CUTS = (1, 2, 3, 7, 50, 1 << 20)
 
 
@@ -62,20 +63,22 @@ def try_input(make: Callable[[], House], data: bytes, cut: int) -> bytes:
     return said
 
 
-def seed(folder: Path) -> None:
-    """Put the client's side of every transcript into the corpus that the command line names, if it names one."""
+def seed(folder: Path, others: Mapping[str, bytes]) -> None:
+    """Put the client's side of every transcript, and other seeds, into the corpus that was named, if one was."""
     corpus = [Path(argument) for argument in sys.argv[1:] if not argument.startswith("-")]
     if corpus and corpus[0].is_dir():
-        for path in folder.glob("*.txt"):
-            content = b"\0\0" + b"".join(phase.client for phase in load(path).phases)
-            if len(content) < 4096:
-                (corpus[0] / f"seed-{path.stem}").write_bytes(content)
+        dialogues = {
+            path.stem: b"\0\0" + b"".join(phase.client for phase in load(path).phases) for path in folder.glob("*.txt")
+        }
+        for name, content in (dialogues | dict(others)).items():
+            if len(content) < MAX_LENGTH:
+                (corpus[0] / f"seed-{name}").write_bytes(content)
 
 
-def run(fuzz: Callable[[bytes], None], transcripts: str) -> None:
+def run(fuzz: Callable[[bytes], None], transcripts: str, seeds: Mapping[str, bytes] | None = None) -> None:
     """Fuzz until told to stop, or until -max_total_time."""
     import atheris
 
-    seed(Path(__file__).parent.parent / "transcripts" / transcripts)
-    atheris.Setup([*sys.argv, "-max_len=4096"], fuzz)
+    seed(Path(__file__).parent.parent / "transcripts" / transcripts, seeds or {})
+    atheris.Setup([*sys.argv, f"-max_len={MAX_LENGTH}"], fuzz)
     atheris.Fuzz()

@@ -11,6 +11,8 @@ from tests.fuzz import (
     fuzz_addresses,
     fuzz_dns,
     fuzz_header,
+    fuzz_imap,
+    fuzz_imap_grammar,
     fuzz_mime,
     fuzz_pop3,
     fuzz_proxy,
@@ -60,6 +62,7 @@ def mutated(source: random.Random, data: bytes) -> bytes:
     [
         (fuzz_smtp.fuzz, "smtp"),
         (fuzz_pop3.fuzz, "pop3"),
+        (fuzz_imap.fuzz, "imap"),
         (fuzz_sasl.fuzz, "pop3"),
         (fuzz_header.fuzz, "smtp"),
         (fuzz_proxy.fuzz, "smtp"),
@@ -67,7 +70,7 @@ def mutated(source: random.Random, data: bytes) -> bytes:
         (fuzz_seven_bit.fuzz, "smtp"),
         (fuzz_addresses.fuzz, "smtp"),
     ],
-    ids=["smtp", "pop3", "sasl", "header", "proxy", "address", "seven_bit", "addresses"],
+    ids=["smtp", "pop3", "imap", "sasl", "header", "proxy", "address", "seven_bit", "addresses"],
 )
 def test_fuzzed_for_a_moment(fuzz: Callable[[bytes], None], folder: str) -> None:
     source = random.Random(20261124)
@@ -102,3 +105,12 @@ def test_fuzzed_messages_for_a_moment() -> None:
         fuzz_mime.fuzz(message)
         for _ in range(3):
             fuzz_mime.fuzz(mutated(source, message[:3000]))
+
+
+def test_fuzzed_names_and_sets_for_a_moment() -> None:
+    """The characters that matter, in any order; and any octets."""
+    source = random.Random(20261128)
+    for _ in range(3000):
+        count = source.randrange(12)
+        fuzz_imap_grammar.fuzz(bytes(source.choices(b"&-,AGEUZl+/12:*$", k=count)))
+        fuzz_imap_grammar.fuzz(source.randbytes(count))
