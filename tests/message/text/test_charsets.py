@@ -128,3 +128,11 @@ def test_folded_is_folded(text: str) -> None:
 @given(st.text(alphabet="aé\u0301\u0316\u0344\u0327\ufdfaジ가 ", min_size=300, max_size=3000))
 def test_long_words_fold_as_short_ones(text: str) -> None:
     assert fold(text) == " ".join(unicodedata.normalize("NFKD", text).casefold().split())
+
+
+@pytest.mark.parametrize(
+    "words", [["a\u00c9", "\ufdfa", "\u00a8", "e\u0301"], ["\u00a8"], ["\ufdfa" * 300, "x"], ["\u2003"]]
+)
+def test_many_words_fold_as_few(words: list[str]) -> None:
+    text = " ".join(words * 1501)
+    assert fold(text) == " ".join(unicodedata.normalize("NFKD", text).casefold().split())

@@ -6,6 +6,7 @@ from typing import NamedTuple
 from posthouse.message.mime.fields import unfolded
 
 MAX_ADDRESSES = 10_000
+_MAX_STEPS = 20 * MAX_ADDRESSES  # a well-formed address takes about ten; what is none may take one for each octet
 _SPACE = re.compile(rb"[ \t\r\n]+")
 _ATOM = re.compile(rb'[^ \t\r\n()<>@,:;"\[\]]+')
 _QUOTED = re.compile(rb'"((?:[^"\\]|\\.)*+)"?', re.DOTALL)
@@ -34,6 +35,7 @@ class _Reader:
     def __init__(self, text: bytes) -> None:
         self._text = text
         self._at = 0
+        self._steps = 0
         self._found: list[Shown] = []
         self._in_group = False
         self._quoted = False  # some of the last words stood in quotes
@@ -165,6 +167,9 @@ class _Reader:
         return self._peek()
 
     def _peek_past_space(self) -> int:
+        self._steps += 1
+        if self._steps > _MAX_STEPS:
+            self._at = len(self._text)
         found = _SPACE.match(self._text, self._at)
         if found:
             self._at = found.end()

@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 from posthouse.message.mime.part import Part
 
 _NEXT_FIELD = re.compile(rb"\n(?![ \t])")
-_NOT_BASE64 = re.compile(rb"[^A-Za-z0-9+/]+")
+_NOT_BASE64 = bytes(set(range(256)) - set(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"))
 _PLAIN_ENCODINGS = (b"7bit", b"8bit", b"binary", b"")
 _KNOWN_ENCODINGS = (*_PLAIN_ENCODINGS, b"base64", b"quoted-printable")
 
@@ -79,7 +79,7 @@ def can_decode(part: Part) -> bool:
 
 def _base64(octets: bytes) -> bytes:
     """What can be decoded; other octets are passed over (RFC 2045 6.8), and what stands behind the padding too."""
-    digits = _NOT_BASE64.sub(b"", octets.partition(b"=")[0])
+    digits = octets.partition(b"=")[0].translate(None, _NOT_BASE64)
     if len(digits) % 4 == 1:
         digits = digits[:-1]
     return binascii.a2b_base64(digits + b"=" * (-len(digits) % 4))

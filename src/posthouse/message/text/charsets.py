@@ -55,6 +55,7 @@ _CODE_PAGE = re.compile(r"\A(?:x_)?(?:windows|win|cp|dos|ibm)_?(?=[0-9]+\Z)")
 _ALIASES = {_APART.sub("_", name.lower()): module for name, module in aliases.items()}
 _SURROGATES = re.compile(r"[\ud800-\udfff]+")
 _HIGH = bytes(range(128, 256))
+_WORDS = 1000  # that are folded at once: a character may become 18, and casefold() needs twelve octets for each
 _LONG_WORD = 256  # characters that are brought into canonical order at once
 _MAX_MARKS = 32  # upon one character (Unicode TR 15, Stream-Safe Text)
 
@@ -105,15 +106,22 @@ def fold(text: str) -> str:
     if text.isascii():
         return " ".join(text.lower().split())
     words = text.split()
+    if len(words) <= _WORDS:
+        return _folded(words)
+    pieces = (_folded(words[start : start + _WORDS]) for start in range(0, len(words), _WORDS))
+    return " ".join(filter(None, pieces))
+
+
+def _folded(words: list[str]) -> str:
     if max(map(len, words), default=0) > _LONG_WORD:
         folded = " ".join(map(_decomposed, words))
     else:
-        folded = unicodedata.normalize("NFKD", " ".join(words))
-    return " ".join(folded.casefold().split())
+        folded = unicodedata.normalize("NFKD", " ".join(words)).casefold()
+    return " ".join(folded.split())
 
 
 def _decomposed(word: str) -> str:
-    """NFKD in pieces, for the time it takes grows with the square of the number of marks upon one character."""
+    """NFKD without case, in pieces: the time NFKD takes grows with the square of the marks upon one character."""
     pieces: list[str] = []
     start = 0
     while start < len(word):
@@ -121,6 +129,6 @@ def _decomposed(word: str) -> str:
         last = end + _MAX_MARKS
         while end < last and unicodedata.combining(word[end : end + 1] or " "):
             end += 1
-        pieces.append(unicodedata.normalize("NFKD", word[start:end]))
+        pieces.append(unicodedata.normalize("NFKD", word[start:end]).casefold())
         start = end
     return "".join(pieces)
