@@ -53,6 +53,7 @@ _MEANT = {
 _APART = re.compile(r"[^0-9a-z]+")
 _CODE_PAGE = re.compile(r"\A(?:x_)?(?:windows|win|cp|dos|ibm)_?(?=[0-9]+\Z)")
 _ALIASES = {_APART.sub("_", name.lower()): module for name, module in aliases.items()}
+_SPACES = re.compile(" {2,}")
 _SURROGATES = re.compile(r"[\ud800-\udfff]+")
 _HIGH = bytes(range(128, 256))
 _WORDS = 1000  # that are folded at once: a character may become 18, and casefold() needs twelve octets for each
@@ -117,7 +118,8 @@ def _folded(words: list[str]) -> str:
         folded = " ".join(map(_decomposed, words))
     else:
         folded = unicodedata.normalize("NFKD", " ".join(words)).casefold()
-    return " ".join(folded.split())
+    # All the white space there is now are spaces, and few come together: NFKD makes them in front of marks.
+    return (_SPACES.sub(" ", folded) if "  " in folded else folded).strip(" ")
 
 
 def _decomposed(word: str) -> str:

@@ -20,7 +20,7 @@ from posthouse.sessions.imap.context import RefusedError
 
 _PIECE = 64 << 10
 _HEAD = 8 << 10  # octets in which most headers end
-_SLOW = 1 << 20  # octets from which on scanning is not for the event loop
+_SLOW = 128 << 10  # octets from which on scanning is not for the event loop
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +68,8 @@ class Content:
 
     async def body_without_extensions(self) -> bytes:
         """BODY, the structure without what later extensions added."""
-        return body(await self._read_all(), await self._tree())
+        data, root = await self._read_all(), await self._tree()
+        return await asyncio.to_thread(body, data, root) if len(data) > _SLOW else body(data, root)
 
     async def _whole(self, partial: tuple[int, int] | None) -> bytes | Long:
         start, count = partial or (0, self.entry.octets)
