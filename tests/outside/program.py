@@ -123,10 +123,11 @@ class Program:
 
     def kill(self) -> None:
         """SIGKILL to the whole process group: what a crash looks like to everyone else."""
-        if self._process is None or self._process.returncode is not None:
+        if self._process is None:
             return
-        os.killpg(self._process.pid, signal.SIGKILL)
-        self._process.wait()
+        if self._process.returncode is None:
+            os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
         self._close()
 
     def _close(self) -> None:
