@@ -10,7 +10,6 @@ _TOKEN = re.compile(rb'[^\x00-\x20()<>@,;:\\"/\[\]?=\x7f]+')
 _LOOSE = re.compile(rb'[^\x00-\x20;"]+')  # what stands where a token should: taken as it is
 _SPACE = re.compile(rb"[ \t\r\n]+")
 _QUOTED = re.compile(rb'"((?:[^"\\]|\\.)*+)"?', re.DOTALL)
-_PAIR = re.compile(rb"\\(.)", re.DOTALL)
 _MARK = re.compile(rb"[()\\]")
 _MAX_PARAMETERS = 200
 _SECTION = re.compile(rb"(.+?)\*(\d{1,4})(\*?)\Z", re.DOTALL)
@@ -61,6 +60,16 @@ def unfolded(value: bytes) -> bytes:
     return value.strip(b" \t\r\n")
 
 
+def unquoted(text: bytes) -> bytes:
+    """A quoted string or comment without the backslashes of its pairs (RFC 5322 3.2.1)."""
+    if b"\\" not in text:
+        return text
+    pieces = [piece.replace(b"\\", b"") for piece in text.split(b"\\\\")]
+    if text.endswith(b"\\") and (len(text) - len(text.rstrip(b"\\"))) % 2:
+        pieces[-1] += b"\\"  # it has nothing to stand in front of
+    return b"\\".join(pieces)
+
+
 class Scanner:
     """Tokens of a structured field (RFC 2045 5.1), comments left out. Never raises, each octet is looked at once."""
 
@@ -105,7 +114,7 @@ class Scanner:
             found = _QUOTED.match(self.text, self.at)
             assert found is not None
             self.at = found.end()
-            return _PAIR.sub(rb"\1", _FOLD.sub(b"", found.group(1)))
+            return unquoted(_FOLD.sub(b"", found.group(1)))
         found = _LOOSE.match(self.text, self.at)
         if found is None:
             return b""

@@ -3,7 +3,7 @@
 import re
 from typing import NamedTuple
 
-from posthouse.message.mime.fields import unfolded
+from posthouse.message.mime.fields import unfolded, unquoted
 
 MAX_ADDRESSES = 10_000
 _MAX_STEPS = 20 * MAX_ADDRESSES  # a well-formed address takes about ten; what is none may take one for each octet
@@ -11,7 +11,6 @@ _SPACE = re.compile(rb"[ \t\r\n]+")
 _ATOM = re.compile(rb'[^ \t\r\n()<>@,:;"\[\]]+')
 _QUOTED = re.compile(rb'"((?:[^"\\]|\\.)*+)"?', re.DOTALL)
 _LITERAL = re.compile(rb"\[[^\]]*\]?")
-_PAIR = re.compile(rb"\\(.)", re.DOTALL)
 _MARK = re.compile(rb"[()\\]")
 _NO_DOMAIN = b"MISSING_DOMAIN"
 _NO_MAILBOX = b"MISSING_MAILBOX"
@@ -146,7 +145,7 @@ class _Reader:
             if mark == 34:
                 found = _QUOTED.match(self._text, self._at)
                 assert found is not None
-                text = _PAIR.sub(rb"\1", found.group(1))
+                text = unquoted(found.group(1))
                 self._quoted = True
             else:
                 found = _ATOM.match(self._text, self._at)
@@ -194,6 +193,6 @@ class _Reader:
                 depth -= 1
                 if not depth:
                     self._at = mark.end()
-                    return _PAIR.sub(rb"\1", self._text[start + 1 : mark.start()]).strip()
+                    return unquoted(self._text[start + 1 : mark.start()]).strip()
         self._at = len(self._text)
-        return _PAIR.sub(rb"\1", self._text[start + 1 :]).strip()
+        return unquoted(self._text[start + 1 :]).strip()
