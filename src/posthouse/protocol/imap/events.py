@@ -36,6 +36,11 @@ class MessagesDropped:
 
 
 @dataclass(frozen=True, slots=True)
+class ResultDropped:
+    """News: $ is empty now: a SEARCH that was to save its result was refused, and the engine has said so."""
+
+
+@dataclass(frozen=True, slots=True)
 class IdleEnded:
     """Offer: the client wants to go on; `wrong`: it said something else than DONE. Answers: finish()."""
 

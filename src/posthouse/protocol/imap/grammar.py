@@ -411,11 +411,11 @@ class Form:
 
 
 _BY_UID: dict[bytes, Parse] = {
-    b"FETCH": lambda cursor, dialect: fetch(cursor, uid=True),
+    b"FETCH": lambda cursor, dialect: fetch(cursor, dialect, uid=True),
     b"STORE": _store(uid=True),
     b"COPY": _copy(uid=True, move=False),
     b"MOVE": _copy(uid=True, move=True),
-    b"SEARCH": lambda cursor, dialect: search(cursor, uid=True),
+    b"SEARCH": lambda cursor, dialect: search(cursor, dialect, uid=True),
     b"SORT": lambda cursor, dialect: sort(cursor, uid=True),
     b"THREAD": lambda cursor, dialect: thread(cursor, uid=True),
     b"EXPUNGE": _uid_expunge,
@@ -445,11 +445,11 @@ FORMS: dict[bytes, Form] = {
     b"CLOSE": Form(_SELECTED, _bare(commands.Close(expunge=True))),
     b"UNSELECT": Form(_SELECTED, _bare(commands.Close(expunge=False))),
     b"EXPUNGE": Form(_SELECTED, _bare(commands.Expunge())),
-    b"FETCH": Form(_SELECTED, lambda cursor, dialect: fetch(cursor, uid=False)),
+    b"FETCH": Form(_SELECTED, lambda cursor, dialect: fetch(cursor, dialect, uid=False)),
     b"STORE": Form(_SELECTED, _store(uid=False)),
     b"COPY": Form(_SELECTED, _copy(uid=False, move=False)),
     b"MOVE": Form(_SELECTED, _copy(uid=False, move=True)),
-    b"SEARCH": Form(_SELECTED, lambda cursor, dialect: search(cursor, uid=False)),
+    b"SEARCH": Form(_SELECTED, lambda cursor, dialect: search(cursor, dialect, uid=False)),
     b"SORT": Form(_SELECTED, lambda cursor, dialect: sort(cursor, uid=False)),
     b"THREAD": Form(_SELECTED, lambda cursor, dialect: thread(cursor, uid=False)),
     b"REPLACE": Form(_SELECTED, _replace(uid=False)),

@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable
 from datetime import date
 
-from posthouse.protocol.imap.commands import Search
+from posthouse.protocol.imap.commands import Dialect, Search
 from posthouse.protocol.imap.keys import (
     PLAINLY,
     Aged,
@@ -40,7 +40,11 @@ _PARTIAL = re.compile(rb"(-?)(\d{1,10}):(-?)(\d{1,10})")
 
 
 class CharsetError(GrammarError):
-    """A charset we do not search in: NO with BADCHARSET, not BAD (RFC 9051 6.4.4)."""
+    """A charset we do not search in: NO with BADCHARSET, not BAD (RFC 9051 6.4.4). `saving`: as for $."""
+
+    def __init__(self, *, saving: bool) -> None:
+        super().__init__("text is searched for in US-ASCII or UTF-8")
+        self.saving = saving
 
 
 _PLAIN: dict[bytes, Key] = {
@@ -83,12 +87,14 @@ _DATES = {
 _SORTS = frozenset(b"ARRIVAL CC DATE FROM SIZE SUBJECT TO DISPLAYFROM DISPLAYTO".split())
 
 
-def search(cursor: Cursor, *, uid: bool) -> Rule[Search]:
+def search(cursor: Cursor, dialect: Dialect, *, uid: bool) -> Rule[Search]:
     """Behind SEARCH."""
     cursor.space()
     returning = _returning(cursor)
     if cursor.takes(b"CHARSET "):
-        yield from _charset(cursor)
+        if "UTF8=ACCEPT" in dialect.enabled:
+            raise GrammarError("all is UTF-8 once UTF8=ACCEPT is enabled, leave CHARSET out")  # RFC 6855 3
+        yield from _charset(cursor, returning)
     keys = yield from _keys(cursor)
     return _made(keys, uid, returning)
 
@@ -99,7 +105,7 @@ def sort(cursor: Cursor, *, uid: bool) -> Rule[Search]:
     returning = _returning(cursor)
     order = tuple(_order(cursor))
     cursor.space()
-    yield from _charset(cursor)
+    yield from _charset(cursor, returning)
     keys = yield from _keys(cursor)
     return _made(keys, uid, returning, sort=order)
 
@@ -111,7 +117,7 @@ def thread(cursor: Cursor, *, uid: bool) -> Rule[Search]:
     if algorithm not in (b"REFERENCES", b"ORDEREDSUBJECT"):
         raise GrammarError("unknown threading algorithm")
     cursor.space()
-    yield from _charset(cursor)
+    yield from _charset(cursor, PLAINLY)
     keys = yield from _keys(cursor)
     return _made(keys, uid, PLAINLY, thread=algorithm.decode())
 
@@ -122,11 +128,11 @@ def _made(keys: "_Keys", uid: bool, returning: Returning, *, sort: tuple[SortBy,
     return Search(key, uid, returning, sort, thread, keys.modseq)
 
 
-def _charset(cursor: Cursor) -> Rule[None]:
+def _charset(cursor: Cursor, returning: Returning) -> Rule[None]:
     name = (yield from astring(cursor)).upper()
     cursor.space()
     if name not in _CHARSETS:
-        raise CharsetError("text is searched for in US-ASCII or UTF-8")
+        raise CharsetError(saving="save" in returning.options)
 
 
 def _returning(cursor: Cursor) -> Returning:
@@ -141,6 +147,8 @@ def _returning(cursor: Cursor) -> Returning:
         if option not in ("min", "max", "all", "count", "save", "partial"):
             raise GrammarError(f"unknown RETURN option {option.upper()}")
         if option == "partial":
+            if partial is not None:
+                raise GrammarError("one PARTIAL is enough")  # RFC 9394 3.1
             cursor.space()
             partial = partial_range(cursor)
         options.add(option)
@@ -151,7 +159,7 @@ def _returning(cursor: Cursor) -> Returning:
 
 
 def partial_range(cursor: Cursor) -> tuple[int, int]:
-    """Two positions of one sign, from 1 or -1 on (RFC 9394 3.1)."""
+    """Two positions of one sign, from 1 or -1 on, as they were given (RFC 9394 3.1)."""
     found = _PARTIAL.match(cursor.line, cursor.at)
     if found is None or found.group(1) != found.group(3):
         raise GrammarError("range of positions expected")
@@ -159,8 +167,7 @@ def partial_range(cursor: Cursor) -> tuple[int, int]:
     first, end = int(found.group(2)), int(found.group(4))
     if not first or not end:
         raise GrammarError("positions are not 0")
-    first, end = min(first, end), max(first, end)
-    return (-end, -first) if found.group(1) else (first, end)
+    return (-first, -end) if found.group(1) else (first, end)
 
 
 def _order(cursor: Cursor) -> list[SortBy]:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from posthouse.protocol.imap import commands
 from posthouse.protocol.imap.answers import listed, string
 from posthouse.protocol.imap.commands import Command, Dialect
-from posthouse.protocol.imap.events import CommandOffered, CompressOffered, IdleEnded, MessageOffered
+from posthouse.protocol.imap.events import CommandOffered, CompressOffered, IdleEnded, MessageOffered, ResultDropped
 from posthouse.protocol.imap.grammar import FORMS, identification, mailbox_name
 from posthouse.protocol.imap.login import Login
 from posthouse.protocol.imap.search_grammar import CharsetError
@@ -150,6 +150,8 @@ class ImapServer(Login):
 
     def _say_fault(self, fault: GrammarError) -> None:
         if isinstance(fault, CharsetError):
+            if fault.saving:
+                self._events.append(ResultDropped())  # RFC 5182 2.1: a NO leaves nothing saved
             self._conclude(b"NO", str(fault), "BADCHARSET (US-ASCII UTF-8)")
         else:
             super()._say_fault(fault)

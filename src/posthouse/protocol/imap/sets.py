@@ -2,7 +2,7 @@
 
 import re
 from bisect import bisect_right
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from posthouse.protocol.imap.syntax import Cursor, GrammarError
@@ -45,6 +45,14 @@ def holds(ranges: list[tuple[int, int]], number: int) -> bool:
     """Whether ranges that ascend, as resolved() gives them, hold a number."""
     at = bisect_right(ranges, number, key=lambda pair: pair[0]) - 1
     return at >= 0 and number <= ranges[at][1]
+
+
+def page(numbers: Sequence[int], wanted: tuple[int, int]) -> Sequence[int]:
+    """Those at some positions, from 1 on, or from -1 back; the order of the two does not matter (RFC 9394 4)."""
+    first, end = sorted(wanted)
+    if first > 0:
+        return numbers[first - 1 : end]
+    return numbers[max(0, len(numbers) + first) : max(0, len(numbers) + end + 1)]
 
 
 def number_set(cursor: Cursor) -> NumberSet:

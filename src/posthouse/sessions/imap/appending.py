@@ -1,7 +1,5 @@
 """APPEND, with many messages at once (RFC 3502), and REPLACE (RFC 8508)."""
 
-import time
-
 from posthouse.delivery.spool import Spool
 from posthouse.mailstore.interface import (
     Appending,
@@ -46,7 +44,7 @@ class Arrivals:
             engine.refuse_message(error.code, str(error))
             return
         spool = self._ctx.services.incoming.open_spool()
-        received = int(time.time()) if offer.date is None else offer.date
+        received = int(self._ctx.desk.clock()) if offer.date is None else offer.date
         self._spools.append((spool, received, Marks(flags, keywords)))
         engine.accept_message()
 
@@ -102,7 +100,9 @@ class Arrivals:
                 ctx.account.id, command.mailbox, messages, quota=ctx.account.quota, replacing=replacing
             )
         except NoSuchMailboxError:
-            raise RefusedError("There is no such mailbox, or no such message to replace", "TRYCREATE") from None
+            if replacing is not None and await ctx.store.mailbox(ctx.account.id, command.mailbox) is not None:
+                raise RefusedError("The message to replace was expunged", "EXPUNGEISSUED") from None
+            raise RefusedError("There is no such mailbox", "TRYCREATE") from None
         except OverQuotaError:
             raise RefusedError("There is no room for this message", "OVERQUOTA") from None
         except TooManyKeywordsError as error:

@@ -49,6 +49,10 @@ async def store(ctx: Context, command: Store) -> None:
     if marked.conflicts:  # RFC 7162 3.1.3
         numbers = marked.conflicts if command.uid else [view.position(uid) + 1 for uid in marked.conflicts]
         code = f"MODIFIED {compact(numbers).decode()}"
+    elif len(marked.rows) < len(chosen) and not (command.uid or command.silent):
+        if not marked.rows:  # RFC 2180 4.2.2
+            raise RefusedError("These messages were expunged", "EXPUNGEISSUED")
+        code = "EXPUNGEISSUED"
     ctx.engine.done(code)
 
 
@@ -86,6 +90,10 @@ async def copy(ctx: Context, command: Copy) -> None:
     view = _writable(ctx) if command.move else ctx.opened
     check_numbers(view, command.numbers.greatest, uid=command.uid)
     chosen = view.positions(command.numbers, uid=command.uid, saved=ctx.saved)
+    if not (command.uid or command.move):
+        await update(ctx, expunge=False)
+        if any(view.uids[at] in view.gone for at in chosen):  # RFC 9051 6.4.7: no copy of only some of them
+            raise RefusedError("Some of these messages were expunged, none was copied", "EXPUNGEISSUED")
     messages = [view.messages[at] for at in chosen]
     account, mailbox = ctx.account, view.mailbox.id
     if await ctx.store.mailbox(account.id, command.mailbox) is None:

@@ -1,5 +1,6 @@
 """What the parts of an IMAP session share."""
 
+import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
@@ -42,6 +43,7 @@ class Desk:
     index: MessageIndex
     bus: ChangeBus
     take_up: Callable[[int], None]  # this account reads its mail here: its index is to be kept up to date
+    clock: Callable[[], float] = time.time
 
 
 @dataclass(slots=True)
@@ -91,7 +93,14 @@ class Context:
 
     def notice_condstore(self) -> None:
         """The client has used something that only makes sense with modseqs (RFC 7162 3.1)."""
-        self.engine.dialect.enabled.add("CONDSTORE")
+        if not self.condstore:
+            self.engine.dialect.enabled.add("CONDSTORE")
+            self.tell_modseq()
+
+    def tell_modseq(self) -> None:
+        """RFC 7162 3.1: who begins to use modseqs in an open mailbox is told where it stands."""
+        if self.view is not None:
+            self.engine.send(b"* OK [HIGHESTMODSEQ %d] As far as you know\r\n" % max(1, self.view.told))
 
     @property
     def opened(self) -> View:

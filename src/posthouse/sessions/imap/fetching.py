@@ -7,7 +7,7 @@ from posthouse.mailstore.index import Shown
 from posthouse.mailstore.interface import Flag, Item, Marks, NoSuchMailboxError, Setting, StoreError
 from posthouse.protocol.imap.answers import internal_date, text
 from posthouse.protocol.imap.commands import Fetch, Section
-from posthouse.protocol.imap.sets import compact, holds
+from posthouse.protocol.imap.sets import compact, holds, page
 from posthouse.sessions.imap.content import Content, Long
 from posthouse.sessions.imap.context import Context, RefusedError
 from posthouse.sessions.imap.updating import update
@@ -43,11 +43,10 @@ async def fetch(ctx: Context, command: Fetch) -> None:
 def _chosen(ctx: Context, view: View, command: Fetch) -> Sequence[int]:
     check_numbers(view, command.numbers.greatest, uid=command.uid)
     chosen = view.positions(command.numbers, uid=command.uid, saved=ctx.saved)
+    if command.partial is not None:  # RFC 9394 3.3, 3.4: positions among the uids that were named, changed or not
+        chosen = page(chosen, command.partial)
     if command.changed_since is not None:
         chosen = [at for at in chosen if view.modseqs[at] > command.changed_since]
-    if command.partial is not None:  # RFC 9394 3.2: positions among the uids that were named
-        first, end = command.partial
-        chosen = chosen[first - 1 : end] if first > 0 else chosen[max(0, len(chosen) + first) : len(chosen) + end + 1]
     return chosen
 
 

@@ -1,7 +1,6 @@
 """SEARCH, SORT and THREAD: conditions are tried on ever fewer messages, the cheap ones first."""
 
 import asyncio
-import time
 from collections.abc import Sequence
 
 from posthouse.mailstore.index import SortKeys
@@ -10,7 +9,7 @@ from posthouse.message.text import ThreadRow, thread_ordered_subject, thread_ref
 from posthouse.protocol.imap import keys
 from posthouse.protocol.imap.commands import Search
 from posthouse.protocol.imap.keys import Compared, Key, Moment, Returning
-from posthouse.protocol.imap.sets import compact
+from posthouse.protocol.imap.sets import compact, page
 from posthouse.sessions.imap.context import Context
 from posthouse.sessions.imap.fetching import check_numbers
 from posthouse.sessions.imap.sorting import FEW, ordered
@@ -51,7 +50,8 @@ async def search(ctx: Context, command: Search) -> None:
 def _answer(ctx: Context, view: View, found: _Found, command: Search) -> None:
     returning = command.returning
     numbers = [view.uids[at] for at in found] if command.uid else [at + 1 for at in found]
-    highest = max((view.modseqs[at] for at in found), default=0) if command.uses_modseq else 0
+    meant = _meant(found, returning)
+    highest = max((view.modseqs[at] for at in meant), default=0) if command.uses_modseq else 0  # RFC 4731 3.2
     if not returning.extended and not (ctx.rev2 and not command.sort):
         word = b"SORT" if command.sort else b"SEARCH"
         modseq = b" (MODSEQ %d)" % highest if highest else b""
@@ -59,19 +59,19 @@ def _answer(ctx: Context, view: View, found: _Found, command: Search) -> None:
         return
     options = returning.options or frozenset({"all"})
     if "save" in options:
-        ctx.saved = _to_save(view, found, options)
+        ctx.saved = [view.uids[at] for at in sorted(meant)]  # RFC 5182 2.4, RFC 9394 3.2
     if options == {"save"}:
         return
     parts = [b'* ESEARCH (TAG "%b")' % ctx.engine.tag]
     if command.uid:
         parts.append(b"UID")
-    parts += _results(numbers, options, returning, in_order=bool(command.sort))
+    parts += _results(numbers, options, returning)
     if highest:
         parts.append(b"MODSEQ %d" % highest)  # RFC 7162 3.1.10
     ctx.engine.send(b" ".join(parts) + b"\r\n")
 
 
-def _results(numbers: Sequence[int], options: frozenset[str], returning: Returning, *, in_order: bool) -> list[bytes]:
+def _results(numbers: Sequence[int], options: frozenset[str], returning: Returning) -> list[bytes]:
     """What RETURN asked for (RFC 4731 3.1). MIN and MAX of SORT are the first and the last (RFC 5267 3.2)."""
     parts = []
     if numbers and "min" in options:
@@ -83,24 +83,22 @@ def _results(numbers: Sequence[int], options: frozenset[str], returning: Returni
     if "count" in options:
         parts.append(b"COUNT %d" % len(numbers))
     if returning.partial is not None:
-        first, end = returning.partial
-        if first > 0:
-            page = numbers[first - 1 : end]
-        else:
-            page = numbers[max(0, len(numbers) + first) : max(0, len(numbers) + end + 1)]
-            if not in_order:
-                page = sorted(page)
-        parts.append(b"PARTIAL (%d:%d %b)" % (first, end, compact(page) if page else b"NIL"))
+        there = page(numbers, returning.partial)
+        parts.append(b"PARTIAL (%d:%d %b)" % (*returning.partial, compact(there) if there else b"NIL"))
     return parts
 
 
-def _to_save(view: View, found: _Found, options: frozenset[str]) -> list[int]:
-    """RFC 5182 2.1: MIN and MAX alone save just those."""
-    if options & {"all", "count", "partial"} or not options & {"min", "max"}:
-        return [view.uids[at] for at in sorted(found)]
-    ends = [found[0]] if found and "min" in options else []
-    ends += [found[-1]] if found and "max" in options else []
-    return sorted({view.uids[at] for at in ends})
+def _meant(found: _Found, returning: Returning) -> _Found:
+    """Those that MIN, MAX and PARTIAL name, unless all are asked for, or counted."""
+    options = returning.options
+    if options & {"all", "count"} or not options & {"min", "max", "partial"}:
+        return found
+    chosen = set(page(found, returning.partial)) if returning.partial is not None else set()
+    if found and "min" in options:
+        chosen.add(found[0])
+    if found and "max" in options:
+        chosen.add(found[-1])
+    return sorted(chosen)
 
 
 async def _threads(ctx: Context, view: View, found: _Found, command: Search) -> bytes:
@@ -130,7 +128,7 @@ class _Matching:
         self._ctx = ctx
         self._view = view
         self._saved: frozenset[int] | None = None
-        self._now = int(time.time())
+        self._now = int(ctx.desk.clock())
         self._loop = asyncio.get_running_loop()
         self._began = self._loop.time()
 

@@ -112,6 +112,10 @@ class ImapSession:
         if self._arrivals is not None:
             self._arrivals.drop()
 
+    def _result_dropped(self, event: events.ResultDropped) -> None:
+        if self._ctx is not None:
+            self._ctx.saved = []
+
     async def _idle_ended(self, event: events.IdleEnded) -> None:
         if self._idling is not None:
             idling, self._idling = self._idling, None
@@ -198,6 +202,8 @@ async def _noop(ctx: Context, command: commands.Noop) -> None:
 
 
 async def _enable(ctx: Context, command: commands.Enable) -> None:
+    if not {"CONDSTORE", "QRESYNC"}.isdisjoint(command.names):
+        ctx.tell_modseq()
     ctx.engine.done()
 
 
@@ -224,6 +230,7 @@ _COMMANDS: dict[type, Callable[[Context, Any], Awaitable[None]]] = {
 _ANSWERS: "dict[type, Callable[[ImapSession, Any], Awaitable[None] | None]]" = {
     events.MessageOffered: ImapSession._message_offered,
     events.MessagesDropped: ImapSession._messages_dropped,
+    events.ResultDropped: ImapSession._result_dropped,
     events.IdleEnded: ImapSession._idle_ended,
     events.CompressOffered: ImapSession._compress,
     StartTlsOffered: ImapSession._start_tls,
