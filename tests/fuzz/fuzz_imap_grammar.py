@@ -6,6 +6,8 @@ if __name__ == "__main__":
     with atheris.instrument_imports(include=["posthouse.protocol.imap"]):
         import posthouse.protocol.imap.grammar  # noqa: F401
 
+import itertools
+
 from posthouse.protocol.imap import answers, mutf7
 from posthouse.protocol.imap.sets import compact, holds, number_set
 from posthouse.protocol.imap.syntax import Cursor, GrammarError, Literal, nstring
@@ -47,7 +49,7 @@ def _try_set(data: bytes) -> None:
     last = 1000
     ranges = found.resolved(last)
     assert all(0 < first <= end for first, end in ranges)
-    assert all(one[1] + 1 < other[0] for one, other in zip(ranges, ranges[1:], strict=False))
+    assert all(one[1] + 1 < other[0] for one, other in itertools.pairwise(ranges))
     if sum(end + 1 - first for first, end in ranges) <= _MANY:
         numbers = [number for first, end in ranges for number in range(first, end + 1)]
         assert all(holds(ranges, number) for number in numbers)
