@@ -14,6 +14,12 @@ def test_all_that_are_well_formed_are_read(address: bytes) -> None:
     assert len(read(address * MAX_ADDRESSES)) == MAX_ADDRESSES
 
 
+def test_comments_in_comments_are_given_up() -> None:
+    deep = b"(" * MAX_ADDRESSES + b")" * MAX_ADDRESSES
+    assert read(deep + b"a@b.test")[0].mailbox == b"a"
+    assert read(deep * 11 + b"a@b.test") == []
+
+
 @pytest.mark.parametrize("piece", GARBAGE)
 def test_what_is_none_is_given_up(piece: bytes) -> None:
     """A message with such a header was looked at for a second, and all the others had to wait."""

@@ -12,6 +12,7 @@ _SPACE = re.compile(rb"[ \t\r\n]+")
 _QUOTED = re.compile(rb'"((?:[^"\\]|\\.)*+)"?', re.DOTALL)
 _MARK = re.compile(rb"[()\\]")
 _MAX_PARAMETERS = 200
+_MAX_STEPS = 10_000  # semicolons, or marks of comments, in one field: with more it is not read further
 _SECTION = re.compile(rb"(.+?)\*(\d{1,4})(\*?)\Z", re.DOTALL)
 
 
@@ -73,11 +74,12 @@ def unquoted(text: bytes) -> bytes:
 class Scanner:
     """Tokens of a structured field (RFC 2045 5.1), comments left out. Never raises, each octet is looked at once."""
 
-    __slots__ = ("at", "text")
+    __slots__ = ("_steps", "at", "text")
 
     def __init__(self, text: bytes) -> None:
         self.text = text
         self.at = 0
+        self._steps = 0
 
     def skip(self) -> int:
         """Go past space and comments; the octet at hand, -1 at the end."""
@@ -133,6 +135,9 @@ class Scanner:
         """RFC 5322 3.2.2: comments may hold comments."""
         depth = 0
         for mark in _MARK.finditer(self.text, self.at):
+            self._steps += 1
+            if self._steps > _MAX_STEPS:
+                break
             if mark.start() < self.at:
                 continue
             octet = mark.group()
@@ -157,7 +162,9 @@ Parameters = tuple[tuple[bytes, bytes], ...]
 def parameters(scanner: Scanner) -> Parameters:
     """What stands behind a type or disposition: names in lower case, in the order written, continuations joined."""
     found: list[tuple[bytes, bytes]] = []
-    while len(found) < _MAX_PARAMETERS and scanner.to_next():
+    for _ in range(_MAX_STEPS):
+        if len(found) == _MAX_PARAMETERS or not scanner.to_next():
+            break
         name = scanner.token().lower()
         if name and scanner.takes(61):
             found.append((name, scanner.value()))

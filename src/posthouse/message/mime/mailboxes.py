@@ -182,6 +182,9 @@ class _Reader:
         depth = 0
         skip = -1
         for mark in _MARK.finditer(self._text, self._at):
+            self._steps += 1
+            if self._steps > _MAX_STEPS:
+                break
             if mark.start() == skip:
                 continue
             octet = mark.group()
