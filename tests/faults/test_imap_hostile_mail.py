@@ -4,6 +4,7 @@ Each is appended, and then everything is asked about it that makes the server lo
 """
 
 import base64
+import os
 import time
 from collections.abc import Callable, Iterator
 
@@ -13,6 +14,7 @@ from tests.faults.siege import Siege, besieged
 from tests.outside.imap_wire import Answer, ImapWire, quoted
 from tests.outside.program import running
 
+LONG = bool(os.environ.get("POSTHOUSE_LONG"))
 MIB = 1 << 20
 GROWTH = 96 * MIB  # the largest messages here have 20 MiB; some octets more for each octet of one at a time
 MULTIPART = b"Content-Type: multipart/mixed; boundary="
@@ -164,6 +166,19 @@ def test_many_fields_of_many(siege: Siege) -> None:
         for section in (b"HEADER.FIELDS", b"HEADER.FIELDS.NOT"):
             one(wire, b"BODY.PEEK[%b (%b)]" % (section, names))
         wire.ok(b"STORE 1 +FLAGS (\\Deleted)")
+        wire.ok(b"EXPUNGE")
+
+
+def test_many_that_are_hard(siege: Siege) -> None:
+    """Each alone keeps others waiting for a moment; a hundred at once must not for a hundred."""
+    names = ("comments in comments", "brackets without end", "addresses", "quotes without end", "parameters")
+    with siege.calm(GROWTH), siege.open() as wire:
+        for name in names * (20 if LONG else 6):
+            assert wire.append("INBOX", MESSAGES[name]()).status == "OK"
+        wire.ok(b"NOOP")
+        for command in (b"FETCH 1:* ENVELOPE", b"FETCH 1:* BODYSTRUCTURE", b"FETCH 1:* BODY", b"SEARCH TEXT nowhere"):
+            wire.ok(command)
+        wire.ok(b"STORE 1:* +FLAGS (\\Deleted)")
         wire.ok(b"EXPUNGE")
 
 

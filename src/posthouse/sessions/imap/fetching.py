@@ -16,6 +16,7 @@ from posthouse.sessions.imap.view import View
 _STEP = 250  # messages asked of the store at once
 _LINES = 2000  # answers made in one go, before others get their turn
 _FLUSH = 48 << 10  # octets of answers that are let wait
+_AT_ONCE = 2 << 20  # octets of messages that the index is asked for, before others get their turn
 _HELD = 1 << 20  # octets of parts of one message that are made ready before the first is sent
 _OF_VIEW = frozenset(("UID", "FLAGS", "MODSEQ", "THREADID", "RFC822.SIZE", "INTERNALDATE"))
 _OF_INDEX = frozenset(("ENVELOPE", "BODYSTRUCTURE", "PREVIEW"))
@@ -123,7 +124,7 @@ async def _answer(ctx: Context, view: View, chosen: Sequence[int], command: Fetc
         complete = complete and len(items) == len(part)
         shown: Sequence[Shown | None] = [None] * len(items)
         if needs_index:
-            shown = await ctx.index.shown(ctx.account.id, items, envelope_only=envelope_only)
+            shown = await _shown(ctx, items, envelope_only=envelope_only)
         for item, digest in zip(items, shown, strict=True):
             at = view.position(item.entry.uid)
             words = _words(ctx, view, at, item, digest, command.items)
@@ -144,6 +145,20 @@ async def _answer(ctx: Context, view: View, chosen: Sequence[int], command: Fetc
             await asyncio.sleep(0)
             waiting = 0
     return complete
+
+
+async def _shown(ctx: Context, items: Sequence[Item], *, envelope_only: bool) -> list[Shown]:
+    """What the index shows of messages; of few octets at a time, for headers that nobody would write take long."""
+    found: list[Shown] = []
+    start = octets = 0
+    for end, item in enumerate(items, 1):
+        octets += item.entry.octets
+        if octets > _AT_ONCE or end == len(items):
+            found += await ctx.index.shown(ctx.account.id, items[start:end], envelope_only=envelope_only)
+            start, octets = end, 0
+            if end < len(items):
+                await asyncio.sleep(0)
+    return found
 
 
 def _words(ctx: Context, view: View, at: int, item: Item, digest: Shown | None, wanted: tuple[str, ...]) -> list[bytes]:
