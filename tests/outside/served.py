@@ -26,6 +26,7 @@ class Served:
     config: Path
     offset: int
     log_file: Path
+    count: int  # of workers
 
     @property
     def imap(self) -> int:
@@ -36,6 +37,17 @@ class Served:
     def log(self) -> str:
         """All that it wrote."""
         return self.log_file.read_text(errors="replace")
+
+    def start(self) -> None:
+        """Start it, again after kill(), and wait until it serves with all its workers."""
+        self.process = _start(self.config, self.log_file)
+        self.until(lambda: len(self.workers()) == self.count and self.answers())
+
+    def kill(self) -> None:
+        """SIGKILL to the whole process group: what a crash looks like to everyone else."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
 
     def workers(self) -> list[int]:
         """The processes that serve."""
@@ -104,20 +116,21 @@ def served(folder: Path, locals_: list[str], *, workers: int = 2) -> Iterator[Se
     )
     table.write_text("".join(f"{local}@{DOMAIN},{PASSWORD},\n" for local in locals_))
     log = folder / "log"
-    with log.open("wb") as out:
-        command = [sys.executable, "-m", "posthouse", "serve", "-c", str(config)]
-        first = [sys.executable, "-m", "posthouse"]
-        subprocess.run([*first, "domain", "add", DOMAIN, "-c", str(config)], check=True, capture_output=True)
-        subprocess.run([*first, "account", "import", str(table), "-c", str(config)], check=True, capture_output=True)
-        process = subprocess.Popen(command, stdout=out, stderr=out, start_new_session=True)
-    server = Served(process, config, offset, log)
+    first = [sys.executable, "-m", "posthouse"]
+    subprocess.run([*first, "domain", "add", DOMAIN, "-c", str(config)], check=True, capture_output=True)
+    subprocess.run([*first, "account", "import", str(table), "-c", str(config)], check=True, capture_output=True)
+    server = Served(_start(config, log), config, offset, log, workers)
     try:
         server.until(lambda: len(server.workers()) == workers and server.answers())
         yield server
-        process.terminate()
-        assert process.wait(SECONDS) == 0, server.log
+        server.process.terminate()
+        assert server.process.wait(SECONDS) == 0, server.log
         assert "Traceback" not in server.log, server.log
     finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+        server.kill()
+
+
+def _start(config: Path, log: Path) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", "posthouse", "serve", "-c", str(config)]
+    with log.open("ab") as out:
+        return subprocess.Popen(command, stdout=out, stderr=out, start_new_session=True)
