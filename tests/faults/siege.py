@@ -1,15 +1,18 @@
 """A program under attack over IMAP, watched: the memory it takes at most, whether others are served, what it logs."""
 
+import os
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from tests.outside.bystander import Bystander
-from tests.outside.imap_wire import ImapWire
+from tests.outside.imap_wire import Answer, ImapWire
 from tests.outside.program import Program
 
-GROWTH = 64 << 20  # octets
-PROOF = 20 << 20  # octets that one look at a password takes: argon2id is told to use 19 MiB
+LONG = bool(os.environ.get("POSTHOUSE_LONG"))
+MIB = 1 << 20
+GROWTH = 64 * MIB  # octets
+PROOF = 20 * MIB  # octets that one look at a password takes: argon2id is told to use 19 MiB
 PATIENCE = (
     4.0  # seconds, for an answer to the bystander's NOOP: 0.3 at most where nothing else runs, but much else may run
 )
@@ -71,3 +74,18 @@ def warm_up(port: int) -> None:
             wire.ok(b"THREAD REFERENCES UTF-8 ALL")
             wire.ok(b"STORE 1:* +FLAGS (\\Deleted)")
             wire.ok(b"EXPUNGE")
+
+
+def refused(answer: Answer) -> None:
+    assert answer.status in ("NO", "BAD", "BYE"), answer
+
+
+def still_there(wire: ImapWire) -> None:
+    assert wire.give(b"NOOP").status == "OK"
+
+
+def flood(wire: ImapWire, piece: bytes, octets: int) -> None:
+    """Send so much, as far as the server lets us."""
+    with suppress(OSError):
+        for _ in range(octets // len(piece)):
+            wire.send(piece)

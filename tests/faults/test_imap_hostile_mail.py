@@ -4,26 +4,16 @@ Each is appended, and then everything is asked about it that makes the server lo
 """
 
 import base64
-import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 
-from tests.faults.siege import Siege, besieged
+from tests.faults.siege import LONG, MIB, Siege
 from tests.outside.imap_wire import Answer, ImapWire, quoted
-from tests.outside.program import running
 
-LONG = bool(os.environ.get("POSTHOUSE_LONG"))
-MIB = 1 << 20
 GROWTH = 96 * MIB  # the largest messages here have 20 MiB; some octets more for each octet of one at a time
 MULTIPART = b"Content-Type: multipart/mixed; boundary="
-
-
-@pytest.fixture(scope="module")
-def siege(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Siege]:
-    with running(tmp_path_factory.mktemp("mail") / "data") as program, besieged(program) as siege:
-        yield siege
 
 
 def many(count: int, piece: Callable[[int], bytes]) -> bytes:
