@@ -116,6 +116,8 @@ def _resync(cursor: Cursor, dialect: Dialect) -> commands.Resync:
         numbers = _known(cursor)
         cursor.space()
         match = (numbers, _known(cursor))
+        if match[0].count != match[1].count:
+            raise GrammarError("numbers and uids do not go together")
         cursor.want(b")")
     cursor.want(b")")
     return commands.Resync(uidvalidity, modseq, known, match)

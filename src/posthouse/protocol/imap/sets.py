@@ -25,6 +25,11 @@ class NumberSet:
         """The highest number that is named; 0 when only * is."""
         return max((max(pair) for pair in self.ranges), default=0)
 
+    @property
+    def count(self) -> int:
+        """How many numbers are named, of a set without *."""
+        return sum(end + 1 - first for first, end in self.resolved(0))
+
     def resolved(self, last: int) -> list[tuple[int, int]]:
         """Ranges that ascend and neither touch nor overlap, * being `last`."""
         pairs = sorted(

@@ -19,6 +19,7 @@ _FLUSH = 48 << 10  # octets of answers that are let wait
 _AT_ONCE = 2 << 20  # octets of messages that the index is asked for, before others get their turn
 _HELD = 1 << 20  # octets of parts of one message that are made ready before the first is sent
 _OF_VIEW = frozenset(("UID", "FLAGS", "MODSEQ", "THREADID", "RFC822.SIZE", "INTERNALDATE"))
+_ALSO = ("UID", "MODSEQ")  # told with flags that reading has changed, where modseqs are wanted
 _OF_INDEX = frozenset(("ENVELOPE", "BODYSTRUCTURE", "PREVIEW"))
 
 
@@ -130,8 +131,8 @@ async def _answer(ctx: Context, view: View, chosen: Sequence[int], command: Fetc
             words = _words(ctx, view, at, item, digest, command.items)
             if at in also_flags and "FLAGS" not in command.items:
                 words.append(b"FLAGS " + ctx.flags_text(view.flags[at]))
-                if ctx.condstore and "MODSEQ" not in command.items:
-                    words.append(b"MODSEQ (%d)" % view.modseqs[at])
+                if ctx.condstore:  # RFC 7162 3.2.4
+                    words += _words(ctx, view, at, item, None, [name for name in _ALSO if name not in command.items])
             content = Content(ctx.store, item)
             if "BODY" in command.items:
                 words.append(b"BODY " + await content.body_without_extensions())
@@ -161,7 +162,7 @@ async def _shown(ctx: Context, items: Sequence[Item], *, envelope_only: bool) ->
     return found
 
 
-def _words(ctx: Context, view: View, at: int, item: Item, digest: Shown | None, wanted: tuple[str, ...]) -> list[bytes]:
+def _words(ctx: Context, view: View, at: int, item: Item, digest: Shown | None, wanted: Iterable[str]) -> list[bytes]:
     words = []
     for name in wanted:
         match name:

@@ -1,5 +1,7 @@
 """SELECT, EXAMINE, CLOSE, UNSELECT; coming back to a mailbox by QRESYNC (RFC 7162 3.2.5)."""
 
+from collections.abc import Iterable, Iterator
+
 from posthouse.mailstore.interface import MAX_KEYWORDS, Flag, NoSuchMailboxError
 from posthouse.protocol.imap.answers import mailbox as mailbox_text
 from posthouse.protocol.imap.commands import Close, Resync, Select
@@ -60,7 +62,8 @@ async def _catch_up(ctx: Context, view: View, resync: Resync) -> None:
     """What happened since the client was last here, among the messages it knew."""
     delta = await ctx.store.since(ctx.account.id, view.mailbox.id, resync.modseq)
     known = resync.known.resolved(0) if resync.known else [(1, view.mailbox.uidnext)]
-    vanished = [uid for uid in delta.vanished if view.position(uid) < 0 and holds(known, uid)]
+    matched = _matched(view, resync)
+    vanished = [uid for uid in delta.vanished if uid > matched and view.position(uid) < 0 and holds(known, uid)]
     if vanished:
         ctx.engine.send(b"* VANISHED (EARLIER) %b\r\n" % compact(vanished))
     # What was expunged since the mailbox was opened stands in the view still, and may have changed before.
@@ -68,6 +71,22 @@ async def _catch_up(ctx: Context, view: View, resync: Resync) -> None:
     places = [at for at in map(view.position, touched) if at >= 0 and holds(known, view.uids[at])]
     await ctx.know_flags(view.flags)
     tell_flags(ctx, view, [at for at in places if view.modseqs[at] > resync.modseq], uid=True)
+
+
+def _matched(view: View, resync: Resync) -> int:
+    """The uid up to which the client's numbers are ours, so that it knows of all that vanished (RFC 7162 3.2.5.2)."""
+    matched = 0
+    if resync.sequence_match is not None:
+        numbers, uids = (each.resolved(0) for each in resync.sequence_match)
+        for number, uid in zip(_each(numbers), _each(uids), strict=False):
+            if number > len(view) or view.uids[number - 1] != uid:
+                break
+            matched = uid
+    return matched
+
+
+def _each(ranges: Iterable[tuple[int, int]]) -> Iterator[int]:
+    return (number for first, end in ranges for number in range(first, end + 1))
 
 
 async def close(ctx: Context, command: Close) -> None:

@@ -62,7 +62,7 @@ def tell_expunged(ctx: Context, view: View) -> None:
 def tell_flags(ctx: Context, view: View, positions: Iterable[int], *, uid: bool = False) -> None:
     """FETCH with the flags of messages, and with their modseqs where the client wants them."""
     modseqs, text = ctx.condstore, ctx.flags_text
-    uid = uid or ctx.qresync or ctx.rev2
+    uid = uid or modseqs or ctx.rev2  # RFC 7162 3.2.4
     lines = []
     for at in positions:
         if at < 0:
