@@ -21,6 +21,7 @@ class MessageOffered:
     flags: tuple[bytes, ...]
     date: int | None  # seconds since 1970
     octets: int
+    replacing: bool = False  # another one goes in its stead
 
 
 @dataclass(frozen=True, slots=True)

@@ -254,13 +254,13 @@ def _replace(uid: bool) -> "Parse":
         octets = yield from astring(cursor)
         mailbox = mailbox_name(octets, dialect)
         cursor.space()
-        yield from _message(cursor, octets)
+        yield from _message(cursor, octets, replacing=True)
         return commands.Append(mailbox, number, uid)
 
     return rule
 
 
-def _message(cursor: Cursor, mailbox: bytes) -> Rule[None]:
+def _message(cursor: Cursor, mailbox: bytes, *, replacing: bool = False) -> Rule[None]:
     flags: tuple[bytes, ...] = ()
     date = None
     if cursor.peek() == 40:
@@ -269,7 +269,7 @@ def _message(cursor: Cursor, mailbox: bytes) -> Rule[None]:
     if cursor.peek() == 34:
         date = _date_time(cursor)
         cursor.space()
-    about = Message(mailbox, flags, date)
+    about = Message(mailbox, flags, date, replacing)
     if cursor.takes(b"UTF8 ("):  # RFC 6855 4
         yield cursor.literal(about)
         cursor.want(b")")

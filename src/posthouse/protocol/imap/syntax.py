@@ -44,6 +44,7 @@ class Message:
     mailbox: bytes
     flags: tuple[bytes, ...]
     date: int | None  # seconds since 1970
+    replacing: bool = False  # another one goes in its stead
 
 
 Rule = Generator[Literal, bytes, T]

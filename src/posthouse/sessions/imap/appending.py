@@ -60,7 +60,8 @@ class Arrivals:
         try:
             if not self._spools and await ctx.store.mailbox(ctx.account.id, offer.mailbox) is None:
                 raise RefusedError("There is no such mailbox", "TRYCREATE")
-            if ctx.account.quota is not None:
+            # RFC 8508 3.4: what is replaced makes room; how much, the store counts when all has come.
+            if ctx.account.quota is not None and not offer.replacing:
                 usage = await ctx.store.usage(ctx.account.id)
                 if usage.octets + self._octets > ctx.account.quota:
                     raise RefusedError("There is no room for this message", "OVERQUOTA")
@@ -115,7 +116,7 @@ class Arrivals:
         if command.replacing is not None:  # RFC 8508 3.4
             ctx.engine.send(f"* OK [{code}] Replaced\r\n".encode())
             await update(ctx, expunge=True)
-            ctx.engine.done()
+            ctx.engine.done(f"HIGHESTMODSEQ {max(1, ctx.opened.mailbox.modseq)}" if ctx.qresync else "")  # 4.5
             return
         await update(ctx, expunge=True)
         ctx.engine.done(code)
