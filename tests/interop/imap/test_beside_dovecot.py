@@ -98,15 +98,22 @@ class Both:
 
 @pytest.fixture(scope="module")
 def both(peer: PosthousePeer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Both]:
-    with dovecot([USER]) as other:
-        yours, ours = ImapWire.open(other.ports["imap"], USER), ImapWire.open(peer.imap, LAST)
+    with (
+        dovecot([USER]) as other,
+        ImapWire.open(other.ports["imap"], USER) as yours,
+        ImapWire.open(peer.imap, LAST) as ours,
+    ):
         for wire in (yours, ours):
-            wire.ok(b"CREATE Odd")
-            for name, message in MESSAGES.items():
-                date = b'"01-Jan-2026 00:00:00 +0000"'  # both received it then: what has no Date is sorted by that
-                assert wire.give(b"APPEND Odd %b {%d+}\r\n%b" % (date, len(message), message)).status == "OK", name
-            wire.ok(b"SELECT Odd")
+            _fill(wire)
         yield Both(yours, ours)
+
+
+def _fill(wire: ImapWire) -> None:
+    wire.ok(b"CREATE Odd")
+    for name, message in MESSAGES.items():
+        date = b'"01-Jan-2026 00:00:00 +0000"'  # both received it then: what has no Date is sorted by that
+        assert wire.give(b"APPEND Odd %b {%d+}\r\n%b" % (date, len(message), message)).status == "OK", name
+    wire.ok(b"SELECT Odd")
 
 
 def test_there_are_enough() -> None:
