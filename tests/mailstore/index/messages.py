@@ -56,9 +56,12 @@ def has(made: Digest, field: str, needle: str) -> bool:
         start = fold(field.removeprefix("header:")) + ":"
         values = [line.removeprefix(start) for line in lines if line.startswith(start)]
         return any(needle in value.removeprefix(" ") for value in values)
+    if not needle and field not in ("text", "body"):
+        return any(line.startswith(f"{field}:") for line in lines)
     body = fold(made.body)
+    within = [fold(line) for line in made.parts.split("\n")]
     texts = {
-        "text": [*lines, body],
+        "text": [*lines, *within, body],
         "body": [body],
         "subject": [fold(made.subject)],
         "from": [fold(made.sender)],

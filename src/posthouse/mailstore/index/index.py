@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import NamedTuple, TypeVar, TypeVarTuple
 from weakref import WeakValueDictionary
 
 import apsw
@@ -17,9 +17,10 @@ from posthouse.mailstore.index.sqlite.database import READERS, IndexDatabase
 from posthouse.mailstore.index.sqlite.scanning import Search
 from posthouse.mailstore.interface import Entry, Item, Mailstore, NoSuchMailboxError, StoreError
 from posthouse.message.mime import envelope, scan
-from posthouse.message.text import Digest, digest
+from posthouse.message.text import digest
 
 T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
 _Look = Callable[[apsw.Connection, int, Sequence[int]], T]  # given an account and messages of it
 _CHUNK = 100  # messages that are made and kept together
 _CHUNK_OCTETS = 8 << 20
@@ -27,7 +28,7 @@ _PIECE = 4000  # messages that one job of a reading thread looks at: tens of mil
 _SMALL = 16 << 10  # octets of a message that is looked through on the event loop; also, where headers end as a rule
 _TRIES = 3
 _REMOVED = 500  # rows of each table in one transaction
-_EMPTY = digest(b"", 0)
+_EMPTY = shown_of(digest(b"", 0))
 
 
 class MessageIndex:
@@ -61,10 +62,10 @@ class MessageIndex:
             if envelope_only:
                 known[message] = await self._envelope(item.entry)
                 continue
-            made = await self._digest(item.entry)
-            known[message] = shown_of(made or _EMPTY)
+            made = await self._made(item.entry)
+            known[message] = made.shown if made is not None else _EMPTY
             if made is not None:
-                records.append((message, record(made)))
+                records.append((message, made.record))
         if records:
             self._keep_later(account, records)
         return [known[message] for message in messages]
@@ -72,8 +73,8 @@ class MessageIndex:
     async def contains(self, account: int, mailbox: int, messages: Sequence[int], field: str, needle: str) -> set[int]:
         """Ids of those whose field has the needle as a substring, both folded.
 
-        `field`: "text" (header or body), "body", "subject", "from", "to", "cc", "bcc", or "header:" and a field's name;
-        with an empty needle the latter finds all messages that have such a field.
+        `field`: "text" (body or headers, those of parts, too), "body", "subject", "from", "to", "cc", "bcc", or
+        "header:" and a field's name. With an empty needle fields find all messages that have such a field.
         """
         parts = await self._ask(account, mailbox, messages, Search(field, folded(needle)).find)
         return set().union(*parts)
@@ -154,9 +155,9 @@ class MessageIndex:
             records: list[tuple[int, Record]] = []
             octets = 0
             for item in items:
-                made = await self._digest(item.entry)
+                made = await self._made(item.entry)
                 if made is not None:
-                    records.append((item.entry.message, record(made)))
+                    records.append((item.entry.message, made.record))
                 octets += item.entry.octets
                 if octets > _CHUNK_OCTETS:
                     await self._keep(account, records)
@@ -177,15 +178,13 @@ class MessageIndex:
         self._keeping.add(task)
         task.add_done_callback(self._keeping.discard)
 
-    async def _digest(self, entry: Entry) -> Digest | None:
+    async def _made(self, entry: Entry) -> "_Made | None":
         """None when the message cannot be read."""
         try:
             data = await self._read(entry, entry.octets)
         except StoreError:
             return None
-        if len(data) <= _SMALL:
-            return digest(data, entry.received)
-        return await asyncio.get_running_loop().run_in_executor(self._maker, digest, data, entry.received)
+        return await self._look_through(_make, data, entry.received)
 
     async def _envelope(self, entry: Entry) -> Shown:
         try:
@@ -194,7 +193,13 @@ class MessageIndex:
                 data = await self._read(entry, entry.octets)
         except StoreError:
             data = b""
-        return Shown(envelope(data, scan(data)), _EMPTY.structure, "")
+        return Shown(await self._look_through(_envelope, data), _EMPTY.structure, "")
+
+    async def _look_through(self, job: Callable[[bytes, *Ts], T], data: bytes, *args: *Ts) -> T:
+        """On the spot, or by the thread for it when that may take longer than others should wait."""
+        if len(data) <= _SMALL:
+            return job(data, *args)
+        return await asyncio.get_running_loop().run_in_executor(self._maker, partial(job, data, *args))
 
     async def _read(self, entry: Entry, octets: int) -> bytes:
         octets = min(octets, entry.octets)
@@ -202,6 +207,22 @@ class MessageIndex:
         while len(data) < octets and (more := await self._store.read(entry, len(data), octets - len(data))):
             data += more
         return data
+
+
+class _Made(NamedTuple):
+    """What is made of one message."""
+
+    shown: Shown
+    record: Record
+
+
+def _make(data: bytes, received: int) -> _Made:
+    made = digest(data, received)
+    return _Made(shown_of(made), record(made))
+
+
+def _envelope(data: bytes) -> bytes:
+    return envelope(data, scan(data))
 
 
 def _call(job: _Look[T], account: int, messages: Sequence[int], connection: apsw.Connection) -> T:

@@ -1,7 +1,7 @@
 """From the bytes of a message to the rows that are kept of it.
 
 Texts are kept in their folded form, as UTF-8 octets: a needle is in a text when its octets are in the text's.
-Folded text has no line breaks, so they separate what no needle may span: the fields of a header, header and body, and
+Folded text has no line breaks, so they separate what no needle may span: the fields of a header, headers and body, and
 one message from the next.
 """
 
@@ -70,8 +70,12 @@ def record(made: Digest) -> Record:
             _sound(msgspec.json.encode(tuple(map(_sound, made.references))).decode()),
         ),
         (folded(made.subject), folded(made.sender), folded(made.to), folded(made.cc), folded(made.bcc)),
-        (b"".join(BREAK + folded(line) for line in made.header.split("\n")), folded(made.body)),
+        (_lines(made.header), _lines(made.parts), folded(made.body)),
     )
+
+
+def _lines(text: str) -> bytes:
+    return b"".join(BREAK + folded(line) for line in text.split("\n"))
 
 
 def folded(text: str) -> bytes:

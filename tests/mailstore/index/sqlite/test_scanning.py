@@ -33,14 +33,19 @@ _lines = st.builds(
 def _digests(draw: st.DrawFn) -> Digest:
     subject, sender, to, cc, bcc = (draw(_texts) for _ in range(5))
     header = "\n".join(draw(st.lists(_lines, max_size=4)))
-    return replace(_EMPTY, header=header, body=draw(_bodies), subject=subject, sender=sender, to=to, cc=cc, bcc=bcc)
+    parts = "\n".join(draw(st.lists(_lines, max_size=2)))
+    return replace(
+        _EMPTY, header=header, parts=parts, body=draw(_bodies), subject=subject, sender=sender, to=to, cc=cc, bcc=bcc
+    )
 
 
 @st.composite
 def _cases(draw: st.DrawFn) -> tuple[list[Digest], str]:
     """Messages, and a needle that as a rule is somewhere in them."""
     made = draw(st.lists(_digests(), max_size=6))
-    haystacks = [fold(text) for each in made for text in (each.header, each.body[:1000], each.subject, each.cc) if text]
+    haystacks = [
+        fold(text) for each in made for text in (each.header, each.parts, each.body[:1000], each.subject) if text
+    ]
     needle = draw(st.text(_ALPHABET, max_size=10) | st.text(max_size=10))
     from_them = draw(st.booleans())
     if haystacks and from_them:

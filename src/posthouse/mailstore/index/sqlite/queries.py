@@ -25,7 +25,7 @@ _SORTING = f"""
         show_to, message_id, json(refs)))
     FROM sorting WHERE {_GIVEN}
 """
-_ADD = [Insert(f"INSERT OR IGNORE INTO {table}", width) for table, width in zip(TABLES, (4, 12, 6, 3), strict=True)]
+_ADD = [Insert(f"INSERT OR IGNORE INTO {table}", width) for table, width in zip(TABLES, (4, 12, 6, 4), strict=True)]
 _numbers = msgspec.json.Decoder(list[int])
 _keys = msgspec.json.Decoder(list[tuple[int, int, str, int, str, str, str, str, str, str, tuple[str, ...]]])
 

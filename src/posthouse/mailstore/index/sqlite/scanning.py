@@ -34,14 +34,14 @@ class Search:
 
     def __init__(self, field: str, needle: bytes) -> None:
         self._among: Callable[[apsw.Connection, Sequence[int]], Iterable[int]]
-        if field in _FIELDS:
+        if field in _FIELDS and needle:
             statement = f"""
                 SELECT json_group_array(id) FROM field
                 WHERE id IN (SELECT value FROM carray(?1)) AND instr("{field}", ?2)
             """
             self._among = partial(_in_column, statement, needle)
         elif field == "text":
-            self._among = _Scan(("header", "body"), _Anywhere(needle)).run
+            self._among = _Scan(("header", "parts", "body"), _Anywhere(needle)).run
         elif field == "body":
             self._among = _Scan(("body",), _Anywhere(needle)).run
         else:
@@ -83,7 +83,7 @@ class _Field:
 
 
 class _Scan:
-    """Looks for something in one or both columns of `text`."""
+    """Looks for something in columns of `text`."""
 
     def __init__(self, columns: Sequence[str], what: _Anywhere | _Field) -> None:
         self._what = what

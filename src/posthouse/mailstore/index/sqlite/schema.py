@@ -19,7 +19,7 @@ from posthouse.database.locks import FileLock
 from posthouse.mailstore.interface import StoreError, StoreFullError
 
 # To be raised whenever the tables change, or what message.text makes of a message.
-VERSION = 1
+VERSION = 2
 
 _PAGE_OCTETS = 16 * 1024  # several messages' texts on a page
 _LOG_PAGES = 1000  # after which it is folded into the file
@@ -30,7 +30,7 @@ _SCHEMA = f"""
         id INTEGER PRIMARY KEY, sent INTEGER, sent_day INTEGER, is_reply INTEGER, base_subject TEXT, sort_from TEXT,
         sort_to TEXT, sort_cc TEXT, show_from TEXT, show_to TEXT, message_id TEXT, refs TEXT);
     CREATE TABLE field (id INTEGER PRIMARY KEY, subject BLOB, "from" BLOB, "to" BLOB, cc BLOB, bcc BLOB);
-    CREATE TABLE text (id INTEGER PRIMARY KEY, header BLOB, body BLOB);
+    CREATE TABLE text (id INTEGER PRIMARY KEY, header BLOB, parts BLOB, body BLOB);
     CREATE TABLE account (
         number INTEGER PRIMARY KEY AUTOINCREMENT,  -- small, as ids of accounts are not; never given twice
         account_id INTEGER NOT NULL UNIQUE,
