@@ -17,6 +17,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -625,17 +626,16 @@ def test_a_change_is_seen_by_noop_at_the_other_worker(tmp_path: Path) -> None:
 
 def apart(server: Served) -> tuple[ImapWire, ImapWire]:
     """Two sessions with INBOX open, each at another worker."""
-    found: dict[int, ImapWire] = {}
-    for _ in range(60):
-        wire = ImapWire.open(server.imap, USER, "INBOX")
-        pid = server.worker_of(wire)
-        if pid in found:
-            wire.close()
-            continue
-        found[pid] = wire
-        if len(found) == 2:
-            one, other = found.values()
-            return one, other
+    with ExitStack() as opened:
+        found: dict[int, ImapWire] = {}
+        for _ in range(60):
+            wire = opened.enter_context(ImapWire.open(server.imap, USER, "INBOX"))
+            if found.setdefault(server.worker_of(wire), wire) is not wire:
+                wire.close()
+            elif len(found) == 2:
+                opened.pop_all()  # the caller closes them
+                one, other = found.values()
+                return one, other
     raise AssertionError("all connections are of one worker")
 
 

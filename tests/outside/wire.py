@@ -22,10 +22,14 @@ class Wire:
 
     def __init__(self, port: int, *, tls: bool = False, source: str = "127.0.0.1", timeout: float = TIMEOUT) -> None:
         self._socket = socket.create_connection(("127.0.0.1", port), timeout, (source, 0))
-        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        if tls:
-            self.start_tls()
-        self._file = self._socket.makefile("rb")
+        try:
+            self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if tls:
+                self.start_tls()
+            self._file = self._socket.makefile("rb")
+        except BaseException:
+            self._socket.close()
+            raise
 
     def start_tls(self) -> None:
         """Do the handshake on the connection as it stands."""

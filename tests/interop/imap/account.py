@@ -6,7 +6,7 @@ import re
 import ssl
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -56,9 +56,13 @@ class ImapAccount:
     def imaplib(self, user: str = "") -> Iterator[imaplib.IMAP4]:
         """A session of Python's imaplib over TLS, logged in."""
         client = imaplib.IMAP4_SSL(self.host, self.tls_port, ssl_context=self.trusting(), timeout=TIMEOUT)
-        with client:
-            client.login(user or self.user, self.password)
-            yield client
+        try:
+            with client:
+                client.login(user or self.user, self.password)
+                yield client
+        finally:
+            with suppress(OSError):  # LOGOUT has closed it already, unless it failed
+                client.shutdown()
 
     @contextmanager
     def imapclient(self, user: str = "") -> Iterator[IMAPClient]:

@@ -2,6 +2,7 @@
 
 import imaplib
 import ssl
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -15,16 +16,20 @@ from tests.interop.tools import run, tool
 def test_logins_wait_for_tls(strict_server: Strict) -> None:
     """RFC 9051 6.2.3: LOGINDISABLED, and no AUTH= of passwords in the clear; tried all the same, they are refused."""
     client = strict_server.imaplib()
-    assert "LOGINDISABLED" in client.capabilities and "STARTTLS" in client.capabilities
-    assert "AUTH=PLAIN" not in client.capabilities
-    with pytest.raises(imaplib.IMAP4.error):
-        client.login(strict_server.user, strict_server.password)
-    done(client.starttls(ssl.create_default_context(cafile=str(strict_server.ca_file))))
-    assert "LOGINDISABLED" not in client.capabilities and "STARTTLS" not in client.capabilities
-    assert "AUTH=PLAIN" in client.capabilities
-    done(client.login(strict_server.user, strict_server.password))
-    done(client.select())
-    client.logout()
+    try:
+        assert "LOGINDISABLED" in client.capabilities and "STARTTLS" in client.capabilities
+        assert "AUTH=PLAIN" not in client.capabilities
+        with pytest.raises(imaplib.IMAP4.error):
+            client.login(strict_server.user, strict_server.password)
+        done(client.starttls(ssl.create_default_context(cafile=str(strict_server.ca_file))))
+        assert "LOGINDISABLED" not in client.capabilities and "STARTTLS" not in client.capabilities
+        assert "AUTH=PLAIN" in client.capabilities
+        done(client.login(strict_server.user, strict_server.password))
+        done(client.select())
+        client.logout()
+    finally:
+        with suppress(OSError):  # LOGOUT has closed it already
+            client.shutdown()
 
 
 def test_the_password_is_refused_on_the_wire(strict_server: Strict) -> None:

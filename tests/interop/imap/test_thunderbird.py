@@ -24,8 +24,8 @@ def test_download(account: ImapAccount, tmp_path: Path) -> None:
         assert set(TREE) <= set(listed) | {"INBOX"}, listed
         assert {name for name, flag in SPECIAL.items() if listed.get(name, 0) & flag} == set(SPECIAL)
         for name in TREE:
-            mail("await update(given[0])", name)
-            mail("download(given[0])", name)
+            mail.until("return await update(given[0])", name)
+            mail.until("return await download(given[0])", name)
             mail.until("return headers(given[0]).every(downloaded)", name)
             got = mail("return headers(given[0]).map((each) => [each.messageKey, octets(each)])", name)
             assert len(got) == TREE[name]
@@ -46,14 +46,14 @@ def test_what_its_user_does(account: ImapAccount, tmp_path: Path) -> None:
             client.append("INBOX", message)
     with thunderbird(account, tmp_path) as mail:
         mail.until("return folders().some((each) => path(each) === 'Trash')")
-        mail("await update('INBOX')")
+        mail.until("return await update('INBOX')")
         assert mail("return headers('INBOX').map((each) => each.mime2DecodedSubject)")[2] == "Grüße"
         mail("find('INBOX').markMessagesRead(chosen('INBOX', [1, 2]), true)")
         mail("find('INBOX').markMessagesFlagged(chosen('INBOX', [2]), true)")
         mail("find('INBOX').addKeywordsToMessages(chosen('INBOX', [1]), '$label1')")
         mail("server().rootFolder.createSubfolder('Küche & Co', null)")
         mail.until("return folders().some((each) => path(each) === 'Küche & Co')")
-        mail("await moved('INBOX', [3, 4], 'Küche & Co')")
+        mail.until("return await moved('INBOX', [3, 4], 'Küche & Co')")
         mail("find('INBOX').deleteMessages(chosen('INBOX', [5]), null, false, false, null, false)")
         until(lambda: len(snapshot(account)["Trash"]) == 1, lambda: str(snapshot(account)))
         found = {name: [seen.flags for seen in folder.values()] for name, folder in snapshot(account).items() if folder}
@@ -62,7 +62,7 @@ def test_what_its_user_does(account: ImapAccount, tmp_path: Path) -> None:
             "Küche & Co": [(), ()],
             "Trash": [()],
         }
-        mail("await update('INBOX')")
+        mail.until("return await update('INBOX')")
         account.deliver(samples.plain("came meanwhile"))
         mail.until("return headers('INBOX').some((each) => each.subject === 'came meanwhile')")
         account.peer.restart()

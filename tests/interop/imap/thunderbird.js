@@ -1,6 +1,7 @@
 // Run inside Thunderbird, before each script of thunderbird.py: what the user does there, in words.
 'use strict';
 const { MailServices } = ChromeUtils.importESModule('resource:///modules/MailServices.sys.mjs');
+const FOLDER_BUSY = 0x8055000a; // NS_MSG_FOLDER_BUSY
 
 function server() {
   return MailServices.accounts.accounts[0].incomingServer.QueryInterface(Ci.nsIImapIncomingServer);
@@ -33,6 +34,23 @@ function find(name) {
   return found;
 }
 
+// An error that knows its number, as those have that Thunderbird throws.
+function failed(status, where = '') {
+  return Object.assign(new Error(where + status.toString(16)), { result: status });
+}
+
+// Whether `act` was done: not while something else is at work in the folder, and then it is to be tried again.
+async function unlessBusy(folder, act) {
+  if (folder.locked) return false;
+  try {
+    await act();
+  } catch (error) {
+    if (error.result === FOLDER_BUSY) return false;
+    throw error;
+  }
+  return true;
+}
+
 // The end of what `start` begins with a listener of URLs.
 function running(start) {
   return new Promise((resolve, reject) => {
@@ -41,19 +59,20 @@ function running(start) {
       OnStartRunningUrl() {},
       OnStopRunningUrl(url, status) {
         if (Components.isSuccessCode(status)) resolve();
-        else reject(new Error(`${url && url.spec}: ${status.toString(16)}`));
+        else reject(failed(status, `${url && url.spec}: `));
       },
     });
   });
 }
 
-async function update(name) {
+function update(name) {
   const folder = find(name).QueryInterface(Ci.nsIMsgImapMailFolder);
-  await running((listener) => folder.updateFolderWithListener(null, listener));
+  return unlessBusy(folder, () => running((listener) => folder.updateFolderWithListener(null, listener)));
 }
 
 function download(name) {
-  find(name).downloadMessagesForOffline(headers(name), null);
+  const folder = find(name);
+  return unlessBusy(folder, () => folder.downloadMessagesForOffline(headers(name), null));
 }
 
 function headers(name) {
@@ -80,14 +99,14 @@ function octets(header) {
 }
 
 function moved(from, uids, to) {
-  return new Promise((resolve, reject) => {
+  return unlessBusy(find(from), () => new Promise((resolve, reject) => {
     MailServices.copy.copyMessages(find(from), chosen(from, uids), find(to), true, {
       QueryInterface: ChromeUtils.generateQI(['nsIMsgCopyServiceListener']),
       onStartCopy() {},
       onProgress() {},
       setMessageKey() {},
       getMessageId() { return null; },
-      onStopCopy(status) { Components.isSuccessCode(status) ? resolve() : reject(new Error(status.toString(16))); },
+      onStopCopy(status) { Components.isSuccessCode(status) ? resolve() : reject(failed(status)); },
     }, null, false);
-  });
+  }));
 }
