@@ -51,7 +51,8 @@ async def test_setting_flags(store: Mailstore, before: Flag, setting: Setting, n
     marked = await store.mark(1, box, ids[:1], setting, Marks(named))
     rows = await rows_of(store, 1)
     assert [row.flags for row in rows] == [after, before]
-    assert marked == Marked(rows[:1], [])
+    changed = before != after
+    assert marked == Marked(rows[:1], [], rows[0].modseq if changed else 0)
     held = await box_of(store, 1)
     assert held.unseen == sum(not row.flags & SEEN for row in rows)
     assert held.deleted == sum(bool(row.flags & DELETED) for row in rows)
@@ -63,7 +64,7 @@ async def test_all_that_change_get_one_new_modseq(store: Mailstore) -> None:
     before, at = await rows_of(store, 1), store.modseq(1)
     marked = await store.mark(1, box, ids, Setting.ADD, Marks(SEEN))
     after = await rows_of(store, 1)
-    assert marked.rows == after
+    assert marked.rows == after and marked.modseq == store.modseq(1)
     assert {after[at].modseq for at in (0, 2, 3)} == {store.modseq(1)} == {(await box_of(store, 1)).modseq}
     assert store.modseq(1) > at
     assert after[1] == before[1]  # was so already, and keeps its modseq
@@ -102,7 +103,7 @@ async def test_what_changed_since_is_left_alone(store: Mailstore) -> None:
     await store.mark(1, box, ids[:1], Setting.ADD, Marks(FLAGGED))
     marked = await store.mark(1, box, ids, Setting.ADD, Marks(SEEN), unchanged_since=known)
     rows = await rows_of(store, 1)
-    assert marked == Marked(rows[1:], [1])
+    assert marked == Marked(rows[1:], [1], store.modseq(1))
     assert [row.flags for row in rows] == [FLAGGED, SEEN, SEEN]
     before = store.modseq(1)
     assert await store.mark(1, box, ids, Setting.REPLACE, Marks(), unchanged_since=0) == Marked([], [1, 2, 3])

@@ -333,8 +333,8 @@ def _plain(outcome: object) -> object:
     match outcome:
         case Mailbox():
             return replace(outcome, modseq=0)
-        case Marked(rows, conflicts):
-            return [row._replace(modseq=0) for row in rows], conflicts
+        case Marked(rows, conflicts, modseq):
+            return [row._replace(modseq=0) for row in rows], conflicts, modseq > 0
         case Delta(box, _, changed, vanished):
             return _plain(box), [row._replace(modseq=0) for row in changed], vanished
         case _:

@@ -220,6 +220,7 @@ class Marked:
 
     rows: list[Row]  # every message of the order that is there, as it is now, but for those in `conflicts`; by uid
     conflicts: list[int]  # uids of those that were changed since, and so were left alone
+    modseq: int = 0  # of this change; 0 when there was nothing to change
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,12 +11,13 @@ from weakref import WeakValueDictionary
 
 import apsw
 
+from posthouse.mailstore.index.envelopes import Envelopes
 from posthouse.mailstore.index.records import Record, Shown, SortKeys, folded, record, shown_of
 from posthouse.mailstore.index.sqlite import queries
 from posthouse.mailstore.index.sqlite.database import READERS, IndexDatabase
 from posthouse.mailstore.index.sqlite.scanning import Search
 from posthouse.mailstore.interface import Entry, Item, Mailstore, NoSuchMailboxError, StoreError
-from posthouse.message.mime import envelope, scan
+from posthouse.message.mime import Part, envelope, header_end
 from posthouse.message.text import digest
 
 T = TypeVar("T")
@@ -41,6 +42,7 @@ class MessageIndex:
         self._database = IndexDatabase(path)
         self._store = store
         self._maker = ThreadPoolExecutor(1, "index-maker")
+        self._envelopes = Envelopes()
         self._making: WeakValueDictionary[int, asyncio.Lock] = WeakValueDictionary()
         self._keeping: set[asyncio.Task[None]] = set()
 
@@ -50,10 +52,11 @@ class MessageIndex:
         With `envelope_only`, a message that is not indexed is not looked through whole: the rest is empty then.
         """
         messages = [item.entry.message for item in items]
-        try:
-            known = await self._database.read(lambda connection: queries.shown(connection, account, messages))
-        except StoreError:
-            known = {}  # the messages themselves are there
+        known = self._envelopes.those(account, messages) if envelope_only else {}
+        absent = [message for message in messages if message not in known]
+        if absent:
+            with contextlib.suppress(StoreError):  # the messages themselves are there
+                known |= await self._database.read(lambda connection: queries.shown(connection, account, absent))
         records = []
         for item in items:
             message = item.entry.message
@@ -68,6 +71,8 @@ class MessageIndex:
                 records.append((message, made.record))
         if records:
             self._keep_later(account, records)
+        if envelope_only:
+            self._envelopes.keep(account, {message: known[message] for message in absent})
         return [known[message] for message in messages]
 
     async def contains(self, account: int, mailbox: int, messages: Sequence[int], field: str, needle: str) -> set[int]:
@@ -222,7 +227,8 @@ def _make(data: bytes, received: int) -> _Made:
 
 
 def _envelope(data: bytes) -> bytes:
-    return envelope(data, scan(data))
+    body = header_end(data, 0, len(data))
+    return envelope(data, Part(0, body, body))
 
 
 def _call(job: _Look[T], account: int, messages: Sequence[int], connection: apsw.Connection) -> T:

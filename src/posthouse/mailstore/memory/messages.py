@@ -38,17 +38,17 @@ def mark(
     named = owner.bits([marks], make=setting is not Setting.REMOVE)[0]
     rows: list[Row] = []
     conflicts: list[int] = []
-    modseq = owner.modseq + 1
+    modseq, changed = owner.modseq + 1, 0
     for item in box.those(messages):
         if unchanged_since is not None and item.modseq > unchanged_since:
             conflicts.append(item.entry.uid)
             continue
         flags = _changed(item.flags, setting, named)
         if flags != item.flags:
-            owner.modseq = box.modseq = modseq
+            owner.modseq = box.modseq = changed = modseq
             item = box.items[item.entry.message] = item._replace(flags=flags, modseq=modseq)
         rows.append(row(item))
-    return Marked(rows, conflicts)
+    return Marked(rows, conflicts, changed)
 
 
 def append(

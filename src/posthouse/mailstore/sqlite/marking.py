@@ -60,7 +60,7 @@ def mark(
         connection.execute(_SET, (account, mailbox, numbers(ids), flags, modseq))
     if modseq:
         connection.execute(_COUNT, (account, mailbox, modseq, unseen, deleted))
-    return Marked(rows, conflicts), modseq
+    return Marked(rows, conflicts, modseq), modseq
 
 
 def _changed(flags: int, setting: Setting, named: int) -> int:

@@ -12,6 +12,11 @@ _ATOM = re.compile(rb'[^ \t\r\n()<>@,:;"\[\]]+')
 _QUOTED = re.compile(rb'"((?:[^"\\]|\\.)*+)"?', re.DOTALL)
 _LITERAL = re.compile(rb"\[[^\]]*\]?")
 _MARK = re.compile(rb"[()\\]")
+# What most fields hold: one address, with or without a name of plain words or in quotes.
+_SIMPLE = re.compile(
+    rb'[ \t]*+(?:(?:"([^"\\\r\n]++)" ?|((?:[^ \t\r\n()<>@,:;"\[\]]++ )*+))<)?'
+    rb'([^ \t\r\n()<>@,:;"\[\]]++)@([^ \t\r\n()<>@,:;"\[\]]++)(>?)[ \t\r\n]*+\Z'
+)
 _NO_DOMAIN = b"MISSING_DOMAIN"
 _NO_MAILBOX = b"MISSING_MAILBOX"
 
@@ -27,6 +32,10 @@ class Shown(NamedTuple):
 
 def read(raw: bytes) -> list[Shown]:
     """The addresses of a field. Never raises, linear in its length."""
+    simple = _SIMPLE.match(raw)
+    if simple and bool(simple[5]) == (b"<" in raw):
+        quoted, words, mailbox, host, _ = simple.groups()
+        return [Shown(quoted or (words and words.rstrip(b" ")) or None, None, mailbox, host)]
     return _Reader(unfolded(raw)).run()
 
 

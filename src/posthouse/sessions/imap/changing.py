@@ -44,7 +44,7 @@ async def store(ctx: Context, command: Store) -> None:
     for row in marked.rows:
         view.note(row)
     _tell(ctx, view, marked.rows, command, surprising)
-    await update(ctx, expunge=command.uid)
+    await update(ctx, expunge=command.uid, own=marked.modseq)
     code = ""
     if marked.conflicts:  # RFC 7162 3.1.3
         numbers = marked.conflicts if command.uid else [view.position(uid) + 1 for uid in marked.conflicts]

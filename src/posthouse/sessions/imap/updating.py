@@ -8,12 +8,18 @@ from posthouse.sessions.imap.context import Context
 from posthouse.sessions.imap.view import View
 
 
-async def update(ctx: Context, *, expunge: bool) -> None:
-    """Send what is new. Without `expunge` nothing that would change sequence numbers (RFC 9051 7.5.1)."""
+async def update(ctx: Context, *, expunge: bool, own: int = 0) -> None:
+    """Send what is new. Without `expunge` nothing that would change sequence numbers (RFC 9051 7.5.1).
+
+    `own`: the modseq of a change of flags that this session has just made and taken up. When nothing else happened in
+    the account, the store need not be asked.
+    """
     view = ctx.view
     if view is None:
         return
     now = ctx.store.modseq(ctx.account.id)
+    if now == own == view.modseq + 1:  # modseqs go up by one, so there was no other change
+        view.note_change(now)
     if now == view.modseq and not (expunge and view.gone):
         _tell_delay(ctx, view)
         return

@@ -7,6 +7,7 @@ place in it until the client may be told (RFC 9051 5.5, 7.5.1): a sequence numbe
 from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 from posthouse.mailstore.interface import Delta, Mailbox, Row, Snapshot
 from posthouse.protocol.imap.sets import NumberSet
@@ -82,6 +83,13 @@ class View:
                 changed.append(self.position(row.uid))
         self.gone.update(uid for uid in delta.vanished if self.position(uid) >= 0)
         return changed
+
+    def note_change(self, modseq: int) -> None:
+        """Flags have changed with that modseq, and all of it is known."""
+        self.modseq = modseq
+        self.mailbox = replace(self.mailbox, modseq=modseq)
+        if not self.gone:
+            self.told = modseq
 
     def note(self, row: Row) -> bool:
         """Take up the flags of a message; whether that was news."""
