@@ -1,7 +1,5 @@
 """What a message costs grows with its length and no faster: four times as much takes at most five times as long."""
 
-import gc
-import time
 from collections.abc import Callable
 
 import pytest
@@ -18,6 +16,7 @@ from posthouse.message.text import (
     thread_references,
     thread_text,
 )
+from tests.costs import grows_no_faster
 
 
 def _structure(data: bytes) -> int:
@@ -127,22 +126,4 @@ def _loops(count: int) -> Callable[[], object]:
     ],
 )
 def test_costs(make: Callable[[int], Callable[[], object]], count: int) -> None:
-    """The least of some tries, and a floor below which nothing matters."""
-    for _ in range(4):
-        short, long = _seconds(make(count)), _seconds(make(4 * count))
-        if long <= 5 * max(short, 0.004):
-            return
-    raise AssertionError(f"{long / short:.1f} times as long: {short:.4f} s, {long:.4f} s")
-
-
-def _seconds(work: Callable[[], object]) -> float:
-    best = float("inf")
-    gc.disable()  # its rounds come with the number of objects, whoever made them
-    try:
-        for _ in range(2):
-            began = time.process_time()
-            work()
-            best = min(best, time.process_time() - began)
-    finally:
-        gc.enable()
-    return best
+    grows_no_faster(make, count)
