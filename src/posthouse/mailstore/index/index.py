@@ -194,7 +194,7 @@ class MessageIndex:
     async def _envelope(self, entry: Entry) -> Shown:
         try:
             data = await self._read(entry, _SMALL)
-            if b"\n\r\n" not in data and b"\n\n" not in data:
+            if not header_end(data):
                 data = await self._read(entry, entry.octets)
         except StoreError:
             data = b""
@@ -227,7 +227,7 @@ def _make(data: bytes, received: int) -> _Made:
 
 
 def _envelope(data: bytes) -> bytes:
-    body = header_end(data, 0, len(data))
+    body = header_end(data) or len(data)
     return envelope(data, Part(0, body, body))
 
 

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator
 
-_BLANK_LINE = re.compile(rb"(?:\A|\n)\r?\n")
+_EMPTY_LINE = re.compile(rb"\n\r?\n")
 _NEXT_FIELD = re.compile(rb"\n(?![ \t])")
 _FOLD = re.compile(rb"\r?\n(?=[ \t])")
 _TOKEN = re.compile(rb'[^\x00-\x20()<>@,;:\\"/\[\]?=\x7f]+')
@@ -16,31 +16,18 @@ _MAX_STEPS = 10_000  # semicolons, or marks of comments, in one field: with more
 _SECTION = re.compile(rb"(.+?)\*(\d{1,4})(\*?)\Z", re.DOTALL)
 
 
-def header_end(data: bytes, start: int, end: int) -> int:
-    """Behind the empty line that ends the header which starts at `start`; `end` when there is none."""
-    if data.startswith(b"\r\n", start, end):
-        return start + 2
-    if data.startswith(b"\n", start, end):
-        return start + 1
-    at = start
-    while True:
-        at = data.find(b"\n", at, end)
-        if at < 0:
-            return end
-        if data.startswith(b"\n", at + 1, end):
-            return at + 2
-        if data.startswith(b"\r\n", at + 1, end):
-            return at + 3
-        at += 1
-
-
-def fields(header: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """(name in lower case, value with its folds) of each field; lines that are no field are passed over."""
-    return ((name, value) for name, value in lines(header) if name)
+def header_end(data: bytes) -> int:
+    """Behind the empty line that ends a header, with CRLF or a bare LF; 0 when there is none."""
+    if data.startswith(b"\r\n"):
+        return 2
+    if data.startswith(b"\n"):
+        return 1
+    found = _EMPTY_LINE.search(data)
+    return found.end() if found else 0
 
 
 def lines(header: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """The same with the lines that are no field, which have no name."""
+    """(name in lower case, value with its folds) of each field; lines that are no field have no name."""
     start = 0
     length = len(header)
     while start < length:

@@ -2,7 +2,7 @@
 
 import re
 
-from posthouse.message.mime.fields import Parameters, fields
+from posthouse.message.mime.fields import Parameters
 from posthouse.message.mime.mailboxes import Shown, read
 from posthouse.message.mime.part import Part
 
@@ -11,7 +11,10 @@ _FOLDS = re.compile(rb"(?:\r?\n[ \t]+)+")
 _MAX_QUOTED = 4096
 _MAX_HEADER = 1 << 20  # octets of a header in which the envelope's fields are looked for
 _ADDRESSES = (b"from", b"sender", b"reply-to", b"to", b"cc", b"bcc")
-_WANTED = frozenset((b"date", b"subject", b"in-reply-to", b"message-id", *_ADDRESSES))
+_FIELD = re.compile(
+    rb"\n(date|subject|in-reply-to|message-id|%b)[ \t]*+:([^\n]*+(?:\n[ \t][^\n]*+)*+)" % b"|".join(_ADDRESSES),
+    re.IGNORECASE,
+)
 _EMPTY = b'("text" "plain" ("charset" "us-ascii") NIL NIL "7bit" 0 0'
 
 
@@ -31,17 +34,18 @@ def string(octets: bytes | None) -> bytes:
 def envelope(data: bytes, part: Part) -> bytes:
     """The envelope of a message: a root, or the message within a message/rfc822."""
     found: dict[bytes, bytes] = {}
-    for name, raw in fields(data[part.header : min(part.body, part.header + _MAX_HEADER)]):
-        if name in _WANTED:
-            if name in _ADDRESSES and name in found:
-                found[name] += b"," + raw  # RFC 5322 3.6 allows one; readers see them all
-            else:
-                found.setdefault(name, raw)
-    lists = {name: read(found[name]) if name in found else [] for name in _ADDRESSES}
+    header = data[part.header : min(part.body, part.header + _MAX_HEADER)]
+    for match in _FIELD.finditer(b"\n" + header):
+        name, raw = match[1].lower(), match[2]
+        if name in _ADDRESSES and name in found:
+            found[name] += b"," + raw  # RFC 5322 3.6 allows one; readers see them all
+        else:
+            found.setdefault(name, raw)
+    lists = {name: _addresses(read(found[name])) if name in found else b"NIL" for name in _ADDRESSES}
     for name in (b"sender", b"reply-to"):  # RFC 9051 7.5.2: they default to From
-        lists[name] = lists[name] or lists[b"from"]
-    words = [_text(found, b"date"), _text(found, b"subject")]
-    words += [_addresses(lists[name]) for name in _ADDRESSES]
+        if lists[name] == b"NIL":
+            lists[name] = lists[b"from"]
+    words = [_text(found, b"date"), _text(found, b"subject"), *lists.values()]
     words += [_text(found, b"in-reply-to"), _text(found, b"message-id")]
     return b"(%b)" % b" ".join(words)
 

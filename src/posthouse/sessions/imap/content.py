@@ -10,6 +10,7 @@ from posthouse.message.mime import (
     body,
     can_decode,
     decoded,
+    header_end,
     header_octets,
     scan,
     section,
@@ -156,7 +157,7 @@ class Content:
             length = _HEAD
             while True:
                 data = await self._read(0, length)
-                end = _header_end(data)
+                end = header_end(data)
                 if end or len(data) >= self.entry.octets:
                     self._header = data[: end or len(data)]
                     break
@@ -172,16 +173,6 @@ class Content:
             data = await self._read_all()
             self._root = await asyncio.to_thread(scan, data) if len(data) > _SLOW else scan(data)
         return self._root
-
-
-def _header_end(data: bytes) -> int:
-    """Behind the empty line; 0 when there is none."""
-    if data.startswith(b"\r\n"):
-        return 2
-    if data.startswith(b"\n"):
-        return 1
-    ends = [at + len(mark) for mark in (b"\n\r\n", b"\n\n") if (at := data.find(mark)) >= 0]
-    return min(ends, default=0)
 
 
 def _must_be_known(part: Part) -> None:
