@@ -1,5 +1,6 @@
 """Envelopes that were shown a moment ago: clients ask for the same ones again, and before the indexer has come by."""
 
+from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 
 from posthouse.mailstore.index.records import Shown
@@ -12,7 +13,8 @@ class Envelopes:
     """Messages never change and their ids are never given twice, so nothing here is ever wrong."""
 
     def __init__(self) -> None:
-        self._known: dict[tuple[int, int], Shown] = {}  # by account and message, the oldest first
+        # By account and message, the oldest first. A plain dict looks for its oldest among all that was taken out.
+        self._known: OrderedDict[tuple[int, int], Shown] = OrderedDict()
         self._octets = 0
 
     def those(self, account: int, messages: Sequence[int]) -> dict[int, Shown]:
@@ -27,5 +29,5 @@ class Envelopes:
                 self._known[account, message] = Shown(each.envelope, b"", "")
                 self._octets += len(each.envelope) + _OVERHEAD
         while self._octets > MAX_OCTETS:
-            oldest = next(iter(self._known))
-            self._octets -= len(self._known.pop(oldest).envelope) + _OVERHEAD
+            _, oldest = self._known.popitem(last=False)
+            self._octets -= len(oldest.envelope) + _OVERHEAD
