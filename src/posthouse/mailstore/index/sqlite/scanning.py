@@ -1,10 +1,9 @@
 """Finds needles in the texts of many messages, by looking at all of them.
 
-Theory of operation. There is no index of words or of trigrams. The texts of a hundred messages come out of SQLite as
-one blob, in one step, and a vectorized search goes through it at several gigabytes a second: a thousand messages take
-about a millisecond, and it makes no difference whether the needle is rare or common, short or long, or made of quotes.
-(FTS5 with trigrams was measured: about a hundred times the work for each message and four times the space, for answers
-that are not faster when words are common.)
+Theory of operation. There is no index of words or of trigrams. The texts of some messages come out of SQLite as one
+blob a column, in one step, and a vectorized search goes through it at several gigabytes a second: a thousand messages
+take a millisecond or so, and it makes little difference whether the needle is rare or common, short or long, or made
+of quotes. Decision 015 says why not FTS5.
 
 Texts end with a line break, and no needle has one, so nothing is found across the border of two texts.
 """
