@@ -33,19 +33,22 @@ class Adder:
         self.batches: list[list[int]] = []
         self.announced: list[list[int]] = []
         self.rooms_made = 0
-        self.rollbacks: list[str] = []
+        self.commits: list[tuple[int, list[int]]] = []
+        self.rollbacks: list[tuple[int, str]] = []
         self.reached = threading.Event()
         self.gate = threading.Event()
         self.gate.set()
         self.spoil_prepare: Callable[[Add], None] = lambda unit: None
         self.spoil: Callable[[Add], None] = lambda unit: None
 
-    def prepare(self, connection: apsw.Connection, units: Sequence[Add]) -> None:
+    def prepare(self, connection: apsw.Connection, units: Sequence[Add]) -> int:
+        """What it gives stands for the batch: its number, from 1."""
         self.reached.set()
         self.gate.wait(10)
         self.batches.append([unit.number for unit in units])
         for unit in units:
             self.spoil_prepare(unit)
+        return len(self.batches)
 
     def apply(self, connection: apsw.Connection, units: Sequence[Add]) -> None:
         for unit in units:
@@ -53,8 +56,11 @@ class Adder:
             self.spoil(unit)
             unit.result = unit.number * 10
 
-    def rolled_back(self, error: Exception) -> None:
-        self.rollbacks.append(type(error).__name__)
+    def committed(self, prepared: int, units: Sequence[Add]) -> None:
+        self.commits.append((prepared, [unit.number for unit in units if unit.failure is None]))
+
+    def rolled_back(self, prepared: int, error: Exception) -> None:
+        self.rollbacks.append((prepared, type(error).__name__))
 
     @contextmanager
     def room(self) -> Iterator[None]:
@@ -189,7 +195,8 @@ async def test_a_full_disk_fails_those_that_need_space(house: House) -> None:
     assert isinstance(outcomes[0], DatabaseFullError)
     assert outcomes[1] == 20
     assert house.adder.rooms_made == 1
-    assert house.adder.rollbacks == ["FullError"]
+    assert house.adder.rollbacks == [(1, "FullError")]
+    assert house.adder.commits == [(1, [2])]
     assert house.rows() == [2]
     full = False
     assert await house.add(3) == [30]

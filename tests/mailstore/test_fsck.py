@@ -12,9 +12,12 @@ from posthouse.mailstore.changes import LocalBus
 from posthouse.mailstore.findings import Finding, Severity
 from posthouse.mailstore.fsck import check
 from posthouse.mailstore.interface import INBOX, Placement, StoreError
+from posthouse.mailstore.records import HEADER_OCTETS, PACK_HEAD_OCTETS
 from posthouse.mailstore.sqlite.store import SqliteMailstore
 from tests.store_invariants import assert_sound
 from tests.stores import NOW, PREFIX, Bytes, deliver, delivery_id
+
+SECOND = PACK_HEAD_OCTETS + HEADER_OCTETS + len(PREFIX) + 4000  # where the second record starts
 
 
 @pytest.fixture
@@ -70,17 +73,19 @@ def test_a_folder_that_cannot_be_read(tmp_path: Path) -> None:
     [
         (0, "there is no record"),
         (5, "there is no record"),
+        (7, "trace headers are damaged"),
         (9, "other lengths"),
         (13, "other lengths"),
+        (18, "trace headers are damaged"),
         (22, "trace headers are damaged"),
         (53, "trace headers are damaged"),
         (60, "trace headers are damaged"),
         (3000, "the body is damaged"),
-        (56 + len(PREFIX) + 3999, "the body is damaged"),
+        (HEADER_OCTETS + len(PREFIX) + 3999, "the body is damaged"),
     ],
 )
 def test_one_flipped_bit_is_found_and_named(folder: Path, at: int, what: str, bit: int) -> None:
-    record = 56 + len(PREFIX) + 4000
+    record = SECOND
     with (folder / "packs" / "1.pack").open("r+b") as file:
         file.seek(record + at)
         octet = file.read(1)[0]
@@ -138,9 +143,10 @@ def test_a_pack_nobody_knows(folder: Path) -> None:
         ("UPDATE account SET next_mailbox = 2 WHERE account_id = 1", "next mailbox", "account 1"),
         ("UPDATE account SET uidvalidity = 1 WHERE account_id = 2", "next mailbox", "account 2"),
         ("UPDATE mailbox SET uidnext = 3 WHERE account_id = 1 AND name = 'INBOX'", "uidnext", "account 1, INBOX"),
-        ("UPDATE blob SET refs = 5 WHERE blob_id = 4", "references of body", "blob 4"),
-        ("UPDATE blob SET refs = 1 WHERE blob_id = 4", "references of body", "blob 4"),
-        ("UPDATE blob SET freed = 7 WHERE blob_id = 4", "freed body", "blob 4"),
+        ("UPDATE blob SET refs = 5 WHERE pack = 2", "references of body", "pack 2 at 64"),
+        ("UPDATE blob SET refs = 1 WHERE pack = 2", "references of body", "pack 2 at 64"),
+        ("UPDATE blob SET freed = 7 WHERE pack = 2", "freed body", "pack 2 at 64"),
+        ("UPDATE account SET log_rows = 3 WHERE account_id = 1", "log of expunges", "account 1"),
         ("UPDATE pack SET live = 7 WHERE pack = 1", "counters of pack", "pack 1"),
         ("UPDATE pack SET end = 7 WHERE pack = 2", "counters of pack", "pack 2"),
     ],
@@ -160,7 +166,7 @@ async def test_wrong_numbers_are_found_and_repaired(folder: Path, statement: str
 
 
 def test_a_body_in_use_that_was_counted_as_unused(folder: Path) -> None:
-    change(folder, "UPDATE blob SET refs = 0, freed = 5 WHERE blob_id = 1")
+    change(folder, "UPDATE blob SET refs = 0, freed = 5 WHERE pack = 1 AND offset = 64")
     assert [finding.kind for finding in check(folder, repair=True)] == ["references of body"]
     assert_sound(folder)
 
@@ -171,10 +177,15 @@ def test_a_body_in_use_that_was_counted_as_unused(folder: Path) -> None:
         ("UPDATE message SET uid = 1 WHERE account_id = 1 AND message_id = 2", {"uid given twice"}),
         ("DELETE FROM mailbox WHERE account_id = 2", {"message without mailbox"}),
         ("DELETE FROM account WHERE account_id = 2", {"message without mailbox"}),
-        ("DELETE FROM blob WHERE blob_id = 2", {"message without body", "counters of pack"}),
+        (f"DELETE FROM blob WHERE pack = 1 AND offset = {SECOND}", {"message without body", "counters of pack"}),
         ("UPDATE message SET octets = 5 WHERE account_id = 2", {"size of message", "counters of account"}),
         ("UPDATE message SET prefix_back = 5000 WHERE account_id = 2", {"size of message"}),
         ("DELETE FROM pack WHERE pack = 2", {"pack not in catalogue"}),
+        (
+            f"""UPDATE blob SET blob_id = blob_id - 8 WHERE pack = 1 AND offset = {SECOND};
+            UPDATE message SET blob_id = blob_id - 8 WHERE account_id = 1 AND message_id = 2""",
+            {"bodies overlap", "damaged message"},
+        ),
     ],
 )
 def test_what_cannot_be_repaired_is_found(folder: Path, statement: str, expected: set[str]) -> None:

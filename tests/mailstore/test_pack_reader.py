@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from posthouse.mailstore.interface import INBOX, Entry, Placement, StoreError
+from posthouse.mailstore.interface import INBOX, DamagedError, Entry, Placement, StoreError
 from posthouse.mailstore.pack_reader import PackReader
+from posthouse.mailstore.records import HEADER_OCTETS, PACK_HEAD_OCTETS
 from posthouse.mailstore.sqlite.store import SqliteMailstore
 from tests.store_invariants import complaints
 from tests.stores import NOW, PREFIX, Bytes, contents, deliver, delivery_id, fetch
@@ -70,17 +71,71 @@ async def test_damage_is_noticed_and_other_mail_is_served(store: SqliteMailstore
     for number in range(3):
         await deliver(store, 1, b"%d" % number * 100)
     first, second, third = await store.entries(1)
-    record = 56 + len(PREFIX) + 100
-    overwrite(pack(tmp_path), record, b"????")  # the second's header
+    record = HEADER_OCTETS + len(PREFIX) + 100
+    overwrite(pack(tmp_path), PACK_HEAD_OCTETS + record, b"????")  # the second's header
     with pytest.raises(StoreError, match="damaged"):
         await fetch(store, second)
-    overwrite(pack(tmp_path), 2 * record + 60, b"?")  # the third's prefix
+    overwrite(pack(tmp_path), PACK_HEAD_OCTETS + 2 * record + 60, b"?")  # the third's prefix
     with pytest.raises(StoreError, match="damaged"):
         await fetch(store, third)
     assert await fetch(store, first) == PREFIX + b"0" * 100
     assert [(finding.kind, finding.where) for finding in complaints(tmp_path)] == [
         ("damaged message", f"account 1, INBOX, message {entry.message} (uid {entry.uid})") for entry in (second, third)
     ]
+    await store.forget(1)
+
+
+@pytest.mark.parametrize("recipients", [1, 3])
+@pytest.mark.parametrize("size", [50, 20_000, 700_000])
+@pytest.mark.parametrize("cached", [True, False])
+async def test_no_flipped_bit_is_served_as_sound(
+    store: SqliteMailstore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, recipients: int, size: int, cached: bool
+) -> None:
+    prefixes = [b"X-For: %d\r\n" % account for account in range(recipients)]
+    body = os.urandom(size)
+    placements = [Placement(account, prefix) for account, prefix in enumerate(prefixes, 1)]
+    await store.deliver(delivery_id(), Bytes(body), placements, NOW, whole=True)
+    if not cached:
+        monkeypatch.setattr(PackReader, "cached", lambda *_: None)
+    (entry,) = await store.entries(recipients)
+    whole = prefixes[-1] + body
+    assert await store.read(entry, 0, entry.octets) == whole
+    path = pack(tmp_path)
+    sound = path.read_bytes()
+    start = len(sound) - size - len(b"".join(prefixes)) - HEADER_OCTETS
+    for at in [*range(start, start + HEADER_OCTETS + 40, 7), *range(start + HEADER_OCTETS + 41, len(sound), size // 9)]:
+        overwrite(path, at, bytes([sound[at] ^ 0x10]))
+        with pytest.raises(DamagedError):
+            await store.read(entry, 0, entry.octets)
+        with pytest.raises(DamagedError):
+            await store.check(entry)
+        overwrite(path, at, sound[at : at + 1])
+    await store.check(entry)
+    assert await store.read(entry, 0, entry.octets) == whole
+
+
+async def test_a_long_message_is_checked_once(store: SqliteMailstore, monkeypatch: pytest.MonkeyPatch) -> None:
+    await deliver(store, 1, b"x" * 600_000)
+    (entry,) = await store.entries(1)
+    await store.check(entry)
+    monkeypatch.setattr(PackReader, "check", None)
+    await store.check(entry)
+
+
+async def test_another_record_in_the_same_place_is_never_served(store: SqliteMailstore, tmp_path: Path) -> None:
+    """As it was after an acknowledged message had been cut off: the next one lay there, whole and sound."""
+    await deliver(store, 1, b"of account 1\r\n")
+    await deliver(store, 2, b"of account 2\r\n")
+    (mine,), (other,) = await store.entries(1), await store.entries(2)
+    data = pack(tmp_path).read_bytes()
+    record = HEADER_OCTETS + mine.octets
+    overwrite(pack(tmp_path), PACK_HEAD_OCTETS, data[-record:])
+    for offset in (0, 5):
+        with pytest.raises(DamagedError):
+            await store.read(mine, offset, mine.octets)
+    with pytest.raises(DamagedError):
+        await store.check(mine)
+    assert await fetch(store, other) == PREFIX + b"of account 2\r\n"
     await store.forget(1)
 
 

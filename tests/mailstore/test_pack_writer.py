@@ -10,6 +10,7 @@ import pytest
 from posthouse.mailstore.changes import LocalBus
 from posthouse.mailstore.interface import Filed, StoreError, StoreFullError
 from posthouse.mailstore.pack_writer import is_pack
+from posthouse.mailstore.records import HEADER_OCTETS, PACK_HEAD_OCTETS, make_pack_head
 from posthouse.mailstore.sqlite.store import SqliteMailstore
 from tests.mailstore.faulty import FaultyFiles
 from tests.store_invariants import assert_sound
@@ -30,7 +31,7 @@ def test_names_of_packs() -> None:
 async def test_one_write_and_one_sync_for_a_message(store: SqliteMailstore, files: FaultyFiles) -> None:
     await deliver(store, 1)
     await deliver(store, 1)
-    assert files.synced == ["1.pack", "1.pack"]
+    assert files.synced == ["1.pack"] * 3  # the first one makes the pack
 
 
 async def test_a_full_pack_is_followed_by_another(store: SqliteMailstore, tmp_path: Path) -> None:
@@ -40,7 +41,8 @@ async def test_a_full_pack_is_followed_by_another(store: SqliteMailstore, tmp_pa
     assert await contents(store, 1) == [PREFIX + b"x" * 60_000] * 5
 
 
-async def test_a_pack_is_taken_up_again_and_its_torn_tail_is_cut(store: SqliteMailstore, tmp_path: Path) -> None:
+async def test_a_pack_is_taken_up_again_behind_whatever_stands_in_it(store: SqliteMailstore, tmp_path: Path) -> None:
+    """What lies behind the known end may be mail, if the database is older than the pack: nothing is ever cut off."""
     await deliver(store, 1, b"kept\r\n")
     await store.close()
     pack = tmp_path / "packs" / "1.pack"
@@ -50,7 +52,8 @@ async def test_a_pack_is_taken_up_again_and_its_torn_tail_is_cut(store: SqliteMa
     again = SqliteMailstore.open(tmp_path, bus=LocalBus(), reserve_octets=4096)
     assert pack.stat().st_size > end  # opening alone touches nothing
     await deliver(again, 1, b"next\r\n")
-    assert packs(tmp_path) == {"1.pack": end + 56 + len(PREFIX) + len(b"next\r\n")}
+    assert packs(tmp_path) == {"1.pack": end + 40_000 + HEADER_OCTETS + len(PREFIX) + len(b"next\r\n")}
+    assert pack.read_bytes()[end : end + 40_000] == b"torn" * 10_000
     assert await contents(again, 1) == [PREFIX + b"kept\r\n", PREFIX + b"next\r\n"]
     await again.close()
 
@@ -70,10 +73,28 @@ async def test_a_pack_that_lost_its_end_is_not_written_to(store: SqliteMailstore
     await again.close()
 
 
-async def test_a_file_the_catalogue_does_not_know_is_replaced(store: SqliteMailstore, tmp_path: Path) -> None:
-    (tmp_path / "packs" / "1.pack").write_bytes(b"left by a process that died before its number was known")
+async def test_a_number_whose_file_exists_is_never_taken(store: SqliteMailstore, tmp_path: Path) -> None:
+    strange = tmp_path / "packs" / "7.pack"
+    strange.write_bytes(b"mail, perhaps, of a database that is not here any more")
     await deliver(store, 1)
-    assert packs(tmp_path)["1.pack"] == 56 + len(PREFIX) + 21
+    assert packs(tmp_path) == {
+        "7.pack": strange.stat().st_size,
+        "8.pack": PACK_HEAD_OCTETS + HEADER_OCTETS + len(PREFIX) + 21,
+    }
+    assert strange.read_bytes().startswith(b"mail, perhaps")
+
+
+async def test_a_pack_of_another_store_is_not_appended_to(store: SqliteMailstore, tmp_path: Path) -> None:
+    await deliver(store, 1)
+    await store.close()
+    pack = tmp_path / "packs" / "1.pack"
+    strange = make_pack_head(bytes(16), 1) + pack.read_bytes()[PACK_HEAD_OCTETS:]
+    pack.write_bytes(strange)
+    again = SqliteMailstore.open(tmp_path, bus=LocalBus(), reserve_octets=4096)
+    await deliver(again, 1)
+    assert pack.read_bytes() == strange
+    assert sorted(packs(tmp_path)) == ["1.pack", "2.pack"]
+    await again.close()
 
 
 async def test_two_stores_write_to_packs_of_their_own(store: SqliteMailstore, tmp_path: Path) -> None:
@@ -105,7 +126,7 @@ async def test_after_a_failed_sync_the_pack_is_left_alone(
     assert spoilt > size
     assert await deliver(store, 1, b"after\r\n") is Filed.KEPT
     assert packs(tmp_path)["1.pack"] == spoilt
-    assert files.synced == ["1.pack", "2.pack"]
+    assert files.synced == ["1.pack", "1.pack", "2.pack", "2.pack"]
     assert await contents(store, 1) == [PREFIX + b"before\r\n", PREFIX + b"after\r\n"]
     # Nor by another process, while this one lives.
     other = SqliteMailstore.open(tmp_path, bus=LocalBus(), reserve_octets=4096)

@@ -10,14 +10,16 @@ What fails, and whom:
 - preparing sets `failure` on the units it concerns; the others go on;
 - an exception out of `apply` rolls the batch back, and the units are applied once more, each within a savepoint of its
   own, so that the one that raises fails alone;
-- a full disk fails the units that need space with DatabaseFullError; those that free space may use what
-  the writer kept in reserve;
+- a full disk fails the units that need space with DatabaseFullError; those that free space may use what the writer kept
+  in reserve, each in a transaction of its own, so that one that does not fit fails alone;
 - any other trouble of the database fails the batch with DatabaseError, and the connection is opened anew.
-Nothing an application's unit raises ends the thread.
+What was committed is never failed by what comes after it. Nothing an application's unit raises ends the thread; if it
+ends all the same, everything that waits fails and `on_thread_death` is called, for nothing could be written then.
 """
 
 import asyncio
 import contextlib
+import errno
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -30,6 +32,7 @@ import apsw
 from posthouse.database.errors import DatabaseClosedError, DatabaseError, DatabaseFullError
 from posthouse.database.locks import FileLock
 
+P = TypeVar("P")
 T = TypeVar("T")
 U = TypeVar("U", bound="Unit[Any]")
 U_contra = TypeVar("U_contra", bound="Unit[Any]", contravariant=True)
@@ -66,22 +69,27 @@ class _Outcome(asyncio.Future[Any]):
 class Unit(Generic[T]):
     """A piece of work that waits for its transaction. Subclasses add what the writer needs to know."""
 
-    __slots__ = ("failure", "loop", "outcome", "result")
+    __slots__ = ("committed", "failure", "loop", "outcome", "result")
 
     octets: int = 0  # what preparing it will write; bounds the batch
     frees_space: bool = False  # whether it may use the reserve when the disk is full
+    needs_preparing: bool = True  # whether it fails when the batch cannot be prepared
 
     def __init__(self) -> None:
         self.result: T | None = None
+        self.committed = False  # then it does not fail any more
         self.loop: asyncio.AbstractEventLoop
         self.outcome: asyncio.Future[Any]
         self.failure: Exception | None = None
 
 
-class Writer(Protocol[U_contra]):
-    """What the units mean. All but `announce` run in the commit thread."""
+class Writer(Protocol[U_contra, P]):
+    """What the units mean. All but `announce` run in the commit thread.
 
-    def prepare(self, connection: apsw.Connection, units: Sequence[U_contra]) -> None:
+    What prepare() returns stands for that batch alone; it is handed back when the fate of the batch is known.
+    """
+
+    def prepare(self, connection: apsw.Connection, units: Sequence[U_contra]) -> P:
         """Make durable what must be so before the rows. Sets `failure` on the units it could not serve.
 
         No transaction is open and the file lock is not held.
@@ -90,8 +98,11 @@ class Writer(Protocol[U_contra]):
     def apply(self, connection: apsw.Connection, units: Sequence[U_contra]) -> None:
         """Do the units' work in the open transaction and set their `result`. Called again after a failure."""
 
-    def rolled_back(self, error: Exception) -> None:
-        """Nothing of the batch that was prepared last was committed, because of `error`."""
+    def committed(self, prepared: P, units: Sequence[U_contra]) -> None:
+        """A transaction of this batch was committed; those units that have a `failure` are not in it."""
+
+    def rolled_back(self, prepared: P, error: Exception) -> None:
+        """No row of what was prepared was committed, because of `error`."""
 
     def room(self) -> AbstractContextManager[None]:
         """The disk is full, and units that free space are about to be tried: within it they may use the reserve."""
@@ -101,16 +112,20 @@ class Writer(Protocol[U_contra]):
 
 
 class GroupCommit(Generic[U]):
-    """Owns the commit thread and the one connection that writes."""
+    """Owns the commit thread and the one connection that writes.
+
+    `on_thread_death` is called in that thread when it ends by an error: then this process can write no more.
+    """
 
     def __init__(
         self,
         connect: Callable[[], apsw.Connection],
         lock: FileLock,
-        writer: Writer[U],
+        writer: Writer[U, Any],
         *,
         max_units: int = MAX_UNITS,
         max_octets: int = MAX_OCTETS,
+        on_thread_death: Callable[[BaseException], None] = lambda error: None,
     ) -> None:
         self._connect = connect
         self._connection = connect()  # here, so that a file that cannot be opened is the opener's error
@@ -118,10 +133,12 @@ class GroupCommit(Generic[U]):
         self._writer = writer
         self._max_units = max_units
         self._max_octets = max_octets
+        self._on_thread_death = on_thread_death
         self._submitted: dict[asyncio.AbstractEventLoop, _Batch[U]] = {}
         self._queue: SimpleQueue[_Batch[U] | None] = SimpleQueue()
         self._leftover: deque[U] = deque()
         self._closing = False
+        self._dead = False
         self._thread = threading.Thread(target=self._run, name="commit", daemon=True)
         self._thread.start()
 
@@ -151,20 +168,40 @@ class GroupCommit(Generic[U]):
 
     def _hand_over(self, loop: asyncio.AbstractEventLoop) -> None:
         batch = self._submitted.pop(loop, None)
-        if batch:
+        if batch and self._dead:
+            _fail(batch, DatabaseClosedError("the commit thread has ended"), None)
+            self._finish(batch)
+        elif batch:
             self._queue.put(batch)
 
     # From here on: the commit thread.
 
     def _run(self) -> None:
-        open_ = True
-        while open_ or self._leftover:
-            open_ = self._wait() and open_
-            batch = self._take()
-            if batch:
-                self._settle(batch)
-                self._complete(batch)
-        self._connection.close()
+        batch: _Batch[U] = []
+        try:
+            open_ = True
+            while open_ or self._leftover:
+                open_ = self._wait() and open_
+                batch = self._take()
+                if batch:
+                    self._settle(batch)
+                    self._complete(batch)
+                    batch = []
+        except BaseException as error:
+            self._die(batch, error)
+        finally:
+            self._connection.close(True)
+
+    def _die(self, batch: _Batch[U], error: BaseException) -> None:
+        """Leave nobody waiting for ever: what was not committed fails, and what comes later is refused."""
+        self._closing = self._dead = True
+        with contextlib.suppress(Empty):
+            while True:
+                self._leftover.extend(self._queue.get_nowait() or ())
+        orphans = [*batch, *self._leftover]
+        _fail(orphans, DatabaseClosedError(f"the commit thread has ended: {error!r}"), error)
+        self._complete(orphans)
+        self._on_thread_death(error)
 
     def _wait(self) -> bool:
         """Collect all that was handed over, blocking only when there is nothing. False once close() was called."""
@@ -190,44 +227,85 @@ class GroupCommit(Generic[U]):
     def _settle(self, batch: _Batch[U]) -> None:
         """Give every unit its result or its failure."""
         try:
-            self._writer.prepare(self._connection, batch)
+            prepared = self._prepare(batch)
             ready = [unit for unit in batch if unit.failure is None]
             if ready:
                 with self._lock:
-                    self._commit(ready)
+                    self._commit(ready, prepared)
         except Exception as error:  # a mistake in this program or its writer: the callers learn it, the thread lives on
             _fail(batch, DatabaseError(f"commit failed: {error!r}"), error)
 
-    def _commit(self, units: _Batch[U]) -> None:
+    def _prepare(self, batch: _Batch[U]) -> Any:
+        try:
+            return self._writer.prepare(self._connection, batch)
+        except Exception as error:
+            needy = [unit for unit in batch if unit.needs_preparing]
+            _fail(needy, DatabaseError(f"not prepared: {error!r}"), error)
+            return None
+
+    def _commit(self, units: _Batch[U], prepared: Any) -> None:
         try:
             self._transact(units, self._writer.apply)
-        except apsw.FullError as error:
-            self._writer.rolled_back(error)
-            self._commit_without_space(units, error)
         except _UNWELL as error:
-            self._writer.rolled_back(error)
-            _fail(units, DatabaseError(f"database: {error}"), error)
-            self._reopen()
+            self._fail_batch(units, prepared, error)
+        except apsw.FullError as error:
+            self._writer.rolled_back(prepared, error)
+            self._commit_without_space(units, prepared, error)
         except Exception:  # some unit's own: find out whose
-            self._commit_each(units)
+            self._commit_each(units, prepared)
+        else:
+            self._writer.committed(prepared, units)
 
-    def _commit_without_space(self, units: _Batch[U], full: Exception) -> None:
+    def _commit_each(self, units: _Batch[U], prepared: Any) -> None:
+        try:
+            self._transact(units, self._apply_each)
+        except _UNWELL as error:
+            self._fail_batch(units, prepared, error)
+        except apsw.FullError as error:
+            self._writer.rolled_back(prepared, error)
+            self._commit_without_space(units, prepared, error)
+        except Exception as error:
+            self._fail_batch(units, prepared, error)
+        else:
+            self._writer.committed(prepared, units)
+
+    def _fail_batch(self, units: _Batch[U], prepared: Any, error: Exception) -> None:
+        if self._was_full(error):
+            full = apsw.FullError(str(error))
+            self._writer.rolled_back(prepared, full)
+            self._commit_without_space(units, prepared, full)
+            return
+        self._writer.rolled_back(prepared, error)
+        _fail(units, DatabaseError(f"database: {error}"), error)
+        self._reopen()
+
+    def _was_full(self, error: Exception) -> bool:
+        """Whether an I/O error was for want of space: SQLite calls it so where it is not the write that failed."""
+        if not isinstance(error, apsw.IOError):
+            return False
+        return self._connection.system_errno in (errno.ENOSPC, errno.EDQUOT)
+
+    def _commit_without_space(self, units: _Batch[U], prepared: Any, full: Exception) -> None:
         needy = [unit for unit in units if not unit.frees_space]
         _fail(needy, DatabaseFullError(f"no space left: {full}"), full)
-        frugal = [unit for unit in units if unit.frees_space]
+        frugal = [unit for unit in units if unit.frees_space and unit.failure is None]
         if frugal:
             with self._writer.room():
                 self._fold_log()
-                self._commit_each(frugal)
+                for unit in frugal:
+                    self._commit_alone(unit, prepared)
 
-    def _commit_each(self, units: _Batch[U]) -> None:
+    def _commit_alone(self, unit: U, prepared: Any) -> None:
         try:
-            self._transact(units, self._apply_each)
+            self._transact([unit], self._apply_each)
+        except apsw.FullError as error:
+            _fail([unit], DatabaseFullError(f"no space left: {error}"), error)
         except Exception as error:
-            self._writer.rolled_back(error)
-            kind = DatabaseFullError if isinstance(error, apsw.FullError) else DatabaseError
-            _fail(units, kind(f"database: {error}"), error)
+            kind = DatabaseFullError if self._was_full(error) else DatabaseError
+            _fail([unit], kind(f"database: {error}"), error)
             self._reopen()
+        else:
+            self._writer.committed(prepared, [unit])
 
     def _fold_log(self) -> None:
         """Bring the log into the file, so that the next transaction overwrites it instead of making it longer."""
@@ -254,8 +332,11 @@ class GroupCommit(Generic[U]):
             connection.execute("COMMIT")
         except BaseException:
             if connection.in_transaction:  # SQLite has rolled back by itself after some errors
-                connection.execute("ROLLBACK")
+                with contextlib.suppress(apsw.Error):  # what went wrong first is what counts
+                    connection.execute("ROLLBACK")
             raise
+        for unit in units:
+            unit.committed = unit.failure is None
 
     def _reopen(self) -> None:
         """Trust nothing the connection remembers. Where no new one can be had now, the old one must do."""
@@ -263,8 +344,8 @@ class GroupCommit(Generic[U]):
             fresh = self._connect()
         except (apsw.Error, OSError):
             return  # the next batch fails by itself and comes here again
-        self._connection.close(True)
-        self._connection = fresh
+        old, self._connection = self._connection, fresh
+        old.close(True)
 
     def _complete(self, batch: _Batch[U]) -> None:
         loops: dict[asyncio.AbstractEventLoop, _Batch[U]] = {}
@@ -291,9 +372,9 @@ class GroupCommit(Generic[U]):
                     unit.outcome.set_exception(unit.failure)
 
 
-def _fail(units: Sequence[Unit[Any]], failure: Exception, cause: Exception) -> None:
+def _fail(units: Sequence[Unit[Any]], failure: Exception, cause: BaseException | None) -> None:
     """Each unit gets an exception of its own: one that is raised in many tasks would gather all their tracebacks."""
     for unit in units:
-        if unit.failure is None:
+        if unit.failure is None and not unit.committed:
             unit.failure = type(failure)(*failure.args)
             unit.failure.__cause__ = cause

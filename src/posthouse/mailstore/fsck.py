@@ -113,7 +113,7 @@ def _damaged(packs: Path, rows: Sequence[BodyRow]) -> dict[int, str]:
                 open_pack, fd = row.pack, _open(packs / f"{row.pack}.pack")
             wrong = _examine(fd, row)
             if wrong:
-                damaged[row.blob] = f"{wrong} (blob {row.blob}, packs/{row.pack}.pack at {row.offset})"
+                damaged[row.blob] = f"{wrong} (packs/{row.pack}.pack at {row.offset})"
     finally:
         if fd >= 0:
             os.close(fd)
@@ -131,6 +131,6 @@ def _examine(fd: int, row: BodyRow) -> str:
     if fd < 0:
         return "its pack cannot be opened"
     try:
-        return damage_of(fd, row.offset, row.prefixes, row.octets, row.sha256)
+        return damage_of(fd, row.offset, row.prefixes, row.octets, row.sha256, row.identity)
     except OSError as error:
         return f"the disk does not give it: {error}"

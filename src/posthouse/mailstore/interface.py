@@ -19,6 +19,10 @@ class StoreError(Exception):
     """The store could not do it now; nothing of the request was kept. The caller may try again later."""
 
 
+class DamagedError(StoreError):
+    """The octets of a message are not those that were kept. Trying again is of no use."""
+
+
 class StoreFullError(StoreError):
     """No space is left on the device (or in the object store): 452, never 250."""
 
@@ -54,6 +58,7 @@ class Flag(IntFlag):
     DRAFT = 16
 
 
+LOG_ROWS = 20_000  # expunges of an account that are remembered for clients that were away
 FIRST_KEYWORD = 5  # the bit of an account's first keyword
 MAX_KEYWORDS = 57  # of an account: flags are one integer of SQLite, 62 bits and a sign
 
@@ -126,6 +131,7 @@ class Entry(NamedTuple):
     traits: int  # Traits of the body (an int: mailboxes hold hundreds of thousands)
     received: int  # seconds since 1970
     place: object  # the store's own: where the bytes are
+    identity: int = 0  # the store's own: what must be found there
 
 
 class Item(NamedTuple):
@@ -298,7 +304,14 @@ class Mailstore(Protocol):
         """Those of the messages that are there, by uid."""
 
     async def read(self, entry: Entry, offset: int, length: int) -> bytes:
-        """Up to `length` octets of prefix + body from `offset`; b"" at the end. Raises StoreError when damaged."""
+        """Up to `length` octets of prefix + body from `offset`; b"" at the end.
+
+        Raises DamagedError when another message is found there, and, where the whole message is read at once, when any
+        octet is not what was kept. Call check() before sending a message in pieces.
+        """
+
+    async def check(self, entry: Entry) -> None:
+        """Compare the whole message with what was kept. Raises DamagedError, StoreError."""
 
     async def expunge(self, account: int, mailbox: str, messages: Sequence[int]) -> int:
         """Remove messages by id in one transaction; how many were there. Unknown ids are passed over."""
@@ -362,7 +375,11 @@ class Mailstore(Protocol):
         """A mailbox by name, with all its messages."""
 
     async def since(self, account: int, mailbox: int, modseq: int) -> Delta:
-        """What happened after that modseq. From 0 on, `vanished` is all that ever was expunged."""
+        """What happened after that modseq.
+
+        The store remembers the last LOG_ROWS expunges of an account, and some more. Whoever asks for what lies further
+        back is told of every uid that was ever given and is there no more (RFC 7162 3.2.5.2 allows it).
+        """
 
     async def items(self, account: int, mailbox: int, messages: Sequence[int]) -> list[Item]:
         """Those of the messages that are there, by uid. For some hundred ids at a time."""

@@ -8,7 +8,7 @@ from posthouse.mailstore.records import HEADER_OCTETS, crc_of, parse_header
 _CHUNK = 1024 * 1024
 
 
-def damage_of(fd: int, offset: int, prefixes: int, octets: int, sha256: bytes) -> str:
+def damage_of(fd: int, offset: int, prefixes: int, octets: int, sha256: bytes, identity: int) -> str:
     """What is wrong with the record at `offset`; "" when nothing is. Reads all of it. Raises OSError."""
     start = os.pread(fd, HEADER_OCTETS + prefixes, offset)
     header = parse_header(start)
@@ -18,6 +18,8 @@ def damage_of(fd: int, offset: int, prefixes: int, octets: int, sha256: bytes) -
         return "the record there has other lengths"
     if crc_of(start, memoryview(start)[HEADER_OCTETS:]) != header.crc:
         return "the trace headers are damaged"
+    if header.identity != identity:
+        return "the record there is another one"
     if header.sha256 != sha256:
         return "the record there is of another body"
     if _hash(fd, offset + HEADER_OCTETS + prefixes, octets) != sha256:

@@ -1,48 +1,53 @@
-"""Reads messages out of packs. What the kernel has in memory is read at once, the rest must be fetched in a thread."""
+"""Reads messages out of packs. What the kernel has in memory is read at once, the rest must be fetched in a thread.
 
+Every read looks at the record's header: the identity there must be the one that the database has. A read of a whole
+message compares every octet with the digest it was kept under. Whoever sends a long message in pieces has it checked
+first, so that nothing damaged goes out as if it were sound.
+"""
+
+import hashlib
 import os
 from pathlib import Path
 
-from posthouse.mailstore.interface import Entry, StoreError
+from posthouse.mailstore.interface import DamagedError, Entry, StoreError
 from posthouse.mailstore.places import Place, alone, unfold
-from posthouse.mailstore.records import HEADER_OCTETS, is_start, parse_header
+from posthouse.mailstore.records import HEADER_OCTETS, Header, crc_of, is_start, parse_header
 
 _MAX_OPEN = 64  # packs kept open for reading
 _NOWAIT = getattr(os, "RWF_NOWAIT", 0)  # Linux
+_AT_ONCE = 256 << 10  # octets that are read and compared on the event loop
+_CHUNK = 1 << 20
+_CHECKED_AT_MOST = 1024  # long messages remembered as sound
+_DIGEST = slice(20, 52)  # where a header has it
 
 
 class PackReader:
-    """`cached` is for one thread (the event loop's), `fetch` for any. Both raise StoreError for what is damaged."""
+    """`cached` is for one thread (the event loop's), the others for any. All raise StoreError; DamagedError for what is
+    there and not what was kept.
+    """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._open: dict[int, int] = {}  # pack -> fd, the oldest first
         self._nowait = bool(_NOWAIT) and hasattr(os, "preadv")
+        self._checked: dict[tuple[object, int], None] = {}  # (place, identity) of long messages, the oldest first
 
     def cached(self, entry: Entry, offset: int, length: int) -> bytes | None:
         """The octets asked for, when they can be had without waiting for the disk and without doubt; else None."""
         place = entry.place
-        if type(place) is not int or not self._nowait:
+        length = min(length, entry.octets - offset)
+        if type(place) is not int or not self._nowait or length > _AT_ONCE:
             return None
         pack, record = alone(place)
-        length = min(length, entry.octets - offset)
         if length <= 0:
             return b""
         fd = self._open.get(pack) or self._open_pack(pack)
-        # The header stands before the first octet: it is looked at in passing.
-        before = 0 if offset else HEADER_OCTETS
-        data = bytearray(before + length)
         try:
-            read = os.preadv(fd, (data,), record + HEADER_OCTETS + offset - before, _NOWAIT)
+            if offset:
+                return _piece_in_memory(fd, record, entry, offset, length)
+            return _start_in_memory(fd, record, entry, length)
         except OSError:  # not cached; or there are no such reads here, or the disk is ill: fetch() will tell
             return None
-        # A range whose space was given back reads as zeros.
-        if read != before + length or not data[before] or not data[-1]:
-            return None
-        if offset:
-            return bytes(data)
-        view = memoryview(data)
-        return bytes(view[before:]) if is_start(view, entry.octets) else None
 
     def fetch(self, entry: Entry, offset: int, length: int) -> bytes:
         """The octets asked for, however long the disk takes."""
@@ -53,6 +58,25 @@ class PackReader:
             return self._fetch(entry, offset, length)
         except OSError as error:
             raise StoreError(f"message {entry.message}: {error}") from error
+
+    def is_checked(self, entry: Entry) -> bool:
+        """Whether check() has found it sound before."""
+        return (entry.place, entry.identity) in self._checked
+
+    def check(self, entry: Entry) -> None:
+        """Compare the whole message with what was kept, without handing it out."""
+        place = _located(entry)
+        try:
+            fd = os.open(self.path(place.pack), os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                self._check(fd, entry, place)
+            finally:
+                os.close(fd)
+        except OSError as error:
+            raise StoreError(f"message {entry.message}: {error}") from error
+        if len(self._checked) >= _CHECKED_AT_MOST:
+            self._checked.pop(next(iter(self._checked)), None)
+        self._checked[entry.place, entry.identity] = None
 
     def forget(self, pack: int) -> None:
         """Close a pack that was removed, so that its space is given back."""
@@ -90,26 +114,90 @@ class PackReader:
                 start = max(offset, place.prefix_octets)
                 data += os.pread(fd, offset + length - start, place.body + start - place.prefix_octets)
             # After the octets: what was given back meanwhile has lost its header by now.
-            header = os.pread(fd, HEADER_OCTETS, place.record)
+            header, start_octets = _header(fd, entry, place)
         finally:
             os.close(fd)
         if len(data) != length:
-            raise StoreError(f"message {entry.message}: pack {place.pack} is too short")
-        if type(entry.place) is int:
-            known = bytes(header if offset else header + data)
-            sound = len(header) == HEADER_OCTETS and is_start(memoryview(known), entry.octets)
-        else:
-            found = parse_header(header)
-            sound = found is not None and found.body == entry.octets - place.prefix_octets
-        if not sound:
-            raise StoreError(f"message {entry.message}: the record at {place.record} of pack {place.pack} is damaged")
+            raise DamagedError(f"message {entry.message}: pack {place.pack} is too short")
+        if length == entry.octets:
+            if type(entry.place) is int:
+                own = memoryview(data)[header.prefixes :]
+                prefixes = memoryview(data)[: header.prefixes]
+            else:
+                own = memoryview(data)[place.prefix_octets :]
+                prefixes = memoryview(start_octets)[HEADER_OCTETS:]
+            if crc_of(start_octets, prefixes) != header.crc or hashlib.sha256(own).digest() != header.sha256:
+                raise _damaged(entry, place)
         return bytes(data)
+
+    def _check(self, fd: int, entry: Entry, place: Place) -> None:
+        header, start = _header(fd, entry, place)
+        if type(entry.place) is int:
+            start += os.pread(fd, header.prefixes, place.record + HEADER_OCTETS)
+        digest = hashlib.sha256()
+        offset, end = place.record + HEADER_OCTETS + header.prefixes, header.body
+        while end > 0 and (chunk := os.pread(fd, min(end, _CHUNK), offset)):
+            digest.update(chunk)
+            offset += len(chunk)
+            end -= len(chunk)
+        if crc_of(start, memoryview(start)[HEADER_OCTETS:]) != header.crc or digest.digest() != header.sha256:
+            raise _damaged(entry, place)
+
+
+def _start_in_memory(fd: int, record: int, entry: Entry, length: int) -> bytes | None:
+    """The first octets of a message, with the header that stands before them: it is looked at in passing."""
+    data = bytearray(HEADER_OCTETS + length)
+    if os.preadv(fd, (data,), record, _NOWAIT) != len(data):
+        return None
+    view = memoryview(data)
+    if not is_start(view, entry.octets, entry.identity):
+        return None
+    if length == entry.octets:
+        header = parse_header(data)
+        body = view[HEADER_OCTETS + (header.prefixes if header else 0) :]
+        if hashlib.sha256(body).digest() != data[_DIGEST]:
+            return None
+    return bytes(view[HEADER_OCTETS:])
+
+
+def _piece_in_memory(fd: int, record: int, entry: Entry, offset: int, length: int) -> bytes | None:
+    """Octets from the middle, and then the header: what was given back meanwhile has lost it by now."""
+    data, header = bytearray(length), bytearray(HEADER_OCTETS)
+    if os.preadv(fd, (data,), record + HEADER_OCTETS + offset, _NOWAIT) != length:
+        return None
+    if os.preadv(fd, (header,), record, _NOWAIT) != HEADER_OCTETS:
+        return None
+    return bytes(data) if is_start(memoryview(header), entry.octets, entry.identity) else None
+
+
+def _header(fd: int, entry: Entry, place: Place) -> tuple[Header, bytes]:
+    """The record's header, and the octets it was read from: with all prefixes where the place says how many there are.
+
+    Raises DamagedError unless it is the record that is wanted.
+    """
+    prefixes = place.body - place.record - HEADER_OCTETS
+    octets = os.pread(fd, HEADER_OCTETS + prefixes, place.record)
+    header = parse_header(octets)
+    if header is None or header.identity != entry.identity:
+        raise _damaged(entry, place)
+    if type(entry.place) is int:
+        sound = header.prefixes + header.body == entry.octets
+    else:
+        sound = header.prefixes == prefixes and header.body == entry.octets - place.prefix_octets
+    if not sound:
+        raise _damaged(entry, place)
+    return header, octets
+
+
+def _damaged(entry: Entry, place: Place) -> DamagedError:
+    return DamagedError(f"message {entry.message}: the record at {place.record} of pack {place.pack} is damaged")
 
 
 def _located(entry: Entry) -> Place:
+    """Where its octets are. Of a message alone in its record, prefixes and body are taken as one."""
     if type(entry.place) is int:
         pack, record = alone(entry.place)
         return Place(pack, record, record + HEADER_OCTETS, 0, record + HEADER_OCTETS)
     if type(entry.place) is str:
         return unfold(entry.place)
-    raise StoreError(f"message {entry.message}: its body is not known to the store")
+    raise DamagedError(f"message {entry.message}: its body is not known to the store")

@@ -1,27 +1,43 @@
 """Appends records to a pack: bytes first, then the rows that refer to them.
 
 A process appends to one pack at a time and holds a lock (flock) on its file, so no two write to one. The catalogue
-(rows of the database) knows where each pack ends; what stands behind that end was never acknowledged and is cut off
-when the pack is taken up again. The number of a pack and the place of a record are never given twice, so an old
-reference can meet damage but never another person's mail.
+(rows of the database) knows which packs there are and where each ends. Three rules keep committed mail safe:
+
+- The number of a pack and the place of a record are never given twice. A pack is continued behind whatever stands in
+  its file; what was written and synced is passed over even if its rows were not committed; a number whose file exists
+  is not taken.
+- A pack belongs to the writer only once its row is committed. Whatever fails on the way is let go of as a whole.
+- Octets are cut off or given back only where no row can ever refer to them: those of a batch that could not be written
+  to its end, and those of a batch whose rows were rolled back, once a later commit has overwritten what the failed one
+  may have left in the database's log.
 
 After an error of writing or syncing nobody can say what is on the disk: the pack is left as it is, not touched again
 while this process lives, and the next batch goes to another.
 """
 
+import contextlib
 import fcntl
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from posthouse.mailstore.files import Files, is_full
 from posthouse.mailstore.interface import Body, StoreError, StoreFullError
-from posthouse.mailstore.records import make_header
+from posthouse.mailstore.records import (
+    PACK_HEAD_OCTETS,
+    PackHead,
+    make_header,
+    make_pack_head,
+    new_identity,
+    parse_pack_head,
+)
 
 PACK_OCTETS = 256 * 1024 * 1024  # a pack longer than this is not appended to
 _RUN_OCTETS = 4 * 1024 * 1024  # written in one go, so that a large body is never whole in memory
 _RUN_BUFFERS = 1000
+_TRIES = 5  # to make a pack whose number nobody else takes meanwhile
 
 
 class Record(Protocol):
@@ -32,63 +48,82 @@ class Record(Protocol):
     failure: Exception | None
     pack: int
     offset: int  # of the record
+    identity: int  # of the record
     prefix_octets: int  # of all prefixes
     backs: Sequence[int]  # for each prefix: octets from its start to the body's
 
 
 class Catalogue(Protocol):
-    """What the database knows of packs."""
+    """What the database knows of packs. Each call is a committed transaction when it returns."""
 
-    def adopt(self, pack: int) -> int | None:
-        """Take up a pack; where it ends. None when it is not known. Must be a transaction that writes: it overwrites
-        what a killed process may have left of its last one in the log, whose bytes are about to be cut off.
-        """
+    def take_up(self, pack: int) -> int | None:
+        """Take up a pack to append to it; where it ends. None when it is not known, or may not be appended to."""
 
-    def create(self, make: Callable[[int], None]) -> None:
-        """Call `make` with a number that was never given before, and know that pack if it does not raise."""
+    def add(self, above: int) -> int:
+        """A number higher than `above` and than any that was given before; that pack is known from now on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Extent:
+    """A range of octets of a pack."""
+
+    pack: int
+    start: int
+    end: int
 
 
 class PackWriter:
-    """Used by one thread."""
+    """Used by one thread. `store` is the id of the store, 16 octets, which every pack of it carries."""
 
-    def __init__(self, folder: Path, files: Files, *, pack_octets: int = PACK_OCTETS) -> None:
+    def __init__(self, folder: Path, files: Files, store: bytes, *, pack_octets: int = PACK_OCTETS) -> None:
         self._folder = folder
         self._files = files
+        self._store = store
         self._limit = pack_octets
         self._fd = -1
         self._pack = 0
-        self._end = 0
-        self._batch_start = 0
+        self._end = 0  # where the next batch goes
         self._spoilt: list[int] = []  # fds, kept for their locks
+        self._abandoned: list[Extent] = []  # their rows were rolled back
 
-    def append(self, catalogue: Catalogue, records: Sequence[Record]) -> None:
-        """Make the records durable. Each gets its place or its failure (StoreError, StoreFullError)."""
+    def append(self, catalogue: Catalogue, records: Sequence[Record]) -> Extent | None:
+        """Make the records durable; where they are. Each gets its place or its failure (StoreError, StoreFullError)."""
         try:
             self._ready(catalogue)
-            self._write(records)
+            return self._write(records)
         except OSError as error:
             kind = StoreFullError if is_full(error) else StoreError
             for record in records:
-                record.failure = record.failure or kind(f"pack {self._pack}: {error}")
-                record.failure.__cause__ = error
+                if record.failure is None:
+                    record.failure = kind(f"pack {self._pack}: {error}")
+                    record.failure.__cause__ = error
+            return None
 
-    def take_back(self) -> None:
-        """The last batch got no rows, and certainly never will: use its space again."""
-        if self._fd >= 0 and self._end > self._batch_start:
-            self._end = self._batch_start
-            self._cut()
+    def abandon(self, extent: Extent) -> None:
+        """Nothing refers to these octets, for their rows were rolled back. reclaim() gives their space back."""
+        self._abandoned.append(extent)
+
+    def reclaim(self) -> None:
+        """Give the space of what was abandoned back. Only after a commit that came later than the rollback."""
+        while self._abandoned:
+            extent = self._abandoned.pop()
+            with contextlib.suppress(OSError):  # it is lost space, and no more than that
+                fd = os.open(self._path(extent.pack), os.O_RDWR | os.O_CLOEXEC)
+                try:
+                    self._files.punch(fd, extent.start, extent.end - extent.start)
+                finally:
+                    os.close(fd)
 
     def close(self) -> None:
-        """Give the pack to whoever wants to go on with it."""
-        for fd in (*self._spoilt, self._fd):
-            if fd >= 0:
-                os.close(fd)
-        self._spoilt.clear()
-        self._fd = -1
+        """Let go of all files. Raises nothing."""
+        held = [*self._spoilt, self._fd]
+        self._spoilt, self._fd = [], -1
+        for fd in held:
+            _close(fd)
 
-    def _write(self, records: Sequence[Record]) -> None:
-        self._batch_start = self._end
-        run = _Run(self._files, self._fd, self._end)
+    def _write(self, records: Sequence[Record]) -> Extent:
+        start = self._end
+        run = _Run(self._files, self._fd, start)
         try:
             for record in records:
                 run.lay(record, self._pack)
@@ -105,9 +140,10 @@ class PackWriter:
             self._spoil()
             raise
         self._end = run.position
+        return Extent(self._pack, start, self._end)
 
     def _cut(self) -> None:
-        """A full disk needs the space of what was not kept. The pack's end is known, so failing is no harm."""
+        """A full disk needs the space of a batch that was not written to its end. No row knows of it yet."""
         try:
             self._files.cut(self._fd, self._end)
         except OSError:
@@ -115,18 +151,18 @@ class PackWriter:
 
     def _spoil(self) -> None:
         fd, self._fd = self._fd, -1
-        if self._end == 0:  # nothing in it that anybody refers to
-            os.close(fd)
-            (self._folder / f"{self._pack}.pack").unlink(missing_ok=True)
+        if self._end == PACK_HEAD_OCTETS:  # nothing in it that anybody refers to
+            self._path(self._pack).unlink(missing_ok=True)
+            _close(fd)
         else:
             self._spoilt.append(fd)
 
     def _ready(self, catalogue: Catalogue) -> None:
         if self._fd >= 0 and self._end >= self._limit:
-            os.close(self._fd)
-            self._fd = -1
-        if self._fd < 0 and not any(self._adopt(catalogue, pack) for pack in self._candidates()):
-            catalogue.create(self._make)
+            fd, self._fd = self._fd, -1
+            _close(fd)
+        if self._fd < 0 and not any(self._take_up(catalogue, pack) for pack in self._candidates()):
+            self._make(catalogue)
 
     def _candidates(self) -> Iterable[int]:
         """Packs with room, the youngest first."""
@@ -134,47 +170,82 @@ class PackWriter:
             packs = [int(file.name[:-5]) for file in files if is_pack(file.name) and file.stat().st_size < self._limit]
         return sorted(packs, reverse=True)
 
-    def _adopt(self, catalogue: Catalogue, pack: int) -> bool:
-        fd = os.open(self._folder / f"{pack}.pack", os.O_RDWR | os.O_CLOEXEC)
+    def _take_up(self, catalogue: Catalogue, pack: int) -> bool:
+        """Lock a pack that is there and go on behind its last octet. False when it is not for us."""
         try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            state = os.fstat(fd)
-            end = catalogue.adopt(pack) if state.st_nlink else None  # it may have been removed before the lock was ours
-            if end is None or end > state.st_size or end >= self._limit:
-                os.close(fd)
-                return False
-            if end < state.st_size:
-                self._files.cut(fd, end)
-        except BlockingIOError:  # another process writes to it
-            os.close(fd)
+            fd = os.open(self._path(pack), os.O_RDWR | os.O_CLOEXEC)
+        except OSError:  # removed meanwhile, or on a bad part of the disk: another one will do
             return False
+        try:
+            end = self._lock(fd, pack)
+            known = catalogue.take_up(pack) if end else None
         except BaseException:
-            os.close(fd)
+            _close(fd)
             raise
+        if known is None or known > end or end >= self._limit:
+            _close(fd)
+            return False
         self._fd, self._pack, self._end = fd, pack, end
         return True
 
-    def _make(self, pack: int) -> None:
-        """Locked before it has its name, so that no other process can be quicker. A file of that name is replaced: it
-        was made by a process that died before the catalogue knew of it.
-        """
-        path, unnamed = self._folder / f"{pack}.pack", self._folder / f"{pack}.new"
-        fd = os.open(unnamed, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    def _lock(self, fd: int, pack: int) -> int:
+        """The length of the file, once it is ours; 0 when another process has it, or it is no pack of this store."""
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            unnamed.rename(path)
-            self._files.sync_folder(self._folder)
-        except BaseException:
-            os.close(fd)
-            unnamed.unlink(missing_ok=True)
-            path.unlink(missing_ok=True)
-            raise
-        self._fd, self._pack, self._end = fd, pack, 0
+            state = os.fstat(fd)
+            head = os.pread(fd, PACK_HEAD_OCTETS, 0)
+        except OSError:
+            return 0
+        # It may have been removed before the lock was ours.
+        sound = state.st_nlink and parse_pack_head(head) == PackHead(self._store, pack)
+        return state.st_size if sound else 0
+
+    def _make(self, catalogue: Catalogue) -> None:
+        """The row first, then a file that was not there, then the pack is taken up like any other."""
+        for _ in range(_TRIES):
+            pack = catalogue.add(self._highest_file())
+            try:
+                fd = os.open(self._path(pack), os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+            except FileExistsError:
+                continue
+            try:
+                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                self._files.write(fd, [make_pack_head(self._store, pack)], 0)
+                self._files.sync(fd)
+                self._files.sync_folder(self._folder)
+                known = catalogue.take_up(pack)
+            except BaseException:
+                self._remove(pack, fd)
+                raise
+            if known is not None:
+                self._fd, self._pack, self._end = fd, pack, PACK_HEAD_OCTETS
+                return
+            self._remove(pack, fd)  # its row was dropped as that of an empty pack, before there was a file to lock
+        raise OSError(f"no number for a new pack in {self._folder}")
+
+    def _remove(self, pack: int, fd: int) -> None:
+        """A pack that we have made and that holds nothing."""
+        with contextlib.suppress(OSError):  # then it stays, as a file that nobody refers to
+            self._path(pack).unlink(missing_ok=True)
+        _close(fd)
+
+    def _highest_file(self) -> int:
+        with os.scandir(self._folder) as files:
+            return max((int(file.name[:-5]) for file in files if is_pack(file.name)), default=0)
+
+    def _path(self, pack: int) -> Path:
+        return self._folder / f"{pack}.pack"
 
 
 def is_pack(name: str) -> bool:
     """Whether a file of that name is a pack."""
     return name.endswith(".pack") and name[:-5].isdecimal()
+
+
+def _close(fd: int) -> None:
+    if fd >= 0:
+        with contextlib.suppress(OSError):  # what mattered was synced before
+            os.close(fd)
 
 
 class _Run:
@@ -238,7 +309,8 @@ class _Run:
             record.prefix_octets = octets
             record.backs = [distances[prefix] for prefix in prefixes]
             written = list(reversed(distances))
-        self._add(make_header(written, record.body.octets, record.body.sha256))
+        record.identity = new_identity()
+        self._add(make_header(written, record.body.octets, record.body.sha256, record.identity))
         for prefix in written:
             self._add(prefix)
 

@@ -1,6 +1,7 @@
 """Where the octets of a message are: small values, for a mailbox may hold hundreds of thousands of them.
 
-A message whose record has no other prefix is one int, pack number and offset of the record; others are a short text.
+The place of a record is one int, its pack and where it starts there: the id of its row, too. A message whose record has
+no other prefix is at that place; that of others is a short text.
 """
 
 from typing import NamedTuple
@@ -21,6 +22,11 @@ class Place(NamedTuple):
     body: int
 
 
+def place_of(pack: int, record: int) -> int:
+    """The place of a record, from its pack and where it starts there. Places of one pack ascend with the offset."""
+    return pack << OFFSET_BITS | record
+
+
 def alone(place: int) -> tuple[int, int]:
     """Pack and record of a place that is one int."""
     return place >> OFFSET_BITS, place & _OFFSET_MASK
@@ -29,7 +35,7 @@ def alone(place: int) -> tuple[int, int]:
 def folded(pack: int, record: int, prefixes: int, back: int, own: int) -> int | str:
     """The place of a message, from where its record is and which part of the prefixes is its own."""
     if prefixes == own == back:
-        return pack << OFFSET_BITS | record
+        return place_of(pack, record)
     return f"{pack}:{record}:{prefixes}:{back}:{own}"
 
 

@@ -1,19 +1,27 @@
-"""A record of a pack: one body and the trace headers of all its placements.
+"""A pack's head, and its records: one body and the trace headers of all its placements.
 
-    header | prefix n | ... | prefix 2 | prefix 1 | body
+    head of the pack | record | record | ...
+    record: header | prefix n | ... | prefix 2 | prefix 1 | body
 
 Prefixes stand in reverse order, so that prefix 1 and the body, the whole message where there is one recipient, are one
-contiguous read. A prefix that several placements share stands there once. The header's numbers are little-endian.
+contiguous read. A prefix that several placements share stands there once. All numbers are little-endian.
 
-    octets  0   4  magic
-            4   2  version
-            6   2  unused, 0
-            8   4  octets of all prefixes
-           12   8  octets of the body
-           20  32  SHA-256 of the body
+    header of a record                                       head of a pack
+    octets  0   4  magic                                     octets  0   4  magic
+            4   2  version                                           4   2  version
+            6   2  identity, its upper 16 bits                       6   2  unused, 0
+            8   4  octets of all prefixes                            8  16  id of the store
+           12   5  octets of the body                               24   8  number of the pack
+           17   3  identity, its lower 24 bits                      32  28  unused, 0
+           20  32  SHA-256 of the body                              60   4  CRC-32 of the 60 octets before
            52   4  CRC-32 of the 52 octets before and of all prefixes
+
+The identity is a random number that the record's row in the database has, too. Whoever reads compares the two, so a
+reference to what was there before, or elsewhere, finds damage and never another person's mail. Records of version 1,
+and packs without a head, were written before there were identities and heads: theirs is 0.
 """
 
+import secrets
 import struct
 import zlib
 from collections.abc import Sequence
@@ -21,11 +29,21 @@ from typing import NamedTuple
 
 _FIELDS = struct.Struct("<4sHHIQ32s")
 _CRC = struct.Struct("<I")
-_QUICK = struct.Struct("<4sH2xIQ32xI")  # the whole header without the digest
+_QUICK = struct.Struct("<4sHHIQ32xI")  # the whole header without the digest
 _MAGIC = b"PHrc"
-_VERSION = 1
+_VERSION = 2
+_BODY_BITS = 40
+_BODY_MASK = (1 << _BODY_BITS) - 1
+_LOW_BITS = 24
+_LOW_MASK = (1 << _LOW_BITS) - 1
+
+_PACK_HEAD = struct.Struct("<4sH2x16sQ28x")
+_PACK_MAGIC = b"PHpk"
+_PACK_VERSION = 1
 
 HEADER_OCTETS = _FIELDS.size + _CRC.size
+PACK_HEAD_OCTETS = _PACK_HEAD.size + _CRC.size
+STORE_ID_OCTETS = 16
 
 
 class Header(NamedTuple):
@@ -35,11 +53,25 @@ class Header(NamedTuple):
     body: int  # octets
     sha256: bytes
     crc: int
+    identity: int
 
 
-def make_header(prefixes: Sequence[bytes], body: int, sha256: bytes) -> bytes:
+class PackHead(NamedTuple):
+    """What the head of a pack says."""
+
+    store: bytes  # id of the store it belongs to
+    pack: int  # its number
+
+
+def new_identity() -> int:
+    """A random identity of 40 bits, never 0."""
+    return secrets.randbits(16 + _LOW_BITS) or 1
+
+
+def make_header(prefixes: Sequence[bytes], body: int, sha256: bytes, identity: int) -> bytes:
     """The header of a record with these prefixes, in the order they are written in."""
-    fields = _FIELDS.pack(_MAGIC, _VERSION, 0, sum(map(len, prefixes)), body, sha256)
+    high, low = identity >> _LOW_BITS, identity & _LOW_MASK
+    fields = _FIELDS.pack(_MAGIC, _VERSION, high, sum(map(len, prefixes)), low << _BODY_BITS | body, sha256)
     crc = zlib.crc32(fields)
     for prefix in prefixes:
         crc = zlib.crc32(prefix, crc)
@@ -50,19 +82,25 @@ def parse_header(data: bytes | bytearray) -> Header | None:
     """What the first octets of a record say; None when they are no header of a version we know."""
     if len(data) < HEADER_OCTETS:
         return None
-    magic, version, _, prefixes, body, sha256 = _FIELDS.unpack_from(data)
-    if magic != _MAGIC or version != _VERSION:
+    magic, version, high, prefixes, body, sha256 = _FIELDS.unpack_from(data)
+    if magic != _MAGIC or not 0 < version <= _VERSION:
         return None
-    return Header(prefixes, body, sha256, _CRC.unpack_from(data, _FIELDS.size)[0])
+    (crc,) = _CRC.unpack_from(data, _FIELDS.size)
+    return Header(prefixes, body & _BODY_MASK, sha256, crc, high << _LOW_BITS | body >> _BODY_BITS)
 
 
-def is_start(data: memoryview, octets: int) -> bool:
-    """Whether `data` begins with a sound header of a record of so many octets (prefixes and body).
+def is_start(data: memoryview, octets: int, identity: int) -> bool:
+    """Whether `data` begins with a sound header of the record of that identity and so many octets (prefixes and body).
 
     The CRC is looked at when all prefixes are at hand. Made for speed: it stands on the path of every read.
     """
-    magic, version, prefixes, body, crc = _QUICK.unpack_from(data)
-    if magic != _MAGIC or version != _VERSION or prefixes + body != octets:
+    magic, version, high, prefixes, body, crc = _QUICK.unpack_from(data)
+    if (
+        magic != _MAGIC
+        or not 0 < version <= _VERSION
+        or prefixes + (body & _BODY_MASK) != octets
+        or high << _LOW_BITS | body >> _BODY_BITS != identity
+    ):
         return False
     end = HEADER_OCTETS + prefixes
     return end > len(data) or zlib.crc32(data[HEADER_OCTETS:end], zlib.crc32(data[: _FIELDS.size])) == crc  # type: ignore[no-any-return]
@@ -71,3 +109,20 @@ def is_start(data: memoryview, octets: int) -> bool:
 def crc_of(header: bytes | bytearray, prefixes: bytes | bytearray | memoryview) -> int:
     """What the header's CRC must be, given the octets of the header and of all prefixes."""
     return zlib.crc32(prefixes, zlib.crc32(memoryview(header)[: _FIELDS.size]))
+
+
+def make_pack_head(store: bytes, pack: int) -> bytes:
+    """The first octets of a pack of that store."""
+    fields = _PACK_HEAD.pack(_PACK_MAGIC, _PACK_VERSION, store, pack)
+    return fields + _CRC.pack(zlib.crc32(fields))
+
+
+def parse_pack_head(data: bytes) -> PackHead | None:
+    """What the first octets of a pack say; None when they are no head (a pack of before there were any has none)."""
+    if len(data) < PACK_HEAD_OCTETS:
+        return None
+    magic, version, store, pack = _PACK_HEAD.unpack_from(data)
+    (crc,) = _CRC.unpack_from(data, _PACK_HEAD.size)
+    if magic != _PACK_MAGIC or version != _PACK_VERSION or crc != zlib.crc32(data[: _PACK_HEAD.size]):
+        return None
+    return PackHead(store, pack)

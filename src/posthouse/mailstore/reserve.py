@@ -4,6 +4,7 @@ Deleting writes too: rows change, and the log of the database grows. When it fai
 given up, and deliveries are refused until it could be filled again, so that they cannot eat what deleting needs.
 """
 
+import contextlib
 import os
 from pathlib import Path
 
@@ -47,4 +48,5 @@ class Reserve:
 
     def close(self) -> None:
         """Let go of the file."""
-        os.close(self._fd)
+        with contextlib.suppress(OSError):
+            os.close(self._fd)

@@ -102,6 +102,10 @@ class MemoryMailstore:
         own = len(prefix)
         return bytes(prefix[offset:end] + body[max(0, offset - own) : max(0, end - own)])
 
+    async def check(self, entry: Entry) -> None:
+        """See Mailstore."""
+        await self.read(entry, 0, 0)
+
     async def expunge(self, account: int, mailbox: str, messages: Sequence[int]) -> int:
         """See Mailstore."""
         with self._change(account) as owner:

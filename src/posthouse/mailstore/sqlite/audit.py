@@ -39,6 +39,16 @@ _AUDITS = (
         "UPDATE account SET messages = ?2, octets = ?3 WHERE account_id = ?1",
     ),
     _Audit(
+        "log of expunges",
+        """
+        WITH held AS (SELECT account_id, count(*) AS n FROM expunged GROUP BY account_id)
+        SELECT account_id, 'account ' || account_id,
+            printf('counts %d expunges, but %d are logged', log_rows, coalesce(n, 0)), account_id, coalesce(n, 0)
+        FROM account LEFT JOIN held USING (account_id) WHERE log_rows <> coalesce(n, 0)
+        """,
+        "UPDATE account SET log_rows = ?2 WHERE account_id = ?1",
+    ),
+    _Audit(
         "next message",
         """
         WITH used AS (SELECT account_id, max(message_id) AS last FROM
@@ -116,7 +126,7 @@ _AUDITS = (
         """
         SELECT message.account_id,
             printf('account %d, %s, message %d (uid %d)', message.account_id, coalesce(name, '?'), message_id, uid),
-            printf('its body (blob %d) is not known', blob_id)
+            'its body is not known'
         FROM message LEFT JOIN mailbox USING (account_id, mailbox_id)
         WHERE NOT EXISTS (SELECT 1 FROM blob WHERE blob.blob_id = message.blob_id)
         """,
@@ -139,7 +149,7 @@ _AUDITS = (
         "references of body",
         """
         WITH counted AS (SELECT blob_id, count(*) AS refs FROM message GROUP BY blob_id)
-        SELECT NULL, 'blob ' || blob_id,
+        SELECT NULL, printf('pack %d at %d', pack, offset),
             printf('counts %d messages that refer to it, but there are %d', blob.refs, coalesce(counted.refs, 0)),
             blob_id, coalesce(counted.refs, 0)
         FROM blob LEFT JOIN counted USING (blob_id) WHERE blob.refs <> coalesce(counted.refs, 0)
@@ -149,7 +159,7 @@ _AUDITS = (
     _Audit(
         "freed body",
         """
-        SELECT NULL, 'blob ' || blob_id, 'is marked as used and unused at once', blob_id
+        SELECT NULL, printf('pack %d at %d', pack, offset), 'is marked as used and unused at once', blob_id
         FROM blob WHERE (refs = 0) <> (freed IS NOT NULL)
         """,
         "UPDATE blob SET freed = CASE WHEN refs = 0 THEN unixepoch() END WHERE blob_id = ?1",
@@ -167,6 +177,18 @@ _AUDITS = (
         WHERE pack.live <> coalesce(held.live, 0) OR pack.end < coalesce(last, 0)
         """,
         "UPDATE pack SET live = ?2, end = max(end, ?3) WHERE pack = ?1",
+    ),
+    _Audit(
+        "bodies overlap",
+        f"""
+        SELECT NULL, 'pack ' || pack, printf('the bodies at %d and %d lie over each other', before, offset)
+        FROM (SELECT pack, offset, lag(offset) OVER places AS before,
+                lag(offset + {HEADER_OCTETS} + prefixes + octets) OVER places AS end
+            FROM blob WINDOW places AS (PARTITION BY pack ORDER BY blob_id))
+        WHERE end > offset
+        """,
+        advice="Restore these messages from a backup if you have one.",
+        severity=Severity.ERROR,
     ),
     _Audit(
         "pack not in catalogue",
@@ -189,6 +211,7 @@ class BodyRow(NamedTuple):
     prefixes: int
     octets: int
     sha256: bytes
+    identity: int
 
 
 def audit_file(connection: apsw.Connection) -> Iterator[Finding]:
@@ -234,7 +257,7 @@ def count_bodies(connection: apsw.Connection) -> int:
 def bodies(connection: apsw.Connection, after: int, limit: int) -> list[BodyRow]:
     """Bodies in use with ids above `after`."""
     statement = """
-        SELECT blob_id, pack, offset, prefixes, octets, sha256 FROM blob
+        SELECT blob_id, pack, offset, prefixes, octets, sha256, identity FROM blob
         WHERE blob_id > ? AND refs > 0 ORDER BY blob_id LIMIT ?
     """
     return list(map(BodyRow._make, fetch(connection, statement, (after, limit))))

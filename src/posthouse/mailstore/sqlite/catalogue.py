@@ -1,11 +1,14 @@
 """The rows of packs, as the pack writer needs them."""
 
-from collections.abc import Callable
-
 import apsw
 
 from posthouse.database.locks import FileLock
 from posthouse.mailstore.sqlite.rows import fetch
+
+# One that was made before packs had heads is not appended to.
+_TAKE_UP = "UPDATE pack SET opened = opened + 1 WHERE pack = ? AND headed = 1 RETURNING end"
+_LAST = "SELECT max(coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'pack'), 0), ?)"
+_ADD = "INSERT INTO pack (pack, end, live, opened, headed) VALUES (?, 0, 0, 0, 1)"
 
 
 class SqliteCatalogue:
@@ -15,15 +18,15 @@ class SqliteCatalogue:
         self._connection = connection
         self._lock = lock
 
-    def adopt(self, pack: int) -> int | None:
-        """Take up a pack; where it ends, None when it is not known."""
+    def take_up(self, pack: int) -> int | None:
+        """See Catalogue."""
         with self._lock:
-            statement = "UPDATE pack SET opened = opened + 1 WHERE pack = ? RETURNING end"
-            rows = fetch(self._connection, statement, (pack,))
+            rows = fetch(self._connection, _TAKE_UP, (pack,))
         return int(rows[0][0]) if rows else None
 
-    def create(self, make: Callable[[int], None]) -> None:
-        """Call `make` with a number never given before; the pack is known when it does not raise."""
+    def add(self, above: int) -> int:
+        """See Catalogue."""
         with self._lock, self._connection:
-            self._connection.execute("INSERT INTO pack (end, live, opened) VALUES (0, 0, 1)")
-            make(self._connection.last_insert_rowid())
+            pack = int(fetch(self._connection, _LAST, (above,))[0][0]) + 1
+            self._connection.execute(_ADD, (pack,))
+        return pack

@@ -59,6 +59,7 @@ def move(
 
 def empty_inbox(connection: apsw.Connection, account: int, new: str, now: int) -> tuple[None, int]:
     """What renaming INBOX means: its messages move to a new mailbox (RFC 9051 6.3.6)."""
+    boxes.ensure_inbox(connection, account, now)
     _, modseq = boxes.create(connection, account, new, Role.NONE, now)
     (inbox,) = boxes.find(connection, account, INBOX)
     statement = "SELECT message_id FROM message WHERE account_id = ? AND mailbox_id = ?"

@@ -14,7 +14,7 @@ from posthouse.mailstore.interface import (
     Placement,
     StoreError,
 )
-from posthouse.mailstore.places import folded
+from posthouse.mailstore.places import folded, place_of
 from posthouse.mailstore.sqlite import removing
 from posthouse.mailstore.sqlite.keywords import bits
 from posthouse.mailstore.sqlite.rows import Insert, Lookup, Value, fetch
@@ -51,7 +51,7 @@ _MAILBOXES = Insert(
     messages = excluded.messages, unseen = excluded.unseen, deleted = excluded.deleted, octets = excluded.octets
     """,
 )
-_BLOBS = Insert("INSERT INTO blob (blob_id, sha256, pack, offset, prefixes, octets, traits, refs, freed)", 9)
+_BLOBS = Insert("INSERT INTO blob (blob_id, identity, sha256, prefixes, octets, traits, refs, freed)", 8)
 _MESSAGES = Insert(
     "INSERT INTO message"
     " (account_id, mailbox_id, message_id, uid, blob_id, prefix_back, prefix_octets, octets, received,"
@@ -148,14 +148,12 @@ class Filing:
         self._blobs: list[tuple[Value, ...]] = []
         self._messages: list[tuple[Value, ...]] = []
         self._deliveries: list[tuple[Value, ...]] = []
-        self._blob = 0  # the next id
         self._ends: dict[int, tuple[int, int]] = {}  # pack -> where it ends, new rows of blob
         self._replaced: dict[tuple[int, int, int], int] = {}  # account, mailbox, message -> octets
 
     def run(self, deliveries: Sequence[Delivery], appends: Sequence[Append] = ()) -> None:
         """File them all, in order; each gets its result and its news."""
         self._load([*deliveries, *(part for append in appends for part in append.parts)])
-        self._blob = self._connection.execute("SELECT coalesce(max(blob_id), 0) + 1 FROM blob").get
         for delivery in deliveries:
             self._file(delivery)
         for append in appends:
@@ -191,11 +189,12 @@ class Filing:
         if delivery.whole and Filed.OVER_QUOTA in results:
             results = [Filed.WITHHELD if result is Filed.KEPT else result for result in results]
         delivery.entries = []
+        blob = place_of(delivery.pack, delivery.offset)
         news: dict[int, int] = {}
         refs = 0
         for placement, back, result in zip(delivery.placements, delivery.backs, results, strict=True):
             if result is Filed.KEPT:
-                entry = self._place(delivery, placement, back)
+                entry = self._place(delivery, blob, placement, back)
                 news[placement.account] = self._accounts[placement.account].modseq
                 refs += 1
             if delivery.also is not None or delivery.append is not None:
@@ -206,10 +205,9 @@ class Filing:
         freed = None if refs else 0
         self._blobs.append(
             (
-                self._blob,
+                blob,
+                delivery.identity,
                 body.sha256,
-                delivery.pack,
-                delivery.offset,
                 delivery.prefix_octets,
                 body.octets,
                 int(body.traits),
@@ -217,7 +215,6 @@ class Filing:
                 freed,
             )
         )
-        self._blob += 1
         self._ends[delivery.pack] = delivery.end, self._ends.get(delivery.pack, (0, 0))[1] + 1
         delivery.result = results
 
@@ -244,7 +241,7 @@ class Filing:
             results.append(Filed.KEPT)
         return results
 
-    def _place(self, delivery: Delivery, placement: Placement, back: int) -> Entry:
+    def _place(self, delivery: Delivery, blob: int, placement: Placement, back: int) -> Entry:
         account = self._accounts.get(placement.account)
         if account is None:
             account = self._accounts[placement.account] = _Account(placement.account)
@@ -272,7 +269,7 @@ class Filing:
                 box.mailbox,
                 message,
                 uid,
-                self._blob,
+                blob,
                 back,
                 prefix,
                 octets,
@@ -287,7 +284,7 @@ class Filing:
             self._deliveries.append((delivery.delivery, number, box.mailbox))
             self._known.add((delivery.delivery, number, box.mailbox))
         place = folded(delivery.pack, delivery.offset, delivery.prefix_octets, back, prefix)
-        return Entry(message, uid, octets, int(delivery.body.traits), delivery.received, place)
+        return Entry(message, uid, octets, int(delivery.body.traits), delivery.received, place, delivery.identity)
 
     def _make(self, account: _Account, name: str) -> _Mailbox:
         # RFC 9051 2.3.1.1: a mailbox made anew has a uidvalidity that was never used under its name.

@@ -111,4 +111,38 @@ MIGRATIONS = (
     CREATE INDEX message_modseq ON message (account_id, modseq);
     CREATE UNIQUE INDEX mailbox_by_id ON mailbox (account_id, mailbox_id);
     """,
+    """
+    CREATE TABLE store (                -- one row
+        id BLOB NOT NULL,               -- 16 octets, in the head of each pack, too
+        generation INTEGER NOT NULL     -- how often a server has started on it
+    );
+    INSERT INTO store VALUES (randomblob(16), 0);
+    ALTER TABLE pack ADD COLUMN headed INTEGER NOT NULL DEFAULT 0;     -- 0: from before packs had heads; only read
+    ALTER TABLE account ADD COLUMN log_rows INTEGER NOT NULL DEFAULT 0;  -- its rows in `expunged`
+    ALTER TABLE account ADD COLUMN log_start INTEGER NOT NULL DEFAULT 0; -- `expunged` is complete after this modseq
+    UPDATE account SET log_rows = (SELECT count(*) FROM expunged WHERE expunged.account_id = account.account_id);
+    CREATE INDEX blob_place ON blob (pack, offset);
+    ALTER TABLE blob ADD COLUMN place INTEGER;
+    -- Where two rows name one place the younger is right; the other one gets a place in no pack, so that it is damage.
+    UPDATE blob SET place = CASE WHEN EXISTS (SELECT 1 FROM blob AS other WHERE other.pack = blob.pack
+        AND other.offset = blob.offset AND other.blob_id > blob.blob_id) THEN blob_id ELSE pack << 40 | offset END;
+    UPDATE message SET blob_id = coalesce((SELECT place FROM blob WHERE blob.blob_id = message.blob_id), blob_id);
+    ALTER TABLE blob RENAME TO old_blob;
+    DROP INDEX blob_unused;
+    CREATE TABLE blob (
+        blob_id INTEGER PRIMARY KEY,    -- its place: pack << 40 | offset of the record
+        identity INTEGER NOT NULL,      -- of the record, which has it in its header; 0 before there were any
+        sha256 BLOB NOT NULL,           -- of the body
+        prefixes INTEGER NOT NULL,      -- octets of all prefixes
+        octets INTEGER NOT NULL,        -- of the body
+        traits INTEGER NOT NULL,
+        refs INTEGER NOT NULL,          -- messages that refer to it; once 0, for ever 0
+        freed INTEGER,                  -- when refs became 0, seconds since 1970
+        pack INTEGER GENERATED ALWAYS AS (blob_id >> 40) VIRTUAL,
+        offset INTEGER GENERATED ALWAYS AS (blob_id & 0xffffffffff) VIRTUAL
+    );
+    INSERT INTO blob SELECT place, 0, sha256, prefixes, octets, traits, refs, freed FROM old_blob ORDER BY place;
+    DROP TABLE old_blob;
+    CREATE INDEX blob_unused ON blob (freed) WHERE refs = 0;
+    """,
 )

@@ -11,15 +11,15 @@ import apsw
 import msgspec
 
 from posthouse.mailstore.interface import Change, Entry, Usage
-from posthouse.mailstore.places import OFFSET_BITS
 from posthouse.mailstore.sqlite.rows import fetch
 
 _PAGE = 1000  # rows in one step: about a millisecond of the interpreter's lock
 _ENTRIES = f"""
-    SELECT json_group_array(json_array(message_id, uid, octets, traits, received, place)) FROM (
+    SELECT json_group_array(json_array(message_id, uid, octets, traits, received, place, identity)) FROM (
         SELECT message_id, uid, message.octets, coalesce(traits, 0) AS traits, received,
-            CASE WHEN prefixes = prefix_octets AND prefixes = prefix_back THEN pack << {OFFSET_BITS} | offset
-            ELSE pack || ':' || offset || ':' || prefixes || ':' || prefix_back || ':' || prefix_octets END AS place
+            CASE WHEN prefixes = prefix_octets AND prefixes = prefix_back THEN blob_id
+            ELSE pack || ':' || offset || ':' || prefixes || ':' || prefix_back || ':' || prefix_octets END AS place,
+            coalesce(identity, 0) AS identity
         FROM message LEFT JOIN blob USING (blob_id)
         WHERE account_id = ?1 AND mailbox_id = (SELECT mailbox_id FROM mailbox WHERE account_id = ?1 AND name = ?2)
             AND message_id > ?3
@@ -33,7 +33,7 @@ _CHANGES = """
     SELECT modseq, mailbox_id, message_id, uid, 0 FROM message WHERE account_id = ?1 AND modseq > ?2
     UNION ALL SELECT modseq, mailbox_id, message_id, uid, 1 FROM expunged WHERE account_id = ?1 AND modseq > ?2
 """
-_entry_rows = msgspec.json.Decoder(list[tuple[int, int, int, int, int, int | str | None]])
+_entry_rows = msgspec.json.Decoder(list[tuple[int, int, int, int, int, int | str | None, int]])
 
 
 def entries(connection: apsw.Connection, account: int, mailbox: str) -> list[Entry]:
@@ -63,6 +63,11 @@ def find(connection: apsw.Connection, account: int, mailbox: str, messages: Sequ
 def _page(connection: apsw.Connection, account: int, mailbox: str, after: int) -> list[Entry]:
     rows = fetch(connection, _ENTRIES, (account, mailbox, after))
     return list(map(Entry._make, _entry_rows.decode(rows[0][0])))
+
+
+def store_id(connection: apsw.Connection) -> bytes:
+    """What tells this store from all others, 16 octets."""
+    return bytes(fetch(connection, "SELECT id FROM store")[0][0])
 
 
 def usage(connection: apsw.Connection, account: int) -> Usage:

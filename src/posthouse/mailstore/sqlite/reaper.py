@@ -3,12 +3,15 @@
 A blob nobody refers to keeps its bytes for a grace period, for readers that know its place from before. Then a hole is
 punched into its pack, and only after that its row is dropped: whenever the machine stops in between, the next run does
 it again, and no message ever refers to a hole. A pack without blobs is unlinked, under the lock a writer would need.
+
+A hole reaches as far as the nearest blobs by place that have a row, for only whole blocks give space back and small
+messages share them. What a writer adds meanwhile is no concern: it always comes behind all rows of its pack.
 """
 
 import contextlib
 import fcntl
 import os
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from itertools import groupby
 from operator import attrgetter
@@ -18,7 +21,8 @@ import apsw
 
 from posthouse.mailstore.files import Files
 from posthouse.mailstore.pack_reader import PackReader
-from posthouse.mailstore.records import HEADER_OCTETS
+from posthouse.mailstore.places import place_of
+from posthouse.mailstore.records import HEADER_OCTETS, PACK_HEAD_OCTETS
 from posthouse.mailstore.sqlite.rows import fetch
 from posthouse.mailstore.sqlite.units import DropBlobs, DropDeliveries, DropPacks, Work
 
@@ -28,19 +32,16 @@ GRACE_SECONDS = 3600.0
 DELIVERY_DAYS = 30  # longer than any queue tries again (RFC 5321 4.5.4.1: 4-5 days)
 
 _BATCH = 1000
-_WINDOW = 2000  # ids looked at for a neighbour; packs of several processes are filled in turns
+# By place: a blob's id is its pack and offset.
 _UNUSED = f"""
     SELECT blob_id, pack, offset, offset + {HEADER_OCTETS} + prefixes + octets FROM blob
-    WHERE refs = 0 AND freed <= ?1 LIMIT {_BATCH}
+    WHERE refs = 0 AND freed <= ?1 ORDER BY freed, blob_id LIMIT {_BATCH}
 """
 _BEFORE = f"""
     SELECT offset + {HEADER_OCTETS} + prefixes + octets FROM blob
-    WHERE blob_id < ?1 AND blob_id >= ?1 - {_WINDOW} AND pack = ?2 ORDER BY blob_id DESC LIMIT 1
+    WHERE blob_id < ?1 AND blob_id >= ?2 ORDER BY blob_id DESC LIMIT 1
 """
-_AFTER = f"""
-    SELECT offset FROM blob
-    WHERE blob_id > ?1 AND blob_id <= ?1 + {_WINDOW} AND pack = ?2 ORDER BY blob_id LIMIT 1
-"""
+_AFTER = "SELECT offset FROM blob WHERE blob_id >= ?1 AND blob_id < ?2 ORDER BY blob_id LIMIT 1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +58,6 @@ class _Hole(NamedTuple):
     pack: int
     start: int
     end: int
-    first: int  # blob ids
-    last: int
     blobs: tuple[int, ...]
 
 
@@ -98,17 +97,19 @@ class Reaper:
         return Reaped(blobs, octets, packs, supported)
 
     async def _drop_packs(self) -> int:
-        empty: list[int] = await self._ask(_find_empty)
         gone = []
-        for pack in empty:
+        for pack, opened in (await self._ask(_find_empty)).items():
             lock = await self._wait(self._lock, pack)
             if lock is None:
                 continue
             try:
-                if pack in await self._ask(_find_empty):  # nobody could append since the lock was ours
-                    await self._wait(self._remove, pack, lock)
+                # Nobody could append since the lock was ours. Where there is no file, one that is being made right now
+                # will be noticed by the row: it is dropped only if nobody has taken the pack up by then.
+                if (await self._ask(_find_empty)).get(pack) == opened:
+                    if lock >= 0:
+                        await self._wait(self._remove, pack, lock)
                     self._packs.forget(pack)
-                    gone.append(pack)
+                    gone.append((pack, opened))
             finally:
                 if lock >= 0:
                     os.close(lock)
@@ -144,37 +145,36 @@ class Reaper:
         return fd
 
     def _remove(self, pack: int, lock: int) -> None:
-        if lock >= 0:
-            self._files.cut(lock, 0)  # other processes may have it open: the space is to be free all the same
+        self._files.cut(lock, 0)  # other processes may have it open: the space is to be free all the same
         with contextlib.suppress(FileNotFoundError):
             self._packs.path(pack).unlink()
 
 
-def _find_empty(connection: apsw.Connection) -> list[int]:
-    return [pack for (pack,) in fetch(connection, "SELECT pack FROM pack WHERE live = 0 ORDER BY pack")]
+def _find_empty(connection: apsw.Connection) -> dict[int, int]:
+    """Packs that hold nothing, with how often each had been opened."""
+    return dict(fetch(connection, "SELECT pack, opened FROM pack WHERE live = 0 ORDER BY pack"))
 
 
 def _find_holes(connection: apsw.Connection, before: int) -> list[_Hole]:
-    """The next blobs to go, neighbours joined, by pack."""
-    unused = sorted(fetch(connection, _UNUSED, (before,)), key=lambda row: (row[1], row[2]))
-    return [_widen(connection, hole) for hole in _join(unused)]
+    """The next blobs to go, by pack, with what lies between them and the nearest ones that have a row; none overlap."""
+    unused = sorted(fetch(connection, _UNUSED, (before,)))
+    return _join(_widen(connection, *row) for row in unused)
 
 
-def _join(unused: Sequence[tuple[int, int, int, int]]) -> list[_Hole]:
-    holes: list[_Hole] = []
-    for blob, pack, start, end in unused:
-        if holes and holes[-1].pack == pack and holes[-1].end == start:
-            last = holes.pop()
-            holes.append(_Hole(pack, last.start, end, last.first, blob, (*last.blobs, blob)))
+def _widen(connection: apsw.Connection, blob: int, pack: int, start: int, end: int) -> _Hole:
+    previous = fetch(connection, _BEFORE, (blob, place_of(pack, 0)))
+    following = fetch(connection, _AFTER, (place_of(pack, end), place_of(pack + 1, 0)))
+    start = min(start, previous[0][0] if previous else PACK_HEAD_OCTETS)
+    return _Hole(pack, start, max(end, following[0][0]) if following else end, (blob,))
+
+
+def _join(holes: Iterable[_Hole]) -> list[_Hole]:
+    """Holes in the order of their places, those that touch or overlap made one."""
+    joined: list[_Hole] = []
+    for hole in holes:
+        last = joined[-1] if joined else None
+        if last and last.pack == hole.pack and hole.start <= last.end:
+            joined[-1] = last._replace(end=max(last.end, hole.end), blobs=(*last.blobs, *hole.blobs))
         else:
-            holes.append(_Hole(pack, start, end, blob, blob, (blob,)))
-    return holes
-
-
-def _widen(connection: apsw.Connection, hole: _Hole) -> _Hole:
-    """As far as the blobs that are still there. Only whole blocks give space back, and small messages share blocks."""
-    before = fetch(connection, _BEFORE, (hole.first, hole.pack))
-    after = fetch(connection, _AFTER, (hole.last, hole.pack))
-    start = before[0][0] if before else hole.start
-    end = after[0][0] if after else hole.end
-    return hole._replace(start=min(start, hole.start), end=max(end, hole.end))
+            joined.append(hole)
+    return joined

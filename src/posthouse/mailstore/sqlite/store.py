@@ -117,13 +117,14 @@ class SqliteMailstore:
                     migrate(connection, MIGRATIONS)
                     for room, steps in rooms.items():
                         migrate(connection, steps, room=room)
+                    store = queries.store_id(connection)
                 files.sync_folder(folder)  # the names that were just made
                 reserve = Reserve(folder / "reserve", files, reserve_octets)
                 undo.callback(reserve.close)
                 glance = open_reader(folder / DATABASE, cache_kib=1024)
                 undo.callback(glance.close)
                 writer = MailWriter(
-                    PackWriter(folder / PACKS, files, pack_octets=pack_octets), reserve, lock, bus, clock
+                    PackWriter(folder / PACKS, files, store, pack_octets=pack_octets), reserve, lock, bus, clock
                 )
                 opened = cls(folder, GroupCommit(connect, lock, writer), writer, lock, glance, files)
                 undo.pop_all()
@@ -163,6 +164,11 @@ class SqliteMailstore:
         if data is not None:
             return data
         return await self._wait(self._packs.fetch, entry, offset, length)
+
+    async def check(self, entry: Entry) -> None:
+        """See Mailstore."""
+        if not self._packs.is_checked(entry):
+            await self._wait(self._packs.check, entry)
 
     async def expunge(self, account: int, mailbox: str, messages: Sequence[int]) -> int:
         """See Mailstore. Works when the disk is full, as long as the reserve lasts."""
@@ -214,7 +220,6 @@ class SqliteMailstore:
         if new == INBOX:
             raise MailboxExistsError("there is always an INBOX")
         if name == INBOX:
-            await self._ensure_inbox(account)
             await self._act(account, lambda connection, now: copying.empty_inbox(connection, account, new, now))
         else:
             await self._act(account, lambda connection, now: boxes.rename(connection, account, name, new, now))
@@ -227,7 +232,10 @@ class SqliteMailstore:
         number = await self._act(
             account, lambda connection, now: boxes.doom(connection, account, name), frees_space=True
         )
-        await self._sweep(account, number)
+        # It is gone from here on. What keeps its messages from being removed now is no reason to say that it is not:
+        # reap() goes on with it.
+        with contextlib.suppress(StoreError):
+            await self._sweep(account, number)
 
     async def subscribe(self, account: int, name: str, wanted: bool) -> None:
         """See Mailstore."""
@@ -377,17 +385,20 @@ class SqliteMailstore:
         return await self._ask(look)
 
     async def close(self) -> None:
-        """See Mailstore. More than once does no harm."""
-        await self._commit.close()
-        await self._readers.close()
-        if self._closed:
-            return
-        self._closed = True
-        await asyncio.to_thread(self._disk.shutdown)
-        self._glance.close()
-        self._packs.close()
-        self._writer.close()
-        self._lock.close()
+        """See Mailstore. More than once does no harm. Whatever fails, packs and locks are let go of."""
+        closed, self._closed = self._closed, True
+        try:
+            await self._commit.close()
+            await self._readers.close()
+            await asyncio.to_thread(self._disk.shutdown)
+        finally:
+            if not closed:
+                self._let_go()
+
+    def _let_go(self) -> None:
+        with contextlib.ExitStack() as held:
+            for close in (self._lock.close, self._writer.close, self._packs.close, self._glance.close):
+                held.callback(close)
 
     async def _do(self, unit: Work[T]) -> T:
         try:

@@ -33,6 +33,7 @@ class Delivery(Work[list[Filed]]):
         "delivery",
         "entries",
         "flags",
+        "identity",
         "octets",
         "offset",
         "pack",
@@ -66,6 +67,7 @@ class Delivery(Work[list[Filed]]):
         self.octets = body.octets
         self.pack = 0
         self.offset = 0
+        self.identity = 0
         self.prefix_octets = 0
         self.backs: Sequence[int] = ()
 
@@ -104,7 +106,14 @@ class Append(Work[Placed]):
         self.octets = sum(part.octets for part in self.parts)
 
 
-class Act(Work[T]):
+class _Rows(Work[T]):
+    """Changes rows alone: whatever befalls the bodies of its batch is no concern of it."""
+
+    __slots__ = ()
+    needs_preparing = False
+
+
+class Act(_Rows[T]):
     """Change rows of one account. `work` gives the result and the account's new modseq, 0 when nothing changed."""
 
     __slots__ = ("account", "frees_space", "work")
@@ -118,7 +127,7 @@ class Act(Work[T]):
         self.frees_space = frees_space
 
 
-class Job(Work[T]):
+class Job(_Rows[T]):
     """Work of another room that shares the database. What it raises fails it alone."""
 
     __slots__ = ("work",)
@@ -128,7 +137,7 @@ class Job(Work[T]):
         self.work = work
 
 
-class DropBlobs(Work[int]):
+class DropBlobs(_Rows[int]):
     """Drop the rows of blobs whose space was given back."""
 
     __slots__ = ("blobs",)
@@ -139,18 +148,18 @@ class DropBlobs(Work[int]):
         self.blobs = blobs
 
 
-class DropPacks(Work[None]):
-    """Drop the rows of packs whose files are gone."""
+class DropPacks(_Rows[None]):
+    """Drop the rows of packs whose files are gone: (number, how often it had been opened when that was seen)."""
 
     __slots__ = ("packs",)
     frees_space = True
 
-    def __init__(self, packs: Sequence[int]) -> None:
+    def __init__(self, packs: Sequence[tuple[int, int]]) -> None:
         super().__init__()
         self.packs = packs
 
 
-class DropDeliveries(Work[bool]):
+class DropDeliveries(_Rows[bool]):
     """Drop some deliveries before that id; the result says whether there may be more."""
 
     __slots__ = ("before",)

@@ -9,7 +9,6 @@ import apsw
 import msgspec
 
 from posthouse.mailstore.interface import Delta, Entry, Item, Mailbox, Measure, NoSuchMailboxError, Role, Row, Snapshot
-from posthouse.mailstore.places import OFFSET_BITS
 from posthouse.mailstore.sqlite.boxes import require
 from posthouse.mailstore.sqlite.rows import fetch
 
@@ -29,19 +28,22 @@ _CHANGED = """
     WHERE account_id = ?1 AND modseq > ?3 AND mailbox_id = ?2
 """
 _VANISHED = "SELECT uid FROM expunged WHERE account_id = ?1 AND modseq > ?3 AND mailbox_id = ?2 ORDER BY uid"
-_ITEMS = f"""
-    SELECT json_group_array(json_array(message_id, uid, octets, traits, received, place, flags, modseq, saved, origin))
+_LOG_START = "SELECT log_start FROM account WHERE account_id = ?"
+_UIDS = "SELECT uid FROM message WHERE account_id = ?1 AND mailbox_id = ?2"
+_ITEMS = """
+    SELECT json_group_array(json_array(message_id, uid, octets, traits, received, place, identity, flags, modseq, saved,
+        origin))
     FROM (
         SELECT message_id, uid, message.octets, coalesce(traits, 0) AS traits, received,
-            CASE WHEN prefixes = prefix_octets AND prefixes = prefix_back THEN pack << {OFFSET_BITS} | offset
+            CASE WHEN prefixes = prefix_octets AND prefixes = prefix_back THEN blob_id
             ELSE pack || ':' || offset || ':' || prefixes || ':' || prefix_back || ':' || prefix_octets END AS place,
-            flags, modseq, saved, origin
+            coalesce(identity, 0) AS identity, flags, modseq, saved, origin
         FROM message LEFT JOIN blob USING (blob_id)
         WHERE account_id = ?1 AND mailbox_id = ?2 AND message_id IN (SELECT value FROM json_each(?3)))
 """
 _MODSEQ = "SELECT modseq FROM account WHERE account_id = ?"
 _numbers = msgspec.json.Decoder(list[int])
-_item_rows = msgspec.json.Decoder(list[tuple[int, int, int, int, int, int | str | None, int, int, int, int]])
+_item_rows = msgspec.json.Decoder(list[tuple[int, int, int, int, int, int | str | None, int, int, int, int, int]])
 
 
 def mailboxes(connection: apsw.Connection, account: int) -> list[Mailbox]:
@@ -99,8 +101,17 @@ def since(connection: apsw.Connection, account: int, number: int, before: int) -
         if found.modseq <= before:
             return Delta(found, now, [], [])
         rows = fetch(connection, _CHANGED, (account, number, before))
-        vanished = fetch(connection, _VANISHED, (account, number, before))
-    return Delta(found, now, sorted(map(Row._make, rows)), [uid for (uid,) in vanished])
+        if before >= fetch(connection, _LOG_START, (account,))[0][0]:
+            vanished = [uid for (uid,) in fetch(connection, _VANISHED, (account, number, before))]
+        else:
+            vanished = _missing(connection, account, found)
+    return Delta(found, now, sorted(map(Row._make, rows)), vanished)
+
+
+def _missing(connection: apsw.Connection, account: int, box: Mailbox) -> list[int]:
+    """Every uid that was given in a mailbox and is not there: more than is wanted, where the log is not long enough."""
+    there = {uid for (uid,) in fetch(connection, _UIDS, (account, box.id))}
+    return [uid for uid in range(1, box.uidnext) if uid not in there]
 
 
 def items(connection: apsw.Connection, account: int, number: int, messages: Sequence[int]) -> list[Item]:
@@ -108,7 +119,7 @@ def items(connection: apsw.Connection, account: int, number: int, messages: Sequ
     require(connection, account, number)
     wanted = msgspec.json.encode(list(messages)).decode()
     rows = _item_rows.decode(fetch(connection, _ITEMS, (account, number, wanted))[0][0])
-    found = [Item(Entry(*row[:6]), *row[6:]) for row in rows]
+    found = [Item(Entry(*row[:7]), *row[7:]) for row in rows]
     found.sort(key=lambda item: item.entry.uid)
     return found
 

@@ -1,5 +1,6 @@
 """What the group commit does with the store's units of work."""
 
+import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -9,7 +10,7 @@ import apsw
 from posthouse.database.locks import FileLock
 from posthouse.mailstore.changes import ChangeBus
 from posthouse.mailstore.interface import StoreError, StoreFullError
-from posthouse.mailstore.pack_writer import PackWriter
+from posthouse.mailstore.pack_writer import Extent, PackWriter
 from posthouse.mailstore.reserve import Reserve
 from posthouse.mailstore.sqlite import removing
 from posthouse.mailstore.sqlite.catalogue import SqliteCatalogue
@@ -29,26 +30,28 @@ class MailWriter:
         self._bus = bus
         self._clock = clock
 
-    def prepare(self, connection: apsw.Connection, units: Sequence[Work[Any]]) -> None:
-        """Write the bodies; those that could not be written fail."""
+    def prepare(self, connection: apsw.Connection, units: Sequence[Work[Any]]) -> Extent | None:
+        """Write the bodies, and say where; those that could not be written fail."""
         appends = [unit for unit in units if type(unit) is Append]
         deliveries = [unit for unit in units if type(unit) is Delivery]
         deliveries += [part for append in appends for part in append.parts]
         if not deliveries:
-            return
-        self._write(connection, deliveries)
+            return None
+        written = self._write(connection, deliveries)
         for append in appends:
             append.failure = next((part.failure for part in append.parts if part.failure), None)
+        return written
 
-    def _write(self, connection: apsw.Connection, deliveries: Sequence[Delivery]) -> None:
+    def _write(self, connection: apsw.Connection, deliveries: Sequence[Delivery]) -> Extent | None:
         try:
             if not self._reserve.fill():
                 raise StoreFullError("no space left, not even for deleting")
-            self._packs.append(SqliteCatalogue(connection, self._lock), deliveries)
+            return self._packs.append(SqliteCatalogue(connection, self._lock), deliveries)
         except (apsw.FullError, StoreFullError) as error:
             _fail(deliveries, StoreFullError, error)
         except (apsw.Error, OSError) as error:
             _fail(deliveries, StoreError, error)
+        return None
 
     def apply(self, connection: apsw.Connection, units: Sequence[Work[Any]]) -> None:
         """Deliveries first, together; then the others, in order."""
@@ -62,19 +65,33 @@ class MailWriter:
                 if type(unit) is not Delivery and type(unit) is not Append:
                     _do(connection, unit, now)
 
-    def rolled_back(self, error: Exception) -> None:
-        """A full disk: no row was written, so the bytes may go. After other errors that is not certain: they stay."""
-        if isinstance(error, apsw.FullError):
-            self._packs.take_back()
+    def committed(self, prepared: Extent | None, units: Sequence[Work[Any]]) -> None:
+        """Bodies whose units were refused have no rows, and their space is of use to others."""
+        for unit in units:
+            if unit.failure is not None:
+                for part in _bodies(unit):
+                    self._packs.abandon(Extent(part.pack, part.offset, part.end))
+        self._packs.reclaim()
+
+    def rolled_back(self, prepared: Extent | None, error: Exception) -> None:
+        """A full disk: no row was written, so the space is given back. After other errors that is not certain.
+
+        Not at once: SQLite may have written the whole transaction, its end too, before the disk was full. Until the
+        next commit overwrites that, a crash would bring its rows back.
+        """
+        if prepared is not None and isinstance(error, apsw.FullError):
+            self._packs.abandon(prepared)
 
     @contextmanager
     def room(self) -> Iterator[None]:
         """Without the reserve; what is left of its space is taken again at once, before others eat it."""
-        self._reserve.give_up()
+        with contextlib.suppress(OSError):  # then there is just what is free
+            self._reserve.give_up()
         try:
             yield
         finally:
-            self._reserve.fill()
+            with contextlib.suppress(OSError):  # before the next delivery it is tried again, and has to come off
+                self._reserve.fill()
 
     def announce(self, units: Sequence[Work[Any]]) -> None:
         """Tell each account's watchers once."""
@@ -86,7 +103,7 @@ class MailWriter:
             self._bus.publish(account, modseq)
 
     def close(self) -> None:
-        """Let go of files. The commit thread must have ended."""
+        """Let go of files. The commit thread must have ended. Raises nothing."""
         self._packs.close()
         self._reserve.close()
 
@@ -106,6 +123,12 @@ def _do(connection: apsw.Connection, unit: Work[Any], now: int) -> None:
             unit.result = removing.drop_deliveries(connection, unit.before)
         case _:
             raise TypeError(f"unknown unit of work: {unit!r}")
+
+
+def _bodies(unit: Work[Any]) -> Sequence[Delivery]:
+    if isinstance(unit, Delivery):
+        return [unit]
+    return unit.parts if isinstance(unit, Append) else []
 
 
 def _fail(deliveries: Sequence[Delivery], kind: type[StoreError], error: Exception) -> None:
