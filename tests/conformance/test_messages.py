@@ -590,3 +590,23 @@ async def test_watchers_are_told_of_messages(store: Mailstore, bus: LocalBus) ->
 async def test_modseq_of_somebody_unknown(store: Mailstore) -> None:
     assert store.modseq(7) == 0
     assert await store.changes(7, 0) == []
+
+
+async def test_who_was_away_for_longer_than_is_remembered(store: Mailstore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """RFC 7162 3.2.5.2: then every uid that is not there is told, and no expunge is missed."""
+    monkeypatch.setattr("posthouse.mailstore.sqlite.removing.LOG_ROWS", 6)
+    monkeypatch.setattr("posthouse.mailstore.sqlite.removing._LOG_SLACK", 3)
+    await append(store, 1, *(letter() for _ in range(40)))
+    inbox = (await box_of(store, 1)).id
+    looks: list[tuple[int, set[int]]] = []
+    ids = await ids_of(store, 1)
+    for start in (0, 5, 6, 7, 17, 18, 20, 29):
+        looks.append(((await store.snapshot(1, INBOX)).modseq, {row.uid for row in await rows_of(store, 1)}))
+        await store.remove(1, inbox, ids[start : start + 1 + start % 4], marked=False)
+    there = {row.uid for row in await rows_of(store, 1)}
+    for modseq, seen in looks:
+        vanished = (await store.since(1, inbox, modseq)).vanished
+        assert vanished == sorted(vanished)
+        assert seen - there <= set(vanished)
+        assert not there & set(vanished)
+    assert (await store.since(1, inbox, 0)).vanished == sorted(set(range(1, 41)) - there)

@@ -17,13 +17,14 @@ from posthouse.database.locks import FileLock
 class Add(Unit[int]):
     """Adds a number to the table."""
 
-    __slots__ = ("frees_space", "number", "octets")
+    __slots__ = ("frees_space", "needs_preparing", "number", "octets")
 
     def __init__(self, number: int, *, octets: int = 0, frees_space: bool = False) -> None:
         super().__init__()
         self.number = number
         self.octets = octets
         self.frees_space = frees_space
+        self.needs_preparing = True
 
 
 class Adder:
@@ -317,3 +318,86 @@ async def test_two_processes_worth_of_writers(tmp_path: Path) -> None:
     assert first.rows() == list(range(200))
     await first.commit.close()
     await second.close()
+
+
+async def test_on_a_full_disk_what_frees_space_succeeds_or_fails_alone(house: House) -> None:
+    """A removal is not refused because another one of its batch does not fit."""
+    house.adder.spoil = refuse({1, 3}, apsw.FullError("full"))
+    units = [Add(number, frees_space=number > 1) for number in range(1, 5)]
+    outcomes = await asyncio.gather(*(house.commit.run(unit) for unit in units), return_exceptions=True)
+    assert isinstance(outcomes[0], DatabaseFullError)
+    assert isinstance(outcomes[2], DatabaseFullError)
+    assert [outcomes[1], outcomes[3]] == [20, 40]
+    assert house.rows() == [2, 4]
+
+
+async def test_what_was_committed_is_not_failed_by_what_comes_after(house: House) -> None:
+    @contextmanager
+    def room() -> Iterator[None]:
+        yield
+        raise OSError("the reserve cannot be had again")
+
+    house.adder.room = room  # type: ignore[method-assign]
+    house.adder.spoil = refuse({1}, apsw.FullError("full"))
+    units = [Add(1), Add(2, frees_space=True)]
+    outcomes = await asyncio.gather(*(house.commit.run(unit) for unit in units), return_exceptions=True)
+    assert isinstance(outcomes[0], DatabaseFullError)
+    assert outcomes[1] == 20
+    assert house.rows() == [2]
+
+    def fail(prepared: int, units: Sequence[Add]) -> None:
+        raise ZeroDivisionError
+
+    house.adder.committed = fail  # type: ignore[method-assign]
+    assert await house.add(5) == [50]
+
+
+async def test_who_needs_no_preparing_is_not_failed_by_it(house: House) -> None:
+    house.adder.spoil_prepare = refuse({1}, ZeroDivisionError())
+    light = Add(2)
+    light.needs_preparing = False
+    outcomes = await asyncio.gather(house.commit.run(Add(1)), house.commit.run(light), return_exceptions=True)
+    assert isinstance(outcomes[0], DatabaseError)
+    assert outcomes[1] == 20
+    assert house.rows() == [2]
+
+
+async def test_the_fate_of_a_batch_is_told_with_what_was_prepared_for_it(house: House) -> None:
+    house.adder.spoil = refuse({2}, KeyError("mine"))
+    await house.add(1, 2, 3)
+    house.adder.spoil = refuse({4}, apsw.IOError("disk I/O error"))
+    await house.add(4)
+    house.adder.spoil = lambda unit: None
+    await house.add(5)
+    assert house.adder.commits == [(1, [1, 3]), (3, [5])]
+    assert house.adder.rollbacks == [(2, "IOError")]
+
+
+async def test_a_thread_that_ends_leaves_nobody_waiting(tmp_path: Path) -> None:
+    class EndError(BaseException):
+        pass
+
+    house = House(tmp_path)
+    deaths: list[BaseException] = []
+    dying: GroupCommit[Add] = GroupCommit(
+        house.connect, FileLock(tmp_path / "lock"), house.adder, on_thread_death=deaths.append
+    )
+
+    def end(unit: Add) -> None:
+        raise EndError
+
+    house.adder.gate.clear()
+    house.adder.spoil = end
+    first = asyncio.create_task(dying.run(Add(1)))
+    await house.reached()
+    second = asyncio.create_task(dying.run(Add(2)))
+    await asyncio.sleep(0)
+    house.adder.gate.set()
+    outcomes = await asyncio.gather(first, second, return_exceptions=True)
+    assert [type(outcome) for outcome in outcomes] == [DatabaseClosedError] * 2
+    with pytest.raises(DatabaseClosedError):
+        await dying.run(Add(3))
+    assert [type(death) for death in deaths] == [EndError]
+    assert house.rows() == []
+    await dying.close()
+    await house.commit.close()

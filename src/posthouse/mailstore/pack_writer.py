@@ -62,6 +62,9 @@ class Catalogue(Protocol):
     def add(self, above: int) -> int:
         """A number higher than `above` and than any that was given before; that pack is known from now on."""
 
+    def overwrite_log(self) -> None:
+        """Change something: what a transaction that failed may have left in the database's log is overwritten by it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Extent:
@@ -103,8 +106,14 @@ class PackWriter:
         """Nothing refers to these octets, for their rows were rolled back. reclaim() gives their space back."""
         self._abandoned.append(extent)
 
-    def reclaim(self) -> None:
-        """Give the space of what was abandoned back. Only after a commit that came later than the rollback."""
+    def reclaim(self, catalogue: Catalogue) -> None:
+        """Give the space of what was abandoned back.
+
+        SQLite may have written a whole transaction, its end too, before it failed. Until another one overwrites that, a
+        crash would bring its rows back.
+        """
+        if self._abandoned:
+            catalogue.overwrite_log()
         while self._abandoned:
             extent = self._abandoned.pop()
             with contextlib.suppress(OSError):  # it is lost space, and no more than that

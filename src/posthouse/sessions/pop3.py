@@ -6,7 +6,7 @@ from collections.abc import Awaitable
 from posthouse.accounts.interface import Account, Refusal, RefusalKind
 from posthouse.database.errors import DatabaseError
 from posthouse.database.leases import Lease
-from posthouse.mailstore.interface import INBOX, Entry, StoreError, Traits
+from posthouse.mailstore.interface import INBOX, DamagedError, Entry, StoreError, Traits
 from posthouse.net.connection import Connection
 from posthouse.protocol.events import KeysWanted, LoginFailed, LoginProven, PasswordOffered, StartTlsOffered
 from posthouse.protocol.pop3.events import Drop, MessageWanted, QuitOffered
@@ -122,13 +122,22 @@ class Pop3Session:
             self.engine.refuse_login("SYS/TEMP", "too many logins at once, try again later")
 
     async def _send(self, entry: Entry, lines: int | None) -> None:
-        read = self._services.mailstore.read
+        store = self._services.mailstore
+        read = store.read
         try:
+            if lines is None and entry.octets > _PIECE:
+                await store.check(entry)  # as a short one is when it is read: what is damaged is never sent as sound
             data = await read(entry, 0, _PIECE)
             if not data:
-                raise StoreError("nothing there")
-        except StoreError:
-            self.engine.reject("SYS/PERM", "this message is damaged and cannot be read")
+                raise DamagedError("nothing there")
+        except DamagedError as error:
+            self._services.log.error("message damaged", connection=self._connection.id, error=str(error))
+            # RFC 3206 5: not until somebody restores it from a backup
+            self.engine.reject("SYS/PERM", "this message is damaged on the server's disk and cannot be read")
+            return
+        except StoreError as error:
+            self._services.log.error("message not read", connection=self._connection.id, error=str(error))
+            self.engine.reject("SYS/TEMP", "this message cannot be read at the moment, try again later")
             return
         traits = entry.traits
         engine = self.engine

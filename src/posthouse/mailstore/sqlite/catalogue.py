@@ -30,3 +30,8 @@ class SqliteCatalogue:
             pack = int(fetch(self._connection, _LAST, (above,))[0][0]) + 1
             self._connection.execute(_ADD, (pack,))
         return pack
+
+    def overwrite_log(self) -> None:
+        """See Catalogue."""
+        with self._lock:
+            self._connection.execute("UPDATE store SET generation = generation").fetchall()

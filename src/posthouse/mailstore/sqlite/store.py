@@ -58,11 +58,13 @@ from posthouse.mailstore.sqlite.units import Act, Append, Delivery, Job, Work
 from posthouse.mailstore.sqlite.writer import MailWriter
 
 T = TypeVar("T")
+W = TypeVar("W", bound=Work[Any])
 
 DATABASE = "posthouse.db"
 PACKS = "packs"
 LOCK = "write.lock"
 _CACHE_KIB = 16 * 1024  # of the connection that writes
+_NO_ROOM_SECONDS = 5.0  # between two looks for space to be given back on a full disk, when there was none
 _DISK_READS = 4  # threads that wait for the disk
 
 
@@ -77,6 +79,7 @@ class SqliteMailstore:
         lock: FileLock,
         glance: apsw.Connection,
         files: Files,
+        clock: Callable[[], float],
     ) -> None:
         self._commit = commit
         self._writer = writer
@@ -87,6 +90,10 @@ class SqliteMailstore:
         self._disk = ThreadPoolExecutor(_DISK_READS, "pack-reader")
         self._reaper = Reaper(self._ask, self._do, self._wait, files, self._packs)
         self._furnished: set[int] = set()  # accounts known to be
+        self._clock = clock
+        self._making_room = asyncio.Lock()
+        self._rounds = 0  # in which there was space to be given back on a full disk
+        self._no_room_before = 0.0  # the loop's time
         self._closed = False
 
     @classmethod
@@ -100,10 +107,12 @@ class SqliteMailstore:
         pack_octets: int = PACK_OCTETS,
         reserve_octets: int = RESERVE_OCTETS,
         rooms: Mapping[str, Sequence[str]] = MappingProxyType({}),
+        on_thread_death: Callable[[BaseException], None] = lambda error: None,
     ) -> "SqliteMailstore":
         """Open the store in a folder that is there; what is missing inside is made. `clock`: seconds since 1970.
 
         `rooms` are the migrations of other rooms that keep their rows in the same database, by name.
+        `on_thread_death` is called, in that thread, when the one that commits has ended by an error.
         Raises StoreError. Takes milliseconds; a database of an earlier version is migrated first.
         """
         files = files or Files()
@@ -126,7 +135,15 @@ class SqliteMailstore:
                 writer = MailWriter(
                     PackWriter(folder / PACKS, files, store, pack_octets=pack_octets), reserve, lock, bus, clock
                 )
-                opened = cls(folder, GroupCommit(connect, lock, writer), writer, lock, glance, files)
+                opened = cls(
+                    folder,
+                    GroupCommit(connect, lock, writer, on_thread_death=on_thread_death),
+                    writer,
+                    lock,
+                    glance,
+                    files,
+                    clock,
+                )
                 undo.pop_all()
                 return opened
         except (apsw.Error, OSError, DatabaseError) as error:
@@ -146,7 +163,10 @@ class SqliteMailstore:
         """See Mailstore."""
         if not placements:
             return []
-        return await self._do(Delivery(delivery, body, list(map(_canonical, placements)), received, whole, also))
+        named = list(map(_canonical, placements))
+        unit = await self._keep(lambda: Delivery(delivery, body, named, received, whole, also))
+        assert unit.result is not None
+        return unit.result
 
     async def entries(self, account: int, mailbox: str = INBOX) -> list[Entry]:
         """See Mailstore."""
@@ -317,11 +337,11 @@ class SqliteMailstore:
         name = canonical(name)
         if name == INBOX:
             await self.mailbox(account, name)
-        unit = Append(account, name, messages, quota, replacing)
-        placed = await self._do(unit)
+        unit = await self._keep(lambda: Append(account, name, messages, quota, replacing))
         if unit.refusal is not None:
             raise unit.refusal
-        return placed
+        assert unit.result is not None
+        return unit.result
 
     async def copy(
         self, account: int, mailbox: int, messages: Sequence[int], name: str, *, quota: int | None = None
@@ -409,6 +429,40 @@ class SqliteMailstore:
             raise StoreFullError(str(error)) from error
         except Exception as error:
             raise StoreError(f"not stored: {error}") from error
+
+    async def _keep(self, make: Callable[[], W]) -> W:
+        """Have a unit done that needs space: once more if the disk is full of what was removed."""
+        unit = make()
+        try:
+            await self._do(unit)
+        except StoreFullError:
+            if not await self._make_room():
+                raise
+            unit = make()
+            await self._do(unit)
+        return unit
+
+    async def _make_room(self) -> bool:
+        """Give the space of removed mail back without a grace; whether there was any.
+
+        Who still reads such a message finds its header gone and is told that it is damaged; nobody gets other octets.
+        """
+        rounds = self._rounds
+        async with self._making_room:
+            if rounds != self._rounds:  # another one has just done it
+                return True
+            now = asyncio.get_running_loop().time()
+            if now < self._no_room_before:
+                return False
+            try:
+                freed = (await self._reaper.run(self._clock(), 0.0)).octets
+            except OSError as error:
+                raise StoreError(f"space could not be given back: {error}") from error
+            if freed:
+                self._rounds += 1
+            else:
+                self._no_room_before = now + _NO_ROOM_SECONDS
+            return freed > 0
 
     async def _act(
         self, account: int, work: Callable[[apsw.Connection, int], tuple[T, int]], *, frees_space: bool = False

@@ -32,21 +32,24 @@ class MailWriter:
 
     def prepare(self, connection: apsw.Connection, units: Sequence[Work[Any]]) -> Extent | None:
         """Write the bodies, and say where; those that could not be written fail."""
+        catalogue = SqliteCatalogue(connection, self._lock)
+        with contextlib.suppress(apsw.Error):  # before the next batch it is tried again
+            self._packs.reclaim(catalogue)
         appends = [unit for unit in units if type(unit) is Append]
         deliveries = [unit for unit in units if type(unit) is Delivery]
         deliveries += [part for append in appends for part in append.parts]
         if not deliveries:
             return None
-        written = self._write(connection, deliveries)
+        written = self._write(catalogue, deliveries)
         for append in appends:
             append.failure = next((part.failure for part in append.parts if part.failure), None)
         return written
 
-    def _write(self, connection: apsw.Connection, deliveries: Sequence[Delivery]) -> Extent | None:
+    def _write(self, catalogue: SqliteCatalogue, deliveries: Sequence[Delivery]) -> Extent | None:
         try:
             if not self._reserve.fill():
                 raise StoreFullError("no space left, not even for deleting")
-            return self._packs.append(SqliteCatalogue(connection, self._lock), deliveries)
+            return self._packs.append(catalogue, deliveries)
         except (apsw.FullError, StoreFullError) as error:
             _fail(deliveries, StoreFullError, error)
         except (apsw.Error, OSError) as error:
@@ -71,14 +74,9 @@ class MailWriter:
             if unit.failure is not None:
                 for part in _bodies(unit):
                     self._packs.abandon(Extent(part.pack, part.offset, part.end))
-        self._packs.reclaim()
 
     def rolled_back(self, prepared: Extent | None, error: Exception) -> None:
-        """A full disk: no row was written, so the space is given back. After other errors that is not certain.
-
-        Not at once: SQLite may have written the whole transaction, its end too, before the disk was full. Until the
-        next commit overwrites that, a crash would bring its rows back.
-        """
+        """A full disk: there are no rows, and the space is given back. After other errors that is not certain."""
         if prepared is not None and isinstance(error, apsw.FullError):
             self._packs.abandon(prepared)
 

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
-from posthouse.mailstore.interface import Entry, Item, Mailstore, StoreError
+from posthouse.mailstore.interface import DamagedError, Entry, Item, Mailstore
 from posthouse.message.mime import (
     Part,
     body,
@@ -75,9 +75,11 @@ class Content:
     async def _whole(self, partial: tuple[int, int] | None) -> bytes | Long:
         start, count = partial or (0, self.entry.octets)
         count = max(0, min(count, self.entry.octets - start))
+        if self._data is None and (count > _PIECE or count < self.entry.octets):
+            await self._store.check(self.entry)  # what is read at once is checked on the way
         if count <= _PIECE:
             return _literal(await self._read(start, count) if count else b"")
-        first = await self._read(start, _PIECE)  # before the length is said: a damaged message is told in time
+        first = await self._read(start, _PIECE)  # before the length is said: an ill disk is told in time
         return Long(_head(count), count, self._pieces(start, count, first))
 
     async def _pieces(self, start: int, count: int, first: bytes) -> AsyncIterator[bytes]:
@@ -144,7 +146,7 @@ class Content:
             return self._data[offset : offset + length]
         data = await self._store.read(self.entry, offset, length)
         if len(data) < min(length, self.entry.octets - offset):
-            raise StoreError(f"message {self.entry.message} is shorter than it was")
+            raise DamagedError(f"message {self.entry.message} is shorter than it was")
         return data
 
     async def _read_all(self) -> bytes:

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable, Iterable, Sequence
 
 from posthouse.mailstore.index import Shown
-from posthouse.mailstore.interface import Flag, Item, Marks, NoSuchMailboxError, Setting, StoreError
+from posthouse.mailstore.interface import DamagedError, Flag, Item, Marks, NoSuchMailboxError, Setting, StoreError
 from posthouse.protocol.imap.answers import internal_date, text
 from posthouse.protocol.imap.commands import Fetch, Section
 from posthouse.protocol.imap.sets import compact, holds, page
@@ -77,7 +77,7 @@ async def _mark_seen(ctx: Context, view: View, chosen: Sequence[int], sections: 
     messages = [view.messages[at] for at in unseen]
     try:
         marked = await ctx.store.mark(ctx.account.id, view.mailbox.id, messages, Setting.ADD, Marks(Flag.SEEN))
-    except NoSuchMailboxError:
+    except StoreError:  # a disk that takes no changes, a mailbox that was just removed: reading works all the same
         return set()
     for row in marked.rows:
         view.note(row)
@@ -195,8 +195,9 @@ async def _send(ctx: Context, start: bytes, content: Content, sections: tuple[Se
     """One answer; how many octets of it wait. Nothing is said before all of it can be said, but for what is long."""
     try:
         answers = await _prepared(content, sections)
-    except StoreError as error:
-        raise RefusedError(f"Message {content.entry.uid} is damaged: {error}", "SERVERBUG") from None
+    except DamagedError:
+        # RFC 5530 3: the data is corrupt, and trying again is of no use
+        raise RefusedError(f"Message {content.entry.uid} is damaged on the server's disk", "CORRUPTION") from None
     waiting = [start]
     for section, ready in zip(sections, answers, strict=True):
         waiting.append(section.label if waiting[-1].endswith(b"(") else b" " + section.label)
