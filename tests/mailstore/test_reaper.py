@@ -186,3 +186,15 @@ async def test_very_many(store: SqliteMailstore, tmp_path: Path) -> None:
     await remove(store, 1)
     assert (await store.reap(NOW * 2)).blobs == 2500
     assert count(tmp_path, "blob") == 0
+
+
+async def test_two_goes_leave_nothing_behind(store: SqliteMailstore, tmp_path: Path) -> None:
+    """What lies between two holes of one round belongs to both of them, and to their neighbours of before."""
+    await asyncio.gather(*(deliver(store, 1, b"s" * 700) for _ in range(1200)))
+    before = blocks(tmp_path)
+    entries = await store.entries(1)
+    for part in (entries[:-1:3], entries[1:-1:3], entries[2:-1:3]):
+        await store.expunge(1, INBOX, [entry.message for entry in part])
+        await store.reap(NOW * 2)
+    assert len(await contents(store, 1)) == 1
+    assert blocks(tmp_path) <= before // 50

@@ -11,7 +11,7 @@ messages share them. What a writer adds meanwhile is no concern: it always comes
 import contextlib
 import fcntl
 import os
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from operator import attrgetter
@@ -58,7 +58,7 @@ class _Hole(NamedTuple):
     pack: int
     start: int
     end: int
-    blobs: tuple[int, ...]
+    blobs: Sequence[int]
 
 
 class Reaper:
@@ -158,23 +158,28 @@ def _find_empty(connection: apsw.Connection) -> dict[int, int]:
 def _find_holes(connection: apsw.Connection, before: int) -> list[_Hole]:
     """The next blobs to go, by pack, with what lies between them and the nearest ones that have a row; none overlap."""
     unused = sorted(fetch(connection, _UNUSED, (before,)))
-    return _join(_widen(connection, *row) for row in unused)
+    holes = _join(_Hole(pack, start, end, (blob,)) for blob, pack, start, end in unused)
+    return _join(_widen(connection, hole) for hole in holes)
 
 
-def _widen(connection: apsw.Connection, blob: int, pack: int, start: int, end: int) -> _Hole:
-    previous = fetch(connection, _BEFORE, (blob, place_of(pack, 0)))
+def _widen(connection: apsw.Connection, hole: _Hole) -> _Hole:
+    pack, start, end, blobs = hole
+    previous = fetch(connection, _BEFORE, (blobs[0], place_of(pack, 0)))
     following = fetch(connection, _AFTER, (place_of(pack, end), place_of(pack + 1, 0)))
     start = min(start, previous[0][0] if previous else PACK_HEAD_OCTETS)
-    return _Hole(pack, start, max(end, following[0][0]) if following else end, (blob,))
+    return _Hole(pack, start, max(end, following[0][0]) if following else end, blobs)
 
 
 def _join(holes: Iterable[_Hole]) -> list[_Hole]:
     """Holes in the order of their places, those that touch or overlap made one."""
     joined: list[_Hole] = []
+    blobs: list[int] = []  # of the last one
     for hole in holes:
         last = joined[-1] if joined else None
         if last and last.pack == hole.pack and hole.start <= last.end:
-            joined[-1] = last._replace(end=max(last.end, hole.end), blobs=(*last.blobs, *hole.blobs))
+            blobs += hole.blobs
+            joined[-1] = last._replace(end=max(last.end, hole.end))
         else:
-            joined.append(hole)
+            blobs = list(hole.blobs)
+            joined.append(hole._replace(blobs=blobs))
     return joined
