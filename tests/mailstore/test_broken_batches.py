@@ -298,3 +298,10 @@ async def test_space_of_removed_mail_is_had_at_once_on_a_full_disk(
         with pytest.raises(StoreFullError):
             await deliver(store, 1)
     files.write_error = 0
+
+
+async def test_a_mailbox_that_is_removed_as_soon_as_it_was_made(store: SqliteMailstore) -> None:
+    """Making it succeeded, whatever the other one did in the next moment."""
+    made, removed = await asyncio.gather(store.create(1, "A/B"), store.delete(1, "A/B"))
+    assert (made.name, removed) == ("A/B", None)
+    assert await store.mailbox(1, "A/B") is None

@@ -231,8 +231,12 @@ class SqliteMailstore:
         name = checked(name)
         if name == INBOX:
             await self._ensure_inbox(account)
-        number = await self._act(account, lambda connection, now: boxes.create(connection, account, name, role, now))
-        return await self._ask(lambda connection: views.by_id(connection, account, number))
+
+        def create(connection: apsw.Connection, now: int) -> tuple[Mailbox, int]:
+            number, modseq = boxes.create(connection, account, name, role, now)
+            return views.by_id(connection, account, number), modseq  # now: in a moment another one may have removed it
+
+        return await self._act(account, create)
 
     async def rename(self, account: int, name: str, new: str) -> None:
         """See Mailstore."""
