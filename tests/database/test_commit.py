@@ -401,3 +401,23 @@ async def test_a_thread_that_ends_leaves_nobody_waiting(tmp_path: Path) -> None:
     assert house.rows() == []
     await dying.close()
     await house.commit.close()
+
+
+async def test_a_refusal_does_not_outlive_the_batch_it_came_from(house: House) -> None:
+    """What speaks against a unit may be what another one of the same batch has done, and that was rolled back."""
+    commits = [apsw.IOError("disk I/O error")]
+
+    def transact(units: list[Add], apply: Callable[[apsw.Connection, Sequence[Add]], None]) -> None:
+        def failing(connection: apsw.Connection, some: Sequence[Add]) -> None:
+            apply(connection, some)
+            if apply != house.adder.apply and commits:
+                raise commits.pop()
+
+        real(units, failing)
+
+    real = house.commit._transact
+    house.commit._transact = transact  # type: ignore[method-assign]
+    outcomes = await house.add(7, 7)
+    assert [type(outcome) for outcome in outcomes] == [DatabaseError] * 2
+    assert house.rows() == []
+    assert isinstance((await house.add(7, 7))[1], apsw.ConstraintError)

@@ -260,11 +260,14 @@ class GroupCommit(Generic[U]):
         try:
             self._transact(units, self._apply_each)
         except _UNWELL as error:
+            _forget_refusals(units)
             self._fail_batch(units, prepared, error)
         except apsw.FullError as error:
+            _forget_refusals(units)
             self._writer.rolled_back(prepared, error)
             self._commit_without_space(units, prepared, error)
         except Exception as error:
+            _forget_refusals(units)
             self._fail_batch(units, prepared, error)
         else:
             self._writer.committed(prepared, units)
@@ -370,6 +373,12 @@ class GroupCommit(Generic[U]):
                     unit.outcome.set_result(unit.result)
                 else:
                     unit.outcome.set_exception(unit.failure)
+
+
+def _forget_refusals(units: Sequence[Unit[Any]]) -> None:
+    """What a unit was refused for may have been the work of a neighbour that was rolled back with the batch."""
+    for unit in units:
+        unit.failure = None
 
 
 def _fail(units: Sequence[Unit[Any]], failure: Exception, cause: BaseException | None) -> None:
