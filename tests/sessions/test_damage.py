@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from posthouse.mailstore.interface import INBOX
-from tests.sessions.imap.house import House, house
+from tests.sessions.imap.house import House, Wire, house
 from tests.sessions.world import world
 from tests.stores import append, letter
 
@@ -41,7 +41,7 @@ async def test_pop3(tmp_path: Path, size: int) -> None:
         assert (await talk.ask("QUIT")).startswith("+OK")
 
 
-async def ask(wire, command: bytes) -> bytes:  # type: ignore[no-untyped-def]
+async def ask(wire: Wire, command: bytes) -> bytes:
     """All that comes up to the tagged answer."""
     wire.say(b"a " + command + b"\r\n")
     said = b""
@@ -72,7 +72,7 @@ async def test_imap(tmp_path: Path, item: bytes, size: int) -> None:
         assert b"* 1 EXPUNGE" in await ask(wire, b"EXPUNGE")
 
 
-async def logged_in(found: House):  # type: ignore[no-untyped-def]
+async def logged_in(found: House) -> Wire:
     wire = found.connect()
     await wire.line()
     await ask(wire, b"LOGIN alice secret")
