@@ -8,7 +8,7 @@ A file holds, line by line:
                  transact SENDER RECIPIENT... (chunked, dots and open may stand among them),
                  content TEXT / end TEXT with \\r\\n written out
     C: text      a line that must have been sent by now;  C< b"..."  octets
-    ! Event ...  an event that must have come by now, as its name and the codes in it
+    ! Event ...  an event that must have come by now, as its name and the codes in it; what stays refused in brackets
 Lines that stand together are one step; everything sent and every event of a step must be told, and nothing else.
 """
 
@@ -70,7 +70,10 @@ def told(event: client.Event) -> str:
         case client.Finished():
             return "Finished " + " ".join(f"{reply.code}" for reply in event.replies)
         case client.Broken():
-            return f"Broken {event.reply.code if event.reply else '-'} {event.reason}"
+            final = " ".join(f"{reply.code}" for reply in event.refusals if reply)
+            return f"Broken {event.reply.code if event.reply else '-'} {event.reason}" + (
+                f" ({final})" if final else ""
+            )
         case client.Refused() | client.TlsRefused() | client.LoginRefused():
             return f"{type(event).__name__} {event.reply.code}"
     return type(event).__name__
