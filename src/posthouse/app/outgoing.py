@@ -132,7 +132,7 @@ def build_outward(
         log,
     )
     courier = SmtpCourier(
-        CourierSettings(hello, ours.port, ours.source_ipv4, ours.source_ipv6),
+        CourierSettings(hello, ours.port, ours.source_ipv4, ours.source_ipv6, ours.allow_private),
         routes,
         Hosts(resolver, hello, ipv6=ours.ipv6),
         security,

@@ -157,9 +157,7 @@ class OutgoingSettings:
         kinds.DURATION, 30 * 86400.0, "how long a host that had a valid certificate must have one; 0s: no matter"
     )
     ca_file: Path | None = setting(kinds.PATH, None, "PEM file of trusted authorities; empty: the system's")
-    allow_private: bool = setting(
-        kinds.BOOL, False, "fetch TLS policies from private addresses too; for closed networks"
-    )
+    allow_private: bool = setting(kinds.BOOL, False, "connect to private addresses that DNS gives; for closed networks")
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,7 @@
 """Connections to other servers: made within their time, and cut off when the other end lets its time run out."""
 
 import asyncio
+import contextlib
 import itertools
 import socket
 import ssl
@@ -40,10 +41,12 @@ class Dialer:
             transport, connection = await self._loop.create_connection(
                 make, ip, port, local_addr=(source, 0) if source else None
             )
+        if not connection.lost:  # it may have been, before this coroutine had its turn
+            self._open.add(connection)
         sock = transport.get_extra_info("socket")
         if sock is not None:
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self._open.add(connection)
+            with contextlib.suppress(OSError):  # it only makes things faster; a dead connection shows soon enough
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return connection
 
     def close(self) -> None:

@@ -3,10 +3,10 @@
 import asyncio
 import re
 import ssl
-from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
 from pathlib import Path
 
 from posthouse.net.dns.interface import Answer, DnsError, Kind, Resolver
+from posthouse.net.may_reach import may_reach
 
 SECONDS = 30.0  # for all of it
 CONNECT_SECONDS = 10.0  # for each address
@@ -15,8 +15,6 @@ MAX_HEAD = 16 << 10
 _PORT = 443
 
 _CHUNK_SIZE = re.compile(rb"([0-9A-Fa-f]{1,8})[ \t]*(?:;.*)?\r\n", re.DOTALL)
-_NAT64 = IPv6Network("64:ff9b::/96")
-_NAT64_LOCAL = IPv6Network("64:ff9b:1::/48")
 
 _Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
@@ -108,28 +106,10 @@ class Fetcher:
                 if isinstance(answer, BaseException):
                     raise answer
             raise FetchError(f"{host} has no address")
-        usable = [address for address in found if self._may_reach(address)]
+        usable = [address for address in found if may_reach(address, private=self._private, loopback=self._loopback)]
         if not usable:
             raise FetchError(f"{host} has no address that may be used")
         return usable[:MAX_ADDRESSES]
-
-    def _may_reach(self, address: str) -> bool:
-        ip = _innermost(address)
-        if ip.is_loopback:
-            return self._loopback
-        if ip.is_multicast or ip.is_unspecified or ip.is_link_local:
-            return False
-        return self._private or (ip.is_global and not ip.is_reserved and ip not in _NAT64_LOCAL)
-
-
-def _innermost(address: str) -> IPv4Address | IPv6Address:
-    """Where a packet ends up that is sent there: IPv6 has several ways to say an IPv4 address."""
-    ip = ip_address(address)
-    if isinstance(ip, IPv4Address):
-        return ip
-    if ip in _NAT64:
-        return IPv4Address(int(ip) & 0xFFFFFFFF)
-    return ip.ipv4_mapped or ip.sixtofour or ip
 
 
 def _checked(host: str, head: str) -> dict[str, str]:

@@ -10,6 +10,7 @@ from itertools import groupby, zip_longest
 from posthouse.delivery.outcome import Permanent, Transient
 from posthouse.message.reply import Reply
 from posthouse.net.dns.interface import Answer, DnsError, Found, Kind, Mx, Resolver
+from posthouse.net.may_reach import may_reach
 
 MAX_HOSTS = 20  # of one domain that are looked at
 MAX_ADDRESSES = 10  # of one host
@@ -128,12 +129,12 @@ def _is_address(text: str) -> bool:
     return True
 
 
-def is_forbidden(address: str) -> bool:
-    """Whether an address that DNS gave must not be connected to: it would be this very machine, or nobody."""
-    ip = ip_address(address)
-    mapped = getattr(ip, "ipv4_mapped", None)
-    ip = mapped or ip
-    return ip.is_loopback or ip.is_unspecified or ip.is_multicast or ip.is_reserved
+def is_forbidden(address: str, *, private: bool) -> bool:
+    """Whether an address that DNS gave must not be connected to. `private`: those of private networks are fine.
+
+    Else whoever owns a domain could have us speak to the machines behind our firewall.
+    """
+    return not may_reach(address, private=private)
 
 
 def _later(text: str) -> Transient:
