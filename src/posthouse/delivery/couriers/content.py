@@ -3,7 +3,7 @@
 import re
 from collections.abc import AsyncIterator
 
-from posthouse.mailstore.interface import Entry, Mailstore, Traits
+from posthouse.mailstore.interface import Entry, Mailstore, StoreError, Traits
 from posthouse.message.header import header_end
 from posthouse.message.seven_bit import to_seven_bit
 
@@ -57,8 +57,8 @@ class Content:
         offset = 0
         while offset < self.octets:
             data = await self._mailstore.read(self._entry, offset, PIECE)
-            if not data:
-                return
+            if not data:  # half a message must not go out for a whole one
+                raise StoreError(f"a queued message ends after {offset:,} of {self.octets:,} octets")
             offset += len(data)
             yield data
 

@@ -23,21 +23,37 @@ class Peer:
         """Whether another message may be sent: it is ready, and has not hung up or spoken meanwhile."""
         if self.connection.lost or self.connection.eof or self.engine.state is not client.State.READY:
             return False
-        data = self.connection.take()
-        if data:
+        self._hear()
+        return self.engine.next_event() is None and self.engine.state is client.State.READY
+
+    @property
+    def takes_content(self) -> bool:
+        """Whether content may still be written: it has not hung up, nor said anything that it was not asked."""
+        self._hear()
+        if self.connection.lost or self.connection.eof:
+            self.engine.receive_eof()
+        return self.engine.is_in_step and self.engine.state is client.State.CONTENT
+
+    def _hear(self) -> None:
+        """Hand over what has arrived, without waiting."""
+        while data := self.connection.take():
             self.engine.receive_data(data)
-            return self.engine.next_event() is None and self.engine.state is client.State.READY
-        return True
 
     async def event(self) -> client.Event:
-        """Send what there is to send, then wait for what comes of it. The engine's patience is kept."""
+        """Send what there is to send, then wait for what comes of it. The engine's patience is kept.
+
+        It is kept for each reply, not for each octet of it: a server that trickles does not get more time.
+        """
         engine, connection = self.engine, self.connection
+        asked, due = -1, 0.0
         while True:
             event = engine.next_event()
             connection.write(engine.data_to_send())
             if event is not None:
                 return event
-            due = connection.due = connection.now() + engine.patience
+            if engine.replies != asked:
+                asked, due = engine.replies, connection.now() + engine.patience
+            connection.due = due
             try:
                 engine.receive_data(await connection.more())
             except ConnectionGoneError:
@@ -56,7 +72,10 @@ class Peer:
         connection.due = 0.0
 
     def close(self) -> None:
-        """Say goodbye, if it is still there to hear it."""
+        """Say goodbye, if it is still there to hear it and can be told; else hang up."""
+        if self.engine.state is client.State.CLOSED:
+            self.connection.abort()
+            return
         self.engine.quit()
         self.connection.write(self.engine.data_to_send())
         self.connection.close()

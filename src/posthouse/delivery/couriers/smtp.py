@@ -36,6 +36,7 @@ class CourierSettings:
     port: int = 25
     source_ipv4: str = ""
     source_ipv6: str = ""
+    allow_private: bool = False  # DNS may lead us into private networks
 
 
 class UnreachableError(Exception):
@@ -78,21 +79,30 @@ class SmtpCourier:
         self._log = log
         self._context = client_context()
         self._idle: dict[str, list[Peer]] = {}
+        self._closed = False
 
     async def deliver(self, destination: str, parcel: Parcel) -> list[Outcome]:
         """Hand a parcel over; one outcome per recipient. Raises UnreachableError when no server could be reached."""
         peer = self._take_idle(destination)
         if peer is not None:
-            outcomes = await self._hand_over(peer, parcel)
+            outcomes = await self._use(destination, peer, parcel)
             if outcomes is not None:
-                self._put_back(destination, peer)
                 return outcomes
         peer = await self._connect(destination, parcel)
-        outcomes = await self._hand_over(peer, parcel)
-        self._put_back(destination, peer)
+        outcomes = await self._use(destination, peer, parcel)
         if outcomes is None:
             outcome = Transient(Reply(451, "4.4.2", f"{peer.host} closed the connection"), _remote(peer), spoken=False)
             return [outcome] * len(parcel.recipients)
+        return outcomes
+
+    async def _use(self, destination: str, peer: Peer, parcel: Parcel) -> list[Outcome] | None:
+        """See _hand_over. Whatever comes of it, the connection waits for the next message then, or is closed."""
+        try:
+            outcomes = await self._hand_over(peer, parcel)
+        except BaseException:
+            peer.abort()
+            raise
+        self._put_back(destination, peer)
         return outcomes
 
     def sweep(self, now: float) -> None:
@@ -110,7 +120,8 @@ class SmtpCourier:
                 del self._idle[destination]
 
     def close(self) -> None:
-        """Say goodbye to all that wait."""
+        """Say goodbye to all that wait, and to those that come back later."""
+        self._closed = True
         for peers in self._idle.values():
             for peer in peers:
                 peer.close()
@@ -128,7 +139,7 @@ class SmtpCourier:
     def _put_back(self, destination: str, peer: Peer) -> None:
         now = peer.connection.now()
         fresh = now - peer.opened < REUSE_SECONDS and peer.messages < REUSE_MESSAGES
-        if peer.engine.state is client.State.READY and fresh and not peer.fleeting:
+        if fresh and not peer.fleeting and not self._closed and peer.is_usable:
             peer.idle_since = now
             self._idle.setdefault(destination, []).append(peer)
         else:
@@ -180,7 +191,8 @@ class SmtpCourier:
                 raise _HostError(_insecure(Remote(host.name), str(error))) from error
         failure = _HostError(_unreached(host, "", "none of its addresses may be used"))
         for address in addresses.found:
-            if not (route is not None and route.hosts) and is_forbidden(address):
+            by_name = route is None or not route.hosts  # what the operator has written down may be anywhere
+            if by_name and is_forbidden(address, private=self._settings.allow_private):
                 continue
             try:
                 return await self._open(host, address, demand, route, domain)
@@ -321,34 +333,41 @@ class SmtpCourier:
 
     async def _send_content(self, peer: Peer, parcel: Parcel, fitted: Fitted) -> None:
         engine = peer.engine
-        if fitted.converted is not None:
-            engine.end_content(fitted.converted)
-        elif parcel.content.octets <= SMALL:
-            engine.end_content(await parcel.content.whole())
-        else:
-            try:
+        try:
+            if fitted.converted is not None:
+                last = fitted.converted
+            elif parcel.content.octets <= SMALL:
+                last = await parcel.content.whole()
+            else:
+                last = b""
                 async for piece in parcel.content.pieces():
+                    if not peer.takes_content or engine.content_refused:
+                        break
                     engine.send_content(piece)
                     await peer.flush()
-                    if engine.content_refused:
-                        break
-                engine.end_content()
-            except ConnectionGoneError:
-                engine.receive_eof()
-            except BaseException:
-                peer.abort()  # half a message must not be taken for a whole one
-                raise
+            # The last look before what can never be taken back: a server that is out of step gets no end.
+            if peer.takes_content:
+                engine.end_content(last)
+        except ConnectionGoneError:
+            engine.receive_eof()
+        except BaseException:
+            peer.abort()  # half a message must not be taken for a whole one
+            raise
 
     def _told(self, peer: Peer, fitted: Fitted, event: client.Event) -> dict[int, Outcome]:
         remote = _remote(peer)
-        if not isinstance(event, client.Finished):
-            return dict.fromkeys(fitted.positions, _lost(peer, event))
+        replies: Sequence[Reply | None] = ()
+        if isinstance(event, client.Finished):
+            replies = event.replies
+        elif isinstance(event, client.Broken):
+            replies = event.refusals
+        outcomes: dict[int, Outcome] = dict.fromkeys(fitted.positions, _lost(peer, event))
         dsn = "DSN" in peer.engine.extensions
         several = len(fitted.positions) > 1
-        return {
-            n: _outcome(reply, remote, dsn=dsn, several=several)
-            for n, reply in zip(fitted.positions, event.replies, strict=True)
-        }
+        for n, reply in zip(fitted.positions, replies, strict=bool(replies)):
+            if reply is not None:
+                outcomes[n] = _outcome(reply, remote, dsn=dsn, several=several)
+        return outcomes
 
 
 def _knows_no_chunks(fitted: Fitted, told: Sequence[Outcome]) -> bool:
@@ -359,7 +378,7 @@ def _knows_no_chunks(fitted: Fitted, told: Sequence[Outcome]) -> bool:
 
 
 def _outcome(reply: Reply, remote: Remote, *, dsn: bool, several: bool) -> Outcome:
-    if 200 <= reply.code < 300:
+    if reply.code == 250:
         return Delivered(reply, remote, relayed=not dsn)
     # RFC 5321 4.5.3.1.10: an old way to say "too many recipients at once".
     too_many = reply.code == 552 and several and reply.enhanced in ("", "5.5.3")

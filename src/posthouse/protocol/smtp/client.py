@@ -383,6 +383,11 @@ class SmtpClient(ClientLink):
             self._content_answered(reply)
 
     @property
+    def is_in_step(self) -> bool:
+        """While content is sent: the peer has said nothing that it was not asked, as far as is known now."""
+        return self._still_in_step() is not None
+
+    @property
     def content_refused(self) -> bool:
         """While content is sent in chunks: the peer has refused one, the rest may be left out."""
         return self._progress is not None and self._progress.failed is not None

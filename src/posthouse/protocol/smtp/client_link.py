@@ -61,6 +61,7 @@ class ClientLink:
         self._events: deque[Event] = deque()
         self._unsent = 0  # of the wanted replies: their commands have not gone yet
         self.heard = False  # a reply has come since the transaction began
+        self.replies = 0  # that have come in all
 
     # What the pump uses; see net.interface.Engine.
 
@@ -84,7 +85,9 @@ class ClientLink:
         self._reader.add(data)
 
     def receive_eof(self) -> None:
-        """The peer hung up."""
+        """The peer hung up. What it had said before counts."""
+        while self._take_next():
+            pass
         if self._state is not State.CLOSED:
             self._break("it closed the connection", refusals=self._refusals())
 
@@ -126,6 +129,7 @@ class ClientLink:
 
     def _take(self, reply: Reply) -> None:
         self.heard = True
+        self.replies += 1
         if reply.code == 421 and self._state is not State.GREETING:
             # RFC 5321 3.8: a server that must go may say so at any time
             self._break("it closes the connection", reply, refusals=self._refusals())
