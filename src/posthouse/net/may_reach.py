@@ -2,15 +2,15 @@
 
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
 
-_NAT64 = IPv6Network("64:ff9b::/96")  # RFC 6052 2.1
-_NAT64_LOCAL = IPv6Network("64:ff9b:1::/48")  # RFC 8215
+_NAT64 = IPv6Network("64:ff9b::/96")
+_NAT64_LOCAL = IPv6Network("64:ff9b:1::/48")  # a NAT64 of one's own network
 _COMPATIBLE = IPv6Network("::/96")  # RFC 4291 2.5.5.1
 _BROADCAST = IPv4Address("255.255.255.255")
-_TEREDO = IPv6Network("2001::/32")  # RFC 4380: the IPv4 address in it is anybody's
+_TEREDO = IPv6Network("2001::/32")  # Teredo: the IPv4 address in it is anybody's
 
 
 def may_reach(address: str, *, private: bool, loopback: bool = False) -> bool:
-    """Whether to connect there. `private`: networks of one's own are allowed (RFC 1918, RFC 4193 and the like).
+    """Whether to connect there. `private`: networks of one's own are allowed (10.0.0.0/8, fd00::/8 and the like).
 
     Link-local addresses, where cloud machines find their secrets, are never allowed; nor is this machine itself.
     """
