@@ -1,11 +1,12 @@
 """Bodies with pieces left out."""
 
+import asyncio
 from hashlib import sha256
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from posthouse.delivery.trimmed import Trimmed, behind, without
+from posthouse.delivery.trimmed import behind, trim, without
 from tests.stores import Bytes
 
 _cuts = st.lists(st.integers(0, 60), max_size=8, unique=True).map(
@@ -18,7 +19,7 @@ def test_what_is_left_is_the_same_however_the_pieces_are_cut(
     data: bytes, cuts: list[tuple[int, int]], chunk: int
 ) -> None:
     expected = without(data, cuts)
-    trimmed = Trimmed(Bytes(data, chunk=chunk), cuts)
+    trimmed = asyncio.run(trim(Bytes(data, chunk=chunk), cuts))
     assert b"".join(trimmed.chunks()) == expected
     assert b"".join(trimmed.chunks()) == expected  # from the start on every call
     assert trimmed.octets == len(expected)

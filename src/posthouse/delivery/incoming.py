@@ -17,7 +17,7 @@ from posthouse.delivery.router import LOOP, MAILBOX_FULL, Mail, Router
 from posthouse.delivery.signing import Signing
 from posthouse.delivery.spool import Spool, SpoolBudget
 from posthouse.delivery.submission import Submission
-from posthouse.delivery.trimmed import Trimmed, behind, without
+from posthouse.delivery.trimmed import behind, trim, without
 from posthouse.mailstore.interface import Body, Mailstore, StoreError, StoreFullError
 from posthouse.message.address import Address
 from posthouse.message.envelope import Envelope, Recipient, Sender
@@ -154,16 +154,23 @@ class Incoming:
         if count_received(head) >= self._max_hops:
             return [LOOP] * len(envelope.recipients)
         if origin.account is not None and self._submission is not None:
-            mail = self._prepared(self._submission, origin.account, envelope, spool, head)
+            mail = await self._prepared(self._submission, origin.account, envelope, spool, head)
         else:
             mail = await self._judged(envelope, spool, head, origin)
         if isinstance(mail, Reply):
             return [mail] * len(envelope.recipients)
         answers = await self._router.file(mail, whole=whole)
-        await self._report(envelope, answers, head)
+        try:
+            await self._follow_up(envelope, answers, head, origin)
+        except Exception as error:  # the mail is kept: whatever else fails, that is what the reply must say
+            self._log.error("what follows a delivery failed", id=shown(envelope.id), error=repr(error))
+        return answers
+
+    async def _follow_up(self, envelope: Envelope, answers: Sequence[Reply], head: bytes, origin: Origin) -> None:
+        """What is done once a message is kept. None of it can take that back."""
         if origin.account is not None and self._submission is not None and answers[0].is_positive:
             self._submission.count(origin.account, [recipient.address for recipient in envelope.recipients])
-        return answers
+        await self._report(envelope, answers, head)
 
     async def _judged(self, envelope: Envelope, spool: Spool, head: bytes, origin: Origin) -> Mail | Reply:
         """From another server: opinions are heard."""
@@ -183,7 +190,7 @@ class Incoming:
             message_id=message_id(head),
         )
 
-    def _prepared(
+    async def _prepared(
         self, submission: Submission, account: Account, envelope: Envelope, spool: Spool, head: bytes
     ) -> Mail | Reply:
         """From a user: checked, completed and signed."""
@@ -193,10 +200,10 @@ class Incoming:
         prepared = submission.prepare(account, head, envelope.sender)
         if isinstance(prepared, Reply):
             return prepared
-        body: Body = Trimmed(spool, prepared.cuts) if prepared.cuts else spool
+        body: Body = await trim(spool, prepared.cuts) if prepared.cuts else spool
         final = prepared.added + without(head, prepared.cuts)
         rest = behind(body, len(final) - len(prepared.added))
-        signature = self._signing.sign(prepared.domain, final, rest) if self._signing is not None else b""
+        signature = await self._signing.sign(prepared.domain, final, rest) if self._signing is not None else b""
         return Mail(
             envelope,
             body,
@@ -225,7 +232,4 @@ class Incoming:
             if answer.is_positive and "SUCCESS" in recipient.notify and self._router.ends_here(recipient.address)
         ]
         if kept:
-            try:
-                await self._bounces.report_kept(envelope, kept, head)
-            except StoreError as error:  # the mail itself is kept, and that is what the reply says
-                self._log.error("no report of delivery", id=shown(envelope.id), error=str(error))
+            await self._bounces.report_kept(envelope, kept, head)

@@ -3,7 +3,9 @@
 from collections.abc import Callable, Iterable
 
 from posthouse.accounts.interface import Directory
+from posthouse.delivery.slices import in_slices
 from posthouse.message.signing import SigningKey
+from posthouse.policy.dkim.canonical import RelaxedBody
 from posthouse.policy.dkim.signer import Signer
 
 _KEPT = 1000  # signers; a key costs microseconds to read
@@ -17,7 +19,7 @@ class Signing:
         self._clock = clock
         self._signers: dict[tuple[SigningKey, ...], Signer] = {}
 
-    def sign(self, domain: str, head: bytes, body: Iterable[bytes]) -> bytes:
+    async def sign(self, domain: str, head: bytes, body: Iterable[bytes]) -> bytes:
         """DKIM-Signature fields to be put in front of the message; none for a domain that is not ours."""
         keys = self._directory.signing_keys(domain) if domain else ()
         if not keys:
@@ -27,4 +29,7 @@ class Signing:
             if len(self._signers) >= _KEPT:
                 self._signers.clear()
             signer = self._signers[keys] = Signer(keys)
-        return signer.sign(head, body, int(self._clock()))
+        content = RelaxedBody()
+        async for piece in in_slices(body):
+            content.feed(piece)
+        return signer.sign_hashed(head, content.digest(), int(self._clock()))

@@ -73,13 +73,19 @@ class Spool:
         return traits | Traits.BARE_BREAKS if self.bare_breaks else traits
 
     def chunks(self) -> Iterator[bytes]:
-        """See Body."""
+        """See Body. Raises StoreError."""
         if self._held:
             yield bytes(self._held)
         offset = 0
-        while self._fd >= 0 and (data := os.pread(self._fd, _READ, offset)):
+        while self._fd >= 0 and (data := self._read(offset)):
             offset += len(data)
             yield data
+
+    def _read(self, offset: int) -> bytes:
+        try:
+            return os.pread(self._fd, _READ, offset)
+        except OSError as error:
+            raise StoreError(f"the spool failed: {error}") from error
 
     def close(self) -> None:
         """Give everything back."""

@@ -3,20 +3,26 @@
 from collections.abc import Iterator, Sequence
 from hashlib import sha256
 
+from posthouse.delivery.slices import in_slices
 from posthouse.mailstore.interface import Body, Traits
 
 
-class Trimmed:
-    """See mailstore.interface.Body. `cuts` are (start, end) in octets, ascending, apart from one another."""
+async def trim(body: Body, cuts: Sequence[tuple[int, int]]) -> "Trimmed":
+    """A body without these pieces: (start, end) in octets, ascending, apart from one another."""
+    digest = sha256()
+    async for piece in in_slices(_kept(body, cuts)):
+        digest.update(piece)
+    return Trimmed(body, cuts, digest.digest())
 
-    def __init__(self, body: Body, cuts: Sequence[tuple[int, int]]) -> None:
+
+class Trimmed:
+    """See mailstore.interface.Body, and trim()."""
+
+    def __init__(self, body: Body, cuts: Sequence[tuple[int, int]], digest: bytes) -> None:
         self._body = body
         self._cuts = tuple(cuts)
         self.octets = body.octets - sum(end - start for start, end in cuts)
-        digest = sha256()
-        for piece in self.chunks():
-            digest.update(piece)
-        self.sha256 = digest.digest()
+        self.sha256 = digest
 
     @property
     def traits(self) -> Traits:
@@ -25,22 +31,27 @@ class Trimmed:
 
     def chunks(self) -> Iterator[bytes]:
         """See Body."""
-        at = 0
-        cuts = list(self._cuts)
-        for piece in self._body.chunks():
-            end = at + len(piece)
-            kept = at
-            while cuts and cuts[0][0] < end:
-                start, stop = cuts[0]
-                if start > kept:
-                    yield piece[kept - at : start - at]
-                kept = min(max(stop, kept), end)
-                if stop > end:
-                    break
-                cuts.pop(0)
-            if kept < end:
-                yield piece[kept - at :] if kept > at else piece
-            at = end
+        return _kept(self._body, self._cuts)
+
+
+def _kept(body: Body, ranges: Sequence[tuple[int, int]]) -> Iterator[bytes]:
+    """What lies between the cuts."""
+    at = 0
+    cuts = list(ranges)
+    for piece in body.chunks():
+        end = at + len(piece)
+        kept = at
+        while cuts and cuts[0][0] < end:
+            start, stop = cuts[0]
+            if start > kept:
+                yield piece[kept - at : start - at]
+            kept = min(max(stop, kept), end)
+            if stop > end:
+                break
+            cuts.pop(0)
+        if kept < end:
+            yield piece[kept - at :] if kept > at else piece
+        at = end
 
 
 def without(data: bytes, cuts: Sequence[tuple[int, int]]) -> bytes:

@@ -1,5 +1,6 @@
 """The octets of a queued message on their way out, and whether SMTP may carry them as they are."""
 
+import asyncio
 import re
 from collections.abc import AsyncIterator
 
@@ -61,6 +62,7 @@ class Content:
                 raise StoreError(f"a queued message ends after {offset:,} of {self.octets:,} octets")
             offset += len(data)
             yield data
+            await asyncio.sleep(0)  # what the kernel has cached is read without a wait
 
     async def is_presentable(self) -> bool:
         """Whether no line is too long and no octet forbidden: what RFC 5321 2.3.8 and 4.5.3.1.6 let through."""
@@ -80,12 +82,16 @@ class Content:
         """All of it, coded so that any server can take it (RFC 6152 3). Raises ContentError, StoreError."""
         if self.octets > _CONVERTED_AT_MOST:
             raise ContentError("5.6.3", "The message is too large to be converted for the recipient's server")
-        converted = to_seven_bit(await self.whole())
-        if (
-            converted is None
-            or max(map(len, converted.split(b"\n"))) >= _LINE
-            or _BARE.search(converted)
-            or b"\0" in converted
-        ):
+        whole = await self.whole()
+        converted = await asyncio.to_thread(_converted, whole) if self.octets > SMALL else _converted(whole)
+        if converted is None:
             raise ContentError("5.6.3", "The recipient's server cannot take this message, and it cannot be converted")
         return converted
+
+
+def _converted(data: bytes) -> bytes | None:
+    """None: it cannot be converted to what every server takes."""
+    converted = to_seven_bit(data)
+    if converted is None or b"\0" in converted or _BARE.search(converted):
+        return None
+    return converted if max(map(len, converted.split(b"\n"))) < _LINE else None

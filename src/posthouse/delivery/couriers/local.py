@@ -1,7 +1,9 @@
 """The courier to mailboxes of this server, for messages that were held until now (RFC 4865)."""
 
+import asyncio
 from hashlib import sha256
 
+from posthouse.delivery.couriers.content import SMALL
 from posthouse.delivery.couriers.parcel import Parcel
 from posthouse.delivery.outcome import Delivered, Outcome, Permanent, Remote, Transient
 from posthouse.delivery.router import Mail, Router
@@ -22,7 +24,8 @@ class LocalCourier:
     async def deliver(self, destination: str, parcel: Parcel) -> list[Outcome]:
         """See sender.Courier. Raises StoreError."""
         envelope = Envelope(_again(parcel.id), _HERE, parcel.sender, list(parcel.recipients))
-        body = TextBody(await parcel.content.whole())
+        data = await parcel.content.whole()
+        body = TextBody(data) if len(data) <= SMALL else await asyncio.to_thread(TextBody, data)  # it is hashed there
         replies = await self._router.file(Mail(envelope, body, may_relay=True), whole=False)
         return [self._outcome(reply) for reply in replies]
 

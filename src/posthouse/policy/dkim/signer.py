@@ -50,7 +50,11 @@ class Signer:
         content = RelaxedBody()
         for piece in body:
             content.feed(piece)
-        body_hash = b64encode(content.digest())
+        return self.sign_hashed(head, content.digest(), now)
+
+    def sign_hashed(self, head: bytes, digest: bytes, now: int) -> bytes:
+        """The same, when the body has gone through a RelaxedBody already."""
+        body_hash = b64encode(digest)
         names, signed = cover(head)
         return b"".join(_field(pen, names, signed, body_hash, now) for pen in self._pens)
 
