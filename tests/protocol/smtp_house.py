@@ -22,6 +22,7 @@ class House:
             variant=Variant(directives.get("variant", "relay")),
             max_size=int(directives.get("max_size", 1_000_000)),
             max_recipients=int(directives.get("max_recipients", 100)),
+            max_unknown=int(directives.get("max_unknown", 20)),
             max_header=int(directives.get("max_header", 10_000)),
             starttls=directives.get("starttls", "yes") == "yes",
             auth=directives.get("auth", "no") == "yes" or directives.get("variant") == "submission",
@@ -72,7 +73,7 @@ class House:
 
     def _recipient(self, recipient: Recipient) -> None:
         if recipient.address.local == "unknown":
-            self.engine.reject(Reply(550, "5.1.1", "There is no such mailbox here"))
+            self.engine.reject(Reply(550, "5.1.1", "There is no such mailbox here"), guessed=True)
         elif recipient.address.local == "later":
             self.engine.reject(Reply(451, "4.3.0", "Try again later"))
         else:

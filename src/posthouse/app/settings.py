@@ -107,6 +107,9 @@ class LimitsSettings:
 
     connections: int = setting(kinds.whole(10, 1_000_000), 10_000, "open connections in all")
     per_address: int = setting(kinds.whole(1, 1_000_000), 100, "open connections of one address (IPv6: one /64)")
+    unknown_recipients: int = setting(
+        kinds.whole(1, 100_000), 20, "recipients that do not exist, after which a stranger's connection is closed"
+    )
     spool_memory: int = setting(kinds.SIZE, 1 << 20, "a message larger than this waits in a file while it comes in")
 
 

@@ -265,6 +265,7 @@ class Worker:
             variant=variant,
             max_size=settings.smtp.max_size,
             max_recipients=settings.smtp.max_recipients,
+            max_unknown=settings.limits.unknown_recipients,
             starttls=not place.endpoint.path,
             auth=variant is Variant.SUBMISSION,
             plaintext_auth=plain,

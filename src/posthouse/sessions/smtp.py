@@ -99,7 +99,9 @@ class SmtpSession:
             to=str(recipient.address),
             reply=f"{refusal.code} {refusal.enhanced} {refusal.text}",
         )
-        self.engine.reject(refusal)
+        # Users mistype, and who hands mail over by LMTP or from a trusted network has taken it from others.
+        known_peer = self._lmtp or self._origin.may_relay
+        self.engine.reject(refusal, guessed=refusal.enhanced == "5.1.1" and not known_peer)
 
     def _data_offered(self, event: events.DataOffered) -> None:
         self._spool = self._incoming.open_spool()

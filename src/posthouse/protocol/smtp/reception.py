@@ -20,7 +20,7 @@ NO_SENDER = Sender(None)
 class Reception(Login):
     """The part of the engine that takes messages in."""
 
-    __slots__ = ("_accepted", "_attempts", "_chunk", "_intake", "_sender", "_state", "_stray")
+    __slots__ = ("_accepted", "_attempts", "_chunk", "_intake", "_sender", "_state", "_stray", "_unknown")
 
     def __init__(
         self, settings: SmtpSettings, *, bindings: Mapping[str, bytes], secure: bool, nonce: Callable[[], str]
@@ -28,6 +28,7 @@ class Reception(Login):
         super().__init__(settings, bindings=bindings, secure=secure, nonce=nonce)
         self._state = State.FRESH
         self._stray = (0, b"")  # octets of a BDAT that belongs to no message, and the reply to it
+        self._unknown = 0  # recipients that do not exist, since a message was taken
         self._forget_transaction()
 
     def _forget_transaction(self) -> None:
@@ -52,6 +53,7 @@ class Reception(Login):
     def accept_message(self, reply: Reply) -> None:
         """Answer to MessageEnded: the message is durable. In LMTP every recipient gets this reply."""
         if self._answered(MessageEnded):
+            self._unknown = 0
             self._conclude(reply.encode() * (self._accepted if self._lmtp else 1))
 
     def finish_message(self, answers: Sequence[Reply]) -> None:

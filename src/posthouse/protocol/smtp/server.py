@@ -73,8 +73,11 @@ class SmtpServer(Reception):
             self._state = State.RCPT
             self._say(replies.RECIPIENT_OK)
 
-    def reject(self, reply: Reply) -> None:
-        """Refuse the sender, the recipient, DATA, or the whole message."""
+    def reject(self, reply: Reply, *, guessed: bool = False) -> None:
+        """Refuse the sender, the recipient, DATA, or the whole message.
+
+        `guessed`: there is no such recipient, and who asks may be trying out names. We hang up on those.
+        """
         offer = self._offer
         if not self._answered(SenderOffered, RecipientOffered, DataOffered, MessageEnded):
             return
@@ -86,7 +89,7 @@ class SmtpServer(Reception):
         elif offer is DataOffered:
             self._conclude(said)
         elif offer is RecipientOffered:
-            self._refuse_recipient(said)
+            self._refuse_recipient(said, guessed=guessed)
         else:
             self._sender = NO_SENDER
             self._say(said)
@@ -230,10 +233,15 @@ class SmtpServer(Reception):
             return
         self._offer_up(RecipientOffered(recipient))
 
-    def _refuse_recipient(self, said: bytes) -> None:
+    def _refuse_recipient(self, said: bytes, *, guessed: bool = False) -> None:
         self._say(said)
         self._attempts += 1
-        if self._attempts > self._settings.max_attempts:
+        self._unknown += guessed
+        # A list whose addresses are old has a few dead ones among many good ones. Only the good ones of this
+        # transaction count: a name that is known can be given again in each.
+        if guessed and self._unknown > max(self._settings.max_unknown, self._accepted // 4):
+            self._hang_up("4.7.0", "too many unknown recipients")
+        elif self._attempts > self._settings.max_attempts:
             self._hang_up("4.7.0", "too many recipients")
 
     def _do_starttls(self, text: str) -> None:

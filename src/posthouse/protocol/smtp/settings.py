@@ -27,6 +27,7 @@ class SmtpSettings:
     variant: Variant = Variant.RELAY
     max_size: int = 50 << 20  # octets of a message
     max_recipients: int = 1000  # of one message; RFC 5321 4.5.3.1.8: at least 100
+    max_unknown: int = 20  # recipients of one connection that do not exist; past these we hang up
     max_header: int = 256 << 10  # octets of the header section
     starttls: bool = True
     auth: bool = False
