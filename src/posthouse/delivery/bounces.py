@@ -67,6 +67,8 @@ class Bounces:
             if action is Action.FAILED:
                 self._log.warning("bounce not delivered", id=shown(message.id), to=str(waiting.recipient.address))
             return None
+        if action is not Action.FAILED and self._router.is_ours_to_return(message.sender.address):
+            return None
         tried = record.tried
         told = self._told(
             waiting.recipient,
@@ -164,6 +166,10 @@ class Bounces:
     def _mail(self, sender: Sender, told: Sequence[Told], original: Original) -> Mail:
         address = sender.address
         assert address is not None
+        if self._router.is_ours_to_return(address):
+            # Nobody has verified that sender: its name may have been forged, and the bounce would go to a bystander.
+            # What is wrong is the alias, which the postmaster can see to.
+            address = self._postmaster()
         bounce = self._new_id()
         data = compose(
             told,

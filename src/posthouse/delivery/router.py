@@ -74,8 +74,9 @@ class _Plan:
     placements: dict[int, Placement] = field(default_factory=dict)  # by account
     served: list[tuple[int, int]] = field(default_factory=list)  # (recipient, account)
     outside: dict[Address, Recipient] = field(default_factory=dict)
-    held: list[Recipient] = field(default_factory=list)  # recipients here, later
+    held: dict[int, Recipient] = field(default_factory=dict)  # by account here, for later
     forwarded: bool = True  # every outside recipient stands behind an alias
+    through: set[Address] = field(default_factory=set)  # recipients that lead outside
 
 
 class Router:
@@ -132,6 +133,16 @@ class Router:
             return STALE
         return NO_SUCH_USER if back is None else Routed(outside=(back,), forwarded=True)
 
+    def is_ours_to_return(self, address: Address) -> bool:
+        """Whether this is the return address of a message that we only forward: nobody knows whether it was forged."""
+        srs = self._srs()
+        try:
+            return (
+                srs is not None and srs.reverse(address) is not None and self._directory.is_local_domain(address.domain)
+            )
+        except SrsError:
+            return False
+
     async def file(self, mail: Mail, *, whole: bool, also: Rider | None = None) -> list[Reply]:
         """Keep every copy; one reply per recipient, given when all is durable. `whole`: all recipients or none.
 
@@ -169,16 +180,22 @@ class Router:
             if isinstance(routed, Reply):
                 plan.answers[n] = routed
                 continue
+            if routed.forwarded and str(recipient.address).lower() in mail.been:
+                plan.answers[n] = LOOP
+                continue
+            if routed.outside:
+                plan.through.add(recipient.address)
             for address in routed.outside:
                 same = address == recipient.address
                 plan.outside.setdefault(address, recipient if same else replace(recipient, address=address))
                 plan.forwarded = plan.forwarded and routed.forwarded
-            if mail.hold_until and routed.accounts and self._outgoing is not None:
-                plan.held.append(recipient)
-                continue
             for account in routed.accounts:
                 if str(account.address).lower() in mail.been:
                     plan.answers[n] = LOOP
+                    continue
+                if mail.hold_until and self._outgoing is not None:
+                    # By its own address: were it the alias, all it leads to would have the message again on release.
+                    plan.held.setdefault(account.id, replace(recipient, address=account.address))
                     continue
                 plan.served.append((n, account.id))
                 prefix = (path + delivered_to(account.address)).encode() + mail.trace
@@ -197,12 +214,12 @@ class Router:
             (recipient, self._routes.destination(recipient.address, sender.address))
             for recipient in plan.outside.values()
         ]
-        recipients += [(recipient, LOCAL) for recipient in plan.held]
+        recipients += [(recipient, LOCAL) for recipient in plan.held.values()]
         now = int(self._clock())
         due = max(now, mail.hold_until)
         fresh = Fresh(
             envelope.id,
-            len(mail.trace) + mail.body.octets,
+            len(self._trace_of_queued(mail, plan)) + mail.body.octets,
             sender,
             mail.account.id if mail.account else None,
             mail.message_id,
@@ -229,8 +246,20 @@ class Router:
         if mail.sent_copy and mail.account is not None:
             placements.append(Placement(mail.account.id, mail.trace, SENT))
         if queued:
-            placements.append(Placement(ACCOUNT, mail.trace, MAILBOX))  # the last: the queue looks for it there
+            trace = self._trace_of_queued(mail, plan)
+            placements.append(Placement(ACCOUNT, trace, MAILBOX))  # the last: the queue looks for it there
         return placements
+
+    def _trace_of_queued(self, mail: Mail, plan: _Plan) -> bytes:
+        """What stands before the body that goes out. The alias it was forwarded by, so that a loop ends here.
+
+        Only when it was one alone: else each target could read the others' names, which may have been blind copies.
+        In a loop that branches the next round has but one.
+        """
+        if not plan.forwarded or len(plan.through) != 1:
+            return mail.trace
+        (alias,) = plan.through
+        return delivered_to(alias).encode() + mail.trace
 
     def _answers(self, mail: Mail, plan: _Plan, filed: Sequence[Filed], whole: bool) -> list[Reply]:
         answers, recipients = plan.answers, mail.envelope.recipients

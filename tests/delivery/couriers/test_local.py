@@ -1,0 +1,92 @@
+"""Held messages on release: one copy for each mailbox, and none for anybody else."""
+
+import pytest
+
+from posthouse.delivery.couriers.content import Content
+from posthouse.delivery.couriers.local import LocalCourier
+from posthouse.delivery.couriers.parcel import Parcel
+from posthouse.delivery.outcome import Delivered, Permanent, Transient
+from posthouse.delivery.router import LOCAL, Mail
+from posthouse.delivery.text_body import TextBody
+from posthouse.mailstore.interface import StoreError, StoreFullError
+from posthouse.queue.interface import ACCOUNT, MAILBOX
+from tests.delivery.house import LETTER, House
+
+
+async def held(at: House, *to: str) -> Parcel:
+    """A user's message that is to be held; what the local courier has of it."""
+    envelope = at.envelope(*to, sender="alice@here.test")
+    mail = Mail(envelope, TextBody(LETTER), account=at.account(), may_relay=True, hold_until=int(at.now) + 60)
+    assert {reply.code for reply in await at.router.file(mail, whole=True)} == {250}
+    (entry,) = await at.sqlite.entries(ACCOUNT, MAILBOX)
+    here = tuple(row.recipient for row in at.queued() if row.destination == LOCAL)
+    return Parcel(envelope.id, envelope.sender, here, Content(at.sqlite, entry))
+
+
+@pytest.fixture
+def courier(at: House) -> LocalCourier:
+    return LocalCourier(at.router, "mail.here.test")
+
+
+async def test_held_for_an_alias_and_released_once(at: House, courier: LocalCourier) -> None:
+    parcel = await held(at, "team@here.test", "bob@here.test", "alice@here.test")
+    assert at.queued_to() == [
+        ("alice@here.test", LOCAL),
+        ("bob@here.test", LOCAL),
+        ("carol@there.test", "there.test"),
+    ]
+    assert await at.inbox("bob") == []
+    for _ in range(2):  # the record of the first release may be lost
+        outcomes = await courier.deliver(LOCAL, parcel)
+        assert [type(outcome) for outcome in outcomes] == [Delivered, Delivered]
+    assert len(await at.inbox("bob")) == len(await at.inbox("alice")) == 1
+    assert len(at.queued()) == 3
+
+
+async def test_an_alias_that_changes_while_a_message_is_held(at: House, courier: LocalCourier) -> None:
+    """Whom a message goes to was settled when it was taken."""
+    parcel = await held(at, "team@here.test")
+    at.registry.remove_alias("team@here.test", "bob@here.test")
+    at.registry.add_alias("team@here.test", "eve@there.test")
+    assert [type(outcome) for outcome in await courier.deliver(LOCAL, parcel)] == [Delivered]
+    assert len(await at.inbox("bob")) == 1
+    assert at.queued_to() == [("bob@here.test", LOCAL), ("carol@there.test", "there.test")]
+
+
+async def test_released_in_two_goes(at: House, courier: LocalCourier) -> None:
+    """One for whom it failed comes alone the next time, with the same message."""
+    parcel = await held(at, "alice@here.test", "bob@here.test")
+    one = Parcel(parcel.id, parcel.sender, parcel.recipients[:1], parcel.content)
+    for each in (one, parcel, one):
+        assert {type(outcome) for outcome in await courier.deliver(LOCAL, each)} == {Delivered}
+    assert len(await at.inbox("bob")) == len(await at.inbox("alice")) == 1
+
+
+@pytest.mark.parametrize("error", [StoreError("broken"), StoreFullError("full")])
+async def test_a_release_that_fails_is_tried_again(at: House, courier: LocalCourier, error: Exception) -> None:
+    parcel = await held(at, "alice@here.test", "bob@here.test")
+    at.store.failures = [error]
+    outcomes = await courier.deliver(LOCAL, parcel)
+    assert [(type(outcome), outcome.reply.code) for outcome in outcomes] == [(Transient, 451)] * 2
+    assert [type(outcome) for outcome in await courier.deliver(LOCAL, parcel)] == [Delivered, Delivered]
+    assert len(await at.inbox("bob")) == 1
+
+
+async def test_a_body_that_cannot_be_read_is_tried_again(at: House, courier: LocalCourier) -> None:
+    parcel = await held(at, "alice@here.test")
+    await at.sqlite.expunge(ACCOUNT, MAILBOX, [entry.message for entry in await at.sqlite.entries(ACCOUNT, MAILBOX)])
+    gone = Parcel(parcel.id, parcel.sender, parcel.recipients, Unreadable(at.sqlite, parcel.content._entry))
+    assert [type(outcome) for outcome in await courier.deliver(LOCAL, gone)] == [Transient]
+
+
+class Unreadable(Content):
+    async def whole(self) -> bytes:
+        raise StoreError("the pack is gone")
+
+
+async def test_an_account_that_was_removed_while_its_mail_was_held(at: House, courier: LocalCourier) -> None:
+    parcel = await held(at, "bob@here.test")
+    at.registry.remove_account("bob@here.test")
+    (outcome,) = await courier.deliver(LOCAL, parcel)
+    assert isinstance(outcome, Permanent)
+    assert outcome.reply.enhanced == "5.1.1"
