@@ -107,6 +107,10 @@ NONSENSE = {
     "early-ehlo": Case(plain(bad.Early, "EHLO"), WAITING, "not asked"),
     "early-data": Case(plain(bad.Early, "DATA"), WAITING, "not asked"),
     "disordered": Case(plain(bad.Disordered), WAITING),
+    "data-250": Case(plain(Says, "DATA", b"250 fine\r\n", without={"CHUNKING"}), WAITING, "no meaning"),
+    "mail-200": Case(plain(Says, "MAIL", b"200 fine\r\n"), WAITING, "no meaning"),
+    "rcpt-299": Case(plain(Says, "RCPT", b"299 fine\r\n"), WAITING, "no meaning"),
+    "data-twice": Case(plain(Says, "DATA", b"354 go\r\n354 go\r\n", without={"CHUNKING"}), WAITING, "not asked"),
     "mixed": Case(plain(Says, "RCPT", b"250-fine\r\n550 not fine\r\n"), WAITING, "two codes"),
     **{
         f"syntax-{n}": Case(plain(Says, step, octets, without={"CHUNKING"}), WAITING, "no reply")

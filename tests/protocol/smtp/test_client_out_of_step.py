@@ -140,3 +140,88 @@ def test_who_hangs_up_has_refused_all_the_same(recipients: list[int]) -> None:
     script = Script(recipients, fault=Fault.HANG_UP, at=2 + len(recipients))
     refused = hold_conversation(Server(script))
     assert [reply.code for reply in refused if reply is not None] == recipients
+
+
+def engine_with(*heard: bytes, extensions: bytes = b"") -> SmtpClient:
+    """An engine that has heard a greeting and a hello, and these in a transaction with one recipient."""
+    engine = SmtpClient("me.test")
+    for octets in (b"220 mx.test\r\n", b"250-mx.test\r\n" + extensions + b"250 HELP\r\n"):
+        engine.receive_data(octets)
+        while engine.next_event() is not None:
+            pass
+        engine.data_to_send()
+    if heard:
+        engine.transact(Transaction("a@me.test", ["r0@mx.test"]))
+    for octets in heard:
+        engine.data_to_send()
+        engine.receive_data(octets)
+        engine.next_event()
+    return engine
+
+
+def assert_broken(engine: SmtpClient) -> None:
+    """It is over without a word."""
+    event = engine.next_event()
+    assert isinstance(event, client.Broken)
+    assert event.refusals == ()
+    assert engine.state is State.CLOSED
+    engine.quit()
+    assert engine.data_to_send() == b""
+
+
+@pytest.mark.parametrize("early", [b"2", b"250 ok\r\n", b"250-ok\r\n"])
+def test_octets_that_come_before_a_command(early: bytes) -> None:
+    engine = engine_with()
+    engine.receive_data(early)
+    engine.transact(Transaction("a@me.test", ["b@mx.test"]))
+    assert engine.data_to_send() == b""
+    assert_broken(engine)
+
+
+@pytest.mark.parametrize("behind", [b"2", b"354 go\r\n", b"250-ok\r\n"])
+def test_octets_behind_the_go_ahead(behind: bytes) -> None:
+    engine = engine_with(b"250 ok\r\n", b"250 ok\r\n")
+    engine.data_to_send()
+    engine.receive_data(b"354 go\r\n" + behind)
+    assert_broken(engine)
+
+
+@pytest.mark.parametrize("late", [b"2", b"354 go\r\n", b"250 ok\r\n", b"552 too big\r\n"])
+def test_octets_that_come_before_the_end_is_written(late: bytes) -> None:
+    engine = engine_with(b"250 ok\r\n", b"250 ok\r\n", b"354 go\r\n")
+    assert engine.state is State.CONTENT
+    engine.receive_data(late)
+    engine.end_content(b"all of it\r\n")
+    assert engine.data_to_send() == b""
+    assert_broken(engine)
+
+
+def test_what_was_not_written_yet_never_is() -> None:
+    engine = engine_with(b"250 ok\r\n", b"250 ok\r\n", b"354 go\r\n")
+    engine.send_content(b"half of it\r\n")
+    engine.receive_data(b"250 ok\r\n")
+    assert_broken(engine)
+
+
+@pytest.mark.parametrize("rest", [b"250 ok\r\n503 no\r\n", b"503 no\r\n354 go\r\n"])
+def test_who_refuses_the_sender_takes_nothing_else(rest: bytes) -> None:
+    engine = engine_with(b"550 no\r\n" + rest, extensions=b"250-PIPELINING\r\n")
+    engine.data_to_send()
+    assert engine.state is State.CLOSED
+
+
+def test_two_answers_to_one_chunk() -> None:
+    """The second must not count as the answer to the last chunk."""
+    engine = engine_with(extensions=b"250-CHUNKING\r\n")
+    engine.transact(Transaction("a@me.test", ["b@mx.test"], chunked=True))
+    for reply in (b"250 ok\r\n", b"250 ok\r\n"):
+        engine.data_to_send()
+        engine.receive_data(reply)
+        event = engine.next_event()
+    assert isinstance(event, client.ContentWanted)
+    engine.send_content(b"half of it\r\n")
+    engine.data_to_send()
+    engine.receive_data(b"250 ok\r\n250 ok\r\n")
+    engine.end_content(b"the rest\r\n")
+    assert engine.data_to_send() == b""
+    assert_broken(engine)

@@ -136,7 +136,7 @@ class ClientLink:
         elif len(self._wanted) > self._unsent:
             wanted = self._wanted.popleft()
             if reply.code < 400 and reply.code not in wanted.success:
-                self._break(f"it answered {reply.code}, which has no meaning there", reply)
+                self._break(f"it answered {reply.code}, which has no meaning there")
             else:
                 wanted.handle(reply)
         elif self._state is State.CONTENT and reply.code >= 400:
