@@ -218,3 +218,21 @@ def test_never_more_than_the_bounds_and_it_lifts_when_it_says(
             assert sum(at > clock.now - PERIOD for at in sent) <= messages
             assert sum(at > clock.now - PERIOD for at in met.values()) <= recipients
     connection.close()
+
+
+def test_a_clock_set_back_does_not_stop_an_account_until_the_old_time(
+    connection: apsw.Connection, clock: Clock
+) -> None:
+    allowance = bounded(connection, clock, messages=2, recipients=2)
+    for name in ("x", "y"):
+        allowance.count(ALICE, people(name))
+    assert allowance.check(ALICE, people("z")) is not None
+    clock.now -= 5
+    assert allowance.check(ALICE, people("z")) is not None  # a clock set right by seconds gives nothing away
+    clock.now -= 400 * 86_400
+    assert allowance.check(ALICE, people("z")) is None
+    for name in ("v", "w"):
+        allowance.count(ALICE, people(name))
+    excess = allowance.check(ALICE, people("z"))
+    assert excess is not None
+    assert excess.lifts == int(clock.now) + PERIOD

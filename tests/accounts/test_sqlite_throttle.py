@@ -97,3 +97,13 @@ def test_neither_names_nor_addresses_stand_in_the_file(tmp_path: Path, clock: Cl
     connection.close()
     assert b"my-password" not in path.read_bytes()
     assert b"192.0.2" not in path.read_bytes()
+
+
+def test_rows_of_a_clock_that_was_ahead_are_swept(tmp_path: Path, clock: Clock) -> None:
+    connection = apsw.Connection(str(tmp_path / "volatile.db"))
+    rows = SqliteThrottleRows(connection)
+    rows.charge([Charge(b"ahead" + bytes(11), LIMIT)], clock.now + 400 * 86_400)
+    for number in range(256):
+        rows.charge([Charge(number.to_bytes(16, "big"), LIMIT)], clock.now)
+    assert connection.execute("SELECT count(*) FROM login_failures").get == 256
+    connection.close()

@@ -224,3 +224,22 @@ def test_memory_is_bounded(clock: Clock) -> None:
         throttle.succeeded(f"user{number}@a.test", HERE)
     assert len(rows._counts) <= 30
     assert len(rows._homes) <= 30
+
+
+def test_a_clock_set_back_makes_nobody_wait_for_the_old_time(throttle: Throttle, clock: Clock) -> None:
+    fail(throttle, 20)
+    assert throttle.wait("alice@a.test", HERE) == 100
+    clock.now -= 400 * 86_400
+    assert throttle.wait("alice@a.test", HERE) == 0
+    fail(throttle, 2)  # what was counted in the future does not count now
+    assert throttle.wait("alice@a.test", HERE) == 0
+    fail(throttle, 1)
+    assert throttle.wait("alice@a.test", HERE) == 2
+
+
+def test_a_clock_set_right_by_seconds_frees_nobody(throttle: Throttle, clock: Clock) -> None:
+    fail(throttle, 20)
+    clock.now -= 5
+    assert throttle.wait("alice@a.test", HERE) == 100
+    fail(throttle, 1)
+    assert throttle.wait("alice@a.test", HERE) == 100

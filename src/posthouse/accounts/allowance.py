@@ -14,6 +14,7 @@ from posthouse.accounts.interface import Account
 from posthouse.message.address import Address
 
 PERIOD = 86400  # seconds
+_CLOCK_SLACK = 3600  # seconds; what was counted later than this from now was counted while the clock was ahead
 
 
 class Limit(Enum):
@@ -66,16 +67,17 @@ class Allowance:
 
     def check(self, account: Account, recipients: Sequence[Address]) -> Excess | None:
         """Whether the account may send a message to these now; None: yes."""
-        since = int(self._clock()) - PERIOD
+        now = int(self._clock())
+        since = now - PERIOD
         limit = self._limit(account.day_messages, self._default_messages)
         if limit is not None:
-            sent = self._rows.sent(account.id, since)
+            sent = _until(now, self._rows.sent(account.id, since))
             if len(sent) + 1 > limit:
                 return _excess(Limit.MESSAGES, limit, sent, 1)
         limit = self._limit(account.day_recipients, self._default_recipients)
         if limit is not None:
             strangers = len(self._rows.strangers(account.id, _hashed(recipients)))
-            met = self._rows.met(account.id, since) if strangers else []
+            met = _until(now, self._rows.met(account.id, since)) if strangers else []
             if strangers and len(met) + strangers > limit:
                 return _excess(Limit.RECIPIENTS, limit, met, strangers)
         return None
@@ -89,6 +91,11 @@ class Allowance:
     @staticmethod
     def _limit(own: int | None, default: int) -> int | None:
         return own if own is not None else default or None
+
+
+def _until(now: int, times: Sequence[int]) -> list[int]:
+    """Without those that lie ahead: after a clock was set back they would count until it has caught up."""
+    return [at for at in times if at <= now + _CLOCK_SLACK]
 
 
 def _excess(kind: Limit, limit: int, times: Sequence[int], more: int) -> Excess:

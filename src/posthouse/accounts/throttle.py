@@ -19,6 +19,7 @@ from typing import NamedTuple, Protocol
 HOME_SECONDS = 90 * 86_400.0
 _HOME_NOTED_AGAIN = 86_400.0
 _KEYS_KEPT = 8_192
+CLOCK_SLACK = 60.0  # seconds; a clock set back by more was wrong before, and so is what was written down by it
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +38,10 @@ class Limit:
         """Seconds to wait after this many failures."""
         over = failures - self.free
         return min(self.longest, self.first * 2.0 ** min(over, 32)) if over >= 0 else 0.0
+
+    def counts_still(self, expires: float, now: float) -> bool:
+        """Whether failures that are forgotten at `expires` count; not if no clock but a wrong one can have said so."""
+        return now < expires <= now + self.longest + self.forget + CLOCK_SLACK
 
 
 PAIR = Limit(free=5, first=2.0, longest=900.0)
@@ -208,8 +213,10 @@ class Throttle:
 
 
 def _left(count: Count, now: float, limit: Limit) -> float:
-    # Never more than the longest delay, so that a clock set back locks nobody out.
-    return min(max(0.0, count.until - now), limit.longest)
+    left = count.until - now
+    if left > limit.longest + CLOCK_SLACK:
+        return 0.0  # a moment of a clock that was ahead: it would ask for the longest delay until that day comes
+    return min(max(0.0, left), limit.longest)
 
 
 class MemoryThrottleRows:
@@ -228,7 +235,7 @@ class MemoryThrottleRows:
         """See ThrottleRows."""
         for charge in charges:
             failures, _until, expires = self._counts.pop(charge.key, (0, 0.0, 0.0))
-            failures = failures + 1 if now < expires else 1
+            failures = failures + 1 if charge.limit.counts_still(expires, now) else 1
             until = now + charge.limit.delay(failures)
             self._counts[charge.key] = (failures, until, until + charge.limit.forget)
         while len(self._counts) > self._bound:

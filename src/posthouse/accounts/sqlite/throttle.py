@@ -10,7 +10,7 @@ from typing import Any
 
 import apsw
 
-from posthouse.accounts.throttle import Charge, Count, ThrottleUnavailableError
+from posthouse.accounts.throttle import HOME_SECONDS, Charge, Count, ThrottleUnavailableError
 
 SCHEMA = """
     CREATE TABLE IF NOT EXISTS login_failures (
@@ -21,6 +21,7 @@ SCHEMA = """
     CREATE INDEX IF NOT EXISTS login_homes_by_age ON login_homes (expires);
 """
 _SWEEP_EVERY = 256  # writes of this process
+_LONGEST = HOME_SECONDS + 86_400.0  # seconds that any row may last, and a day for clocks that are set right
 _COUNTS = [
     f"SELECT key, failures, until FROM login_failures WHERE key IN ({','.join('?' * number)})" for number in range(4)
 ]
@@ -50,7 +51,7 @@ class SqliteThrottleRows:
         with self._writing(now):
             for charge in charges:
                 row = self._ask("SELECT failures, expires FROM login_failures WHERE key = ?", (charge.key,)).fetchall()
-                failures = row[0][0] + 1 if row and now < row[0][1] else 1
+                failures = row[0][0] + 1 if row and charge.limit.counts_still(row[0][1], now) else 1
                 until = now + charge.limit.delay(failures)
                 self._ask(
                     "INSERT OR REPLACE INTO login_failures VALUES (?, ?, ?, ?)",
@@ -91,7 +92,8 @@ class SqliteThrottleRows:
 
     def _sweep(self, now: float) -> None:
         for table in ("login_failures", "login_homes"):
-            self._ask(f"DELETE FROM {table} WHERE expires <= ?", (now,))
+            # What expires after the longest time there is was written while the clock was ahead.
+            self._ask(f"DELETE FROM {table} WHERE expires <= ? OR expires > ?", (now, now + _LONGEST))
             over = self._ask(f"SELECT count(*) - {self._bound} FROM {table}").get
             if isinstance(over, int) and over > 0:
                 self._ask(
