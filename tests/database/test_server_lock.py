@@ -1,5 +1,7 @@
+import errno
 import os
 import signal
+import stat
 import subprocess
 import sys
 import threading
@@ -66,3 +68,38 @@ def test_a_child_holds_it_on(tmp_path: Path) -> None:
         parent.stdout.readline()
         parent.wait()
         assert running_server(tmp_path) == parent.pid
+
+
+def test_nobody_else_may_open_it(tmp_path: Path) -> None:
+    ServerLock.acquire(tmp_path).release()
+    lock = tmp_path / "server.lock"
+    assert stat.S_IMODE(lock.stat().st_mode) == 0o600
+    lock.chmod(0o644)  # as earlier versions made it
+    ServerLock.acquire(tmp_path).release()
+    assert stat.S_IMODE(lock.stat().st_mode) == 0o600
+
+
+def test_a_shorter_number_leaves_nothing_of_the_longer_one(tmp_path: Path) -> None:
+    (tmp_path / "server.lock").write_text("123456789012\n")
+    lock = ServerLock.acquire(tmp_path)
+    assert running_server(tmp_path) == os.getpid()
+    lock.release()
+
+
+def test_a_full_disk_does_not_keep_the_server_from_starting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "pwrite", full)
+    lock = ServerLock.acquire(tmp_path)
+    assert running_server(tmp_path) == 0  # it runs, but could not say which process it is
+    lock.release()
+
+
+def test_what_was_opened_is_closed_when_it_is_held_by_another(tmp_path: Path) -> None:
+    lock = ServerLock.acquire(tmp_path)
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    with pytest.raises(ServerRunningError):
+        ServerLock.acquire(tmp_path)
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
+    lock.release()

@@ -1,7 +1,9 @@
 """One server per data folder, and a way to ask whether there is one."""
 
+import contextlib
 import fcntl
 import os
+import stat
 import time
 from pathlib import Path
 
@@ -26,16 +28,18 @@ class ServerLock:
     @classmethod
     def acquire(cls, folder: Path) -> "ServerLock":
         """Become the server of `folder`. Raises ServerRunningError."""
-        fd = os.open(_path(folder), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-        for _ in range(_PROBES):
-            if _try(fd, fcntl.LOCK_EX):
-                os.ftruncate(fd, 0)
-                os.pwrite(fd, b"%d\n" % os.getpid(), 0)
-                return cls(fd)
-            time.sleep(_PROBE_PAUSE)
-        pid = _written(fd)
-        os.close(fd)
-        raise ServerRunningError(pid)
+        fd = os.open(_path(folder), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            _close_to_others(fd)
+            for _ in range(_PROBES):
+                if _try(fd, fcntl.LOCK_EX):
+                    _write(fd, b"%d\n" % os.getpid())
+                    return cls(fd)
+                time.sleep(_PROBE_PAUSE)
+            raise ServerRunningError(_written(fd))
+        except BaseException:
+            os.close(fd)
+            raise
 
     def release(self) -> None:
         """No longer be the server."""
@@ -66,6 +70,20 @@ def _try(fd: int, how: int) -> bool:
     return True
 
 
+def _close_to_others(fd: int) -> None:
+    """Whoever may open the file may hold the lock, and so keep the server from starting."""
+    status = os.fstat(fd)
+    if stat.S_IMODE(status.st_mode) & 0o077 and status.st_uid == os.geteuid():
+        os.fchmod(fd, 0o600)
+
+
+def _write(fd: int, text: bytes) -> None:
+    """Overwrite first, then cut: a full disk has no block for a file that was emptied. It is for people only."""
+    with contextlib.suppress(OSError):
+        os.pwrite(fd, text, 0)
+        os.ftruncate(fd, len(text))
+
+
 def _written(fd: int) -> int:
-    text = os.pread(fd, 20, 0).strip()
+    text = os.pread(fd, 20, 0).partition(b"\n")[0]
     return int(text) if text.isdigit() else 0
