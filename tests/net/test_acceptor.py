@@ -216,3 +216,50 @@ def test_out_of_descriptors(loop: str) -> None:
 def _is_let_in(address: tuple[str, int]) -> bool:
     with socket.create_connection(address, 5) as client:
         return client.recv(100) == b"hello\r\n"
+
+
+async def test_a_guest_that_cannot_be_welcomed_is_hung_up_on_and_the_next_one_is_not(
+    listening: Failing, log: structlog.typing.FilteringBoundLogger, logged: LogCapture
+) -> None:
+    reserve = Reserve()
+    welcomed: list[socket.socket] = []
+
+    def welcome(guest: socket.socket, _: object) -> None:
+        welcomed.append(guest)
+        if len(welcomed) == 1:
+            raise MemoryError
+
+    acceptor = Acceptor(listening, welcome=welcome, refusal=REFUSAL, reserve=reserve, log=log)
+    first = socket.create_connection(listening.getsockname())
+    await until(lambda: len(welcomed) == 1)
+    assert welcomed[0].fileno() == -1
+    second = socket.create_connection(listening.getsockname())
+    await until(lambda: len(welcomed) == 2)
+    assert welcomed[1].fileno() >= 0
+    assert [entry["event"] for entry in logged.entries] == ["connection failed early"]
+    for sock in (first, second, *welcomed):
+        sock.close()
+    acceptor.close()
+    reserve.close()
+
+
+async def test_a_port_opens_again_even_if_the_reserve_cannot_be_had(
+    listening: Failing, log: structlog.typing.FilteringBoundLogger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("posthouse.net.acceptor._PAUSE", 0.02)
+    reserve = Reserve()
+    reserve.give()
+    listening.failures = [errno.EMFILE]
+    opened = os.open
+
+    def scarce(path: str, *rest: int) -> int:
+        if path == os.devnull:
+            raise OSError(errno.ENOMEM, os.strerror(errno.ENOMEM))
+        return opened(path, *rest)
+
+    monkeypatch.setattr(os, "open", scarce)
+    acceptor, welcomed = start(listening, log, reserve)
+    with socket.create_connection(listening.getsockname()):
+        await until(lambda: len(welcomed) == 1)
+    welcomed[0].close()
+    acceptor.close()

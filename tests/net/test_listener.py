@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from structlog.testing import LogCapture
 
+from posthouse.net.connection import Connection
 from posthouse.net.limits import Limits
 from posthouse.net.listener import ListenerSettings
 from tests.net.house import Certificate, House, issue, until
@@ -270,3 +271,44 @@ async def test_those_not_yet_in_are_sent_away(house: House, certificate: Certifi
     assert await house.servers[0].shut_down(5.0) == 0
     with contextlib.suppress(ConnectionError):
         assert await client.rest() == b""
+
+
+async def test_a_failure_at_the_very_beginning_takes_no_place_for_ever(
+    house: House, logged: LogCapture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    address = await house.open(limits=Limits(connections=1, sweep=0.02))
+    loop = asyncio.get_running_loop()
+
+    class Loop:
+        """The server's loop, which cannot make a transport this once."""
+
+        def __getattr__(self, name: str) -> object:
+            return getattr(loop, name)
+
+        async def connect_accepted_socket(self, *_: object) -> None:
+            raise MemoryError
+
+    monkeypatch.setattr(house.servers[0], "_loop", Loop())
+    assert await (await raw(house, address)).rest() == b""
+    await until(lambda: house.servers[0].numbers.open == 0)
+    monkeypatch.setattr(house.servers[0], "_loop", loop)
+    assert await (await house.client(address)).ask(b"in") == b"in"
+    assert [entry["event"] for entry in logged.entries if entry["log_level"] == "error"] == ["task failed"]
+
+
+async def test_a_connection_that_cannot_be_looked_at_is_cut_off_and_the_others_are_watched_on(
+    house: House, logged: LogCapture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    address = await house.open(patience=0.3)
+    first = await house.client(address)
+    watched = next(iter(house.servers[0]._guests))
+
+    def fail(self: Connection, now: float) -> None:
+        if self is watched:
+            raise ZeroDivisionError
+
+    monkeypatch.setattr(Connection, "check", fail)
+    assert await first.rest() == b""
+    second = await house.client(address)
+    assert await second.rest() != b""  # it was silent for too long, and that was noticed
+    assert "connection failed" in [entry["event"] for entry in logged.entries]

@@ -5,6 +5,7 @@ it gives up on the socket (uvloop) or leaves the clients waiting (asyncio).
 """
 
 import asyncio
+import contextlib
 import errno
 import os
 import socket
@@ -42,13 +43,10 @@ class Reserve:
         self.restore()
 
     def restore(self) -> None:
-        """Take the descriptor back, if there is one to be had."""
+        """Take the descriptor back, if there is one to be had. Never raises: who calls it has a port to keep open."""
         if self._descriptor is None:
-            try:
+            with contextlib.suppress(OSError):  # it is asked for again before it is needed next
                 self._descriptor = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
-            except OSError as error:
-                if error.errno not in _OUT_OF_DESCRIPTORS:
-                    raise
 
     def close(self) -> None:
         """Give it up for good."""
@@ -109,7 +107,11 @@ class Acceptor:
             return False
         except OSError as error:
             return self._bear(error)
-        self._welcome(sock, plain_address(address))
+        try:
+            self._welcome(sock, plain_address(address))
+        except Exception:  # one guest's bad luck is not the next one's
+            self._log.exception("connection failed early")
+            sock.close()
         return True
 
     def _bear(self, error: OSError) -> bool:

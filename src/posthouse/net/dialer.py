@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import errno
 import itertools
 import socket
 import ssl
@@ -19,6 +20,7 @@ class Dialer:
         self._limits = limits or Limits()
         self._loop = asyncio.get_running_loop()
         self._open: set[Connection] = set()
+        self._closed = False
         self._ids = (f"{label}out-{number:x}" for number in itertools.count(1))
         self._sweeping = self._loop.call_later(self._limits.sweep, self._sweep)
 
@@ -41,6 +43,9 @@ class Dialer:
             transport, connection = await self._loop.create_connection(
                 make, ip, port, local_addr=(source, 0) if source else None
             )
+        if self._closed:
+            transport.abort()
+            raise OSError(errno.ECANCELED, "no more connections are made")
         if not connection.lost:  # it may have been, before this coroutine had its turn
             self._open.add(connection)
         sock = transport.get_extra_info("socket")
@@ -50,16 +55,17 @@ class Dialer:
         return connection
 
     def close(self) -> None:
-        """Cut all connections off."""
+        """Cut all connections off; those under way, too, as soon as they are there."""
+        self._closed = True
         self._sweeping.cancel()
         for connection in list(self._open):
             connection.abort()
 
     def _sweep(self) -> None:
+        self._sweeping = self._loop.call_later(self._limits.sweep, self._sweep)  # first: whatever happens below
         now = self._loop.time()
         for connection in list(self._open):
             connection.check(now)
-        self._sweeping = self._loop.call_later(self._limits.sweep, self._sweep)
 
 
 def client_context() -> ssl.SSLContext:

@@ -166,6 +166,7 @@ class Server:
 
     def _welcome(self, sock: socket.socket, peer: Address, way: ListenerSettings, service: Service) -> None:
         refusal = b"" if way.implicit_tls else way.refusal
+        local = plain_address(sock.getsockname())  # may raise, so it comes before anything is counted
         if not self._gate.enter():
             refuse(sock, refusal)
             return
@@ -180,7 +181,7 @@ class Server:
         connection = Connection(
             next(self._ids),
             peer=peer,
-            local=plain_address(sock.getsockname()),
+            local=local,
             loop=self._loop,
             keeper=self._keeper,
             limits=self._limits,
@@ -195,10 +196,12 @@ class Server:
         """Bring a connection to the point where its engine takes over."""
         try:
             await self._loop.connect_accepted_socket(lambda: connection, sock)
-        except OSError as error:
-            self._log.info("connection failed early", connection=connection.id, reason=str(error))
+        except BaseException as error:
             sock.close()
             self._leave(connection)
+            if not isinstance(error, OSError):
+                raise
+            self._log.info("connection failed early", connection=connection.id, reason=str(error))
             return
         try:
             if proxied and not await self._introduce(connection, guest):
@@ -243,18 +246,23 @@ class Server:
         return True
 
     def _leave(self, connection: Connection) -> None:
-        guest = self._guests.pop(connection)
-        self._gate.leave(guest.place)
-        self._check_empty()
+        guest = self._guests.pop(connection, None)
+        if guest is not None:  # else it has left already: before it was whole, it may be told twice
+            self._gate.leave(guest.place)
+            self._check_empty()
 
     def _sweep(self) -> None:
         """Look who has run out of time: one timer for all connections."""
+        self._sweeping = self._loop.call_later(self._limits.sweep, self._sweep)  # first: whatever happens below
         now = self._loop.time()
         for connection, guest in list(self._guests.items()):
-            connection.check(now)
-            if guest.pump is not None:
-                guest.pump.check(now)
-        self._sweeping = self._loop.call_later(self._limits.sweep, self._sweep)
+            try:
+                connection.check(now)
+                if guest.pump is not None:
+                    guest.pump.check(now)
+            except Exception:
+                self._log.exception("connection failed", connection=connection.id, peer=connection.peer_ip)
+                connection.abort()
 
 
 def _bound(way: ListenerSettings) -> socket.socket:
