@@ -20,7 +20,7 @@ from posthouse.app.parent import Parent
 def say(*words):
     os.write(1, (" ".join(map(str, words)) + "\\n").encode())
 
-def run(index, ready, life_line):
+def run(index, ready, life_line, heartbeat):
     if {how!r} == "fail":
         raise ValueError("no")
     hears = os.pipe()
@@ -32,11 +32,12 @@ def run(index, ready, life_line):
     say("worker", index, os.getpid())
     ready()
     while True:
-        readable, _, _ = select.select([hears[0], life_line], [], [])
+        heartbeat.beat()
+        readable, _, _ = select.select([hears[0], life_line], [], [], 0.2)
         if life_line in readable:
             say("orphan", index)
             return 0
-        for number in os.read(hears[0], 100):
+        for number in os.read(hears[0], 100) if hears[0] in readable else ():
             if number == signal.SIGTERM and {how!r} != "stubborn":
                 say("stopped", index)
                 return 0

@@ -59,7 +59,7 @@ def run(config: Path, *command: str, stdin: str = "") -> str:
 
 
 @contextmanager
-def serving(folder: Path, *, workers: int = 2, user: str = "") -> Iterator[Server]:
+def serving(folder: Path, *, workers: int = 2, user: str = "", ends: int = 0) -> Iterator[Server]:
     offset = free_offset()
     config = folder / "posthouse.toml"
     config.write_text(
@@ -85,7 +85,7 @@ def serving(folder: Path, *, workers: int = 2, user: str = "") -> Iterator[Serve
         until(lambda: answers(server), log)
         yield server
         process.terminate()
-        assert process.wait(15) == 0, log.read_text()
+        assert process.wait(15) == ends, log.read_text()
         assert "Traceback" not in log.read_text()
     finally:
         with contextlib.suppress(ProcessLookupError):

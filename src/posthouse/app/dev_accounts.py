@@ -38,7 +38,8 @@ def prepare_accounts(places: Places, password: str | None) -> list[DevAccount]:
             accounts.append(DevAccount(address, chosen))
         if not registry.aliases(DOMAIN):
             registry.add_alias(f"*@{DOMAIN}", f"{_NAMES[0]}@{DOMAIN}")
-    _remember(places, accounts)
+    if {account.address: account.password for account in accounts} != known:
+        _remember(places, accounts)
     return accounts
 
 
@@ -51,5 +52,7 @@ def _remembered(places: Places) -> dict[str, str]:
 
 def _remember(places: Places, accounts: list[DevAccount]) -> None:
     text = json.dumps({account.address: account.password for account in accounts})
-    with os.fdopen(os.open(places.dev, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+    scratch = places.dev.with_name(f".{places.dev.name}.{os.getpid()}")
+    with os.fdopen(os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
         file.write(text)
+    scratch.rename(places.dev)  # a full disk leaves the old one

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from structlog.typing import FilteringBoundLogger
 
 from posthouse.accounts.interface import Directory
+from posthouse.app.parts import Parts
 from posthouse.app.places import Places
 from posthouse.app.settings import DnsSettings, OutgoingSettings, RouteSettings, Settings
 from posthouse.delivery.bounces import Bounces
@@ -23,7 +24,6 @@ from posthouse.delivery.srs import Srs
 from posthouse.mailstore.interface import Mailstore
 from posthouse.message.address import Address
 from posthouse.net.dialer import Dialer
-from posthouse.net.dns.interface import Resolver
 from posthouse.net.dns.resolver import DnsResolver
 from posthouse.net.dns.settings import ResolverSettings
 from posthouse.net.dns.system import system_settings
@@ -81,26 +81,10 @@ def build_srs(directory: Directory) -> Callable[[], Srs | None]:
 
 @dataclass(slots=True)
 class Outward:
-    """What sends mail out in one worker. start(), then stop()."""
+    """What sends mail out in one worker."""
 
     sender: Sender
     bounces: Bounces
-    dialer: Dialer
-    resolver: Resolver
-    security: Security
-    destinations: SqliteDestinations
-
-    async def start(self) -> None:
-        """Begin to send. Raises StoreError."""
-        await self.sender.start()
-
-    async def stop(self, grace: float) -> None:
-        """Let what is on the wire finish for up to `grace` seconds, then let go of everything."""
-        await self.sender.stop(grace)
-        self.dialer.close()
-        await self.resolver.close()
-        self.security.flush()
-        self.destinations.close()
 
 
 def build_outward(
@@ -116,13 +100,14 @@ def build_outward(
     log: FilteringBoundLogger,
     *,
     label: str,
+    parts: Parts,
 ) -> Outward:
-    """Everything from the queue to the wire."""
+    """Everything from the queue to the wire. What is to be closed after the sender has stopped joins `parts`."""
     ours = settings.outgoing
     hello = ours.hello or hostname
-    dialer = Dialer(label=label)
-    resolver = build_resolver(settings.dns)
     destinations = SqliteDestinations(places.destinations)
+    parts.add("destinations", destinations.close)
+    resolver = build_resolver(settings.dns)
     security = Security(
         resolver,
         destinations,
@@ -131,6 +116,10 @@ def build_outward(
         SecuritySettings(ours.mta_sts, ours.dane, ours.tls_memory),
         log,
     )
+    parts.add("knowledge of destinations", security.flush)
+    parts.add("resolver", resolver.close)
+    dialer = Dialer(label=label)
+    parts.add("dialer", dialer.close)
     courier = SmtpCourier(
         CourierSettings(hello, ours.port, ours.source_ipv4, ours.source_ipv6, ours.allow_private),
         routes,
@@ -154,7 +143,7 @@ def build_outward(
         pace=_pace(ours, routes),
     )
     router.sender = sender
-    return Outward(sender, bounces, dialer, resolver, security, destinations)
+    return Outward(sender, bounces)
 
 
 def _pace(settings: OutgoingSettings, routes: Routes) -> Callable[[str], Pace]:

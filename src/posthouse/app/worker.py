@@ -2,12 +2,12 @@
 
 import asyncio
 import base64
+import contextlib
 import os
 import time
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from ipaddress import ip_address
-from typing import Any
 
 from structlog.typing import FilteringBoundLogger
 
@@ -19,9 +19,11 @@ from posthouse.accounts.sqlite.allowance import SqliteAllowanceRows
 from posthouse.accounts.sqlite.registry import SqliteRegistry
 from posthouse.accounts.throttle import Throttle
 from posthouse.app.certificate import CertificateFiles
+from posthouse.app.heartbeat import Heartbeat
 from posthouse.app.kinds import Network
 from posthouse.app.listening import Bound
 from posthouse.app.outgoing import Outward, build_outward, build_routes, build_srs
+from posthouse.app.parts import Parts
 from posthouse.app.places import Places
 from posthouse.app.services import Service
 from posthouse.app.settings import Settings
@@ -42,6 +44,7 @@ from posthouse.message.trace import Tracer
 from posthouse.net.limits import Limits
 from posthouse.net.listener import ListenerSettings, Server
 from posthouse.net.listener import Service as MakeSession
+from posthouse.net.supervisor import Supervisor
 from posthouse.net.tls import TlsKeeper
 from posthouse.protocol.imap.settings import ImapSettings
 from posthouse.protocol.pop3.server import Pop3Settings
@@ -57,6 +60,8 @@ from posthouse.sessions.services import Services
 from posthouse.sessions.smtp import SmtpService
 
 INDEX = "index.db"
+BUS_SECONDS = 10.0  # between two looks whether the other workers can be told of changes
+_VOLATILE_MILLISECONDS = 250  # that the event loop may wait for counters that another process is writing
 PURGE_SECONDS = 60.0  # between two looks for accounts that were removed without their mail
 _FULL_SMTP = b"421 4.7.0 Too many connections, please come back\r\n"
 _FULL_POP3 = b"-ERR [SYS/TEMP] Too many connections, please come back\r\n"
@@ -79,6 +84,7 @@ class Setup:
     certificate: CertificateFiles
     log: FilteringBoundLogger
     workers: int = 1  # how many there are
+    connections: int = 0  # bound of each worker, if descriptors bound it below what is configured; 0: they do not
 
 
 def prepare(setup: Setup) -> None:
@@ -96,38 +102,76 @@ def prepare(setup: Setup) -> None:
 
 
 class Worker:
-    """One process's server. start(), then stop(); both on the event loop."""
+    """One process's server. open(), start(), then stop(); all on the event loop."""
 
-    def __init__(self, setup: Setup, index: int = 0) -> None:
+    def __init__(self, setup: Setup, index: int, heartbeat: Heartbeat | None) -> None:
+        """Opens nothing yet: see open()."""
         self._setup = setup
-        settings, places = setup.settings, setup.places
+        self._index_of_worker = index
+        self._heartbeat = heartbeat
         self._log = setup.log
-        self._keeper = TlsKeeper(
-            setup.certificate.certificate, setup.certificate.key, password=settings.tls.key_password
-        )
-        self._bus = SocketBus(places.bus, index, setup.workers)
+        self._loop = asyncio.get_running_loop()
+        self._parts = Parts(setup.log)
+        self._tasks = Supervisor(setup.log)
+        self._grace = 0.0  # seconds that stop() gives to what is under way
+        self._outward: Outward | None = None
+        self.failed = asyncio.Event()  # it cannot go on: the process must end, and be replaced
+
+    @classmethod
+    async def open(cls, setup: Setup, index: int = 0, *, heartbeat: Heartbeat | None = None) -> "Worker":
+        """A worker with all that it needs open. What was opened is closed when it fails.
+
+        Raises TlsFilesError, StoreError, AccountsError and what database, queue and system raise.
+        """
+        worker = cls(setup, index, heartbeat)
+        try:
+            worker._open_files()
+            worker._build(f"{index:x}-")
+        except BaseException:
+            await worker._parts.close()
+            raise
+        return worker
+
+    def _open_files(self) -> None:
+        settings, places = self._setup.settings, self._setup.places
+        certificate = self._setup.certificate
+        self._keeper = TlsKeeper(certificate.certificate, certificate.key, password=settings.tls.key_password)
+        self._bus = SocketBus(places.bus, self._index_of_worker, self._setup.workers)
+        self._parts.add("bus", self._bus.close)
         self._mailstore = SqliteMailstore.open(
-            places.data, bus=self._bus, clock=time.time, rooms={QUEUE_ROOM: QUEUE_MIGRATIONS}
+            places.data,
+            bus=self._bus,
+            clock=time.time,
+            rooms={QUEUE_ROOM: QUEUE_MIGRATIONS},
+            on_hold=self._heartbeat.hold if self._heartbeat is not None else None,
         )
+        self._parts.add("mailstore", self._mailstore.close)
         self._index = MessageIndex(places.data / INDEX, self._mailstore)
+        self._parts.add("index", self._index.close)
         self._indexer = Indexer(self._index, self._mailstore, self._bus)
         self._volatile = open_connection(places.volatile, durability=Durability.OFF)
+        self._parts.add("counters", self._volatile.close)
+        self._volatile.set_busy_timeout(_VOLATILE_MILLISECONDS)
         self._directory = SqliteDirectory(
             places.directory,
             Throttle(SqliteThrottleRows(self._volatile), time.time),
             remembered=Remembered(time.monotonic, seconds=settings.login.remember),
         )
+        self._parts.add("directory", self._directory.close)
         self._leases = SqliteLeases(places.leases)
+        self._parts.add("leases", self._leases.close)
+
+    def _build(self, label: str) -> None:
+        limits = self._setup.settings.limits
         self._new_id = id_factory()
-        self._outward: Outward | None = None
-        self._services = self._build_services(f"{index:x}-")
+        self._services = self._build_services(label)
         self._server = Server(
             self._log,
             keeper=self._keeper,
-            limits=Limits(connections=settings.limits.connections, per_address=settings.limits.per_address),
-            label=f"{index:x}-",
+            limits=Limits(connections=self._setup.connections or limits.connections, per_address=limits.per_address),
+            label=label,
         )
-        self._chores: list[asyncio.Task[None]] = []
+        self._parts.add("connections", self._hang_up)
 
     def _build_services(self, label: str) -> Services:
         settings, hostname = self._setup.settings, self._setup.hostname
@@ -197,15 +241,15 @@ class Worker:
             self._new_id,
             self._log,
             label=label,
+            parts=self._parts,
         )
+        sender = self._outward.sender
+        self._parts.add("sender", lambda: sender.stop(self._grace))
         return router
 
     async def start(self, bound: list[Bound], index: int = 0) -> None:
         """Let connections in at every bound place; `index` says which of its sockets are this worker's."""
-        try:
-            self._bus.start()
-        except OSError as error:
-            self._log.warning("workers cannot tell each other of new mail", reason=str(error))
+        self._start_bus()
         for place in bound:
             way = ListenerSettings(
                 name=place.service,
@@ -215,10 +259,29 @@ class Worker:
             )
             await self._server.listen(way, self._session_factory(place), sock=place.sockets[index])
         if self._outward is not None:
-            await self._outward.start()
-        self._chore(self._keeper.watch(self._setup.settings.tls.reload, self._log))
-        self._chore(self._every(PURGE_SECONDS, self._purge))
-        self._chore(self._indexer.run())
+            await self._outward.sender.start()
+        reload = self._setup.settings.tls.reload
+        self._tasks.run("certificate watch", lambda: self._keeper.watch(reload, self._log))
+        self._tasks.every(PURGE_SECONDS, "purge", self._purge)
+        self._tasks.run("indexer", self._indexer.run)
+        self._tasks.every(BUS_SECONDS, "bus", self._keep_bus)
+
+    def _start_bus(self) -> None:
+        try:
+            self._bus.start()
+        except OSError as error:
+            self._log.warning("workers cannot tell each other of new mail", reason=str(error))
+
+    async def _keep_bus(self) -> None:
+        """Try again what failed: mail of other workers is seen late without it."""
+        if not self._bus.started:
+            self._start_bus()
+
+    def thread_died(self, error: BaseException) -> None:
+        """A thread that this worker cannot do without has ended. Called from any thread."""
+        self._log.error("thread died", exc_info=error)
+        with contextlib.suppress(RuntimeError):  # the loop was closed: the end is near already
+            self._loop.call_soon_threadsafe(self.failed.set)
 
     def reload(self) -> None:
         """Take up a new certificate. Raises TlsFilesError; then the old one stays."""
@@ -226,26 +289,21 @@ class Worker:
 
     async def stop(self, grace: float) -> None:
         """Let what is under way finish for up to `grace` seconds, then let go of everything."""
-        for chore in self._chores:
-            chore.cancel()
-        await asyncio.gather(*self._chores, return_exceptions=True)
-        cut_off = await self._server.shut_down(grace)
-        if self._outward is not None:
-            await self._outward.stop(grace)
+        self._grace = grace
+        await self._tasks.stop()
+        await self._parts.close()
+
+    async def _hang_up(self) -> None:
+        cut_off = await self._server.shut_down(self._grace)
         if cut_off:
             self._log.info("connections cut off", count=cut_off)
-        await self._index.close()
-        await self._mailstore.close()
-        self._bus.close()
-        self._leases.close()
-        self._directory.close()
 
     def _session_factory(self, place: Bound) -> MakeSession:
         settings = self._setup.settings
         plain = settings.login.plain_on_loopback and _is_loopback(place)
         if place.service in (Service.POP3, Service.POP3S):
             pop3 = Pop3Service(Pop3Settings(self._setup.hostname, plaintext_auth=plain), self._services)
-            self._chore(self._every(RENEW_SECONDS, pop3.renew))
+            self._tasks.every(RENEW_SECONDS, "renewal of maildrops", pop3.renew)
             return pop3
         if place.service in (Service.IMAP, Service.IMAPS):
             return ImapService(
@@ -273,25 +331,22 @@ class Worker:
         )
         return SmtpService(smtp, self._services)
 
-    def _chore(self, work: Coroutine[Any, Any, None]) -> None:
-        self._chores.append(asyncio.get_running_loop().create_task(work))
-
-    async def _every(self, seconds: float, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        while True:
-            await asyncio.sleep(seconds)
-            try:
-                await work()
-            except Exception:
-                self._log.exception("chore failed")
-
     async def _purge(self) -> None:
-        """Forget the mail of removed accounts, and give back the space of what was deleted."""
-        with SqliteRegistry(self._setup.places.directory) as registry:
-            for removed in registry.removed():
-                await self._mailstore.forget(removed.id)
-                await self._index.forget(removed.id)
-                registry.purge_done(removed.id)
+        """Give back the space of what was deleted, and forget the mail of removed accounts."""
         await self._mailstore.reap(time.time())
+        # The directory's changes wait for the disk: the event loop does not.
+        for account in await asyncio.to_thread(self._removed_accounts):
+            await self._mailstore.forget(account)
+            await self._index.forget(account)
+            await asyncio.to_thread(self._purge_done, account)
+
+    def _removed_accounts(self) -> list[int]:
+        with SqliteRegistry(self._setup.places.directory) as registry:
+            return [removed.id for removed in registry.removed()]
+
+    def _purge_done(self, account: int) -> None:
+        with SqliteRegistry(self._setup.places.directory) as registry:
+            registry.purge_done(account)
 
 
 _VARIANTS = {

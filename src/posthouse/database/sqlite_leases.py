@@ -31,11 +31,14 @@ _RENEW = "UPDATE lease SET expires = ?3 WHERE name = ?1 AND token = ?2 AND expir
 _RELEASE = "UPDATE lease SET expires = 0 WHERE name = ?1 AND token = ?2"
 _LOG_PAGES = 256  # after which it is folded into the file and begun again
 _LOG_OCTETS = (_LOG_PAGES + 32) * 4096
-_BUSY_MILLISECONDS = 2_000  # another process is in the middle of its microseconds
+_BUSY_MILLISECONDS = 500  # another process is in the middle of its microseconds
 
 
 class SqliteLeases:
-    """Leases in the file `path`. `clock` gives seconds, the same in all processes, never set back (CLOCK_MONOTONIC)."""
+    """Leases in the file `path`. `clock` gives seconds, the same in all processes, never set back (CLOCK_MONOTONIC).
+
+    Raises DatabaseError, from every method too.
+    """
 
     def __init__(self, path: Path, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -66,6 +69,8 @@ class SqliteLeases:
             damaged = self._connection.pragma("quick_check") != "ok"
         except (apsw.CorruptError, apsw.NotADBError):
             damaged = True
+        except apsw.Error as error:
+            raise DatabaseError(f"leases: {error}") from error
         if damaged:
             self._connection.close(True)
             _unlink(self._path)
@@ -77,10 +82,13 @@ class SqliteLeases:
 
     def _open(self) -> apsw.Connection:
         try:
-            return _opened(self._path)
-        except (apsw.CorruptError, apsw.NotADBError):
-            _unlink(self._path)
-            return _opened(self._path)
+            try:
+                return _opened(self._path)
+            except (apsw.CorruptError, apsw.NotADBError):
+                _unlink(self._path)
+                return _opened(self._path)
+        except apsw.Error as error:
+            raise DatabaseError(f"{self._path} cannot be opened: {error}") from error
 
     def _one(self, statement: str, values: tuple[str | float, ...]) -> int | None:
         try:
@@ -93,9 +101,13 @@ class SqliteLeases:
 
 def _opened(path: Path) -> apsw.Connection:
     connection = open_connection(path, durability=Durability.OFF, cache_kib=1024, checkpoint_pages=_LOG_PAGES)
-    migrate(connection, _MIGRATIONS)
-    connection.set_busy_timeout(_BUSY_MILLISECONDS)
-    _reserve_space(connection, path)
+    try:
+        migrate(connection, _MIGRATIONS)
+        connection.set_busy_timeout(_BUSY_MILLISECONDS)
+        _reserve_space(connection, path)
+    except BaseException:
+        connection.close()
+        raise
     return connection
 
 

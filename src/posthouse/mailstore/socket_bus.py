@@ -72,9 +72,17 @@ class SocketBus:
         self._waiting: dict[int, int] = {}  # goes out at the end of this turn
         self._retry: asyncio.TimerHandle | None = None
 
+    @property
+    def started(self) -> bool:
+        """Whether the others can be heard and told; also if there are no others."""
+        return self._count == 1 or self._loop is not None
+
     def start(self) -> None:
-        """Listen to the others, and speak to them. Raises OSError where the file system has no sockets."""
-        if self._count == 1:
+        """Listen to the others, and speak to them. Raises OSError where the file system has no sockets.
+
+        May be called again when it has failed.
+        """
+        if self.started:
             return
         where = self._reachable()
         ears = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)

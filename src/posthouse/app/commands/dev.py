@@ -16,15 +16,19 @@ from cyclopts import Parameter
 
 from posthouse.app import output, welcome
 from posthouse.app.certificate import self_signed
+from posthouse.app.descriptors import raise_limit
 from posthouse.app.dev_accounts import DOMAIN, DevAccount, prepare_accounts
 from posthouse.app.endpoints import Endpoint
 from posthouse.app.errors import CommandError, Exit
+from posthouse.app.lifetime import until_stopped, watched_threads
 from posthouse.app.listening import Bound, bind_all, close_all
 from posthouse.app.logs import open_log
 from posthouse.app.malloc import tune_malloc
 from posthouse.app.places import Places
+from posthouse.app.room import make_room
 from posthouse.app.services import Service, Wanted
 from posthouse.app.settings import LimitsSettings, LoginSettings, OutgoingSettings, ServerSettings, Settings
+from posthouse.app.troubles import explained
 from posthouse.app.worker import Setup, Worker, prepare
 from posthouse.database.server_lock import ServerLock, ServerRunningError
 from posthouse.net.loop import new_event_loop
@@ -46,14 +50,16 @@ def dev(
     if not 0 <= port_offset <= 64_000:
         raise CommandError("--port-offset is out of range", fix="Give a number from 0 to 64000.", code=Exit.USAGE)
     tune_malloc()
+    raise_limit()
     bound = bind_all(
         [Wanted(service, Endpoint(HOST, service.standard_port + port_offset), "--port-offset") for service in Service],
         1,
         advice="Is another `posthouse dev` running? Choose other ports: posthouse dev --port-offset 2000",
     )
     folder = data or Path(tempfile.mkdtemp(prefix="posthouse-dev-"))
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     try:
+        with explained(folder):
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         with asyncio.Runner(loop_factory=new_event_loop) as runner:
             runner.run(_serve(folder, bound, password, kept=data is not None, as_json=as_json))
     finally:
@@ -82,29 +88,40 @@ async def running(
 ) -> AsyncIterator[tuple[list[DevAccount], Setup]]:
     """Serve on the bound places from `folder` while the block runs. Raises CommandError."""
     try:
-        lock = ServerLock.acquire(folder)
+        with explained(folder):
+            lock = ServerLock.acquire(folder)
     except ServerRunningError as error:
         fix = "Stop that one, or choose another folder with --data."
         raise CommandError(str(error), fix=fix, code=Exit.UNAVAILABLE) from None
     try:
-        places = Places(folder)
-        accounts = prepare_accounts(places, password)
-        setup = Setup(
-            settings=_settings(folder),
-            hostname=f"mail.{DOMAIN}",
-            places=places,
-            certificate=self_signed(places.tls, ["localhost", HOST, f"mail.{DOMAIN}"], _now()),
-            log=open_log("info" if os.environ.get("POSTHOUSE_LOG") else "warning", brief=True),
-        )
-        prepare(setup)
-        worker = Worker(setup)
+        with explained(folder):
+            accounts, setup = _set_up(Places(folder), password)
+            worker = await Worker.open(setup)
         try:
-            await worker.start(bound)
-            yield accounts, setup
+            with watched_threads(worker.thread_died):
+                await worker.start(bound)
+                ends = asyncio.ensure_future(until_stopped(asyncio.Event(), worker, setup.log))
+                yield accounts, setup
+                ends.cancel()
         finally:
             await worker.stop(_GRACE)
     finally:
         lock.release()
+
+
+def _set_up(places: Places, password: str | None) -> tuple[list[DevAccount], Setup]:
+    log = open_log("info" if os.environ.get("POSTHOUSE_LOG") else "warning", brief=True)
+    make_room(places, log)
+    accounts = prepare_accounts(places, password)
+    setup = Setup(
+        settings=_settings(places.data),
+        hostname=f"mail.{DOMAIN}",
+        places=places,
+        certificate=self_signed(places.tls, ["localhost", HOST, f"mail.{DOMAIN}"], _now()),
+        log=log,
+    )
+    prepare(setup)
+    return accounts, setup
 
 
 def _settings(folder: Path) -> Settings:

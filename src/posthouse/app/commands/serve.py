@@ -11,16 +11,22 @@ from collections.abc import Callable
 from posthouse.app.certificate import CertificateFiles, self_signed
 from posthouse.app.commands.where import NOWHERE, Where
 from posthouse.app.config import Config
+from posthouse.app.descriptors import bound_connections, raise_limit
 from posthouse.app.errors import CommandError, Exit
+from posthouse.app.heartbeat import Heartbeat
+from posthouse.app.lifetime import beat, stop_at_end_of_file, until_stopped, watched_threads
 from posthouse.app.listening import Bound, bind_all, close_all
 from posthouse.app.logs import open_log
 from posthouse.app.malloc import tune_malloc
 from posthouse.app.notify import Notifier
+from posthouse.app.openness import warn_if_open
 from posthouse.app.parent import PASSED, Parent
 from posthouse.app.places import Places
 from posthouse.app.preload import preload
 from posthouse.app.privileges import become, find_user, own_folder
+from posthouse.app.room import make_room
 from posthouse.app.services import wanted
+from posthouse.app.troubles import explained
 from posthouse.app.worker import Setup, Worker, prepare
 from posthouse.database.server_lock import ServerLock, ServerRunningError
 from posthouse.net.loop import new_event_loop
@@ -30,15 +36,19 @@ from posthouse.net.tls import TlsFilesError
 def serve(*, where: Where = NOWHERE) -> int:
     """Run the server."""
     tune_malloc()
+    descriptors = raise_limit()
     config = where.load()
     settings = config.settings
+    assert settings.server.data is not None  # checked when the configuration was read
     count = settings.server.workers or os.cpu_count() or 1
     # In this order: the ports and the key need root, everything that is written needs the user.
     bound = bind_all(wanted(settings), count)
     try:
-        setup = _set_up(config, count)
-        lock = _lock(setup.places)
-        prepare(setup)
+        with explained(settings.server.data):
+            setup = _set_up(config, count, descriptors)
+            lock = _lock(setup.places)
+            make_room(setup.places, setup.log)
+            prepare(setup)
         notifier = Notifier()
         setup.log.info("serving", hostname=setup.hostname, workers=count, data=str(setup.places.data))
         parent = Parent(
@@ -56,7 +66,7 @@ def serve(*, where: Where = NOWHERE) -> int:
         close_all(bound)
 
 
-def _set_up(config: Config, workers: int) -> Setup:
+def _set_up(config: Config, workers: int, descriptors: int) -> Setup:
     settings = config.settings
     data = settings.server.data
     assert data is not None  # checked when the configuration was read
@@ -72,7 +82,9 @@ def _set_up(config: Config, workers: int) -> Setup:
     else:
         certificate = self_signed(places.tls, [hostname], datetime.datetime.now(datetime.UTC))
     log = open_log(settings.log.level, settings.log.format)
-    return Setup(settings, hostname, places, certificate, log, workers)
+    warn_if_open(data, config.file, log)
+    connections = bound_connections(settings.limits.connections, descriptors, log)
+    return Setup(settings, hostname, places, certificate, log, workers, connections)
 
 
 def _lock(places: Places) -> ServerLock:
@@ -83,29 +95,36 @@ def _lock(places: Places) -> ServerLock:
         raise CommandError(str(error), fix=fix, code=Exit.UNAVAILABLE) from None
 
 
-def _run_worker(setup: Setup, bound: list[Bound], index: int, ready: Callable[[], None], life_line: int) -> int:
+def _run_worker(
+    setup: Setup, bound: list[Bound], index: int, ready: Callable[[], None], life_line: int, heartbeat: Heartbeat
+) -> int:
     with asyncio.Runner(loop_factory=new_event_loop) as runner:
-        return runner.run(_serve(setup, bound, index, ready, life_line))
+        return runner.run(_serve(setup, bound, index, ready, life_line, heartbeat))
 
 
-async def _serve(setup: Setup, bound: list[Bound], index: int, ready: Callable[[], None], life_line: int) -> int:
+async def _serve(
+    setup: Setup, bound: list[Bound], index: int, ready: Callable[[], None], life_line: int, heartbeat: Heartbeat
+) -> int:
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
     loop.add_signal_handler(signal.SIGTERM, stop.set)
-    # The life line ends with the parent: a worker without one would serve on, unwatched.
-    loop.add_reader(life_line, stop.set)
+    stop_at_end_of_file(life_line, stop)
+    beat(heartbeat)
     try:
-        worker = Worker(setup, index)
+        worker = await Worker.open(setup, index, heartbeat=heartbeat)
     except TlsFilesError as error:
         setup.log.error("no certificate", reason=str(error))
         return Exit.CONFIG
     loop.add_signal_handler(signal.SIGHUP, functools.partial(_reload, worker, setup))
     # The parent forked with its signals held back, so that none is lost before these handlers stand.
     signal.pthread_sigmask(signal.SIG_UNBLOCK, PASSED)
-    await worker.start(bound, index)
-    ready()
-    await stop.wait()
-    await worker.stop(setup.settings.server.drain)
+    try:
+        with watched_threads(worker.thread_died):
+            await worker.start(bound, index)
+            ready()
+            await until_stopped(stop, worker, setup.log)
+    finally:
+        await worker.stop(setup.settings.server.drain)
     return Exit.OK
 
 

@@ -108,11 +108,13 @@ class SqliteMailstore:
         reserve_octets: int = RESERVE_OCTETS,
         rooms: Mapping[str, Sequence[str]] = MappingProxyType({}),
         on_thread_death: Callable[[BaseException], None] = lambda error: None,
+        on_hold: Callable[[bool], None] | None = None,
     ) -> "SqliteMailstore":
         """Open the store in a folder that is there; what is missing inside is made. `clock`: seconds since 1970.
 
         `rooms` are the migrations of other rooms that keep their rows in the same database, by name.
         `on_thread_death` is called, in that thread, when the one that commits has ended by an error.
+        `on_hold` is told when this process takes the write lock and gives it back, see FileLock.
         Raises StoreError. Takes milliseconds; a database of an earlier version is migrated first.
         """
         files = files or Files()
@@ -120,7 +122,7 @@ class SqliteMailstore:
         try:
             with contextlib.ExitStack() as undo:
                 (folder / PACKS).mkdir(mode=0o700, exist_ok=True)
-                lock = FileLock(folder / LOCK)
+                lock = FileLock(folder / LOCK, on_hold)
                 undo.callback(lock.close)
                 with lock, contextlib.closing(connect()) as connection:
                     migrate(connection, MIGRATIONS)
