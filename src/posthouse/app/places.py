@@ -9,6 +9,7 @@ class Places:
     """The files and folders of one server."""
 
     data: Path
+    scratch: Path | None = None  # where what may be lost stands instead, while the disk of `data` has no room for it
 
     @property
     def directory(self) -> Path:
@@ -23,12 +24,17 @@ class Places:
     @property
     def leases(self) -> Path:
         """Who holds what right now: maildrops."""
-        return self.data / "leases.db"
+        return (self.scratch or self.data) / "leases.db"
 
     @property
     def volatile(self) -> Path:
         """What may be lost with the machine: the counters of failed logins."""
-        return self.data / "volatile.db"
+        return (self.scratch or self.data) / "volatile.db"
+
+    @property
+    def index(self) -> Path:
+        """What is derived from messages."""
+        return (self.scratch or self.data) / "index.db"
 
     @property
     def destinations(self) -> Path:

@@ -1,10 +1,13 @@
 """Room on the disk for a start: a server on a full disk must come up, for else nobody can delete anything.
 
 SQLite needs a few files beside each database that is open, and a clean stop has given their space away. So a start that
-finds no room takes what was kept for that day: the reserve, and after it what can be made anew.
+finds no room takes what was kept for that day: the reserve. Where that was not enough either, what can be made anew is
+thrown away, and stands in memory until the next start.
 """
 
+import dataclasses
 import os
+import shutil
 import tempfile
 from pathlib import Path
 
@@ -14,24 +17,38 @@ from posthouse.app.places import Places
 from posthouse.mailstore.files import is_full
 
 START_OCTETS = 4 << 20  # what the files beside the databases and their logs take, with room to spare
-_MADE_ANEW = ("index.db", "leases.db", "volatile.db")  # by what is in the mail, or by what happens next
+_MEMORY = Path("/dev/shm")
 
 
-def make_room(places: Places, log: FilteringBoundLogger) -> None:
-    """See that a start finds room, if it can be had. Under the server lock, before anything is open. Raises OSError."""
+def make_room(places: Places, log: FilteringBoundLogger) -> Places:
+    """See that a start finds room, if it can be had; returns where things stand then. Raises OSError.
+
+    To be called under the server lock, before anything is open. give_back() is for the end.
+    """
     if _has_room(places.data):
-        return
+        return places
     reserve = places.data / "reserve"
     if reserve.exists():
         os.truncate(reserve, 0)
     if _has_room(places.data):
-        log.warning("the disk is full: the reserve was given up to start, no mail is taken in", data=str(places.data))
-        return
-    for name in _MADE_ANEW:
+        log.warning("the disk is full: the reserve was given up to start", data=str(places.data))
+        return places
+    for path in (places.index, places.leases, places.volatile):  # made anew from the mail, or by what happens next
         for end in ("", "-wal", "-shm", "-journal"):
-            (places.data / (name + end)).unlink(missing_ok=True)
-    gained = _has_room(places.data)
-    log.warning("the disk is full: what can be made anew was removed to start", data=str(places.data), enough=gained)
+            path.with_name(path.name + end).unlink(missing_ok=True)
+    scratch = Path(tempfile.mkdtemp(prefix="posthouse-", dir=_MEMORY if _MEMORY.is_dir() else None))
+    log.warning(
+        "the disk is full, and the reserve was used up: what can be made anew is kept elsewhere until the next start",
+        data=str(places.data),
+        scratch=str(scratch),
+    )
+    return dataclasses.replace(places, scratch=scratch)
+
+
+def give_back(places: Places) -> None:
+    """Remove what make_room() has made."""
+    if places.scratch is not None:
+        shutil.rmtree(places.scratch, ignore_errors=True)
 
 
 def _has_room(folder: Path) -> bool:

@@ -59,7 +59,6 @@ from posthouse.sessions.pop3 import RENEW_SECONDS, Pop3Service
 from posthouse.sessions.services import Services
 from posthouse.sessions.smtp import SmtpService
 
-INDEX = "index.db"
 BUS_SECONDS = 10.0  # between two looks whether the other workers can be told of changes
 _VOLATILE_MILLISECONDS = 250  # that the event loop may wait for counters that another process is writing
 PURGE_SECONDS = 60.0  # between two looks for accounts that were removed without their mail
@@ -97,7 +96,7 @@ def prepare(setup: Setup) -> None:
     leases.void_all()
     leases.close()
     end_claims(setup.places.mail)
-    prepare_index(setup.places.data / INDEX)
+    prepare_index(setup.places.index)
     clear_bus(setup.places.bus)
 
 
@@ -146,7 +145,7 @@ class Worker:
             on_hold=self._heartbeat.hold if self._heartbeat is not None else None,
         )
         self._parts.add("mailstore", self._mailstore.close)
-        self._index = MessageIndex(places.data / INDEX, self._mailstore)
+        self._index = MessageIndex(places.index, self._mailstore)
         self._parts.add("index", self._index.close)
         self._indexer = Indexer(self._index, self._mailstore, self._bus)
         self._volatile = open_connection(places.volatile, durability=Durability.OFF)

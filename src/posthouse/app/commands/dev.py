@@ -25,7 +25,7 @@ from posthouse.app.listening import Bound, bind_all, close_all
 from posthouse.app.logs import open_log
 from posthouse.app.malloc import tune_malloc
 from posthouse.app.places import Places
-from posthouse.app.room import make_room
+from posthouse.app.room import give_back, make_room
 from posthouse.app.services import Service, Wanted
 from posthouse.app.settings import LimitsSettings, LoginSettings, OutgoingSettings, ServerSettings, Settings
 from posthouse.app.troubles import explained
@@ -105,13 +105,14 @@ async def running(
                 ends.cancel()
         finally:
             await worker.stop(_GRACE)
+            give_back(setup.places)
     finally:
         lock.release()
 
 
 def _set_up(places: Places, password: str | None) -> tuple[list[DevAccount], Setup]:
     log = open_log("info" if os.environ.get("POSTHOUSE_LOG") else "warning", brief=True)
-    make_room(places, log)
+    places = make_room(places, log)
     accounts = prepare_accounts(places, password)
     setup = Setup(
         settings=_settings(places.data),

@@ -1,6 +1,7 @@
 """posthouse serve: the real server."""
 
 import asyncio
+import dataclasses
 import datetime
 import functools
 import os
@@ -24,7 +25,7 @@ from posthouse.app.parent import PASSED, Parent
 from posthouse.app.places import Places
 from posthouse.app.preload import preload
 from posthouse.app.privileges import become, find_user, own_folder
-from posthouse.app.room import make_room
+from posthouse.app.room import give_back, make_room
 from posthouse.app.services import wanted
 from posthouse.app.troubles import explained
 from posthouse.app.worker import Setup, Worker, prepare
@@ -47,7 +48,7 @@ def serve(*, where: Where = NOWHERE) -> int:
         with explained(settings.server.data):
             setup = _set_up(config, count, descriptors)
             lock = _lock(setup.places)
-            make_room(setup.places, setup.log)
+            setup = dataclasses.replace(setup, places=make_room(setup.places, setup.log))
             prepare(setup)
         notifier = Notifier()
         setup.log.info("serving", hostname=setup.hostname, workers=count, data=str(setup.places.data))
@@ -60,6 +61,7 @@ def serve(*, where: Where = NOWHERE) -> int:
             on_ready=notifier.ready,
         )
         code = parent.run()
+        give_back(setup.places)
         lock.release()
         return code
     finally:
