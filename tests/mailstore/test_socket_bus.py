@@ -317,3 +317,19 @@ async def until_told(bus: SocketBus, told: list[int], modseq: int) -> None:
     end = bus.watch(8, lambda heard: done.set_result(None) if heard == modseq and not done.done() else None)
     await asyncio.wait_for(done, 10)
     end()
+
+
+async def test_a_start_that_failed_is_tried_again(folder: Path) -> None:
+    missing = folder / "missing"
+    bus = SocketBus(missing, 0, 2)
+    for _ in range(2):
+        with pytest.raises(OSError, match="No such file"):
+            bus.start()
+        assert not bus.started
+    clear_bus(missing)
+    bus.start()
+    assert bus.started
+    bus.start()
+    bus.close()
+    assert not bus.started
+    assert SocketBus(folder, 0, 1).started  # there is nobody to tell

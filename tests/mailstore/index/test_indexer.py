@@ -142,3 +142,49 @@ async def test_the_oldest_are_let_go(
         at_work.take_up(account)
     assert set(bus._watchers) == {2, 3}
     assert issubclass(StoreFullError, StoreError)
+
+
+async def test_an_account_is_followed_again_after_an_error_that_nobody_thought_of(
+    index: MessageIndex,
+    store: SqliteMailstore,
+    at_work: Indexer,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    await keep(store, mail("First"))
+
+    async def fail(account: int) -> int:
+        raise ZeroDivisionError
+
+    with monkeypatch.context() as broken:
+        broken.setattr(index, "followed", fail)
+        at_work.take_up(ACCOUNT)
+        deadline = time.monotonic() + 10
+        while "could not be indexed" not in caplog.text:
+            assert time.monotonic() < deadline
+            await asyncio.sleep(0.01)
+    await keep(store, mail("Second"))
+    await _caught_up(index, store)
+
+
+async def test_started_again_it_still_watches(
+    index: MessageIndex, store: SqliteMailstore, bus: LocalBus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(indexer, "QUIET_SECONDS", 0.02)
+    worker = Indexer(index, store, bus)
+    worker.take_up(ACCOUNT)
+
+    def fail(now: float) -> None:
+        raise ZeroDivisionError
+
+    with monkeypatch.context() as broken:
+        broken.setattr(worker, "_begin", fail)
+        with pytest.raises(ZeroDivisionError):
+            await worker.run()
+    task = asyncio.create_task(worker.run())
+    await keep(store, mail("New"))
+    await _caught_up(index, store)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert not bus._watchers

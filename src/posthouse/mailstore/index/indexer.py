@@ -6,6 +6,7 @@ take turns, a few messages each, so that a large one does not hold up the others
 
 import asyncio
 import contextlib
+import logging
 import time
 from collections.abc import Callable
 
@@ -44,7 +45,7 @@ class Indexer:
         self._note(account)
 
     async def run(self) -> None:
-        """Until cancelled."""
+        """Until cancelled. Accounts stay watched if it ends otherwise, for whoever starts it again."""
         try:
             while True:
                 await self._news.wait()
@@ -52,7 +53,7 @@ class Indexer:
                 self._begin(time.monotonic())
                 if not self._due:
                     self._news.clear()
-        finally:
+        except asyncio.CancelledError:
             for end in self._watches.values():
                 end()
             self._watches.clear()
@@ -60,6 +61,7 @@ class Indexer:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+            raise
 
     def _note(self, account: int) -> None:
         now = time.monotonic()
@@ -75,7 +77,13 @@ class Indexer:
                 del self._due[account]
                 task = asyncio.get_running_loop().create_task(self._follow(account))
                 self._following[account] = task
-                task.add_done_callback(lambda _task, account=account: self._following.pop(account))  # type: ignore[misc]
+                task.add_done_callback(lambda task, account=account: self._followed(account, task))  # type: ignore[misc]
+
+    def _followed(self, account: int, task: "asyncio.Task[None]") -> None:
+        """The next news bring us to the account again, whatever happened."""
+        del self._following[account]
+        if not task.cancelled() and (error := task.exception()) is not None:
+            logging.getLogger(__name__).error("account %d could not be indexed", account, exc_info=error)
 
     async def _follow(self, account: int) -> None:
         with contextlib.suppress(StoreError):  # the next news will bring us here again
