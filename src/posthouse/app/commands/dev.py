@@ -22,7 +22,7 @@ from posthouse.app.endpoints import Endpoint
 from posthouse.app.errors import CommandError, Exit
 from posthouse.app.lifetime import until_stopped, watched_threads
 from posthouse.app.listening import Bound, bind_all, close_all
-from posthouse.app.logs import open_log
+from posthouse.app.logs import adopt_library_logs, open_log
 from posthouse.app.malloc import tune_malloc
 from posthouse.app.places import Places
 from posthouse.app.room import give_back, make_room
@@ -74,6 +74,7 @@ async def _serve(folder: Path, bound: list[Bound], password: str | None, *, kept
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     async with running(folder, bound, password) as (accounts, setup):
+        adopt_library_logs(setup.log)
         ports = {place.service.value: place.endpoint.port for place in bound}
         if as_json:
             output.document(welcome.as_document(HOST, DOMAIN, ports, accounts, setup))

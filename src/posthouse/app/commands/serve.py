@@ -17,7 +17,7 @@ from posthouse.app.errors import CommandError, Exit
 from posthouse.app.heartbeat import Heartbeat
 from posthouse.app.lifetime import beat, stop_at_end_of_file, until_stopped, watched_threads
 from posthouse.app.listening import Bound, bind_all, close_all
-from posthouse.app.logs import open_log
+from posthouse.app.logs import adopt_library_logs, open_log
 from posthouse.app.malloc import tune_malloc
 from posthouse.app.notify import Notifier
 from posthouse.app.openness import warn_if_open
@@ -110,6 +110,7 @@ async def _serve(
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
     loop.add_signal_handler(signal.SIGTERM, stop.set)
+    adopt_library_logs(setup.log)  # what happens in tasks and callbacks that nobody awaits
     stop_at_end_of_file(life_line, stop)
     beat(heartbeat)
     try:

@@ -1,0 +1,111 @@
+"""A worker lets go of all that it has opened, however far it came."""
+
+import asyncio
+import threading
+from pathlib import Path
+
+import pytest
+import structlog
+from structlog.testing import LogCapture
+
+from posthouse.app import worker as module
+from posthouse.app.certificate import self_signed
+from posthouse.app.commands.dev import _now
+from posthouse.app.places import Places
+from posthouse.app.settings import ServerSettings, Settings
+from posthouse.app.worker import Setup, Worker, prepare
+
+
+@pytest.fixture
+def logged() -> LogCapture:
+    return LogCapture()
+
+
+@pytest.fixture
+def setup(tmp_path: Path, logged: LogCapture) -> Setup:
+    log = structlog.wrap_logger(None, processors=[logged], wrapper_class=structlog.make_filtering_bound_logger(0))
+    places = Places(tmp_path / "data")
+    places.data.mkdir()
+    settings = Settings(server=ServerSettings(hostname="mail.example.test", data=places.data))
+    certificate = self_signed(places.tls, ["mail.example.test"], _now())
+    made = Setup(settings, "mail.example.test", places, certificate, log)
+    prepare(made)
+    return made
+
+
+def held(folder: Path) -> list[str]:
+    """What this process has open below a folder, and its threads."""
+    files = [str(each.readlink()) for each in Path("/proc/self/fd").iterdir() if each.is_symlink()]
+    return [file for file in files if file.startswith(str(folder))] + [
+        thread.name for thread in threading.enumerate() if thread.name.startswith(("commit", "reader", "hashing"))
+    ]
+
+
+def fail(*_args: object, **_more: object) -> None:
+    raise ZeroDivisionError
+
+
+@pytest.mark.parametrize(
+    "part",
+    ["SocketBus", "SqliteMailstore.open", "MessageIndex", "SqliteDirectory", "SqliteLeases", "Incoming", "Server"],
+)
+async def test_half_a_worker_is_let_go_of(setup: Setup, monkeypatch: pytest.MonkeyPatch, part: str) -> None:
+    name, _, method = part.partition(".")
+    monkeypatch.setattr(getattr(module, name), method, fail) if method else monkeypatch.setattr(module, name, fail)
+    with pytest.raises(ZeroDivisionError):
+        await Worker.open(setup)
+    assert held(setup.places.data) == []
+
+
+async def test_a_whole_one_is_let_go_of_even_if_a_part_fails(
+    setup: Setup, logged: LogCapture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = await Worker.open(setup)
+    await opened.start([])
+    assert held(setup.places.data)
+    close = opened._mailstore.close
+
+    async def fails_in_the_end() -> None:
+        await close()
+        raise OSError("no space left")
+
+    opened._parts._open = [
+        (name, fails_in_the_end if name == "mailstore" else each) for name, each in opened._parts._open
+    ]
+    await opened.stop(0.0)
+    assert held(setup.places.data) == []
+    assert [entry["part"] for entry in logged.entries if entry["event"] == "not closed"] == ["mailstore"]
+    assert len(asyncio.all_tasks()) == 1
+
+
+async def test_a_chore_that_failed_is_done_again(
+    setup: Setup, logged: LogCapture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "PURGE_SECONDS", 0.001)
+    opened = await Worker.open(setup)
+    purged = asyncio.Event()
+    calls = 0
+
+    async def purge() -> None:
+        nonlocal calls
+        calls += 1
+        if calls == 1:
+            raise ZeroDivisionError
+        purged.set()
+
+    monkeypatch.setattr(opened, "_purge", purge)
+    await opened.start([])
+    await purged.wait()
+    await opened.stop(0.0)
+    assert [(entry["event"], entry["task"]) for entry in logged.entries if "task" in entry] == [
+        ("task failed", "purge")
+    ]
+
+
+async def test_a_worker_that_lost_a_thread_has_failed(setup: Setup) -> None:
+    opened = await Worker.open(setup)
+    thread = threading.Thread(target=opened.thread_died, args=(ZeroDivisionError(),))
+    thread.start()
+    await opened.failed.wait()
+    thread.join()
+    await opened.stop(0.0)
