@@ -145,6 +145,31 @@ def test_on_a_read_only_disk(tmp_path: Path) -> None:
             program.kill()
 
 
+def test_a_disk_that_turns_read_only_while_mail_is_read(tmp_path: Path) -> None:
+    with ext4(tmp_path) as disk:
+        program = Program(disk / "data")
+        try:
+            program.start()
+            for number in range(3):
+                assert send(program, ALICE, f"number {number};").startswith("250")
+                assert send(program, BOB, f"number {number};").startswith("250")
+            subprocess.run(["mount", "-o", "remount,abort", str(disk)], check=True)
+            assert send(program, ALICE, "more").startswith("451")
+            for _ in range(2):
+                assert len(collect(program.ports.pop3, BOB)) == 3
+            with Maildrop.open(program.ports.pop3, BOB) as drop:
+                drop.command("DELE 1")
+                drop.send(b"QUIT\r\n")
+                assert drop.line().startswith(b"-ERR")  # it was not done, and that is said
+            with ImapWire.open(imap_port(program), ALICE, "INBOX") as imap:  # the first time, so folders are missing
+                assert b"number 1;" in b"".join(imap.ok(b"FETCH 2 BODY.PEEK[]").untagged)
+                assert imap.give(b"STORE 1 +FLAGS (\\Flagged)").status == "NO"
+            assert program.stop() == 0
+            assert "Traceback" not in program.log
+        finally:
+            program.kill()
+
+
 def test_on_a_disk_where_there_is_no_room_at_all(tmp_path: Path) -> None:
     with mounted(tmp_path / "disk", "-t", "tmpfs", "-o", "size=1m,nr_inodes=4", "tmpfs") as disk:
         fill(disk)

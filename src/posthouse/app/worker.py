@@ -28,6 +28,7 @@ from posthouse.app.places import Places
 from posthouse.app.services import Service
 from posthouse.app.settings import Settings
 from posthouse.database.connection import Durability, open_connection
+from posthouse.database.fallback_leases import FallbackLeases
 from posthouse.database.sqlite_leases import SqliteLeases
 from posthouse.delivery.incoming import Incoming
 from posthouse.delivery.router import Router
@@ -204,7 +205,7 @@ class Worker:
         return Services(
             directory=self._directory,
             mailstore=self._mailstore,
-            leases=self._leases,
+            leases=FallbackLeases(self._leases),
             incoming=incoming,
             new_id=self._new_id,
             nonce=lambda: base64.b64encode(os.urandom(18)).decode(),

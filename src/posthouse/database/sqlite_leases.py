@@ -35,10 +35,7 @@ _BUSY_MILLISECONDS = 500  # another process is in the middle of its microseconds
 
 
 class SqliteLeases:
-    """Leases in the file `path`. `clock` gives seconds, the same in all processes, never set back (CLOCK_MONOTONIC).
-
-    Raises DatabaseError, from every method too.
-    """
+    """Leases in the file `path`. `clock` gives seconds, the same in all processes, never set back (CLOCK_MONOTONIC)."""
 
     def __init__(self, path: Path, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -69,8 +66,6 @@ class SqliteLeases:
             damaged = self._connection.pragma("quick_check") != "ok"
         except (apsw.CorruptError, apsw.NotADBError):
             damaged = True
-        except apsw.Error as error:
-            raise DatabaseError(f"leases: {error}") from error
         if damaged:
             self._connection.close(True)
             _unlink(self._path)
@@ -82,13 +77,10 @@ class SqliteLeases:
 
     def _open(self) -> apsw.Connection:
         try:
-            try:
-                return _opened(self._path)
-            except (apsw.CorruptError, apsw.NotADBError):
-                _unlink(self._path)
-                return _opened(self._path)
-        except apsw.Error as error:
-            raise DatabaseError(f"{self._path} cannot be opened: {error}") from error
+            return _opened(self._path)
+        except (apsw.CorruptError, apsw.NotADBError):
+            _unlink(self._path)
+            return _opened(self._path)
 
     def _one(self, statement: str, values: tuple[str | float, ...]) -> int | None:
         try:
@@ -101,13 +93,9 @@ class SqliteLeases:
 
 def _opened(path: Path) -> apsw.Connection:
     connection = open_connection(path, durability=Durability.OFF, cache_kib=1024, checkpoint_pages=_LOG_PAGES)
-    try:
-        migrate(connection, _MIGRATIONS)
-        connection.set_busy_timeout(_BUSY_MILLISECONDS)
-        _reserve_space(connection, path)
-    except BaseException:
-        connection.close()
-        raise
+    migrate(connection, _MIGRATIONS)
+    connection.set_busy_timeout(_BUSY_MILLISECONDS)
+    _reserve_space(connection, path)
     return connection
 
 
