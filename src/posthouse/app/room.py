@@ -5,6 +5,7 @@ finds no room takes what was kept for that day: the reserve. Where that was not 
 thrown away, and stands in memory until the next start.
 """
 
+import contextlib
 import dataclasses
 import os
 import shutil
@@ -18,6 +19,8 @@ from posthouse.mailstore.files import is_full
 
 START_OCTETS = 4 << 20  # what the files beside the databases and their logs take, with room to spare
 _MEMORY = Path("/dev/shm")
+_PREFIX = "posthouse-"
+_LINK = "scratch"  # leads from the data folder to where things are: a symbolic link needs no space of its own
 
 
 def make_room(places: Places, log: FilteringBoundLogger) -> Places:
@@ -25,6 +28,7 @@ def make_room(places: Places, log: FilteringBoundLogger) -> Places:
 
     To be called under the server lock, before anything is open. give_back() is for the end.
     """
+    _clear(places.data)
     if _has_room(places.data):
         return places
     reserve = places.data / "reserve"
@@ -36,7 +40,9 @@ def make_room(places: Places, log: FilteringBoundLogger) -> Places:
     for path in (places.index, places.leases, places.volatile):  # made anew from the mail, or by what happens next
         for end in ("", "-wal", "-shm", "-journal"):
             path.with_name(path.name + end).unlink(missing_ok=True)
-    scratch = Path(tempfile.mkdtemp(prefix="posthouse-", dir=_MEMORY if _MEMORY.is_dir() else None))
+    scratch = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=_MEMORY if _MEMORY.is_dir() else None))
+    with contextlib.suppress(OSError):  # then it will be left behind if this server is killed
+        (places.data / _LINK).symlink_to(scratch)
     log.warning(
         "the disk is full, and the reserve was used up: what can be made anew is kept elsewhere until the next start",
         data=str(places.data),
@@ -49,6 +55,17 @@ def give_back(places: Places) -> None:
     """Remove what make_room() has made."""
     if places.scratch is not None:
         shutil.rmtree(places.scratch, ignore_errors=True)
+        (places.data / _LINK).unlink(missing_ok=True)
+
+
+def _clear(data: Path) -> None:
+    """Remove what a server that was killed left elsewhere."""
+    link = data / _LINK
+    if link.is_symlink():
+        left = link.readlink()
+        if left.name.startswith(_PREFIX) and not left.is_symlink():
+            shutil.rmtree(left, ignore_errors=True)
+        link.unlink()
 
 
 def _has_room(folder: Path) -> bool:

@@ -1,0 +1,95 @@
+"""Room for a start on a full disk: what is given up, and in which order."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import structlog
+from structlog.testing import LogCapture
+
+from posthouse.app import room
+from posthouse.app.places import Places
+from posthouse.app.room import give_back, make_room
+
+
+@pytest.fixture
+def logged() -> LogCapture:
+    return LogCapture()
+
+
+@pytest.fixture
+def log(logged: LogCapture) -> structlog.typing.FilteringBoundLogger:
+    wrapper = structlog.make_filtering_bound_logger(0)
+    return structlog.wrap_logger(None, processors=[logged], wrapper_class=wrapper)  # type: ignore[no-any-return]
+
+
+@pytest.fixture
+def places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Places:
+    (tmp_path / "memory").mkdir()
+    monkeypatch.setattr(room, "_MEMORY", tmp_path / "memory")
+    data = tmp_path / "data"
+    data.mkdir()
+    for name in ("reserve", "index.db", "index.db-wal", "leases.db", "volatile.db", "posthouse.db", "directory.db"):
+        (data / name).write_bytes(b"x")
+    return Places(data)
+
+
+def says(*answers: bool) -> Callable[[Path], bool]:
+    left = list(answers)
+    return lambda _folder: left.pop(0)
+
+
+def test_room_enough(places: Places, log: structlog.typing.FilteringBoundLogger, logged: LogCapture) -> None:
+    before = sorted(path.name for path in places.data.iterdir())
+    assert make_room(places, log) == places
+    assert sorted(path.name for path in places.data.iterdir()) == before
+    assert (places.data / "reserve").stat().st_size == 1
+    assert logged.entries == []
+
+
+def test_the_reserve_first(
+    places: Places, log: structlog.typing.FilteringBoundLogger, logged: LogCapture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(room, "_has_room", says(False, True))
+    assert make_room(places, log) == places
+    assert (places.data / "reserve").stat().st_size == 0
+    assert places.index.exists()
+    assert "the reserve was given up" in logged.entries[0]["event"]
+
+
+def test_then_what_can_be_made_anew(
+    places: Places, log: structlog.typing.FilteringBoundLogger, logged: LogCapture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(room, "_has_room", says(False, False))
+    made = make_room(places, log)
+    names = {path.name for path in places.data.iterdir()}
+    assert names == {"reserve", "posthouse.db", "directory.db", "scratch"}
+    assert made.scratch is not None
+    assert {made.index.parent, made.leases.parent, made.volatile.parent} == {made.scratch}
+    assert made.mail == places.mail
+    assert made.scratch.stat().st_mode & 0o077 == 0
+    give_back(made)
+    assert not made.scratch.exists()
+    assert not (places.data / "scratch").is_symlink()
+
+
+def test_what_a_killed_server_left_is_removed(
+    places: Places, log: structlog.typing.FilteringBoundLogger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as full:
+        full.setattr(room, "_has_room", says(False, False))
+        made = make_room(places, log)
+    assert made.scratch is not None
+    made.leases.write_bytes(b"x")
+    assert make_room(places, log).scratch is None
+    assert not made.scratch.exists()
+    assert not (places.data / "scratch").is_symlink()
+
+
+def test_a_link_to_something_else_is_not_followed(places: Places, log: structlog.typing.FilteringBoundLogger) -> None:
+    other = places.data.parent / "other"
+    other.mkdir()
+    (places.data / "scratch").symlink_to(other)
+    make_room(places, log)
+    assert other.exists()
+    assert not (places.data / "scratch").is_symlink()
