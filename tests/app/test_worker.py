@@ -1,6 +1,8 @@
 """A worker lets go of all that it has opened, however far it came."""
 
 import asyncio
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -109,3 +111,42 @@ async def test_a_worker_that_lost_a_thread_has_failed(setup: Setup) -> None:
     await opened.failed.wait()
     thread.join()
     await opened.stop(0.0)
+
+
+SABOTAGED = """
+import asyncio, sys, time
+from pathlib import Path
+from posthouse.app.certificate import self_signed
+from posthouse.app.commands.dev import _now
+from posthouse.app.lifetime import until_stopped, watched_threads
+from posthouse.app.logs import open_log
+from posthouse.app.places import Places
+from posthouse.app.settings import ServerSettings, Settings
+from posthouse.app.worker import Setup, Worker, prepare
+
+def fail(batch):
+    raise ZeroDivisionError("nobody thought of this")
+
+async def main():
+    places = Places(Path(sys.argv[1]))
+    settings = Settings(server=ServerSettings(hostname="mail.example.test", data=places.data))
+    setup = Setup(settings, "mail.example.test", places, self_signed(places.tls, ["x.test"], _now()), open_log())
+    prepare(setup)
+    worker = await Worker.open(setup)
+    with watched_threads(worker.thread_died):
+        await worker.start([])
+        worker._mailstore._commit._complete = fail
+        waiting = asyncio.ensure_future(worker._mailstore.create(1, "Other"))
+        await until_stopped(asyncio.Event(), worker, setup.log)
+
+asyncio.run(main())
+"""
+
+
+def test_a_commit_thread_that_dies_ends_the_worker(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", SABOTAGED, str(tmp_path)], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 1, done.stderr
+    assert "thread died" in done.stderr
+    assert "nobody thought of this" in done.stderr

@@ -58,7 +58,7 @@ def test_a_stopped_worker_is_replaced_and_nobody_waits_for_it(tmp_path: Path) ->
                 count = len(sender.kept)
                 until(lambda count=count: len(sender.kept) > count + 20, server.log, GENEROUS)
                 victim = server.workers()[0]
-                os.kill(victim, signal.SIGSTOP)  # it may hold the write lock this moment
+                stop_while_it_holds(tmp_path / "data" / "write.lock", victim, server)
                 assert all(greeted(server) for _ in range(20))  # the kernel has given half of them to it
                 until(lambda victim=victim: victim not in server.workers(), server.log, GENEROUS)
                 until(lambda: len(server.workers()) == 2, server.log, GENEROUS)
@@ -69,6 +69,24 @@ def test_a_stopped_worker_is_replaced_and_nobody_waits_for_it(tmp_path: Path) ->
         found = collect(server.port(110), "alice@example.test").values()
         assert len(sender.kept) > 40
         assert [name for name in sender.kept if not any(name in message for message in found)] == []
+
+
+def stop_while_it_holds(lock: Path, pid: int, server: Server) -> None:
+    """Stop a process at a moment when it has a lock that others wait for."""
+    inode = f":{lock.stat().st_ino} "
+
+    def stopped() -> bool:
+        os.kill(pid, signal.SIGSTOP)
+        while state_of(pid, 0) != "T":
+            time.sleep(0.0005)
+        for line in Path("/proc/locks").read_text().splitlines():
+            words = line.split()  # proc(5): "1: FLOCK ADVISORY WRITE 4711 00:2a:123 0 EOF"; a waiter has "->"
+            if words[1] == "FLOCK" and words[4] == str(pid) and inode in line:
+                return True
+        os.kill(pid, signal.SIGCONT)
+        return False
+
+    until(stopped, server.log, GENEROUS)
 
 
 def states(pid: int) -> set[str]:
