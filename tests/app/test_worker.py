@@ -124,7 +124,7 @@ from posthouse.app.places import Places
 from posthouse.app.settings import ServerSettings, Settings
 from posthouse.app.worker import Setup, Worker, prepare
 
-def fail(batch):
+def fail(*_):
     raise ZeroDivisionError("nobody thought of this")
 
 async def main():
@@ -135,7 +135,7 @@ async def main():
     worker = await Worker.open(setup)
     with watched_threads(worker.thread_died):
         await worker.start([])
-        worker._mailstore._commit._complete = fail
+        setattr(worker._mailstore._commit, sys.argv[2], fail)
         waiting = asyncio.ensure_future(worker._mailstore.create(1, "Other"))
         await until_stopped(asyncio.Event(), worker, setup.log)
 
@@ -143,9 +143,10 @@ asyncio.run(main())
 """
 
 
-def test_a_commit_thread_that_dies_ends_the_worker(tmp_path: Path) -> None:
+@pytest.mark.parametrize("step", ["_take", "_complete"])
+def test_a_commit_thread_that_dies_ends_the_worker(tmp_path: Path, step: str) -> None:
     done = subprocess.run(
-        [sys.executable, "-c", SABOTAGED, str(tmp_path)], capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, "-c", SABOTAGED, str(tmp_path), step], capture_output=True, text=True, timeout=60, check=False
     )
     assert done.returncode == 1, done.stderr
     assert "thread died" in done.stderr

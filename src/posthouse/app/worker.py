@@ -143,6 +143,7 @@ class Worker:
             bus=self._bus,
             clock=time.time,
             rooms={QUEUE_ROOM: QUEUE_MIGRATIONS},
+            on_thread_death=self.thread_died,
             on_hold=self._heartbeat.hold if self._heartbeat is not None else None,
         )
         self._parts.add("mailstore", self._mailstore.close)
