@@ -1,5 +1,7 @@
 """Room for a start on a full disk: what is given up, and in which order."""
 
+import errno
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -93,3 +95,21 @@ def test_a_link_to_something_else_is_not_followed(places: Places, log: structlog
     make_room(places, log)
     assert other.exists()
     assert not (places.data / "scratch").is_symlink()
+
+
+@pytest.mark.parametrize(
+    ("number", "room_enough"),
+    [(errno.ENOSPC, False), (errno.EDQUOT, False), (errno.EOPNOTSUPP, True), (errno.EINVAL, True), (errno.EIO, None)],
+)
+def test_what_the_file_system_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, room_enough: bool | None
+) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "posix_fallocate", fail)
+    if room_enough is None:
+        with pytest.raises(OSError, match="Input/output error"):
+            room._has_room(tmp_path)
+    else:
+        assert room._has_room(tmp_path) is room_enough

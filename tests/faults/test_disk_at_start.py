@@ -32,7 +32,7 @@ def mounted(folder: Path, *how: str) -> Iterator[Path]:
         subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
-@pytest.fixture(params=["tmpfs", "ext4"])
+@pytest.fixture
 def small_disk(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
     """A disk of 24 MB."""
     if request.param == "tmpfs":
@@ -74,8 +74,17 @@ def imap_port(program: Program) -> int:
     return program.offset + 143
 
 
-@pytest.mark.parametrize("end", ["stopped", "killed"])
-@pytest.mark.parametrize("reserve", ["kept", "gone"])
+@pytest.mark.parametrize(
+    ("small_disk", "end", "reserve"),
+    [
+        ("tmpfs", "stopped", "kept"),
+        ("tmpfs", "killed", "kept"),
+        ("tmpfs", "stopped", "gone"),
+        ("ext4", "stopped", "kept"),
+        ("ext4", "killed", "gone"),
+    ],
+    indirect=["small_disk"],
+)
 def test_on_a_full_disk(small_disk: Path, end: str, reserve: str) -> None:
     program = Program(small_disk / "data")
     try:

@@ -7,6 +7,7 @@ thrown away, and stands in memory until the next start.
 
 import contextlib
 import dataclasses
+import errno
 import os
 import shutil
 import tempfile
@@ -18,6 +19,7 @@ from posthouse.app.places import Places
 from posthouse.mailstore.files import is_full
 
 START_OCTETS = 4 << 20  # what the files beside the databases and their logs take, with room to spare
+_CANNOT_RESERVE = (errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL)  # a file system that knows of no such thing
 _MEMORY = Path("/dev/shm")
 _PREFIX = "posthouse-"
 _LINK = "scratch"  # leads from the data folder to where things are: a symbolic link needs no space of its own
@@ -74,7 +76,8 @@ def _has_room(folder: Path) -> bool:
         with tempfile.TemporaryFile(dir=folder) as probe:
             os.posix_fallocate(probe.fileno(), 0, START_OCTETS)
     except OSError as error:
-        if not is_full(error):
+        if is_full(error):
+            return False
+        if error.errno not in _CANNOT_RESERVE:
             raise
-        return False
     return True

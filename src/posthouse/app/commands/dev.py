@@ -102,8 +102,10 @@ async def running(
             with watched_threads(worker.thread_died):
                 await worker.start(bound)
                 ends = asyncio.ensure_future(until_stopped(asyncio.Event(), worker, setup.log))
-                yield accounts, setup
-                ends.cancel()
+                try:
+                    yield accounts, setup
+                finally:
+                    ends.cancel()
         finally:
             await worker.stop(_GRACE)
             give_back(setup.places)
