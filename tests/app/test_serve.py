@@ -85,7 +85,7 @@ def serving(folder: Path, *, workers: int = 2, user: str = "", ends: int = 0) ->
         until(lambda: answers(server), log)
         yield server
         process.terminate()
-        assert process.wait(15) == ends, log.read_text()
+        assert process.wait(60) == ends, log.read_text()
         assert "Traceback" not in log.read_text()
     finally:
         with contextlib.suppress(ProcessLookupError):
@@ -101,7 +101,7 @@ def answers(server: Server) -> bool:
         return False
 
 
-def until(condition: object, log: Path, seconds: float = 15.0) -> None:
+def until(condition: object, log: Path, seconds: float = 60.0) -> None:
     assert callable(condition)
     limit = time.monotonic() + seconds
     while not condition():
