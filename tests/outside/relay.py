@@ -20,7 +20,7 @@ from tests.outside.program import PASSWORD, START_SECONDS, ProgramError, free_of
 from tests.outside.wire import Wire
 
 T = TypeVar("T")
-_STANDARD = {"smtp": 25, "submission": 587, "submissions": 465, "pop3": 110}
+_STANDARD = {"smtp": 25, "submission": 587, "submissions": 465, "pop3": 110, "imap": 143}
 
 
 @dataclass(frozen=True)
@@ -34,10 +34,13 @@ class Way:
 
 
 class Relay:
-    """One server over one folder; may be killed and started again at the same ports."""
+    """One server over one folder; may be killed and started again at the same ports. `data`: if it is elsewhere."""
 
-    def __init__(self, folder: Path, ways: Sequence[Way], *, workers: int = 2, outgoing: str = "") -> None:
+    def __init__(
+        self, folder: Path, ways: Sequence[Way], *, workers: int = 2, outgoing: str = "", data: Path | None = None
+    ) -> None:
         self._folder = folder
+        self._data = data or folder / "data"
         self._config = folder / "posthouse.toml"
         self._log = folder / "log"
         offset = free_offset()
@@ -55,7 +58,7 @@ class Relay:
         )
         return f"""[server]
 hostname = "mail.example.test"
-data = "{self._folder / "data"}"
+data = "{self._data}"
 user = ""
 workers = {workers}
 drain = "1s"
@@ -66,6 +69,9 @@ listen = [{at["submission"]}]
 listen_tls = [{at["submissions"]}]
 [pop3]
 listen = [{at["pop3"]}]
+listen_tls = []
+[imap]
+listen = [{at["imap"]}]
 listen_tls = []
 [login]
 plain_on_loopback = true
@@ -122,6 +128,12 @@ first_retry = "1s"
         self._process.send_signal(signal.SIGTERM)
         assert self._process.wait(START_SECONDS) == 0, self.log
         assert "Traceback" not in self.log, self.log
+
+    @property
+    def pid(self) -> int:
+        """The parent of the workers."""
+        assert self._process is not None, "not started"
+        return self._process.pid
 
     def kill(self) -> None:
         """SIGKILL to the whole process group: what a crash looks like to everyone else."""
