@@ -8,7 +8,6 @@ POSTHOUSE_LONG=1 kills 200 times, the short form 4 times. The judge is tried too
 a message that was copied behind its back.
 """
 
-import os
 import random
 import shutil
 import threading
@@ -22,10 +21,11 @@ import pytest
 
 from tests.faults.imap_hands import SHARED, Hand, read_all
 from tests.faults.imap_ledger import OWNERS, Change, Held, Ledger, Owner, Seen, State
+from tests.faults.scale import times
 from tests.outside.imap_wire import ImapWire, quoted
 from tests.outside.served import Served, served
 
-KILLS = 200 if os.environ.get("POSTHOUSE_LONG") else 4
+KILLS = times(4, 200)
 ACCOUNTS = ("alice@example.test", "bob@example.test")
 ACTS = ("append", "copy", "move", "store", "expunge", "rename", "create", "delete")
 

@@ -20,10 +20,10 @@ import pytest
 from tests.faults.disk import mounted, need_root
 from tests.faults.mixed_ledger import doubles
 from tests.faults.mixed_load import GOOD, GREY, Mixed, mixed
+from tests.faults.scale import LONG, times
 from tests.outside.relay import until
 
-LONG = bool(os.environ.get("POSTHOUSE_LONG"))
-FILLINGS = 60 if LONG else 3
+FILLINGS = times(3, 60)
 AT_WORK = 20  # letters
 
 

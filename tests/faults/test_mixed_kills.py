@@ -18,12 +18,12 @@ import pytest
 
 from tests.faults.mixed_ledger import Letter, MailLedger, doubles
 from tests.faults.mixed_load import GOOD, GREY, Mixed, mixed
+from tests.faults.scale import LONG, times
 from tests.outside.program import process_tree
 from tests.outside.relay import until
 from tests.outside.remotes import Accepted
 
-LONG = bool(os.environ.get("POSTHOUSE_LONG"))
-FAULTS = 120 if LONG else 3
+FAULTS = times(3, 120)
 KINDS = ("kill all", "kill one", "stop one")
 AT_WORK = 20  # letters acknowledged since the clients began
 

@@ -19,10 +19,10 @@ import pytest
 
 from tests.faults.disk import CachedDisk, mounted
 from tests.faults.mixed_load import Mixed, Picture, mixed
+from tests.faults.scale import LONG, times
 from tests.outside.relay import until
 
-LONG = bool(os.environ.get("POSTHOUSE_LONG"))
-DISKS, IMAGES = (8, 15) if LONG else (1, 3)
+DISKS, IMAGES = times(1, 8), 15 if LONG else 3
 HOWS = ("some", "none", "prefix", "some", "all")
 FIRST_REQUESTS = 80  # the disk stops before one of so many
 EARLY = 0.05  # seconds in which an acknowledgement that did not wait for the disk reaches its client

@@ -10,7 +10,6 @@ POSTHOUSE_LONG=1 kills 100 times, the short form 4 times. The judge itself is tr
 """
 
 import hashlib
-import os
 import random
 import shutil
 import threading
@@ -19,11 +18,12 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tests.faults.scale import times
 from tests.outside.maildrop import Maildrop, collect
 from tests.outside.program import Program
 from tests.outside.wire import Wire
 
-KILLS = 100 if os.environ.get("POSTHOUSE_LONG") else 4
+KILLS = times(4, 100)
 SENDERS = 20
 COLLECTORS = 4
 _ENDS = (OSError, AssertionError, ValueError)  # how a conversation with a killed server ends

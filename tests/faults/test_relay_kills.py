@@ -12,7 +12,6 @@ POSTHOUSE_LONG=1 kills 200 times, the short form 8 times. The judge itself is tr
 """
 
 import hashlib
-import os
 import random
 import re
 import smtplib
@@ -27,12 +26,12 @@ from pathlib import Path
 
 import pytest
 
+from tests.faults.scale import LONG, times
 from tests.outside.misbehaving import Greylister, Refuser
 from tests.outside.relay import Relay, Way, until
 from tests.outside.remotes import Accepted, Remote
 
-LONG = bool(os.environ.get("POSTHOUSE_LONG"))
-KILLS = 200 if LONG else 8
+KILLS = times(8, 200)
 SENDERS = 8
 RIGHT_BEFORE = 0.5  # seconds from a 250 to the kill that may make it a double
 RIGHT_AFTER = 0.1  # from the end of a process to a 250 for what it had sent already; no new one starts in so little

@@ -1,6 +1,5 @@
 """kill -9 while a store delivers and expunges: what was acknowledged is true, and nothing is half there."""
 
-import os
 import random
 import subprocess
 import sys
@@ -11,11 +10,12 @@ from pathlib import Path
 from posthouse.mailstore.changes import LocalBus
 from posthouse.mailstore.sqlite.store import SqliteMailstore
 from tests.faults.ledger import Ledger, body_of
+from tests.faults.scale import times
 from tests.faults.store_worker import ACCOUNTS
 from tests.store_invariants import assert_sound
 from tests.stores import PREFIX, deliver, fetch
 
-KILLS = 500 if os.environ.get("POSTHOUSE_LONG") else 10
+KILLS = times(10, 500)
 ROOT = Path(__file__).parents[2]
 
 
