@@ -40,29 +40,34 @@ def mounted(what: Path | str, folder: Path, *options: str) -> Iterator[Path]:
         until(lambda: subprocess.run(["umount", str(folder)], capture_output=True).returncode == 0, lambda: str(folder))
 
 
-def make_ext4(image: Path, size: str) -> None:
-    """A file with an empty ext4 in it, as mkfs.ext4 makes it by itself: data=ordered, with barriers."""
-    call("truncate", "-s", size, image)
+def make_ext4(image: Path) -> None:
+    """A file with an empty ext4 in it, as mkfs.ext4 makes it by itself: data=ordered, with barriers.
+
+    Smaller ones than that would get blocks of 1 KiB, which no disk for mail has.
+    """
+    call("truncate", "-s", "600M", image)
     call("mkfs.ext4", "-q", "-F", image)
 
 
 class CachedDisk:
     """A mounted ext4 on a disk with a write cache; disk_server.py is the disk.
 
-    `folder`: where the file system is mounted.
+    `folder`: where the file system is mounted. `images`: a folder in memory, for what is made of it.
     """
 
-    def __init__(self, place: Path, folder: Path, size: str) -> None:
+    def __init__(self, place: Path, folder: Path) -> None:
         need_root()
         self.folder = folder
-        self._place, self._size = place, size
+        self.images = place / "images"
+        self._place = place
         self._stack = ExitStack()
 
     def __enter__(self) -> Self:
-        device, image = self._place / "device", self._place / "empty.img"
+        device, image = self._place / "device", self.images / "empty.img"
         device.mkdir(exist_ok=True)
-        make_ext4(image, self._size)
         with ExitStack() as stack:
+            stack.enter_context(mounted("tmpfs", self.images, "-t", "tmpfs", "-o", "size=3g"))
+            make_ext4(image)
             command = [sys.executable, "-m", "tests.faults.disk_server", str(image), str(device)]
             process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT)
             assert process.stdin is not None and process.stdout is not None

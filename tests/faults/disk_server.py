@@ -26,7 +26,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 SECTOR = 512  # octets that a disk writes whole or not at all
-_PIECE = 1 << 20  # octets of an image that are looked at in one go
+_PIECE = 1 << 16  # octets of which is known whether they were ever written
 _LONGEST = 1 << 20  # octets of one write
 _HEAD = struct.Struct("<IIQQIIIHH")  # fuse_in_header in linux/fuse.h: len, opcode, unique, nodeid, uid, gid, pid, -, -
 _REPLY = struct.Struct("<IiQ")  # fuse_out_header
@@ -53,9 +53,14 @@ class Disk:
     def __init__(self, image: Path) -> None:
         self.size = image.stat().st_size
         self._octets = mmap.mmap(-1, self.size)
-        with image.open("rb") as file:
-            file.readinto(self._octets)
+        self._used: set[int] = set()  # pieces that were ever written; all others are zeros
         self._cache: list[Cached] = []
+        with image.open("rb") as file:
+            for at in range(0, self.size, _PIECE):
+                piece = file.read(_PIECE)
+                if piece.count(0) < len(piece):
+                    self.write(at, piece)
+        self.flush()
 
     def read(self, offset: int, octets: int) -> bytes:
         return self._octets[offset : offset + octets]
@@ -63,6 +68,7 @@ class Disk:
     def write(self, offset: int, data: bytes) -> None:
         self._cache.append(Cached(offset, self.read(offset, len(data)), data))
         self._octets[offset : offset + len(data)] = data
+        self._used.update(range(offset // _PIECE, (offset + len(data) - 1) // _PIECE + 1))
 
     def flush(self) -> None:
         """All written so far stays, whatever happens."""
@@ -77,11 +83,9 @@ class Disk:
             changed |= dict(_sectors(write.offset, write.data))
         with path.open("wb") as file:
             file.truncate(self.size)
-            for at in range(0, self.size, _PIECE):
-                piece = self.read(at, _PIECE)
-                if piece.count(0) < len(piece):  # the rest stays a hole
-                    file.seek(at)
-                    file.write(piece)
+            for number in sorted(self._used):  # the rest stays a hole
+                file.seek(number * _PIECE)
+                file.write(self.read(number * _PIECE, _PIECE))
             for at, sector in changed.items():
                 file.seek(at)
                 file.write(sector)

@@ -6,7 +6,7 @@ of what such a disk may hold when the power goes at this instant: all before the
 nothing, all, the first part or any sectors. Each image is mounted, which replays its journal, and the server is started
 on it, sends what it has to send, and is compared with what was told. `posthouse fsck` has nothing to say.
 
-POSTHOUSE_LONG=1 makes 120 images, the short form 3. A server that skips a sync must be caught.
+POSTHOUSE_LONG=1 makes 120 images, the short form 2. A server that skips a sync must be caught.
 """
 
 import os
@@ -22,7 +22,7 @@ from tests.faults.mixed_load import Mixed, Picture, mixed
 from tests.faults.scale import LONG, times
 from tests.outside.relay import until
 
-DISKS, IMAGES = times(1, 8), 15 if LONG else 3
+DISKS, IMAGES = times(1, 8), 15 if LONG else 2
 HOWS = ("some", "none", "prefix", "some", "all")
 FIRST_REQUESTS = 80  # the disk stops before one of so many
 EARLY = 0.05  # seconds in which an acknowledgement that did not wait for the disk reaches its client
@@ -40,12 +40,12 @@ class Cut:
     told: Picture
 
 
-def cut(load: Mixed, disk: CachedDisk, folder: Path, source: random.Random, hows: tuple[str, ...], n: int) -> Cut:
+def cut(load: Mixed, disk: CachedDisk, source: random.Random, hows: tuple[str, ...], n: int) -> Cut:
     """Take the image of a moment under load."""
     time.sleep(source.uniform(0.05, 0.5))
     disk.halt(source.randint(1, FIRST_REQUESTS))
     time.sleep(EARLY)
-    told, image, how = load.picture(), folder / f"{n}.img", hows[n % len(hows)]
+    told, image, how = load.picture(), disk.images / f"{n}.img", hows[n % len(hows)]
     cached = disk.image(image, how, source.getrandbits(32))
     disk.go()
     return Cut(image, how, cached, told)
@@ -76,7 +76,7 @@ def faults_after(load: Mixed, moment: Cut, folder: Path) -> list[str]:
 
 
 def cuts_under_load(
-    load: Mixed, disk: CachedDisk, folder: Path, source: random.Random, hows: tuple[str, ...], images: int
+    load: Mixed, disk: CachedDisk, source: random.Random, hows: tuple[str, ...], images: int
 ) -> list[Cut]:
     """Start the server and its clients, and take images."""
     load.relay.start()
@@ -84,7 +84,7 @@ def cuts_under_load(
     load.begin()
     try:
         until(lambda: len(load.mail.acknowledged) > AT_WORK, lambda: f"no load\n{load.relay.log[-3000:]}", 60)
-        return [cut(load, disk, folder, source, hows, n) for n in range(images)]
+        return [cut(load, disk, source, hows, n) for n in range(images)]
     finally:
         load.relay.kill()
         load.end()
@@ -105,8 +105,8 @@ def test_nothing_acknowledged_is_lost(tmp_path: Path) -> None:
     for n in range(DISKS):
         folder = tmp_path / str(n)
         folder.mkdir()
-        with CachedDisk(folder, folder / "fs", "256M") as disk, mixed(folder, disk.folder / "data") as load:
-            for moment in cuts_under_load(load, disk, folder, source, HOWS, IMAGES):
+        with CachedDisk(folder, folder / "fs") as disk, mixed(folder, disk.folder / "data") as load:
+            for moment in cuts_under_load(load, disk, source, HOWS, IMAGES):
                 sent = sum(map(len, load.taken().values()))
                 faults += faults_after(load, moment, disk.folder)
                 cached += moment.cached > 0
@@ -115,6 +115,7 @@ def test_nothing_acknowledged_is_lost(tmp_path: Path) -> None:
                 again += sum(map(len, load.taken().values())) - sent
                 commands += sum(len(owner.state.held) for owner in moment.told.owners)
             assert "Traceback" not in load.relay.log, load.relay.log
+        print(f"{n + 1} disks, {len(faults)} faults")
     print(
         f"{DISKS * IMAGES} images, {cached} with writes in the cache; {letters} acknowledged letters, {removals} "
         f"removals and {commands} messages of IMAP clients looked for, {again} sent from images; {len(faults)} faults"
@@ -126,12 +127,12 @@ def test_nothing_acknowledged_is_lost(tmp_path: Path) -> None:
 @pytest.mark.parametrize("skipped", ["packs", "databases"])
 def test_a_server_that_skips_a_sync_is_caught(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, skipped: str) -> None:
     source = random.Random(1128)
-    with CachedDisk(tmp_path, tmp_path / "fs", "256M") as disk, mixed(tmp_path, disk.folder / "data") as load:
+    with CachedDisk(tmp_path, tmp_path / "fs") as disk, mixed(tmp_path, disk.folder / "data") as load:
         with monkeypatch.context() as patch:
             paths = [str(UNSYNCED), *os.environ.get("PYTHONPATH", "").split(os.pathsep)]
             patch.setenv("PYTHONPATH", os.pathsep.join(filter(None, paths)))
             patch.setenv("SKIPPED_SYNC", skipped)
-            moments = cuts_under_load(load, disk, tmp_path, source, ("none",), 6)
+            moments = cuts_under_load(load, disk, source, ("none",), 6)
         # ext4 may happen to have written what nobody asked it to, so not every image has lost something.
         faults = next(filter(None, (faults_after(load, moment, disk.folder) for moment in moments)), [])
     print(f"{skipped}: {len(faults)} faults, such as {faults[:2]}")
@@ -140,7 +141,7 @@ def test_a_server_that_skips_a_sync_is_caught(tmp_path: Path, monkeypatch: pytes
 
 def test_what_the_cache_loses_is_what_was_not_flushed(tmp_path: Path) -> None:
     """The disk itself: what was synced is in every image, what was not is in the one that has all alone."""
-    with CachedDisk(tmp_path, tmp_path / "fs", "32M") as disk:
+    with CachedDisk(tmp_path, tmp_path / "fs") as disk:
         with (disk.folder / "synced").open("wb") as file:
             file.write(b"x" * 5000)
             file.flush()
@@ -150,7 +151,7 @@ def test_what_the_cache_loses_is_what_was_not_flushed(tmp_path: Path) -> None:
         os.close(folder)
         (disk.folder / "written").write_bytes(b"y" * 5000)
         for how in ("none", "prefix", "some", "all"):
-            disk.image(tmp_path / "image", how, 1)
-            with mounted(tmp_path / "image", tmp_path / "there", "-o", "loop") as there:
+            disk.image(disk.images / "image", how, 1)
+            with mounted(disk.images / "image", tmp_path / "there", "-o", "loop") as there:
                 assert (there / "synced").read_bytes() == b"x" * 5000
                 assert not (there / "written").exists() or (there / "written").read_bytes() != b"y" * 5000
