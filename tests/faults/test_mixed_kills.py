@@ -4,7 +4,8 @@ At a random moment, 50 to 500 ms after all clients are at work, the whole proces
 workers, or one worker is stopped and goes on after 50 to 500 ms. After each, the mailboxes that IMAP clients change
 are compared with what they were told; at the end the queue drains and everything is (mixed_ledger.py says how).
 
-POSTHOUSE_LONG=1 has 120 faults, the short form 3, one of each kind. The judge is tried too.
+POSTHOUSE_LONG=1 has 120 faults, and the queue drains without a restart. The short form has 3, one of each kind. The
+judge is tried too.
 """
 
 import os
@@ -72,8 +73,9 @@ def test_faults_at_random_moments(tmp_path: Path) -> None:
             faults += [f"fault {n}: {fault}" for fault in load.imap_faults(load.imap, owners)]
             if n % 10 == 9:
                 faults += [f"fault {n}: {fault}" for fault in load.mail_faults(load.mail)]
-        load.relay.kill()
-        load.relay.start()
+        if not LONG:  # else what a killed worker had claimed comes back by itself, once its lease has lapsed
+            load.relay.kill()
+            load.relay.start()
         load.drain(600 if LONG else 60)
         taken = load.taken()
         faults += load.mail_faults(load.mail) + load.sent_faults(load.mail, taken)

@@ -26,6 +26,7 @@ DISKS, IMAGES = times(1, 8), 15 if LONG else 2
 HOWS = ("some", "none", "prefix", "some", "all")
 FIRST_REQUESTS = 80  # the disk stops before one of so many
 EARLY = 0.05  # seconds in which an acknowledgement that did not wait for the disk reaches its client
+STANDSTILL = 1.5  # seconds that the image before may have held up the record of what was sent
 AT_WORK = 20  # letters
 UNSYNCED = Path(__file__).parent / "unsynced"
 
@@ -54,7 +55,7 @@ def cut(load: Mixed, disk: CachedDisk, source: random.Random, hows: tuple[str, .
 def faults_after(load: Mixed, moment: Cut, folder: Path) -> list[str]:
     """What is wrong on the image, once the server has been started on it and has sent what it had to send."""
     mail = moment.told.mail
-    mail.cuts = [(moment.told.at, moment.told.at)]
+    mail.cuts = [(moment.told.at - STANDSTILL, moment.told.at)]
     before = {domain: taken[: moment.told.marks[domain]] for domain, taken in load.taken().items()}
     marks = {domain: len(taken) for domain, taken in load.taken().items()}
     with mounted(moment.image, folder, "-o", "loop"):
