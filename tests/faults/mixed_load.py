@@ -150,6 +150,8 @@ class Mixed:
                 if reply.startswith("250"):
                     self.mail.acknowledge(letter)
                     continue
+                if not reply:
+                    return  # the server went away
                 self.mail.refuse(reply)
                 self._stop.wait(0.02)
                 wire.expect(b"RSET", "250")

@@ -78,12 +78,14 @@ def one_filling(load: Mixed, filler: Filler, n: int, source: random.Random) -> N
     load.begin()
     until_taken(load)
     time.sleep(source.uniform(0.05, 0.3))
-    removed = len(load.mail.removed)
+    removed, began = len(load.mail.removed), time.monotonic()
     with filled(filler):
         until_refused(load, filler)
         until(lambda: len(load.mail.removed) > removed, lambda: f"nothing is removed\n{load.relay.log[-3000:]}", 60)
         if n % 3 == 2:
             (load.relay.kill if source.random() < 0.5 else load.relay.stop)()
+            # What was sent while there was no room to record it is sent again, for which SMTP has no answer.
+            load.mail.cuts.append((began, time.monotonic()))
             filler.fill()
             load.relay.start()
             until_refused(load, filler)

@@ -119,12 +119,14 @@ def submit(relay: Relay, ledger: Ledger, sender: str, stop: threading.Event) -> 
 
 
 def one_life(relay: Relay, ledger: Ledger, senders: Sequence[str], seconds: float) -> None:
-    """Start, load, kill."""
+    """Start, load, kill: so many seconds after all began, or in three of four lives after the first acknowledgement."""
     relay.start()
-    stop = threading.Event()
+    stop, before = threading.Event(), len(ledger.acknowledged)
     workers = [threading.Thread(target=submit, args=(relay, ledger, sender, stop)) for sender in senders]
     for worker in workers:
         worker.start()
+    if len(ledger.kills) % 4:
+        until(lambda: len(ledger.acknowledged) > before, lambda: f"nothing is acknowledged\n{relay.log[-3000:]}")
     time.sleep(seconds)
     began = time.monotonic()
     relay.kill()
