@@ -172,7 +172,7 @@ def test_killed_again_and_again(tmp_path: Path) -> None:
     assert faults == []
     assert [fault for remote in remotes.values() for fault in remote.journal.faults] == []
     assert refuses.journal.accepted == []
-    assert len(ledger.acknowledged) > 5 * KILLS, "too little happened to say anything"
+    assert len(ledger.acknowledged) > 2 * KILLS, "too little happened to say anything"
     assert "Traceback" not in relay.log, relay.log
 
 

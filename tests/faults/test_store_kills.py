@@ -16,6 +16,7 @@ from tests.store_invariants import assert_sound
 from tests.stores import PREFIX, deliver, fetch
 
 KILLS = times(10, 500)
+LIVES = 100  # of one store: after each life all that it ever kept is read
 ROOT = Path(__file__).parents[2]
 
 
@@ -57,15 +58,20 @@ async def held(folder: Path) -> dict[int, list[bytes]]:
 
 
 async def test_nothing_acknowledged_is_lost(tmp_path: Path) -> None:
-    ledger = Ledger()
-    for life in range(1, KILLS + 1):
-        live_and_die(tmp_path, ledger, life, workers=1 + life % 2)
-        assert ledger.faults(await held(tmp_path)) == []
-        if life % 10 == 0:
-            assert_sound(tmp_path)
-    assert len(ledger.delivered) > 10 * KILLS
-    assert len(ledger.expunged) > KILLS
-    print(f"{KILLS} kills, {len(ledger.delivered)} deliveries, {len(ledger.expunged)} expunges, nothing lost")
+    delivered = expunged = 0
+    for first in range(1, KILLS + 1, LIVES):
+        ledger, folder = Ledger(), tmp_path / str(first)
+        folder.mkdir()
+        for life in range(first, min(first + LIVES, KILLS + 1)):
+            live_and_die(folder, ledger, life, workers=1 + life % 2)
+            assert ledger.faults(await held(folder)) == []
+            if life % 10 == 0:
+                assert_sound(folder)
+        delivered += len(ledger.delivered)
+        expunged += len(ledger.expunged)
+    assert delivered > 10 * KILLS
+    assert expunged > KILLS
+    print(f"{KILLS} kills, {delivered} deliveries, {expunged} expunges, nothing lost")
 
 
 async def test_the_ledger_catches_a_store_that_acknowledges_too_early(tmp_path: Path) -> None:
