@@ -38,8 +38,13 @@ class Hand:
 
     def connect(self, port: int) -> None:
         self.selected = ""
-        self.wire = ImapWire.open(port, self.account, timeout=10)
-        self.wire.ok(b"ENABLE CONDSTORE")
+        wire = ImapWire.open(port, self.account, timeout=10)
+        try:
+            wire.ok(b"ENABLE CONDSTORE")
+        except BaseException:
+            wire.close()
+            raise
+        self.wire = wire
 
     def work(self, stop: threading.Event) -> None:
         """Until the server goes away."""
