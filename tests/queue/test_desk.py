@@ -47,8 +47,9 @@ class Office:
 
     def claim(self) -> list[Waiting]:
         now = int(self.now)
-        statements.renew(self.connection, TOKEN, now)
-        return statements.claim(self.connection, statements.due(self.connection, now, (), 100), TOKEN, now)
+        statements.renew(self.connection, TOKEN)
+        shares = dict.fromkeys(statements.due(self.connection, now, (), 100), 100)
+        return statements.claim(self.connection, shares, 100, TOKEN, now)
 
     def record(self, *records: Record) -> list[int]:
         return statements.record(self.connection, records, TOKEN, int(self.now))
@@ -195,7 +196,7 @@ def test_retry_makes_those_due_that_nobody_has_in_hand(office: Office) -> None:
 def test_the_claims_of_the_dead_do_not_keep_from_retrying(office: Office) -> None:
     office.put("b@y.test")
     office.claim()
-    office.now += statements.LEASE_SECONDS + 1
+    assert statements.bury(office.connection, TOKEN, 1)
     assert office.desk.retry(Filter()) == 1
 
 
@@ -216,6 +217,25 @@ def test_a_hold_outlives_the_try_that_is_under_way(office: Office) -> None:
     assert office.desk.hold(Filter()) == 1
     office.record(Record(one, State.WAITING, tried(), due=START))
     assert office.claim() == []
+
+
+def test_what_a_sender_has_in_hand_is_told_and_the_sender_is_told_too(office: Office) -> None:
+    """It lets go of what it has not begun (see delivery.sender); what it has begun goes on."""
+    office.put("b@y.test", "c@z.test")
+    shares = {"y.test": 1}
+    statements.renew(office.connection, TOKEN)
+    statements.claim(office.connection, shares, 100, TOKEN, START)
+    assert office.desk.under_way(Filter()) == 1
+    assert office.desk.hold(Filter()) == 2
+    assert office.desk.under_way(Filter(held=True)) == 1
+    assert statements.claimers(office.connection) == {TOKEN: (1, 1)}
+    assert office.desk.hold(Filter()) == 0
+    assert statements.claimers(office.connection) == {TOKEN: (1, 1)}  # nothing was changed, so nobody need look
+    assert statements.claimed_by(office.connection, TOKEN) == [(1, 0, 1)]
+    office.desk.drop(Filter())
+    assert office.desk.under_way(Filter()) == 0
+    assert statements.claimers(office.connection) == {TOKEN: (1, 2)}
+    assert statements.claimed_by(office.connection, TOKEN) == []
 
 
 def test_the_last_one_dropped_settles_the_message(office: Office) -> None:

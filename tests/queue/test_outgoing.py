@@ -11,10 +11,10 @@ from posthouse.mailstore.interface import Entry, Filed, Placement, StoreError
 from posthouse.mailstore.sqlite.store import SqliteMailstore
 from posthouse.message.address import Address
 from posthouse.message.envelope import BodyType, Recipient, Sender
-from posthouse.queue.interface import ACCOUNT, MAILBOX, Fresh, Put, Record, State, Try, Waiting
+from posthouse.queue.interface import ACCOUNT, LEASE_SECONDS, MAILBOX, Delay, Fresh, Put, Record, State, Try, Waiting
 from posthouse.queue.sqlite.outgoing import SqliteOutgoing
 from posthouse.queue.sqlite.schema import MIGRATIONS, ROOM
-from posthouse.queue.sqlite.statements import KEPT_SECONDS, LEASE_SECONDS, leave_all
+from posthouse.queue.sqlite.statements import KEPT_SECONDS, TRIES_KEPT, claimers, leave_all
 from tests.store_invariants import assert_sound
 from tests.stores import Bytes, delivery_id
 
@@ -26,15 +26,28 @@ LATER = Try(START, 451, "4.7.1 later", "mx.y.test", "192.0.2.1", "")
 
 @dataclass
 class House:
+    """`now` is the clock, which may step; `running` is a clock that does not."""
+
     store: SqliteMailstore
     now: float = START
+    running: float = 0.0
     queues: list[SqliteOutgoing] = field(default_factory=list)
 
     async def queue(self) -> SqliteOutgoing:
         """Another process's."""
-        made = SqliteOutgoing(self.store, lambda: self.now)
+        made = SqliteOutgoing(self.store, lambda: self.now, monotonic=lambda: self.running)
         await made.renew()
         return made
+
+    async def lose(self, *observers: SqliteOutgoing, seconds: int = LEASE_SECONDS + 1) -> None:
+        """Time goes by, in which these look at the others every second and renew their own claims."""
+        for second in range(seconds):
+            self.now += 1
+            self.running += 1
+            for each in observers:
+                if second % 20 == 0:
+                    await each.renew()
+                await each.watch(1.0)
 
     async def put(
         self, queue: SqliteOutgoing, *recipients: str, mine: bool = False, due: int = 0, sender: Sender = SENDER
@@ -132,8 +145,9 @@ async def test_the_dead_lose_their_claims_after_a_minute(house: House) -> None:
     dead, alive = await house.queue(), await house.queue()
     await house.put(dead, "b@y.test")
     (lost,) = await dead.claim([], 10)
-    house.now += LEASE_SECONDS + 1
-    await alive.renew()
+    await house.lose(alive, seconds=LEASE_SECONDS - 1)
+    assert await alive.claim([], 10) == []
+    await house.lose(alive, seconds=2)
     (one,) = await alive.claim([], 10)
     # The dead one was only slow: what it says now must not settle another's work, but is kept for the trace.
     assert await dead.record([settled(lost)]) == []
@@ -141,14 +155,186 @@ async def test_the_dead_lose_their_claims_after_a_minute(house: House) -> None:
     assert await alive.record([settled(one)]) != []
 
 
+async def test_a_clock_that_steps_ends_no_claims(house: House) -> None:
+    mine, other = await house.queue(), await house.queue()
+    await house.put(mine, "b@y.test", mine=True)
+    for step in (LEASE_SECONDS + 1, 8 * 3600, 30 * 86400, -400 * 86400):
+        house.now += step
+        await other.watch(1.0)
+        assert await other.claim([], 10) == await mine.claim([], 10) == []
+
+
+async def test_a_group_that_was_stopped_ends_no_claims(house: House) -> None:
+    """All stand still, and go on at the same moment: whoever looks first has seen nothing for 80 seconds."""
+    mine, other = await house.queue(), await house.queue()
+    await house.put(mine, "b@y.test", mine=True)
+    await other.watch(1.0)
+    for _ in range(5):
+        house.running += 80
+        assert not mine.is_alive  # what it may not know: whether it alone was stopped
+        await other.watch(80.0)
+        assert not await mine.renew()
+    assert await other.claim([], 10) == []
+    assert list(await mine.claimed()) == [(1, 0)]
+
+
+async def test_what_is_renewed_too_late_is_said_so(house: House) -> None:
+    queue = await house.queue()
+    house.running += LEASE_SECONDS - 1
+    assert queue.is_alive
+    assert await queue.renew()
+    house.running += LEASE_SECONDS
+    assert not queue.is_alive
+    assert not await queue.renew()
+    assert queue.is_alive
+
+
+async def test_claims_whose_claimer_is_in_no_table_come_back(house: House) -> None:
+    """It was taken for dead, claimed once more, and died."""
+    dead, alive = await house.queue(), await house.queue()
+    await house.lose(alive)
+    await house.put(dead, "b@y.test", mine=True)
+    assert sorted((await house.store.ask(claimers)).values()) == [(-1, 0), (5, 0)]
+    await house.lose(alive)
+    assert names(await alive.claim([], 10)) == ["b@y.test"]
+
+
+async def test_a_beat_at_the_last_moment_saves_the_claims(house: House) -> None:
+    slow, other = await house.queue(), await house.queue()
+    await house.put(slow, "b@y.test", mine=True)
+    await house.lose(other, seconds=LEASE_SECONDS)
+    await slow.renew()
+    await other.watch(1.0)
+    assert await other.claim([], 10) == []
+
+
+async def test_what_i_hold_is_not_claimed_by_me_again(house: House) -> None:
+    """Not even when it is free by the tables: a worker that was taken for dead may be sending it still."""
+    mine, other = await house.queue(), await house.queue()
+    await house.put(mine, "b@y.test", "c@y.test")
+    first, second = await mine.claim([], 10)
+    await house.lose(other)
+    assert await mine.claim([], 10, holding={first.key, second.key}) == []
+    assert await mine.claim([], 10, holding={first.key}) == [second]
+
+
+async def test_the_last_word_counts_when_nobody_has_taken_a_claim_that_was_lost(house: House) -> None:
+    mine, other = await house.queue(), await house.queue()
+    await house.put(mine, "b@y.test", "c@y.test")
+    first, second = await mine.claim([], 10)
+    await house.lose(other)
+    assert await mine.record([settled(first), Record(second, State.WAITING, LATER, due=START)]) == []
+    assert await mine.waiting_count() == 1
+    (again,) = await other.claim([], 10)
+    assert again.attempts == 1
+    await other.record([Record(again, State.WAITING, LATER, due=START)])
+    # Meanwhile another has tried: a failure from before that is no news any more, a success is.
+    await mine.record([settled(second, State.FAILED)])
+    assert await mine.waiting_count() == 1
+    await mine.record([settled(second)])
+    assert await mine.waiting_count() == 0
+
+
+async def test_a_failure_is_told_by_whoever_holds_the_claim_alone(house: House) -> None:
+    dead, alive = await house.queue(), await house.queue()
+    await house.put(dead, "b@y.test")
+    (lost,) = await dead.claim([], 10)
+    await house.lose(alive)
+    (one,) = await alive.claim([], 10)
+    for queue, waiting in ((alive, one), (dead, lost)):
+        recorder = queue.recorder([settled(waiting, State.FAILED)], [0])
+        news = house.store.deliver(
+            delivery_id(), Bytes(b"news"), [Placement(77, b"")], START, whole=False, also=recorder
+        )
+        if queue is alive:
+            await news
+            continue
+        with pytest.raises(StoreError):
+            await news
+        assert recorder.lost == {0}
+        assert not recorder.done
+    assert len(await house.store.entries(77)) == 1
+
+
 async def test_renewing_keeps_claims(house: House) -> None:
     queue, other = await house.queue(), await house.queue()
     await house.put(queue, "b@y.test", mine=True)
-    for _ in range(4):
-        house.now += LEASE_SECONDS - 10
-        await queue.renew()
-        await other.renew()
-        assert await other.claim([], 10) == []
+    await house.lose(queue, other, seconds=2 * LEASE_SECONDS)
+    assert await other.claim([], 10) == []
+
+
+async def test_what_is_given_back_is_free(house: House) -> None:
+    queue = await house.queue()
+    await house.put(queue, "b@y.test")
+    (one,) = await queue.claim([], 10)
+    await (await house.queue()).release([one.key])  # another cannot
+    assert list(await queue.claimed()) == [one.key]
+    await queue.release([one.key])
+    assert await queue.claim([], 10) == [one]
+
+
+async def test_each_destination_gets_its_share(house: House) -> None:
+    """Not the oldest alone: a thousand that wait for one destination are no reason for another to wait."""
+    queue = await house.queue()
+    for n in range(30):
+        await house.put(queue, f"{n}@a.test", f"x{n}@a.test")
+    for name in "bcd":
+        house.now += 1
+        await house.put(queue, f"x@{name}.test")
+    claimed = await queue.claim([], 100, share=lambda destination: 0 if destination == "c.test" else 2)
+    assert names(claimed) == ["0@a.test", "x0@a.test", "1@a.test", "x1@a.test", "x@b.test", "x@d.test"]
+    assert names(await queue.claim([], 100, only=["c.test", "e.test"])) == ["x@c.test"]
+    assert await queue.due_among(["a.test", "b.test"], 10) == ["a.test"]
+    assert len(await queue.claim([], 3)) == 3
+
+
+async def test_a_destination_that_is_left_out_is_found_again_when_something_becomes_due(house: House) -> None:
+    queue = await house.queue()
+    await house.put(queue, "b@y.test", due=START + 100)
+    assert await queue.claim([], 10) == []
+    house.now += 100
+    (one,) = await queue.claim([], 10)
+    await queue.record([Record(one, State.WAITING, LATER, due=int(house.now) + 300)])
+    await house.put(queue, "c@y.test")
+    assert names(await queue.claim([], 10)) == ["c@y.test"]
+    house.now += 300
+    assert names(await queue.claim([], 10)) == ["b@y.test"]
+
+
+async def test_what_waits_for_a_destination_that_is_down_counts_as_tried(house: House) -> None:
+    queue = await house.queue()
+    await house.put(queue, "b@y.test", "c@y.test", "d@y.test")
+    told = {1}
+
+    def later(delay: Delay) -> int | None:
+        assert (delay.warned, delay.created, delay.expires) == (False, START, START + 1000)
+        return None if delay.attempts in told else START + 300
+
+    assert await queue.postpone("y.test", LATER, later, 2) == []
+    assert await queue.postpone("y.test", LATER, later, 2) == []
+    assert await queue.claim([], 10) == []
+    house.now += 300
+    assert names(await queue.postpone("y.test", LATER, later, 10)) == ["b@y.test", "c@y.test", "d@y.test"]
+    counted = await house.store.ask(lambda connection: connection.execute("SELECT count(*) FROM attempt").get)
+    assert counted == 3  # the first time, that people see why it waits
+
+
+async def test_what_an_operator_wants_tried_is_tried_though_the_destination_is_down(house: House) -> None:
+    queue = await house.queue()
+    await house.put(queue, "b@y.test")
+    await house.store.transact(lambda connection: connection.execute("UPDATE queued_recipient SET due = 0").get)
+    (one,) = await queue.postpone("y.test", LATER, lambda delay: START + 300, 10)
+    assert one.urgent
+
+
+async def test_only_the_last_attempts_are_kept(house: House) -> None:
+    queue = await house.queue()
+    await house.put(queue, "b@y.test")
+    for n in range(TRIES_KEPT + 20):
+        (one,) = await queue.claim([], 1)
+        await queue.record([Record(one, State.WAITING, Try(n, 451, "", "", "", ""), due=START)])
+    kept = await house.store.ask(lambda connection: connection.execute("SELECT min(at), count(*) FROM attempt").get)
+    assert kept == (20, TRIES_KEPT)
 
 
 async def test_leaving_gives_claims_back_at_once(house: House) -> None:
@@ -206,10 +392,48 @@ async def test_a_clock_that_was_set_back_delays_nothing(house: House) -> None:
     await house.put(queue, "b@y.test")
     await house.put(queue, "later@y.test", due=START + 20 * 86400)  # asked for by its sender
     (one,) = await queue.claim([], 10)
-    house.now = START - 10 * 86400
     await queue.record([Record(one, State.WAITING, LATER, due=START + 300)])
+    house.now = START - 10 * 86400
     await queue.tidy()
-    await queue.renew()
+    assert await queue.claim([], 10) == []
+    house.now += 300
+    (again,) = await queue.claim([], 10)
+    assert names([again]) == ["b@y.test"]
+    assert again.message.created == START - 10 * 86400
+    assert again.message.expires == again.message.created + 1000
+
+
+async def test_a_first_try_does_not_wait_for_a_wrong_clock(house: House) -> None:
+    house.now += 30 * 86400
+    dead = await house.queue()
+    await house.put(dead, "b@y.test")
+    await house.put(dead, "c@y.test", mine=True)  # by a process that dies now
+    house.now -= 30 * 86400
+    alive = await house.queue()
+    await alive.tidy()
+    await house.lose(alive)
+    assert names(await alive.claim([], 10)) == ["b@y.test", "c@y.test"]
+
+
+@pytest.mark.parametrize(
+    ("asked", "due"),
+    [
+        (Sender(None, hold_for=500), START + 500),  # a length of time
+        (Sender(None, hold_until=START + 7000), START + 7000),  # a moment, which for the wrong clock was long ago
+        (Sender(None, hold_until=START + 40 * 86400), START + 40 * 86400),
+    ],
+)
+async def test_what_was_asked_for_is_not_cut_when_the_clock_is_put_right(house: House, asked: Sender, due: int) -> None:
+    """RFC 4865: HOLDFOR and HOLDUNTIL, as the router makes due times of them."""
+    house.now += 30 * 86400
+    queue = await house.queue()
+    until = int(house.now) + asked.hold_for if asked.hold_for else max(int(house.now), asked.hold_until)
+    await house.put(queue, "b@y.test", sender=asked, due=until)
+    house.now -= 30 * 86400
+    await queue.tidy()
+    house.now = due - 1
+    assert await queue.claim([], 10) == []
+    house.now = due
     assert names(await queue.claim([], 10)) == ["b@y.test"]
 
 

@@ -2,14 +2,21 @@
 
 A recipient waits until it is due, is claimed by one sender, and is settled or put back with a later due time. A claim
 is worth as much as its claimer's lease: who dies loses what it held. What is settled stays for a week, to be traced.
+
+A lease is not measured by the clock, which may step, but by what others see: a claimer shows that it is alive with a
+beat, and is taken for dead by another process that has seen no beat for LEASE_SECONDS of its own running time. So a
+group of processes that was stopped together, or a machine that was paused, ends nobody's claims.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any, Protocol
 
 from posthouse.message.envelope import Recipient, Sender
+
+LEASE_SECONDS = 60  # how long a claimer's claims outlive it
+Key = tuple[int, int]  # of a recipient: the message's number, and which of its recipients
 
 ACCOUNT = 0  # whose bodies the mailstore keeps for the queue; no user has this id
 MAILBOX = "outgoing"
@@ -67,6 +74,11 @@ class Waiting:
     warned: bool  # the sender was told of the delay
     urgent: bool = False  # an operator wants it tried now, whatever is known of the destination
 
+    @property
+    def key(self) -> Key:
+        """Which one it is."""
+        return self.message.number, self.n
+
 
 @dataclass(frozen=True, slots=True)
 class Try:
@@ -78,6 +90,16 @@ class Try:
     host: str
     ip: str
     tls: str
+
+
+@dataclass(frozen=True, slots=True)
+class Delay:
+    """What decides how a recipient goes on after an attempt that failed. Times are in seconds since 1970."""
+
+    attempts: int  # made before it
+    warned: bool
+    created: int
+    expires: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +163,7 @@ class Put(Protocol):
 
 
 class Recorder(Protocol):
-    """Writes records down inside the mailstore's transaction."""
+    """Writes records down inside the mailstore's transaction, which it undoes when what is told is not ours to tell."""
 
     def __call__(self, database: Any, entries: Sequence[Kept | None]) -> None:
         """Inside the transaction."""
@@ -154,6 +176,10 @@ class Recorder(Protocol):
     def over(self) -> list[int]:
         """After the commit: the bodies that nobody needs any more."""
 
+    @property
+    def lost(self) -> frozenset[int]:
+        """After it was undone for their sake: positions of the records that are told, and whose claims were lost."""
+
 
 class Outgoing(Protocol):
     """What the sender asks of the queue. One object is one claimer. Raises what the mailstore raises."""
@@ -161,23 +187,71 @@ class Outgoing(Protocol):
     def put(self, fresh: Fresh, *, mine: bool) -> Put:
         """Have a message queued. `mine`: claimed at once, to be sent by this process now."""
 
-    async def claim(self, busy: Collection[str], limit: int) -> list[Waiting]:
-        """Take what is due and free, oldest first, none for a `busy` destination."""
+    async def claim(
+        self,
+        busy: Collection[str],
+        limit: int,
+        *,
+        only: Collection[str] | None = None,
+        share: Callable[[str], int] | None = None,
+        holding: Collection[Key] = (),
+    ) -> list[Waiting]:
+        """Take what is due and free, `limit` recipients at most; the destination that has waited longest comes first.
+
+        None for a `busy` destination, or for any but `only` those; for each up to `share` messages. What the claimer
+        is `holding` is left alone, whatever the tables say of it.
+        """
+
+    async def postpone(
+        self,
+        destination: str,
+        tried: Try,
+        later: Callable[[Delay], int | None],
+        limit: int,
+        *,
+        holding: Collection[Key] = (),
+    ) -> list[Waiting]:
+        """Count what is due for a destination that is down as tried, some at a time. `later`: the next due time.
+
+        Claims those that it gives None for, whose senders are to be told, and those that an operator wants tried.
+        """
+
+    async def due_among(self, destinations: Collection[str], limit: int) -> list[str]:
+        """Those of the destinations that something is due for."""
 
     async def record(self, records: Sequence[Record]) -> list[int]:
         """Write down what became of claimed recipients; the bodies that nobody needs any more."""
 
-    def recorder(self, records: Sequence[Record]) -> Recorder:
-        """The same inside a delivery: when the sender is told by a message, that message and this are one."""
+    def recorder(self, records: Sequence[Record], told: Collection[int] = ()) -> Recorder:
+        """The same inside a delivery: when the sender is told by a message, that message and this are one.
 
-    async def renew(self) -> None:
-        """Hold on to all claims for another minute."""
+        `told`: positions of the records that the message tells of.
+        """
+
+    async def release(self, keys: Iterable[Key]) -> None:
+        """Give claims back, as if they had not been taken."""
+
+    async def claimed(self) -> dict[Key, bool]:
+        """What this claimer holds by the tables; True: an operator holds it meanwhile."""
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether the last renewal is so recent that nobody has ended our claims. Takes no time."""
+
+    async def renew(self) -> bool:
+        """Show that this claimer is alive. Whether it came in time; if not, others may have ended our claims."""
+
+    async def watch(self, seconds: float) -> bool:
+        """Look at all claimers, so many seconds of running time after the last look; end the claims of the dead.
+
+        Whether an operator has changed what this one may hold.
+        """
 
     async def leave(self) -> None:
         """Give up all claims."""
 
     async def tidy(self) -> None:
-        """Forget what was settled a week ago; mend what a clock that was set back has put off."""
+        """Forget what was settled a week ago; put right what was written while the clock was ahead."""
 
     async def needed_bodies(self) -> set[int]:
         """The bodies that recipients still wait for."""
@@ -194,6 +268,9 @@ class Queue(Protocol):
 
     def retry(self, wanted: Filter) -> int:
         """Have those that wait tried now; how many."""
+
+    def under_way(self, wanted: Filter) -> int:
+        """How many are in a sender's hands at this moment: a hold or a drop may come too late for their try."""
 
     def hold(self, wanted: Filter) -> int:
         """Keep those that wait from being tried; how many."""

@@ -40,16 +40,16 @@ _FROM = "FROM queued_recipient r JOIN queued q USING (number)"
 _COLUMNS = ", ".join(f"q.{name.strip()}" for name in MESSAGE.split(","))
 _LIST = f"""
     SELECT {_COLUMNS}, r.n, r.address, r.notify, r.orcpt, r.destination, r.state, r.held, r.due, r.attempts,
-        r.claim IN (SELECT token FROM claimer WHERE expires > ?8), r.finished
-    {_FROM} WHERE {_WHERE} ORDER BY q.number DESC, r.n LIMIT ?9
+        r.claim <> 0, r.finished
+    {_FROM} WHERE {_WHERE} ORDER BY q.number DESC, r.n LIMIT ?8
 """
 _COUNT = f"SELECT count(*), count(DISTINCT r.number) {_FROM} WHERE {_WHERE}"
 _TRIED = f"""
     SELECT at, code, reply, host, ip, tls FROM attempt WHERE number = ? AND n = ? ORDER BY rowid DESC LIMIT {_TRIES}
 """
 _PICK = f"SELECT r.number, r.n {_FROM} WHERE {_WHERE} AND r.state = 0"
-_IDLE = "claim NOT IN (SELECT token FROM claimer WHERE expires > ?1)"
-_RETRY = f"UPDATE queued_recipient SET due = 0 WHERE number = ?2 AND n = ?3 AND held = 0 AND {_IDLE}"
+_UNDER_WAY = f"SELECT count(*) {_FROM} WHERE {_WHERE} AND r.state = 0 AND r.claim <> 0"
+_RETRY = "UPDATE queued_recipient SET due = 0 WHERE number = ?2 AND n = ?3 AND held = 0 AND claim = 0 AND ?1 > 0"
 _HOLD = "UPDATE queued_recipient SET held = 1 WHERE number = ?2 AND n = ?3 AND held = 0 AND ?1 > 0"
 _RELEASE = "UPDATE queued_recipient SET held = 0, due = 0 WHERE number = ?2 AND n = ?3 AND held = 1 AND ?1 > 0"
 _DROP = f"""
@@ -59,6 +59,7 @@ _DROP = f"""
 _COUNT_DOWN = """
     UPDATE queued SET waiting = waiting - 1, settled = CASE WHEN waiting = 1 THEN ?1 END WHERE number = ?2
 """
+_ORDER = "UPDATE claimer SET orders = orders + 1"  # senders look at what they hold in memory
 
 
 class DeskError(Exception):
@@ -101,13 +102,17 @@ class Desk:
     def recipients(self, wanted: Filter, *, limit: int = 1000) -> list[Traced]:
         """See Queue."""
         with self._transaction("BEGIN"):
-            rows = self._run(_LIST, (*_values(wanted), int(self._clock()), limit))
+            rows = self._run(_LIST, (*_values(wanted), limit))
             return [self._traced(row) for row in rows]
 
     def count(self, wanted: Filter) -> tuple[int, int]:
         """How many recipients are meant, of how many messages."""
         recipients, messages = self._run(_COUNT, _values(wanted))[0]
         return recipients, messages
+
+    def under_way(self, wanted: Filter) -> int:
+        """See Queue."""
+        return int(self._run(_UNDER_WAY, _values(wanted))[0][0])
 
     def retry(self, wanted: Filter) -> int:
         """See Queue."""
@@ -135,6 +140,8 @@ class Desk:
                     changed += 1
                     if then:
                         self._run(then, (now, number))
+            if changed:
+                self._run(_ORDER, ())
         return changed
 
     @contextmanager

@@ -2,7 +2,8 @@
 
 import contextlib
 import secrets
-from collections.abc import Callable, Collection, Sequence
+import time
+from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -10,11 +11,26 @@ import apsw
 
 from posthouse.database.connection import open_connection
 from posthouse.database.migrations import migrate
-from posthouse.queue.interface import Fresh, Kept, Message, Put, Record, Recorder, Waiting
+from posthouse.queue.interface import (
+    LEASE_SECONDS,
+    Delay,
+    Fresh,
+    Kept,
+    Key,
+    Message,
+    Put,
+    Record,
+    Recorder,
+    Try,
+    Waiting,
+)
 from posthouse.queue.sqlite import statements
 from posthouse.queue.sqlite.schema import MIGRATIONS, ROOM
 
 T = TypeVar("T")
+
+_DESTINATIONS_AT_ONCE = 500
+_TICK_AT_MOST = 5.0  # seconds that count between two looks at the claimers: a process that was stopped saw nothing
 
 
 class Database(Protocol):
@@ -37,24 +53,69 @@ def end_claims(path: Path) -> None:
 
 
 class SqliteOutgoing:
-    """See queue.interface.Outgoing. One per process; `clock` gives seconds since 1970."""
+    """See queue.interface.Outgoing. One per process; `clock` gives seconds since 1970, `monotonic` never steps."""
 
-    def __init__(self, database: Database, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, database: Database, clock: Callable[[], float], *, monotonic: Callable[[], float] = time.monotonic
+    ) -> None:
         self._database = database
         self._clock = clock
+        self._monotonic = monotonic
         self._token = secrets.randbits(62) or 1
+        self._renewed = -float("inf")
+        self._seen: dict[int, tuple[int, float]] = {}  # claimers: their beats, and for how long they stood still
+        self._orders = 0
 
     def put(self, fresh: Fresh, *, mine: bool) -> Put:
         """See Outgoing."""
         return _SqlitePut(fresh, self._token if mine else 0)
 
-    async def claim(self, busy: Collection[str], limit: int) -> list[Waiting]:
+    async def claim(
+        self,
+        busy: Collection[str],
+        limit: int,
+        *,
+        only: Collection[str] | None = None,
+        share: Callable[[str], int] | None = None,
+        holding: Collection[Key] = (),
+    ) -> list[Waiting]:
         """See Outgoing."""
         now = int(self._clock())
-        wanted = await self._database.ask(lambda connection: statements.due(connection, now, busy, limit))
-        if not wanted:
+        found = await self._database.ask(
+            lambda connection: (
+                statements.due(connection, now, busy, _DESTINATIONS_AT_ONCE)
+                if only is None
+                else statements.due_of(connection, now, only, _DESTINATIONS_AT_ONCE)
+            )
+        )
+        shares = {name: messages for name in found if (messages := limit if share is None else share(name)) > 0}
+        if not shares:
             return []
-        return await self._database.transact(lambda connection: statements.claim(connection, wanted, self._token, now))
+        return await self._database.transact(
+            lambda connection: statements.claim(connection, shares, limit, self._token, now, holding)
+        )
+
+    async def postpone(
+        self,
+        destination: str,
+        tried: Try,
+        later: Callable[[Delay], int | None],
+        limit: int,
+        *,
+        holding: Collection[Key] = (),
+    ) -> list[Waiting]:
+        """See Outgoing."""
+        now = int(self._clock())
+        return await self._database.transact(
+            lambda connection: statements.postpone(
+                connection, destination, tried, later, limit, self._token, now, holding
+            )
+        )
+
+    async def due_among(self, destinations: Collection[str], limit: int) -> list[str]:
+        """See Outgoing."""
+        now = int(self._clock())
+        return await self._database.ask(lambda connection: statements.due_of(connection, now, destinations, limit))
 
     async def record(self, records: Sequence[Record]) -> list[int]:
         """See Outgoing."""
@@ -63,23 +124,61 @@ class SqliteOutgoing:
             lambda connection: statements.record(connection, records, self._token, now)
         )
 
-    def recorder(self, records: Sequence[Record]) -> Recorder:
+    def recorder(self, records: Sequence[Record], told: Collection[int] = ()) -> Recorder:
         """See Outgoing."""
-        return _SqliteRecorder(records, self._token, int(self._clock()))
+        return _SqliteRecorder(records, told, self._token, int(self._clock()))
 
-    async def renew(self) -> None:
+    async def release(self, keys: Iterable[Key]) -> None:
         """See Outgoing."""
-        now = int(self._clock())
-        await self._database.transact(lambda connection: statements.renew(connection, self._token, now))
+        given = tuple(keys)
+        await self._database.transact(lambda connection: statements.release(connection, given, self._token))
+
+    async def claimed(self) -> dict[Key, bool]:
+        """See Outgoing."""
+        rows = await self._database.ask(lambda connection: statements.claimed_by(connection, self._token))
+        return {(number, n): bool(held) for number, n, held in rows}
+
+    @property
+    def is_alive(self) -> bool:
+        """See Outgoing."""
+        return self._monotonic() - self._renewed < LEASE_SECONDS
+
+    async def renew(self) -> bool:
+        """See Outgoing."""
+        began = self._monotonic()  # another may have seen the beat as soon as this
+        await self._database.transact(lambda connection: statements.renew(connection, self._token))
+        in_time = self.is_alive  # not before it is durable: until then the last one counts
+        self._renewed = began
+        return in_time
+
+    async def watch(self, seconds: float) -> bool:
+        """See Outgoing."""
+        found = await self._database.ask(statements.claimers)
+        _, orders = found.pop(self._token, (0, self._orders))
+        seen, self._seen = self._seen, {}
+        for token, (beat, _) in found.items():
+            before, still = seen.get(token, (None, 0.0))
+            still = still + min(seconds, _TICK_AT_MOST) if beat == before else 0.0
+            if still < LEASE_SECONDS:
+                self._seen[token] = (beat, still)
+            else:
+                await self._bury(token, beat)
+        news, self._orders = orders != self._orders, orders
+        return news
+
+    async def _bury(self, token: int, beat: int) -> None:
+        await self._database.transact(lambda connection: statements.bury(connection, token, beat))
 
     async def leave(self) -> None:
         """See Outgoing."""
+        self._renewed = -float("inf")
         await self._database.transact(lambda connection: statements.leave(connection, self._token))
 
     async def tidy(self) -> None:
         """See Outgoing."""
         now = int(self._clock())
-        await self._database.transact(lambda connection: statements.mend_clock(connection, now))
+        if await self._database.ask(lambda connection: statements.is_ahead(connection, now)):
+            await self._database.transact(lambda connection: statements.mend_clock(connection, now))
         while await self._database.transact(lambda connection: statements.purge(connection, now)):
             continue
 
@@ -95,14 +194,19 @@ class SqliteOutgoing:
 class _SqliteRecorder:
     """See Recorder."""
 
-    def __init__(self, records: Sequence[Record], token: int, now: int) -> None:
+    def __init__(self, records: Sequence[Record], told: Collection[int], token: int, now: int) -> None:
         self._records = records
+        self._told = frozenset(told)
         self._token = token
         self._now = now
         self.done = False
         self.over: list[int] = []
+        self.lost: frozenset[int] = frozenset()
 
     def __call__(self, database: Any, entries: Sequence[Kept | None]) -> None:
+        self.lost = frozenset(n for n in self._told if not statements.is_held(database, self._records[n], self._token))
+        if self.lost:
+            raise statements.ClaimLostError(f"{len(self.lost)} of the recipients that are told are another's now")
         self.over = statements.record(database, self._records, self._token, self._now)
         self.done = True
 

@@ -1,6 +1,11 @@
 """The queue's tables in posthouse.db, version by version.
 
-What is asked often has an index: what is due. What people ask (whose, to whom) reads the table: it holds one week.
+What is asked often has an index: what is free by destination, and what is claimed by whom. What people ask (whose,
+to whom) reads the table: it holds one week.
+
+A row of `destination_due` is never later than the first free recipient of its destination: triggers see to it whatever
+frees a recipient, and a claim puts right what has become too early. So what is due is found by destination, and a
+destination that is left out costs one row, however many wait for it.
 """
 
 ROOM = "queue"  # under which the version of these tables is kept
@@ -54,5 +59,40 @@ MIGRATIONS = (
         token INTEGER PRIMARY KEY,
         expires INTEGER NOT NULL
     );
+    """,
+    """
+    ALTER TABLE queued ADD COLUMN hold_until INTEGER NOT NULL DEFAULT 0;  -- not before this time (RFC 4865); 0: at once
+    UPDATE queued SET hold_until = coalesce((
+        SELECT max(due) FROM queued_recipient r
+        WHERE r.number = queued.number AND r.state = 0 AND r.attempts = 0 AND r.due > queued.created
+    ), 0) WHERE waiting > 0;
+    ALTER TABLE queued_recipient ADD COLUMN written INTEGER NOT NULL DEFAULT 0;  -- what the clock said as `due` was set
+    UPDATE queued_recipient SET claim = 0, written = coalesce(
+        (SELECT max(at) FROM attempt a WHERE a.number = queued_recipient.number AND a.n = queued_recipient.n),
+        (SELECT created FROM queued q WHERE q.number = queued_recipient.number)
+    ) WHERE state = 0;
+    DROP TABLE claimer;
+    CREATE TABLE claimer (              -- a sending process
+        token INTEGER PRIMARY KEY,
+        beat INTEGER NOT NULL,          -- grows while it lives; who sees it stand still for a lease ends its claims
+        orders INTEGER NOT NULL         -- grows when an operator has changed what it may hold
+    );
+    DROP INDEX queued_due;
+    CREATE INDEX queued_free ON queued_recipient (destination, due) WHERE state = 0 AND held = 0 AND claim = 0;
+    CREATE INDEX queued_claimed ON queued_recipient (claim) WHERE claim <> 0;
+    CREATE TABLE destination_due (destination TEXT PRIMARY KEY, due INTEGER NOT NULL) WITHOUT ROWID;
+    CREATE INDEX destination_due_first ON destination_due (due);
+    INSERT INTO destination_due
+        SELECT destination, min(due) FROM queued_recipient WHERE state = 0 AND held = 0 GROUP BY destination;
+    CREATE TRIGGER queued_recipient_new AFTER INSERT ON queued_recipient
+    WHEN NEW.state = 0 AND NEW.held = 0 AND NEW.claim = 0 BEGIN
+        INSERT INTO destination_due VALUES (NEW.destination, NEW.due)
+            ON CONFLICT (destination) DO UPDATE SET due = excluded.due WHERE excluded.due < due;
+    END;
+    CREATE TRIGGER queued_recipient_free AFTER UPDATE OF due, state, held, claim ON queued_recipient
+    WHEN NEW.state = 0 AND NEW.held = 0 AND NEW.claim = 0 BEGIN
+        INSERT INTO destination_due VALUES (NEW.destination, NEW.due)
+            ON CONFLICT (destination) DO UPDATE SET due = excluded.due WHERE excluded.due < due;
+    END;
     """,
 )

@@ -3,55 +3,119 @@
 Every function runs inside one transaction that its caller has opened. Times are in seconds since 1970.
 """
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import apsw
 import msgspec
 
-from posthouse.queue.interface import Fresh, Message, Record, State, Waiting
+from posthouse.queue.interface import Delay, Fresh, Message, Record, State, Try, Waiting
 from posthouse.queue.sqlite.rows import MESSAGE, message_of, options_of, recipient_of
 
-LEASE_SECONDS = 60  # how long a claimer's claims outlive it
 KEPT_SECONDS = 7 * 86400  # settled messages, to be traced
-_LATEST_RETRY = 4 * 3600  # no retry is ever set later than this; a clock that was set back must not delay mail
+TRIES_KEPT = 50  # attempts kept of one recipient
+CLOCK_SLACK = 60  # seconds that a clock may go back without anything being put right
+JOB_RECIPIENTS = 100  # of one message, claimed at once
 _PURGED_AT_ONCE = 500
+_LOOKED_AT = 5000  # recipients of a destination, for those that may be taken
 
 _PUT = """
-    INSERT INTO queued (id, body, octets, sender, options, account, message_id, created, expires, waiting)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+    INSERT INTO queued (id, body, octets, sender, options, account, message_id, created, expires, waiting, hold_until)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
 _PUT_RECIPIENT = """
     INSERT INTO queued_recipient
-        (number, n, address, notify, orcpt, destination, due, attempts, state, held, warned, claim)
-    VALUES (?, ?, ?, ?, ?, ?, ?, 0, 0, 0, 0, ?)
+        (number, n, address, notify, orcpt, destination, due, attempts, state, held, warned, claim, written)
+    VALUES (?, ?, ?, ?, ?, ?, ?, 0, 0, 0, 0, ?, ?)
 """
-_FREE = "claim NOT IN (SELECT token FROM claimer WHERE expires > ?1)"
-_DUE = f"""
-    SELECT number, n FROM queued_recipient INDEXED BY queued_due
-    WHERE state = 0 AND held = 0 AND due <= ?1 AND {_FREE}
-        AND destination NOT IN (SELECT value FROM json_each(?2))
-    ORDER BY due LIMIT ?3
+_FREE = "queued_recipient INDEXED BY queued_free WHERE state = 0 AND held = 0 AND claim = 0 AND destination = ?1"
+_DUE = """
+    SELECT destination FROM destination_due INDEXED BY destination_due_first
+    WHERE due <= ?1 AND destination NOT IN (SELECT value FROM json_each(?2)) ORDER BY due, destination LIMIT ?3
 """
-_CLAIM = f"""
-    UPDATE queued_recipient SET claim = ?2
-    WHERE number = ?3 AND n = ?4 AND state = 0 AND held = 0 AND due <= ?1 AND {_FREE}
+_DUE_OF = """
+    SELECT d.destination FROM json_each(?2) j CROSS JOIN destination_due d ON d.destination = j.value
+    WHERE d.due <= ?1 ORDER BY d.due, d.destination LIMIT ?3
+"""
+_NEXT = f"SELECT number, n FROM {_FREE} AND due <= ?2 ORDER BY due, number, n LIMIT ?3"
+_FIRST = f"SELECT min(due) FROM {_FREE}"
+_CLAIM = """
+    UPDATE queued_recipient SET claim = ?3 WHERE number = ?1 AND n = ?2 AND state = 0 AND held = 0 AND claim = 0
     RETURNING number, n, address, notify, orcpt, destination, attempts, warned, due
 """
+_LATE = f"""
+    SELECT number, n, due, attempts, warned FROM {_FREE} AND due <= ?2 ORDER BY due, number, n LIMIT ?3
+"""
+_LIFE = "SELECT created, expires FROM queued WHERE number = ?"
+_POSTPONE = """
+    UPDATE queued_recipient SET due = ?3, attempts = attempts + 1, written = ?4 WHERE number = ?1 AND n = ?2
+"""
 _MESSAGE = f"SELECT {MESSAGE} FROM queued WHERE number = ?"
+# A claim that was ended, and taken by nobody since: what came of the last try is still the last word. That a message
+# was delivered stays true even if another try has failed meanwhile.
 _SETTLE = """
-    UPDATE queued_recipient SET state = ?3, attempts = attempts + ?4, due = ?5, warned = ?6, claim = 0, finished = ?7
-    WHERE number = ?1 AND n = ?2 AND claim = ?8 AND state = 0 RETURNING 1
+    UPDATE queued_recipient
+    SET state = ?3, attempts = attempts + ?4, due = ?5, warned = ?6, claim = 0, finished = ?7, written = ?9
+    WHERE number = ?1 AND n = ?2 AND state = 0 AND (claim = ?8 OR (claim = 0 AND (attempts = ?10 OR ?3 = 1)))
+    RETURNING 1
 """
 _TRIED = "INSERT INTO attempt (number, n, at, code, reply, host, ip, tls) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+_FORGET_TRIES = f"""
+    DELETE FROM attempt WHERE number = ?1 AND n = ?2 AND rowid <= (
+        SELECT rowid FROM attempt WHERE number = ?1 AND n = ?2 ORDER BY rowid DESC LIMIT 1 OFFSET {TRIES_KEPT}
+    )
+"""
 _COUNT_DOWN = """
     UPDATE queued SET waiting = waiting - 1, settled = CASE WHEN waiting = 1 THEN ?2 END
     WHERE number = ?1 RETURNING waiting, body
 """
+_CLAIMED_BY = "SELECT number, n, held FROM queued_recipient INDEXED BY queued_claimed WHERE claim = ? AND claim <> 0"
+_IS_HELD = """
+    SELECT EXISTS (SELECT 1 FROM queued_recipient WHERE number = ?1 AND n = ?2 AND state = 0
+        AND (claim = ?3 OR (claim = 0 AND (attempts = ?4 OR ?5))))
+"""
+_RELEASE = "UPDATE queued_recipient SET claim = 0 WHERE number = ?1 AND n = ?2 AND claim = ?3"
+_RELEASE_ALL = "UPDATE queued_recipient SET claim = 0 WHERE claim = ?1"
+_BEAT = "INSERT INTO claimer VALUES (?1, 1, 0) ON CONFLICT (token) DO UPDATE SET beat = beat + 1"
+_TOKENS = """
+    WITH RECURSIVE token (claim) AS (
+        SELECT min(claim) FROM queued_recipient INDEXED BY queued_claimed WHERE claim <> 0
+        UNION ALL
+        SELECT (SELECT min(claim) FROM queued_recipient INDEXED BY queued_claimed WHERE claim <> 0 AND claim > t.claim)
+        FROM token t WHERE t.claim IS NOT NULL
+    )
+    SELECT claim FROM token WHERE claim IS NOT NULL
+"""
+# Waits are kept, moments are not: what was written while the clock was ahead waits as long as it was to wait. But a
+# moment that the sender asked for (RFC 4865, HOLDUNTIL) stays as it is.
+_MEND_RECIPIENTS = """
+    UPDATE queued_recipient SET written = ?1, due = max(
+        ?1 + max(0, due - written),
+        CASE WHEN attempts = 0 AND due > 0
+            THEN (SELECT hold_until FROM queued q WHERE q.number = queued_recipient.number) ELSE 0 END)
+    WHERE state = 0 AND written > ?1 + ?2
+"""
+_MEND_MESSAGES = """
+    UPDATE queued SET expires = max(?1, hold_until) + max(0, expires - max(created, hold_until)), created = ?1
+    WHERE waiting > 0 AND created > ?1 + ?2
+"""
+_AHEAD = """
+    SELECT EXISTS (SELECT 1 FROM queued_recipient WHERE state = 0 AND written > ?1 + ?2)
+        OR EXISTS (SELECT 1 FROM queued WHERE settled > ?1 + ?2)
+        OR EXISTS (SELECT 1 FROM queued WHERE waiting > 0 AND created > ?1 + ?2)
+"""
+
+
+class ClaimLostError(Exception):
+    """A recipient whose outcome was to be told is not ours any more."""
 
 
 def _rows(connection: apsw.Connection, statement: str, values: Sequence[Any]) -> list[Any]:
     return connection.execute(statement, values).fetchall()
+
+
+def _as_json(names: Collection[str]) -> str:
+    return msgspec.json.encode(list(names)).decode()
 
 
 def put(connection: apsw.Connection, fresh: Fresh, body: int, claim: int) -> int:
@@ -70,33 +134,116 @@ def put(connection: apsw.Connection, fresh: Fresh, body: int, claim: int) -> int
             fresh.created,
             fresh.expires,
             len(fresh.recipients),
+            # RFC 4865 3: HOLDFOR is a length of time, which a wrong clock does not change; HOLDUNTIL is a moment.
+            0 if sender.hold_for else max(sender.hold_until, fresh.due if fresh.due > fresh.created else 0),
         ),
     )
     number = connection.last_insert_rowid()
     rows = (
-        (number, n, str(to.address), ",".join(to.notify), to.orcpt, destination, fresh.due, claim)
+        (number, n, str(to.address), ",".join(to.notify), to.orcpt, destination, fresh.due, claim, fresh.created)
         for n, (to, destination) in enumerate(fresh.recipients)
     )
     connection.executemany(_PUT_RECIPIENT, rows)
     return number
 
 
-def due(connection: apsw.Connection, now: int, busy: Collection[str], limit: int) -> list[tuple[int, int]]:
-    """The next recipients that nobody holds, oldest due first, none for a `busy` destination: (number, n)."""
-    return _rows(connection, _DUE, (now, msgspec.json.encode(list(busy)).decode(), limit))
+def due(connection: apsw.Connection, now: int, busy: Collection[str], limit: int) -> list[str]:
+    """The destinations that something is due for, the oldest first, but for the `busy` ones."""
+    return [name for (name,) in _rows(connection, _DUE, (now, _as_json(busy), limit))]
 
 
-def claim(connection: apsw.Connection, wanted: Iterable[tuple[int, int]], token: int, now: int) -> list[Waiting]:
-    """Take those of the wanted that are still free."""
+def due_of(connection: apsw.Connection, now: int, only: Collection[str], limit: int) -> list[str]:
+    """Those of the destinations that something is due for, the oldest first."""
+    return [name for (name,) in _rows(connection, _DUE_OF, (now, _as_json(only), limit))]
+
+
+def claim(
+    connection: apsw.Connection,
+    shares: Mapping[str, int],
+    limit: int,
+    token: int,
+    now: int,
+    holding: Collection[tuple[int, int]] = (),
+) -> list[Waiting]:
+    """Take what is due: for each destination up to so many messages. What is held in memory is left alone."""
+    taken: list[Waiting] = []
     messages: dict[int, Message] = {}
-    taken = []
-    for number, n in wanted:
-        for row in _rows(connection, _CLAIM, (now, token, number, n)):
-            if number not in messages:
-                messages[number] = message_of(_rows(connection, _MESSAGE, (number,))[0])
-            address, notify, orcpt, destination, attempts, warned, when = row[2:]
-            recipient = recipient_of(address, notify, orcpt)
-            taken.append(Waiting(messages[number], n, recipient, destination, attempts, bool(warned), urgent=when == 0))
+    for destination, share in shares.items():
+        if len(taken) >= limit:
+            break
+        rows = connection.execute(_NEXT, (destination, now, _LOOKED_AT))
+        chosen = _cut(rows, share, limit - len(taken), holding)
+        rows.close()
+        for number, n in chosen:
+            taken += _take(connection, messages, number, n, token)
+        _note_first(connection, destination)
+    return taken
+
+
+def _cut(
+    rows: Iterable[tuple[int, int]], share: int, limit: int, holding: Collection[tuple[int, int]]
+) -> list[tuple[int, int]]:
+    """The first rows, of `share` messages at most, so many of each as go into one job."""
+    counts: dict[int, int] = {}
+    chosen: list[tuple[int, int]] = []
+    for number, n in rows:
+        if (number, n) in holding or counts.get(number, 0) >= JOB_RECIPIENTS:
+            continue
+        if len(chosen) >= limit or (number not in counts and len(counts) >= share):
+            break
+        counts[number] = counts.get(number, 0) + 1
+        chosen.append((number, n))
+    return chosen
+
+
+def _take(
+    connection: apsw.Connection, messages: dict[int, Message], number: int, n: int, token: int
+) -> Iterable[Waiting]:
+    for row in _rows(connection, _CLAIM, (number, n, token)):
+        if number not in messages:
+            messages[number] = message_of(_rows(connection, _MESSAGE, (number,))[0])
+        address, notify, orcpt, destination, attempts, warned, when = row[2:]
+        recipient = recipient_of(address, notify, orcpt)
+        yield Waiting(messages[number], n, recipient, destination, attempts, bool(warned), urgent=when == 0)
+
+
+def _note_first(connection: apsw.Connection, destination: str) -> None:
+    """Put right when the first free recipient of a destination is due."""
+    first = connection.execute(_FIRST, (destination,)).get
+    if first is None:
+        connection.execute("DELETE FROM destination_due WHERE destination = ?", (destination,))
+    else:
+        connection.execute("UPDATE destination_due SET due = ?2 WHERE destination = ?1", (destination, first))
+
+
+def postpone(
+    connection: apsw.Connection,
+    destination: str,
+    tried: Try,
+    later: Callable[[Delay], int | None],
+    limit: int,
+    token: int,
+    now: int,
+    holding: Collection[tuple[int, int]] = (),
+) -> list[Waiting]:
+    """Count what is due for a destination that is down as tried, without a try; claims those that need more than that.
+
+    `later` gives the next due time; None for whoever has to be told. What an operator wants tried is claimed too.
+    """
+    taken: list[Waiting] = []
+    messages: dict[int, Message] = {}
+    for number, n, when, attempts, warned in _rows(connection, _LATE, (destination, now, limit)):
+        if (number, n) in holding:
+            continue
+        created, expires = _rows(connection, _LIFE, (number,))[0]
+        again = None if when == 0 else later(Delay(attempts, bool(warned), created, expires))
+        if again is None:
+            taken += _take(connection, messages, number, n, token)
+            continue
+        connection.execute(_POSTPONE, (number, n, again, now))
+        if attempts == 0:  # that people see why it waits; the same words for each later one would only fill the disk
+            connection.execute(_TRIED, _try_values(number, n, tried))
+    _note_first(connection, destination)
     return taken
 
 
@@ -110,7 +257,9 @@ def record(connection: apsw.Connection, records: Sequence[Record], token: int, n
         number, n = entry.waiting.message.number, entry.waiting.n
         tried = entry.tried
         if tried is not None:
-            connection.execute(_TRIED, (number, n, tried.at, tried.code, tried.reply, tried.host, tried.ip, tried.tls))
+            connection.execute(_TRIED, _try_values(number, n, tried))
+            if entry.waiting.attempts >= TRIES_KEPT:
+                connection.execute(_FORGET_TRIES, (number, n))
         settled = entry.state is not State.WAITING
         values = (
             number,
@@ -121,6 +270,8 @@ def record(connection: apsw.Connection, records: Sequence[Record], token: int, n
             int(entry.warned),
             now if settled else None,
             token,
+            now,
+            entry.waiting.attempts,
         )
         if connection.execute(_SETTLE, values).fetchall() and settled:
             waiting, body = _rows(connection, _COUNT_DOWN, (number, now))[0]
@@ -129,28 +280,70 @@ def record(connection: apsw.Connection, records: Sequence[Record], token: int, n
     return over
 
 
-def renew(connection: apsw.Connection, token: int, now: int) -> None:
-    """Hold on to all claims of a claimer; drop claimers that are long gone."""
-    connection.execute("INSERT OR REPLACE INTO claimer VALUES (?, ?)", (token, now + LEASE_SECONDS))
-    connection.execute("DELETE FROM claimer WHERE expires < ?", (now - 86400,))
+def _try_values(number: int, n: int, tried: Try) -> tuple[Any, ...]:
+    return (number, n, tried.at, tried.code, tried.reply, tried.host, tried.ip, tried.tls)
+
+
+def is_held(connection: apsw.Connection, record: Record, token: int) -> bool:
+    """Whether a record would settle its recipient."""
+    waiting = record.waiting
+    values = (waiting.message.number, waiting.n, token, waiting.attempts, record.state is State.DELIVERED)
+    return bool(connection.execute(_IS_HELD, values).get)
+
+
+def release(connection: apsw.Connection, keys: Iterable[tuple[int, int]], token: int) -> None:
+    """Give claims back."""
+    connection.executemany(_RELEASE, ((number, n, token) for number, n in keys))
+
+
+def claimed_by(connection: apsw.Connection, token: int) -> list[tuple[int, int, int]]:
+    """What a claimer holds: (number, n, whether an operator holds it)."""
+    return _rows(connection, _CLAIMED_BY, (token,))
+
+
+def renew(connection: apsw.Connection, token: int) -> None:
+    """Show that a claimer is alive."""
+    connection.execute(_BEAT, (token,))
+
+
+def claimers(connection: apsw.Connection) -> dict[int, tuple[int, int]]:
+    """All claimers: their beats, and the orders given to them. Whose claims are all that is left has the beat -1."""
+    found = {token: (-1, 0) for (token,) in _rows(connection, _TOKENS, ())}
+    found |= {token: (beat, orders) for token, beat, orders in _rows(connection, "SELECT * FROM claimer", ())}
+    return found
+
+
+def bury(connection: apsw.Connection, token: int, beat: int) -> bool:
+    """End the claims of a claimer, unless its beat is another one by now; whether that was done."""
+    current = connection.execute("SELECT beat FROM claimer WHERE token = ?", (token,)).get
+    if (-1 if current is None else current) != beat:
+        return False
+    leave(connection, token)
+    return True
 
 
 def leave(connection: apsw.Connection, token: int) -> None:
     """Give up all claims of a claimer."""
     connection.execute("DELETE FROM claimer WHERE token = ?", (token,))
+    connection.execute(_RELEASE_ALL + " AND claim <> 0", (token,))
 
 
 def leave_all(connection: apsw.Connection) -> None:
     """End all claims: for a server that starts, when no other one can be alive."""
     connection.execute("DELETE FROM claimer")
+    connection.execute("UPDATE queued_recipient SET claim = 0 WHERE claim <> 0")
 
 
-def mend_clock(connection: apsw.Connection, now: int) -> int:
-    """Have tried again what a clock that was set back has put off; how many recipients."""
-    connection.execute(
-        "UPDATE queued_recipient SET due = ?1 WHERE state = 0 AND attempts > 0 AND due > ?1 + ?2", (now, _LATEST_RETRY)
-    )
-    return connection.changes()
+def is_ahead(connection: apsw.Connection, now: int) -> bool:
+    """Whether something was written while the clock was ahead of what it says now."""
+    return bool(connection.execute(_AHEAD, (now, CLOCK_SLACK)).get)
+
+
+def mend_clock(connection: apsw.Connection, now: int) -> None:
+    """Put right what was written while the clock was ahead: what waits, waits no longer than it was to wait."""
+    connection.execute(_MEND_RECIPIENTS, (now, CLOCK_SLACK))
+    connection.execute(_MEND_MESSAGES, (now, CLOCK_SLACK))
+    connection.execute("UPDATE queued SET settled = ?1 WHERE settled > ?1 + ?2", (now, CLOCK_SLACK))
 
 
 def purge(connection: apsw.Connection, now: int) -> int:
