@@ -1,6 +1,6 @@
 """Lanes: how many at once, how fast, and what being down means."""
 
-from posthouse.delivery.lane import Job, Lane
+from posthouse.delivery.lane import QUIET_SECONDS, Job, Kind, Lane
 from posthouse.delivery.outcome import Transient
 from posthouse.message.reply import Reply
 
@@ -24,6 +24,42 @@ def test_a_rate_is_kept() -> None:
     lane.jobs.append(Job([]))
     lane.active = 1
     assert not lane.wants_worker()
+
+
+def test_the_allowance_grows_with_each_answer_and_is_lost_without() -> None:
+    lane = Lane("y.test", 4)
+    assert lane.room(0.0) == 1
+    for n in range(30):
+        lane.began(float(n))
+        lane.ended(n + 0.5, answered=True, waited=0.1)
+    lane.kind = lane.judge(30.0)
+    assert (lane.kind, lane.allowance, lane.room(30.0)) == (Kind.LIVE, 31, 31)
+    for expected in (15, 7, 4, 4):  # what had to wait long was too much; but no less than its connections
+        lane.began(40.0)
+        lane.ended(41.0, answered=True, waited=QUIET_SECONDS)
+        assert lane.allowance == expected
+    lane.began(50.0)
+    lane.ended(51.0, answered=False, waited=0.0)
+    assert lane.allowance == 1
+    assert not lane.is_mute
+    lane.began(52.0)
+    lane.ended(53.0, answered=False, waited=0.0)
+    assert lane.is_mute
+
+
+def test_a_lane_is_quiet_as_long_as_it_keeps_us_waiting() -> None:
+    lane = Lane("y.test", 4, allowance=5)
+    lane.began(0.0)
+    assert lane.judge(QUIET_SECONDS - 1) is Kind.NEW
+    lane.kind = lane.judge(QUIET_SECONDS)
+    assert lane.kind is Kind.QUIET
+    assert lane.room(QUIET_SECONDS) == 0
+    lane.jobs.extend([Job([]), Job([])])
+    lane.held = 3
+    assert len(lane.surplus(QUIET_SECONDS)) == 2
+    assert not lane.jobs
+    lane.ended(20.0, answered=True, waited=0.0)
+    assert lane.judge(20.0) is Kind.LIVE
 
 
 def test_down_for_longer_each_time_and_never_too_long() -> None:

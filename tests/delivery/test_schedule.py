@@ -44,6 +44,17 @@ def test_a_short_life_asks_for_fewer_tries() -> None:
 
 
 def test_the_sender_is_told_of_a_delay_once_it_is_late() -> None:
-    assert not STEADY.is_late(4 * HOUR - 1)
-    assert STEADY.is_late(4 * HOUR)
-    assert not Schedule(delay_warning=0).is_late(10 * DAY)
+    assert not STEADY.is_late(age=4 * HOUR - 1, attempts=20)
+    assert STEADY.is_late(age=4 * HOUR, attempts=4)
+    assert not Schedule(delay_warning=0).is_late(age=10 * DAY, attempts=20)
+
+
+def test_a_clock_that_jumps_makes_nothing_late() -> None:
+    """It was hardly tried: that it is old is the clock's word alone."""
+    assert not STEADY.is_late(age=8 * HOUR, attempts=3)
+
+
+def test_an_early_warning_asks_for_no_more_tries_than_come_before_it() -> None:
+    assert Schedule(first_retry=300, delay_warning=200).is_late(age=200, attempts=1)
+    assert Schedule(first_retry=1, delay_warning=3).is_late(age=3, attempts=2)
+    assert not Schedule(first_retry=1, delay_warning=3).is_late(age=3, attempts=1)

@@ -5,7 +5,7 @@ told about a message that has no return address: that is how bounces never bounc
 """
 
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from structlog.typing import FilteringBoundLogger
@@ -21,7 +21,7 @@ from posthouse.message.envelope import Client, Envelope, Recipient, Sender
 from posthouse.message.ids import shown
 from posthouse.message.reply import Reply
 from posthouse.message.report import WHOLE_AT_MOST, Action, Original, Told, compose
-from posthouse.queue.interface import Message, Outgoing, Record, State
+from posthouse.queue.interface import Message, Outgoing, Record, Recorder, State
 
 _LOCAL = Client("", 0, "localhost", "ESMTP")
 
@@ -83,11 +83,36 @@ class Bounces:
         )
         return Notice(message, told)
 
-    async def send(self, notices: Sequence[Notice], records: Sequence[Record], content: Content | None) -> list[int]:
+    async def send(
+        self, notices: Mapping[int, Notice], records: Sequence[Record], content: Content | None
+    ) -> list[int]:
         """Tell, and record in the same transaction; the bodies nobody needs any more. All of one message.
 
-        Raises StoreError; then nothing was told and nothing recorded.
+        `notices` by the position of the record that each tells of. What another claims by now, or an operator has
+        dropped, is not told. Raises StoreError; then nothing was told and nothing recorded.
         """
+        notices = dict(notices)
+        while notices:
+            recorder = self._outgoing.recorder(records, notices)
+            try:
+                replies = await self._file(list(notices.values()), content, recorder)
+            except StoreError:
+                if not recorder.lost:
+                    raise
+                for position in recorder.lost:
+                    del notices[position]
+                continue
+            if not replies[0].is_positive:
+                message = next(iter(notices.values())).message
+                self._log.warning(
+                    "bounce not kept", id=shown(message.id), to=str(message.sender.address), why=replies[0].text
+                )
+            if recorder.done:
+                return recorder.over
+            break
+        return await self._outgoing.record(records)
+
+    async def _file(self, notices: Sequence[Notice], content: Content | None, recorder: Recorder) -> list[Reply]:
         message = notices[0].message
         head, pieces = await self._original(message, content)
         original = Original(
@@ -99,16 +124,8 @@ class Bounces:
             message.octets,
             content is not None and content.eight_bit,
         )
-        recorder = self._outgoing.recorder(records)
         mail = self._mail(message.sender, [notice.told for notice in notices], original)
-        replies = await self._router.file(mail, whole=False, also=recorder)
-        if not replies[0].is_positive:
-            self._log.warning(
-                "bounce not kept", id=shown(message.id), to=str(message.sender.address), why=replies[0].text
-            )
-            if not recorder.done:
-                return await self._outgoing.record(records)
-        return recorder.over
+        return await self._router.file(mail, whole=False, also=recorder)
 
     async def report_kept(self, envelope: Envelope, recipients: Sequence[Recipient], head: bytes) -> None:
         """Tell the sender, who asked for it, that these copies were kept here (RFC 3461 4.1). Raises StoreError."""

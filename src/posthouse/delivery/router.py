@@ -3,7 +3,7 @@
 The reply to the client stands for this transaction: either every copy it speaks of is durable, or none is.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
@@ -33,9 +33,8 @@ SENT = "Sent"  # the mailbox of sent copies, RFC 6154 2
 class Handoff(Protocol):
     """Who takes queued mail at once."""
 
-    @property
-    def has_room(self) -> bool:
-        """Whether it takes any now."""
+    def has_room_for(self, destinations: Iterable[str]) -> bool:
+        """Whether it takes a message for these now."""
 
     def offer(self, waiting: Sequence[Waiting], entry: Entry) -> None:
         """Send what was queued and claimed this very moment."""
@@ -228,7 +227,8 @@ class Router:
             tuple(recipients),
             due,
         )
-        at_once = due <= now and self.sender is not None and self.sender.has_room
+        destinations = [destination for _, destination in recipients]
+        at_once = due <= now and self.sender is not None and self.sender.has_room_for(destinations)
         return self._outgoing.put(fresh, mine=at_once)
 
     def _rewritten(self, mail: Mail, plan: _Plan) -> Sender:

@@ -4,6 +4,7 @@ The first retries come quickly and ever slower, then every hour or so: after 5 m
 Jitter keeps the messages of one failure from coming back as one wave.
 """
 
+import math
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -19,6 +20,7 @@ class Schedule:
     delay_warning: float = 4 * 3600.0  # 0: never
     expire: float = 5 * 86400.0
     least_attempts: int = 12  # before giving up: a clock that jumped, or a server that was off for a week, is no reason
+    least_before_warning: int = 4  # attempts before the sender is told of a delay, for the same reason
     chance: Callable[[], float] = field(default=random.SystemRandom().random)
 
     def retry_in(self, attempts: int) -> float:
@@ -32,6 +34,10 @@ class Schedule:
         wanted = min(self.least_attempts, int((age + left) / max(self.first_retry, 1.0)) or 1)
         return left <= 0 and attempts >= wanted
 
-    def is_late(self, age: float) -> bool:
-        """Whether the sender should know by now."""
-        return self.delay_warning > 0 and age >= self.delay_warning
+    def is_late(self, *, age: float, attempts: int) -> bool:
+        """Whether the sender should know by now, after so many failed tries."""
+        if self.delay_warning <= 0 or age < self.delay_warning:
+            return False
+        # The n-th try comes after about (n - 1)² first pauses: where the warning comes early there are few before it.
+        usual = math.isqrt(int(self.delay_warning / max(self.first_retry, 1.0))) + 1
+        return attempts >= min(self.least_before_warning, usual)

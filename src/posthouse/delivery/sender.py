@@ -3,14 +3,21 @@
 A message that has just come in is handed over in memory, claimed already by the transaction that queued it; what a
 crash left behind, and what is to be tried again, is claimed from the table. Nothing leaves the queue before its outcome
 is durable: a crash between the other server's 250 and our record sends once more, and that is the only double there is.
+
+Theory of operation. `_mine` has every recipient in this process's hands, from the claim to the record. Three things can
+go wrong with it, and each comes right by itself:
+- an outcome cannot be recorded: it stays in memory and is recorded later, and nothing new is sent meanwhile;
+- our claims may have been ended, for our lease was renewed too late: nothing is sent before the tables were read, and
+  what another has by then is let go;
+- the tables say that we hold what we do not hold (a task that failed after its claim): seen twice, it is given back.
 """
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from logging import INFO
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from structlog.typing import FilteringBoundLogger
 
@@ -19,21 +26,30 @@ from posthouse.delivery.couriers.content import Content
 from posthouse.delivery.couriers.parcel import Parcel
 from posthouse.delivery.couriers.smtp import UnreachableError
 from posthouse.delivery.lane import Job, Lane
-from posthouse.delivery.outcome import Delivered, Outcome, Permanent
+from posthouse.delivery.lanes import Lanes
+from posthouse.delivery.outcome import Delivered, Outcome, Permanent, Transient
+from posthouse.delivery.records import OWN_FAULT, Records, as_kept, as_tried
 from posthouse.delivery.schedule import Schedule
 from posthouse.mailstore.interface import Entry, Mailstore, StoreError
 from posthouse.message.ids import shown
 from posthouse.message.reply import Reply
-from posthouse.queue.interface import ACCOUNT, MAILBOX, Outgoing, Record, State, Try, Waiting
+from posthouse.queue.interface import ACCOUNT, MAILBOX, Key, Outgoing, Waiting
+
+T = TypeVar("T")
 
 POLL_SECONDS = 1.0  # between two looks for what is due
 RENEW_SECONDS = 20.0
+WATCH_SECONDS = 1.0  # between two looks at the other claimers, and at what operators want
+COMPARE_SECONDS = 10.0  # between two comparisons of what is in memory with the tables
 TIDY_SECONDS = 600.0
+_AGAIN_SECONDS = 1.0  # before a task that failed begins again
+_RECORD_AT_LEAST_EVERY = 30.0  # seconds between two tries to record the same outcome
 _CLAIMED_AT_ONCE = 200
-_HELD_AT_MOST = 2000  # recipients in memory
-_HELD_PER_LANE = 500
+_POSTPONED_AT_ONCE = 500
+_DOWN_AT_ONCE = 20  # destinations
 _DOWN_SECONDS = 60.0  # a destination that could not be reached is left alone at first
-_REPLY_KEPT = 1000  # characters
+_CLOCK_SLACK = 60.0  # seconds that the clock may be set back without anything being put right
+_GONE = Permanent(Reply(554, "5.3.0", "The message is no longer in our store"), spoken=False)
 
 
 class Courier(Protocol):
@@ -78,31 +94,42 @@ class Sender:
         self._bounces = bounces
         self._log = log
         self._schedule = schedule
+        self._records = Records(schedule, clock)
         self._pace = pace
         self._clock = clock
-        self._lanes: dict[str, Lane] = {}
-        self._held = 0
+        self._lanes = Lanes(self._make_lane, self._now)
+        self._mine: set[Key] = set()
+        self._orphans: set[Key] = set()  # ours by the tables, in nobody's hands, when we looked last
+        self._is_sure = True  # what is in `_mine` is ours by the tables too, as far as we know
+        self._doubts = 0  # how often we were not
+        self._unrecorded = 0  # outcomes in memory that could not be recorded yet
         self._over: list[int] = []  # bodies nobody needs any more
         self._wake = asyncio.Event()
+        self._stop = asyncio.Event()
+        self._tidy_now = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._stopping = False
 
-    @property
-    def has_room(self) -> bool:
+    def has_room_for(self, destinations: Iterable[str]) -> bool:
         """Whether a message that comes in now may be claimed on the way; else it waits in the table."""
-        return self._held < _HELD_AT_MOST and not self._stopping
+        if not self._may_send:
+            return False
+        for destination in destinations:
+            if self._lanes.room(destination) <= 0:
+                self._lanes.get(destination).more = True
+                return False
+        return True
 
     async def start(self) -> None:
         """Begin. Raises StoreError."""
         await self._outgoing.renew()
-        for chore in (self._poll, self._keep_claims, self._keep_tidy):
-            self._start(chore())
+        for name, work in (("poll", self._poll), ("claims", self._keep_claims), ("tidy", self._keep_tidy)):
+            self._start(self._supervise(name, work), name)
 
     async def stop(self, grace: float) -> None:
         """Let what is on the wire finish for up to `grace` seconds; the rest stays queued."""
-        self._stopping = True
+        self._stop.set()
         self._wake.set()
-        for lane in self._lanes.values():
+        for lane in self._lanes:
             lane.jobs.clear()
         working = {task for task in self._tasks if task.get_name() == "lane"}
         if working:
@@ -125,208 +152,351 @@ class Sender:
         """Something may be due: look now instead of at the next poll."""
         self._wake.set()
 
+    @property
+    def _may_send(self) -> bool:
+        """Whether an outcome could be recorded, and what is in memory is ours."""
+        return not self._unrecorded and self._is_sure and self._outgoing.is_alive and not self._stop.is_set()
+
+    def _now(self) -> float:
+        return asyncio.get_running_loop().time()
+
     # Filling the lanes.
 
     def _enqueue(self, waiting: Iterable[Waiting], contents: Mapping[int, Content]) -> None:
         jobs: dict[tuple[int, str], Job] = {}
         for one in waiting:
+            self._mine.add(one.key)
             key = (one.message.number, one.destination)
             jobs.setdefault(key, Job([], contents.get(one.message.body))).waiting.append(one)
         for (_, destination), job in jobs.items():
-            lane = self._lane(destination)
+            lane = self._lanes.get(destination)
             if any(one.urgent for one in job.waiting):
                 lane.came_up()  # an operator knows better
-            lane.jobs.append(job)
-            lane.held += len(job.waiting)
-            self._held += len(job.waiting)
-            if lane.wants_worker():
-                lane.active += 1
-                self._start(self._work(lane), "lane")
+            self._lanes.add(lane, job)
+            self._man(lane)
 
-    def _lane(self, destination: str) -> Lane:
-        lane = self._lanes.get(destination)
-        if lane is None:
-            pace = self._pace(destination)
-            lane = self._lanes[destination] = Lane(
-                destination, pace.connections, pace.per_minute, min(_DOWN_SECONDS, self._schedule.first_retry)
-            )
-        return lane
+    def _man(self, lane: Lane) -> None:
+        if lane.wants_worker():
+            lane.active += 1
+            self._start(self._work(lane), "lane")
+
+    def _make_lane(self, destination: str) -> Lane:
+        pace = self._pace(destination)
+        first_down = min(_DOWN_SECONDS, self._schedule.first_retry)
+        return Lane(destination, pace.connections, pace.per_minute, first_down)
 
     async def _poll(self) -> None:
-        while not self._stopping:
-            found = 0
-            try:
-                found = await self._claim()
-            except StoreError as error:
-                self._log.error("the queue cannot be read", error=str(error))
-            self._courier.sweep(asyncio.get_running_loop().time())
-            self._drop_idle_lanes()
-            if found and self._held < _HELD_AT_MOST:
-                continue
+        while not self._stop.is_set():
             self._wake.clear()
-            try:
-                async with asyncio.timeout(POLL_SECONDS):
-                    await self._wake.wait()
-            except TimeoutError:
-                continue
+            found = await self._guarded(self._look(), "the queue cannot be read")
+            self._courier.sweep(self._now())
+            if not found:
+                await _wait(self._wake, POLL_SECONDS)
 
-    async def _claim(self) -> int:
-        if not self.has_room:
+    async def _look(self) -> int:
+        """Claim what there is room for; how many recipients."""
+        self._lanes.judge_all()
+        self._lanes.forget()
+        await self._give_back()
+        for lane in list(self._lanes):
+            self._man(lane)  # should its workers have failed
+        if not self._may_send:
             return 0
-        busy = [name for name, lane in self._lanes.items() if lane.held >= _HELD_PER_LANE]
-        claimed = await self._outgoing.claim(busy, _CLAIMED_AT_ONCE)
-        if self._stopping or not claimed:
-            return 0
-        # All at once: a look-up for each would cost a hop to another thread for each.
-        bodies = {one.message.body for one in claimed}
-        found = await self._mailstore.find(ACCOUNT, MAILBOX, sorted(bodies))
-        contents = {entry.message: Content(self._mailstore, entry) for entry in found}
-        self._enqueue(claimed, contents)
+        found = 0
+        open_ = self._lanes.open()
+        if open_:
+            found += await self._claim((), open_)
+        if self._lanes.new_room() > 0:
+            found += await self._claim(self._lanes.names(), None)
+        await self._postpone()
+        return found
+
+    async def _claim(self, busy: Collection[str], only: Collection[str] | None) -> int:
+        doubts = self._doubts
+        claimed = await self._outgoing.claim(
+            busy, _CLAIMED_AT_ONCE, only=only, share=self._lanes.shares(), holding=frozenset(self._mine)
+        )
+        await self._take(claimed, doubts)
         return len(claimed)
 
-    def _drop_idle_lanes(self) -> None:
-        now = asyncio.get_running_loop().time()
-        for name in [name for name, lane in self._lanes.items() if lane.is_idle and not lane.is_down(now)]:
-            del self._lanes[name]
+    async def _postpone(self) -> None:
+        """Nobody is tried at a destination that is down; but those who have waited for long are told."""
+        down = self._lanes.down()
+        if not down:
+            return
+        for destination in await self._outgoing.due_among(down, _DOWN_AT_ONCE):
+            lane = self._lanes.get(destination)
+            if lane.failure is None or not self._may_send:
+                continue
+            now = int(self._clock())
+            doubts = self._doubts
+            claimed = await self._outgoing.postpone(
+                destination,
+                as_tried(lane.failure, now),
+                self._records.later(now),
+                _POSTPONED_AT_ONCE,
+                holding=frozenset(self._mine),
+            )
+            await self._take(claimed, doubts)
+
+    async def _take(self, claimed: Sequence[Waiting], doubts: int) -> None:
+        """Enqueue what was just claimed; `doubts` is from before the claim."""
+        if not claimed:
+            return
+        keys = [one.key for one in claimed]
+        self._mine.update(keys)
+        try:
+            # All at once: a look-up for each would cost a hop to another thread for each.
+            bodies = {one.message.body for one in claimed}
+            found = await self._mailstore.find(ACCOUNT, MAILBOX, sorted(bodies))
+            if self._stop.is_set() or doubts != self._doubts:
+                raise StoreError("the claims may have been ended meanwhile")
+        except BaseException:
+            self._mine.difference_update(keys)
+            await self._guarded(self._outgoing.release(keys), "claims were not given back")
+            raise
+        contents = {entry.message: Content(self._mailstore, entry) for entry in found}
+        self._enqueue(claimed, contents)
+        for one in claimed:
+            self._lanes.get(one.destination).more = True
+
+    async def _give_back(self) -> None:
+        """What a lane cannot work off is somebody else's to try, or ours later; in memory it takes others' room."""
+        now = self._now()
+        keys: list[Key] = []
+        for lane in self._lanes:
+            for job in lane.surplus(now):
+                keys += [one.key for one in job.waiting]
+                self._lanes.done(lane)
+        if keys:
+            self._mine.difference_update(keys)
+            await self._outgoing.release(keys)
 
     # Working a lane off.
 
     async def _work(self, lane: Lane) -> None:
-        loop = asyncio.get_running_loop()
         try:
-            while lane.jobs and not self._stopping:
-                pause = lane.pause(loop.time())
+            while lane.jobs and not self._stop.is_set():
+                pause = lane.pause(self._now())
                 if pause:
                     await asyncio.sleep(pause)
-                if not lane.jobs:
-                    return
-                await self._do(lane, lane.jobs.popleft())
+                while not self._may_send and not self._stop.is_set():
+                    await _wait(self._stop, WATCH_SECONDS / 4)
+                if lane.jobs:
+                    await self._do(lane, lane.jobs.popleft())
+        except Exception:
+            self._log.exception("sending failed", destination=lane.destination)
         finally:
             lane.active -= 1
-            if self._held < _HELD_AT_MOST // 2:
-                self._wake.set()
 
     async def _do(self, lane: Lane, job: Job) -> None:
         try:
-            outcomes = await self._attempt(lane, job)
-            await self._record(job, outcomes)
-        except StoreError as error:
-            # The claims lapse in a minute, and then somebody tries again.
-            self._log.error("an outcome could not be recorded", destination=lane.destination, error=str(error))
-        except Exception:
-            self._log.exception("sending failed", destination=lane.destination)
-            await asyncio.sleep(1.0)
+            try:
+                outcomes = await self._attempt(lane, job)
+            except Exception as error:
+                # What was sent we cannot know; what is sure is that no outcome may be lost, nor tried without end.
+                self._log.exception("sending failed", destination=lane.destination, error=str(error))
+                outcomes = [OWN_FAULT] * len(job.waiting)
+            await self._keep(lane, job, outcomes)
         finally:
-            lane.held -= len(job.waiting)
-            self._held -= len(job.waiting)
+            self._mine.difference_update(one.key for one in job.waiting)
+            self._lanes.done(lane)
+            if lane.more and lane.held <= lane.allowance // 2:
+                lane.more = False
+                self._wake.set()
 
     async def _attempt(self, lane: Lane, job: Job) -> list[Outcome]:
-        loop = asyncio.get_running_loop()
-        if lane.is_down(loop.time()) and lane.failure is not None:
+        if lane.is_down(self._now()) and lane.failure is not None:
             return [lane.failure] * len(job.waiting)
-        message = job.waiting[0].message
         if job.content is None:
-            reply = Reply(554, "5.3.0", "The message is no longer in our store")
-            return [Permanent(reply, spoken=False)] * len(job.waiting)
+            return [_GONE] * len(job.waiting)
+        message = job.waiting[0].message
         recipients = tuple(one.recipient for one in job.waiting)
         parcel = Parcel(message.id, message.sender, recipients, job.content, self._clock() - message.created)
+        began, answered = self._now(), False
+        lane.began(began)
         try:
             outcomes = await self._courier.deliver(lane.destination, parcel)
+            if len(outcomes) != len(recipients):
+                raise ValueError(f"{len(outcomes)} outcomes for {len(recipients)} recipients")
+            answered = any(isinstance(each, Delivered | Permanent) or each.spoken for each in outcomes)
         except UnreachableError as error:
-            lane.went_down(loop.time(), error.outcome)
+            lane.went_down(self._now(), error.outcome)
             return [error.outcome] * len(job.waiting)
-        lane.came_up()
+        finally:
+            lane.ended(self._now(), answered=answered, waited=began - job.since)
+            self._lanes.judge(lane)
+        if answered:
+            lane.came_up()
+        elif lane.is_mute and isinstance(outcomes[0], Transient):
+            lane.went_down(self._now(), outcomes[0])
         return outcomes
 
     # Writing down what became of it.
 
-    async def _record(self, job: Job, outcomes: Sequence[Outcome]) -> None:
-        now = int(self._clock())
-        records = [self._settle(one, outcome, now) for one, outcome in zip(job.waiting, outcomes, strict=True)]
-        notices = [
-            notice
-            for record, outcome in zip(records, outcomes, strict=True)
-            if (notice := self._bounces.notice(record, outcome)) is not None
-        ]
+    async def _keep(self, lane: Lane, job: Job, outcomes: Sequence[Outcome]) -> None:
+        """Record outcomes, however long that takes: what was sent once must not be sent again."""
+        at = int(self._clock())
         if self._log.is_enabled_for(INFO):
-            self._tell(records)
+            self._tell(job, outcomes)
+        pause, failed, content = _AGAIN_SECONDS, False, job.content
+        try:
+            while True:
+                try:
+                    await self._record(job.waiting, outcomes, content, at)
+                    return
+                except StoreError as error:
+                    text = "an outcome could not be recorded, and is kept in memory"
+                    self._log.error(text, destination=lane.destination, error=str(error))
+                except Exception:
+                    self._log.exception("an outcome could not be told", destination=lane.destination)
+                    content = None  # the news is worth more than the copy
+                self._unrecorded += not failed
+                failed = True
+                if self._stop.is_set():
+                    await asyncio.sleep(pause)
+                else:
+                    await _wait(self._stop, pause)
+                pause = min(2 * pause, _RECORD_AT_LEAST_EVERY)
+        finally:
+            self._unrecorded -= failed
+
+    async def _record(
+        self, waiting: Sequence[Waiting], outcomes: Sequence[Outcome], content: Content | None, at: int
+    ) -> None:
+        records = [self._records.settle(one, outcome, at) for one, outcome in zip(waiting, outcomes, strict=True)]
+        notices = {
+            position: notice
+            for position, (record, outcome) in enumerate(zip(records, outcomes, strict=True))
+            if (notice := self._bounces.notice(record, outcome)) is not None
+        }
         if notices:
-            over = await self._bounces.send(notices, records, job.content)
+            over = await self._bounces.send(notices, records, content)
         else:
             over = await self._outgoing.record(records)
         self._over += over
         if len(self._over) >= _CLAIMED_AT_ONCE:
-            await self._expunge()
+            await self._guarded(self._expunge(), "bodies were not let go")
 
-    def _settle(self, waiting: Waiting, outcome: Outcome, now: int) -> Record:
-        remote = outcome.remote
-        reply = outcome.reply
-        tried = Try(now, reply.code, _kept(reply), remote.host, remote.ip, remote.tls)
-        if isinstance(outcome, Delivered):
-            return Record(waiting, State.DELIVERED, tried, warned=waiting.warned)
-        if isinstance(outcome, Permanent):
-            return Record(waiting, State.FAILED, tried, warned=waiting.warned)
-        message, attempts = waiting.message, waiting.attempts + 1
-        age = now - message.created
-        if self._schedule.is_over(age=age, left=message.expires - now, attempts=attempts):
-            return Record(waiting, State.EXPIRED, tried, warned=waiting.warned)
-        due = now + round(self._schedule.retry_in(attempts))
-        return Record(waiting, State.WAITING, tried, due, waiting.warned or self._schedule.is_late(age))
-
-    def _tell(self, records: Sequence[Record]) -> None:
-        for record in records:
-            tried = record.tried
-            assert tried is not None
+    def _tell(self, job: Job, outcomes: Sequence[Outcome]) -> None:
+        for one, outcome in zip(job.waiting, outcomes, strict=True):
             self._log.info(
-                "sent" if record.state is State.DELIVERED else "not sent",
-                id=shown(record.waiting.message.id),
-                to=str(record.waiting.recipient.address),
-                state=record.state.name.lower(),
-                host=tried.host,
-                ip=tried.ip,
-                tls=tried.tls,
-                reply=f"{tried.code} {tried.reply[:200]}",
+                "sent" if isinstance(outcome, Delivered) else "not sent",
+                id=shown(one.message.id),
+                to=str(one.recipient.address),
+                result=type(outcome).__name__.lower(),
+                host=outcome.remote.host,
+                ip=outcome.remote.ip,
+                tls=outcome.remote.tls,
+                reply=f"{outcome.reply.code} {as_kept(outcome.reply)[:200]}",
             )
 
     async def _expunge(self) -> None:
         over, self._over = self._over, []
-        if over:
+        if not over:
+            return
+        try:
             await self._mailstore.expunge(ACCOUNT, MAILBOX, over)
+        except BaseException:
+            self._over += over
+            raise
 
     # Chores.
 
     async def _keep_claims(self) -> None:
+        looked = compared = renewed = self._now()
+        ahead = self._clock() - looked
         while True:
-            await asyncio.sleep(RENEW_SECONDS)
-            await self._guarded(self._outgoing.renew())
+            await asyncio.sleep(WATCH_SECONDS)
+            now = self._now()
+            if now - renewed >= RENEW_SECONDS or not self._outgoing.is_alive or not self._is_sure:
+                await self._guarded(self._renew(), "the claims were not renewed")
+                renewed = now
+            if await self._guarded(self._outgoing.watch(now - looked), "the claimers cannot be read"):
+                compared = now - COMPARE_SECONDS
+            looked = now
+            due = now - compared >= COMPARE_SECONDS
+            if due and await self._guarded(self._compare(), "the claims cannot be read"):
+                compared = now
+            before, ahead = ahead, self._clock() - now
+            if ahead < before - _CLOCK_SLACK:
+                self._tidy_now.set()
+
+    async def _renew(self) -> None:
+        if not self._outgoing.is_alive:
+            self._doubt()
+        if not await self._outgoing.renew():
+            self._doubt()
+        if not self._is_sure:
+            await self._compare()
+            self._is_sure = True
+
+    def _doubt(self) -> None:
+        if self._is_sure:
+            self._log.warning("the claims were renewed too late; what others have by now is let go")
+        self._is_sure = False
+        self._doubts += 1
+
+    async def _compare(self) -> bool:
+        """Let go of what is ours no more, and give back what is in nobody's hands. True: it was done."""
+        before = set(self._mine)
+        owned = await self._outgoing.claimed()
+        lost = before - owned.keys()
+        held = {key for key, is_held in owned.items() if is_held}
+        struck = self._lanes.take_out(lost | held)
+        self._mine -= struck
+        orphans = owned.keys() - self._mine - struck
+        given_back = (orphans & self._orphans) | (struck & held)
+        self._orphans = orphans - given_back
+        if given_back:
+            await self._outgoing.release(given_back)
+        return True
 
     async def _keep_tidy(self) -> None:
         while True:
-            await self._guarded(self._collect())
-            await self._guarded(self._outgoing.tidy())
+            self._tidy_now.clear()
+            await self._guarded(self._collect(), "bodies cannot be looked through")
+            await self._guarded(self._outgoing.tidy(), "the queue was not tidied")
             for _ in range(int(TIDY_SECONDS)):
-                await asyncio.sleep(1.0)
-                await self._guarded(self._expunge())
+                if await _wait(self._tidy_now, 1.0):
+                    break
+                await self._guarded(self._expunge(), "bodies were not let go")
 
     async def _collect(self) -> None:
         """Bodies that a crash, or an operator who dropped their recipients, has left behind."""
         kept = {entry.message for entry in await self._mailstore.entries(ACCOUNT, MAILBOX)}
         if kept:
             # In this order: a body that was there before the rows were read has its rows by then.
-            self._over += sorted(kept - await self._outgoing.needed_bodies())
+            self._over += sorted(kept - await self._outgoing.needed_bodies() - set(self._over))
 
-    async def _guarded(self, work: Awaitable[None]) -> None:
+    async def _guarded(self, work: Awaitable[T], text: str) -> T | None:
+        """What it returns; None, and a line in the log, when the store cannot do it now."""
         try:
-            await work
+            return await work
         except StoreError as error:
-            self._log.error("a chore of the queue failed", error=str(error))
+            self._log.error(text, error=str(error))
+            return None
 
-    def _start(self, work: Coroutine[Any, Any, None], name: str = "chore") -> None:
+    async def _supervise(self, name: str, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """A long task that fails begins again: without it the queue would stand still, and nobody would know."""
+        while not self._stop.is_set():
+            try:
+                await work()
+            except Exception:
+                self._log.exception("a task of the queue failed and begins again", task=name)
+                await asyncio.sleep(_AGAIN_SECONDS)
+
+    def _start(self, work: Coroutine[Any, Any, None], name: str) -> None:
         task = asyncio.get_running_loop().create_task(work, name=name)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
 
-def _kept(reply: Reply) -> str:
-    text = reply.text.replace("\n", " ")
-    return f"{reply.enhanced} {text}".strip()[:_REPLY_KEPT]
+async def _wait(event: asyncio.Event, seconds: float) -> bool:
+    """Wait for it, for so long; whether it came."""
+    try:
+        async with asyncio.timeout(seconds):
+            await event.wait()
+    except TimeoutError:
+        return False
+    return True

@@ -1,0 +1,63 @@
+"""What is written down about a recipient after an attempt: settled, given up, or when it is tried again."""
+
+from collections.abc import Callable
+
+from posthouse.delivery.outcome import Delivered, Outcome, Permanent, Transient
+from posthouse.delivery.schedule import Schedule
+from posthouse.message.reply import Reply
+from posthouse.queue.interface import Delay, Record, State, Try, Waiting
+
+OWN_FAULT = Transient(Reply(451, "4.3.0", "This server could not try it; it will do so again"), spoken=False)
+_OWN_FAULT_SECONDS = 45  # until the next try, within a lease; longer each time
+_REPLY_KEPT = 1000  # characters
+
+
+class Records:
+    """`clock` gives seconds since 1970."""
+
+    def __init__(self, schedule: Schedule, clock: Callable[[], float]) -> None:
+        self._schedule = schedule
+        self._clock = clock
+
+    def settle(self, waiting: Waiting, outcome: Outcome, at: int) -> Record:
+        """The record of an attempt made at that time."""
+        tried = as_tried(outcome, at)
+        if isinstance(outcome, Delivered):
+            return Record(waiting, State.DELIVERED, tried, warned=waiting.warned)
+        if isinstance(outcome, Permanent):
+            return Record(waiting, State.FAILED, tried, warned=waiting.warned)
+        now = int(self._clock())
+        message, attempts = waiting.message, waiting.attempts + 1
+        age = now - message.created
+        if self._schedule.is_over(age=age, left=message.expires - now, attempts=attempts):
+            return Record(waiting, State.EXPIRED, tried, warned=waiting.warned)
+        pause = round(self._schedule.retry_in(attempts))
+        if outcome is OWN_FAULT:
+            pause = min(pause, _OWN_FAULT_SECONDS * attempts)
+        warned = waiting.warned or self._schedule.is_late(age=age, attempts=attempts)
+        return Record(waiting, State.WAITING, tried, now + pause, warned)
+
+    def later(self, now: int) -> Callable[[Delay], int | None]:
+        """When one that counts as tried now is due again; None: it is given up, or its sender is to be told."""
+
+        def due(delay: Delay) -> int | None:
+            attempts, age = delay.attempts + 1, now - delay.created
+            if self._schedule.is_over(age=age, left=delay.expires - now, attempts=attempts):
+                return None
+            if not delay.warned and self._schedule.is_late(age=age, attempts=attempts):
+                return None
+            return now + round(self._schedule.retry_in(attempts))
+
+        return due
+
+
+def as_tried(outcome: Outcome, at: int) -> Try:
+    """An attempt as it is kept."""
+    reply, remote = outcome.reply, outcome.remote
+    return Try(at, reply.code, as_kept(reply), remote.host, remote.ip, remote.tls)
+
+
+def as_kept(reply: Reply) -> str:
+    """The words of a reply as they are kept, on one line."""
+    text = reply.text.replace("\n", " ")
+    return f"{reply.enhanced} {text}".strip()[:_REPLY_KEPT]
