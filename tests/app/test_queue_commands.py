@@ -110,6 +110,21 @@ def states(run: Run) -> dict[str, str]:
     return {row["recipient"]: "held" if row["held"] else row["state"] for row in rows}
 
 
+def test_what_a_sender_has_in_hand_is_said(queued: Queued, run: Run) -> None:
+    """A hold or a drop may come too late for a try that has begun."""
+    connection = open_connection(queued.data / "posthouse.db")
+    connection.execute("UPDATE queued_recipient SET claim = 5 WHERE address = 'b@y.test'")
+    connection.close()
+    held = run("hold", "--all")
+    assert held.err.splitlines()[0] == "3 recipients held."
+    assert "1 recipient may be on the way" in held.err
+    assert "on the way" not in run("release", "--to", "c@z.test").err
+    assert run("drop", "--to", "z.test", "--yes").err.splitlines() == ["1 recipient dropped."]
+    assert run("hold", "--to", "b@y.test", "--json").document == {"version": 1, "recipients": 0, "under_way": 1}
+    dropped = run("drop", "--all", "--yes", "--json").document
+    assert dropped == {"version": 1, "recipients": 2, "under_way": 1}
+
+
 def test_list(queued: Queued, run: Run) -> None:
     done = run("list")
     rows = [line.split("\t") for line in done.out.splitlines()]

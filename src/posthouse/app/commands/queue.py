@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, TypeVar
 
 from cyclopts import Parameter, validators
@@ -164,8 +164,16 @@ def hold_(
     *ids: Ids, which: Which = ALL_OF_IT, every: _All = False, where: Where = NOWHERE, as_json: AsJson = False
 ) -> None:
     """Keep those that wait from being tried, until they are released."""
-    count = _change(ids, which, every, where, Desk.hold)
-    _tell(count, "held", as_json)
+    under_way = 0
+
+    def hold(desk: Desk, wanted: Filter) -> int:
+        nonlocal under_way
+        count = desk.hold(wanted)
+        under_way = desk.under_way(replace(wanted, held=True))
+        return count
+
+    count = _change(ids, which, every, where, hold)
+    _tell(count, "held", as_json, under_way)
 
 
 def release_(
@@ -190,8 +198,10 @@ def drop_(
     if count:
         what = f"{many(count, 'recipient')} of {many(messages, 'message')}"
         confirmed(f"Drop {what}, telling nobody?", yes=yes)
-        count = _desk(where, lambda desk: desk.drop(wanted))
-    _tell(count, "dropped", as_json)
+        under_way, count = _desk(where, lambda desk: (desk.under_way(wanted), desk.drop(wanted)))
+    else:
+        under_way = 0
+    _tell(count, "dropped", as_json, under_way)
 
 
 def _count(desk: Desk, wanted: Filter) -> tuple[int, int]:
@@ -218,11 +228,16 @@ def _chosen(ids: tuple[str, ...], which: Which, every: bool) -> Filter:
     return which.filter(ids)
 
 
-def _tell(count: int, what: str, as_json: bool) -> None:
+def _tell(count: int, what: str, as_json: bool, under_way: int | None = None) -> None:
+    """`under_way`: how many of them a sender had in hand, where that matters."""
     if as_json:
-        output.document({"version": 1, "recipients": count})
-    else:
-        output.note(f"{many(count, 'recipient')} {what}." if count else f"Nothing to be {what}.")
+        more = {} if under_way is None else {"under_way": under_way}
+        output.document({"version": 1, "recipients": count, **more})
+        return
+    output.note(f"{many(count, 'recipient')} {what}." if count else f"Nothing to be {what}.")
+    if under_way:
+        what = f"{many(under_way, 'recipient')} may be on the way at this moment"
+        output.note(f"{what}: a delivery that has begun goes on.")
 
 
 def _desk(where: Where, work: Callable[[Desk], T]) -> T:
