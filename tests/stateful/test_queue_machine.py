@@ -23,6 +23,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
 from posthouse.delivery.schedule import Schedule
+from posthouse.delivery.sender import RENEW_SECONDS
 from posthouse.mailstore.interface import StoreError
 from posthouse.queue.interface import LEASE_SECONDS, Filter, State, Traced
 from tests.delivery.sending import Fault, Fixture, Worker, failing, full, sending
@@ -44,7 +45,7 @@ class Attempt:
 
     worker: Worker
     word: str
-    doubts: int  # of the worker, as it began
+    ended: float  # running time
 
 
 @dataclass
@@ -52,7 +53,6 @@ class Known:
     """What the model knows of a recipient."""
 
     is_acknowledged: bool = False
-    begun: dict[int, int] = field(default_factory=dict)  # doubts of a worker as it began, by worker
     final: list[Attempt] = field(default_factory=list)
     is_dropped: bool = False
     held_since: float | None = None  # running time
@@ -73,6 +73,9 @@ class QueueMachine(RuleBasedStateMachine):
         self.numbers = itertools.count(1)
         self.claimed_since: dict[str, float] = {}
         self.calm_since = self.loop.time()
+        self.stopped = 0.0
+        self.impaired_since: dict[int, float] = {}  # workers, since when they could not renew their leases
+        self.lost_at: dict[int, float] = {}  # workers, when they last were in that state for too long
         self.context: Any = None
 
     # Beginning and end.
@@ -119,17 +122,35 @@ class QueueMachine(RuleBasedStateMachine):
             self.problems.append(f"{address}: newly tried, though it was dropped")
         if known.held_since is not None and self.loop.time() - known.held_since > LETS_GO_WITHIN:
             self.problems.append(f"{address}: newly tried, though it is held")
-        known.begun[worker.name] = worker.sender._doubts
 
     def may_have_lost(self, attempt: Attempt) -> bool:
         """Whether the worker of an attempt was in no position to keep its outcome: dead, or its lease lost."""
-        worker = attempt.worker
-        return worker.store.is_dead or worker.sender._doubts != attempt.doubts or not worker.outgoing.is_alive
+        name = attempt.worker.name
+        if attempt.worker.store.is_dead:
+            return True
+        since = self.impaired_since.get(name)
+        if since is not None and self.running - since >= LEASE_SECONDS - RENEW_SECONDS:
+            return True
+        return self.lost_at.get(name, -1.0) >= attempt.ended
 
     def ends(self, worker: Worker, address: str, word: str) -> None:
-        known = self.known[address]
         if word in ("ok", "never"):
-            known.final.append(Attempt(worker, word, known.begun[worker.name]))
+            self.known[address].final.append(Attempt(worker, word, self.running))
+
+    @property
+    def running(self) -> float:
+        """Seconds in which the processes ran."""
+        return self.loop.time() - self.stopped
+
+    def impair(self, worker: Worker, is_impaired: bool) -> None:
+        """It cannot renew its lease from now on; or it can again."""
+        since = self.impaired_since.get(worker.name)
+        if is_impaired:
+            self.impaired_since.setdefault(worker.name, self.running)
+        elif since is not None:
+            if self.running - since >= LEASE_SECONDS - RENEW_SECONDS:
+                self.lost_at[worker.name] = self.running
+            del self.impaired_since[worker.name]
 
     # What happens.
 
@@ -185,6 +206,7 @@ class QueueMachine(RuleBasedStateMachine):
     )
     def store_fails(self, who: int, name: str, times: int, how: str) -> None:
         self.shake()
+        self.impair(self.workers[who], False)
         if how != "inside":
             self.workers[who].store.fail = failing(times, name, after=how == "after")
             return
@@ -201,11 +223,13 @@ class QueueMachine(RuleBasedStateMachine):
     @rule(who=st.integers(0, 1))
     def disk_is_full(self, who: int) -> None:
         self.shake()
+        self.impair(self.workers[who], True)
         self.workers[who].store.fail = full
 
     @rule(who=st.integers(0, 1))
     def disk_has_space(self, who: int) -> None:
         self.shake()
+        self.impair(self.workers[who], False)
         self.workers[who].store.fail = lambda name: None
 
     @rule(who=st.integers(0, 1), seconds=st.sampled_from([25.0, 65.0, 90.0]))
@@ -218,8 +242,11 @@ class QueueMachine(RuleBasedStateMachine):
             raise StoreError("not now")
 
         outgoing.renew = renew
+        self.impair(self.workers[who], True)
         self.wait(seconds)
         del outgoing.renew
+        if self.workers[who].store.fail is not full:
+            self.impair(self.workers[who], False)
 
     @rule(who=st.integers(0, 1))
     def kill(self, who: int) -> None:
@@ -245,6 +272,7 @@ class QueueMachine(RuleBasedStateMachine):
     def group_is_stopped(self, seconds: float) -> None:
         self.shake()
         self.fixture.stop_group(seconds)
+        self.stopped += seconds
 
     @rule(
         change=st.sampled_from(["hold", "release", "drop", "retry"]),
@@ -320,6 +348,7 @@ class QueueMachine(RuleBasedStateMachine):
     def settle(self) -> None:
         """All faults end: then everything comes to an end, within a bounded time."""
         for worker in self.workers:
+            self.impair(worker, False)
             worker.store.fail = lambda name: None
         for name in DESTINATIONS:
             self.fixture.script[name] = "ok"

@@ -39,6 +39,7 @@ T = TypeVar("T")
 
 POLL_SECONDS = 1.0  # between two looks for what is due
 RENEW_SECONDS = 20.0
+_RENEW_AGAIN_SECONDS = 5.0
 WATCH_SECONDS = 1.0  # between two looks at the other claimers, and at what operators want
 COMPARE_SECONDS = 10.0  # between two comparisons of what is in memory with the tables
 TIDY_SECONDS = 600.0
@@ -410,8 +411,10 @@ class Sender:
             await asyncio.sleep(WATCH_SECONDS)
             now = self._now()
             if now - renewed >= RENEW_SECONDS or not self._outgoing.is_alive or not self._is_sure:
-                await self._guarded(self._renew(), "the claims were not renewed")
-                renewed = now
+                if await self._guarded(self._renew(), "the claims were not renewed"):
+                    renewed = now
+                else:
+                    renewed = now - RENEW_SECONDS + _RENEW_AGAIN_SECONDS
             if await self._guarded(self._outgoing.watch(now - looked), "the claimers cannot be read"):
                 compared = now - COMPARE_SECONDS
             looked = now
@@ -422,7 +425,8 @@ class Sender:
             if ahead < before - _CLOCK_SLACK:
                 self._tidy_now.set()
 
-    async def _renew(self) -> None:
+    async def _renew(self) -> bool:
+        """Hold on to what is ours. True: it was done."""
         if not self._outgoing.is_alive:
             self._doubt()
         if not await self._outgoing.renew():
@@ -430,6 +434,7 @@ class Sender:
         if not self._is_sure:
             await self._compare()
             self._is_sure = True
+        return True
 
     def _doubt(self) -> None:
         if self._is_sure:
