@@ -7,7 +7,7 @@ import pytest
 
 from posthouse.delivery import lanes
 from posthouse.delivery.schedule import Schedule
-from posthouse.queue.interface import State
+from posthouse.queue.interface import Filter, State
 from tests.delivery.sending import Fixture
 from tests.delivery.test_sender import Play, play  # noqa: F401 -- the fixture
 
@@ -123,5 +123,20 @@ def test_a_dead_host_that_comes_back_gets_everything(play: Play) -> None:  # noq
         fixture.script["dead.test"] = "ok"
         await asyncio.sleep(2 * 3600)
         assert fixture.delivered() == {f"{n}@dead.test": 1 for n in range(100)}
+
+    play(scene)
+
+
+def test_a_retry_asked_for_while_the_host_is_down_gets_everything_out(play: Play) -> None:  # noqa: F811
+    async def scene(fixture: Fixture) -> None:
+        worker = await fixture.worker()
+        fixture.script["dead.test"] = "down"
+        await fixture.submit_many(worker, 60, "dead.test")
+        await asyncio.sleep(100)
+        fixture.script["dead.test"] = "ok"
+        with fixture.desk() as desk:
+            assert desk.retry(Filter()) == 60
+        await asyncio.sleep(10)
+        assert fixture.delivered() == {f"{n}@dead.test": 1 for n in range(60)}
 
     play(scene)

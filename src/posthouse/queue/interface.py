@@ -213,7 +213,7 @@ class Outgoing(Protocol):
     ) -> list[Waiting]:
         """Count what is due for a destination that is down as tried, some at a time. `later`: the next due time.
 
-        Claims those that it gives None for, whose senders are to be told, and those that an operator wants tried.
+        Claims those that it gives None for, whose senders are to be told, and one that an operator wants tried.
         """
 
     async def due_among(self, destinations: Collection[str], limit: int) -> list[str]:

@@ -17,6 +17,7 @@ TRIES_KEPT = 50  # attempts kept of one recipient
 CLOCK_SLACK = 60  # seconds that a clock may go back without anything being put right
 JOB_RECIPIENTS = 100  # of one message, claimed at once
 _PURGED_AT_ONCE = 500
+_TOLD_AT_ONCE = 50  # of those that wait for a destination that is down
 _LOOKED_AT = 5000  # recipients of a destination, for those that may be taken
 
 _PUT = """
@@ -228,13 +229,18 @@ def postpone(
 ) -> list[Waiting]:
     """Count what is due for a destination that is down as tried, without a try; claims those that need more than that.
 
-    `later` gives the next due time; None for whoever has to be told. What an operator wants tried is claimed too.
+    `later` gives the next due time; None for whoever has to be told. One that an operator wants tried is claimed too:
+    it will show whether the destination is still down.
     """
     taken: list[Waiting] = []
+    is_wanted = False
     messages: dict[int, Message] = {}
     for number, n, when, attempts, warned in _rows(connection, _LATE, (destination, now, limit)):
-        if (number, n) in holding:
+        if len(taken) >= _TOLD_AT_ONCE:
+            break
+        if (number, n) in holding or (when == 0 and is_wanted):
             continue
+        is_wanted = is_wanted or when == 0
         created, expires = _rows(connection, _LIFE, (number,))[0]
         again = None if when == 0 else later(Delay(attempts, bool(warned), created, expires))
         if again is None:
