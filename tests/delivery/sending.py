@@ -217,7 +217,7 @@ class Fixture:
         outgoing = SqliteOutgoing(store, lambda: self.wall, monotonic=self.loop.time)
         directory: Any = Directory()
         router = Router(directory, store, lambda: self.wall, outgoing=outgoing, expire=self.schedule.expire)
-        log = open_log("error", descriptor=self.log.fileno())
+        log = open_log("warning", descriptor=self.log.fileno())
         bounces = Bounces(
             router,
             outgoing,

@@ -11,6 +11,7 @@ import pytest
 from posthouse.delivery.schedule import Schedule
 from posthouse.mailstore.interface import StoreFullError
 from posthouse.queue.interface import LEASE_SECONDS, Filter, State
+from posthouse.queue.sqlite.statements import leave
 from tests.delivery.sending import START, Fault, Fixture, failing, full, sending
 from tests.store_invariants import assert_sound
 from tests.virtual import VirtualLoop, run_virtual
@@ -268,6 +269,45 @@ def test_a_worker_whose_lease_ran_out_does_not_send_what_another_has(play: Play)
         assert len(doubled) <= begun - 3  # at most those on the wire as the lease ran out
         assert max(sent.values()) == 2
         assert not slow.sender._mine
+
+    play(scene)
+
+
+@pytest.mark.parametrize("how", ["late by our own clock", "late when it was done"])
+def test_what_waits_in_memory_is_let_go_when_another_has_it(play: Play, monkeypatch: Any, how: str) -> None:
+    """The lease ran out without anybody's noticing: nothing is sent before the tables were read."""
+
+    async def scene(fixture: Fixture) -> None:
+        worker, other = await fixture.worker(), await fixture.worker(starts=False)
+        await fixture.submit_many(worker, 1, "y.test")
+        for n in range(60):
+            await fixture.submit(worker, f"{n}@y.test")
+            await asyncio.sleep(0.1)
+        begun = sum(worker.courier.begun.values())
+        fixture.script["y.test"] = "slow"
+        await fixture.submit_many(worker, 50, "y.test", first=100)
+        await asyncio.sleep(0.1)
+        assert len(worker.sender._lanes.get("y.test").jobs) == 30
+        token = worker.outgoing._token
+        await fixture.loop.in_thread(fixture.mailstore.transact(lambda database: leave(database, token)))
+        waiting = {one.key for job in worker.sender._lanes.get("y.test").jobs for one in job.waiting}
+        taken = await other.outgoing.claim([], 100, holding=worker.sender._mine - waiting)
+        assert {one.key for one in taken} == waiting
+        if how == "late by our own clock":
+            worker.outgoing._renewed -= 100
+        else:
+            real = worker.outgoing.renew
+
+            async def renew() -> bool:
+                await real()
+                return False
+
+            monkeypatch.setattr(worker.outgoing, "renew", renew)
+            await worker.sender._renew()
+        await asyncio.sleep(40)  # less than a lease: the other never shows that it is alive
+        assert sum(worker.courier.begun.values()) == begun + 20
+        assert not worker.sender._mine & waiting
+        assert "renewed too late" in fixture.log.text
 
     play(scene)
 

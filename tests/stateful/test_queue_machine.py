@@ -22,6 +22,7 @@ from hypothesis import HealthCheck, Phase, Verbosity, seed, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
+from posthouse.database.connection import open_reader
 from posthouse.delivery.schedule import Schedule
 from posthouse.delivery.sender import RENEW_SECONDS
 from posthouse.mailstore.interface import StoreError
@@ -84,6 +85,7 @@ class QueueMachine(RuleBasedStateMachine):
     def begin(self) -> None:
         self.context = sending(self.folder, self.loop, SCHEDULE)
         self.fixture: Fixture = self.run(self.context.__aenter__())
+        self.look = open_reader(self.folder / "posthouse.db")
         self.postbox = self.run(self.fixture.worker(starts=False))  # a process that sends nothing
         self.postbox.router.sender = None
         self.workers = [self.start_worker(), self.start_worker()]
@@ -95,6 +97,7 @@ class QueueMachine(RuleBasedStateMachine):
         finally:
             if self.context is not None:
                 self.run(self.context.__aexit__(None, None, None))
+                self.look.close()
                 assert_sound(self.folder)
             self.loop.close()
             shutil.rmtree(self.folder)
@@ -115,6 +118,9 @@ class QueueMachine(RuleBasedStateMachine):
         known = self.known[address]
         if worker.store.is_dead:
             self.problems.append(f"{address}: a dead worker sends")
+        claim = self.look.execute("SELECT claim FROM queued_recipient WHERE address = ?", (address,)).get
+        if claim != worker.outgoing._token and not known.is_dropped:
+            self.problems.append(f"{address}: tried by a worker that does not hold it")
         for attempt in known.final:
             if not self.may_have_lost(attempt):
                 self.problems.append(f"{address}: sent again after {attempt.word}, whose worker lives")
