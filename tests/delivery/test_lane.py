@@ -33,8 +33,8 @@ def test_the_allowance_grows_with_each_answer_and_is_lost_without() -> None:
         lane.began(float(n))
         lane.ended(n + 0.5, answered=True, waited=0.1)
     lane.kind = lane.judge(30.0)
-    assert (lane.kind, lane.allowance, lane.room(30.0)) == (Kind.LIVE, 31, 31)
-    for expected in (15, 7, 4, 4):  # what had to wait long was too much; but no less than its connections
+    assert (lane.kind, lane.allowance, lane.room(30.0)) == (Kind.LIVE, 121, 121)
+    for expected in (60, 30, 15, 7, 4, 4):  # what had to wait long was too much; but no less than its connections
         lane.began(40.0)
         lane.ended(41.0, answered=True, waited=QUIET_SECONDS)
         assert lane.allowance == expected

@@ -1,7 +1,7 @@
 """A lane: what waits for one destination, how many go at once, and what is known of its being down or silent.
 
 How many messages of a lane may be in memory follows what its destination has shown. It begins with one, each answer
-allows one more, and what had to wait for its turn halves it: so a host that accepts connections and says nothing holds
+allows some more, and what had to wait for its turn halves it: so a host that accepts connections and says nothing holds
 one place, and a fast one as many as it works off in seconds.
 """
 
@@ -16,6 +16,7 @@ from posthouse.queue.interface import Waiting
 MOST = 1000  # messages of one lane in memory
 QUIET_SECONDS = 10.0  # without any answer, while some are waited for
 _DOWN_AT_ONCE = 50  # messages to a destination that is down, for which nothing is waited for
+_GROWTH = 4  # with each answer
 _REMEMBERED_SECONDS = 60.0  # how much a destination may be sent, after its last answer
 _LONGER = 15  # at most so many times longer, in the end
 _ROUND = 0.2  # seconds; pauses shorter than this are not slept one by one
@@ -94,7 +95,7 @@ class Lane:
         if not answered:
             self.allowance = 1
         elif waited < QUIET_SECONDS:
-            self.allowance = min(MOST, self.allowance + 1)
+            self.allowance = min(MOST, self.allowance + _GROWTH)
         elif self.allowance > self.connections:
             self.allowance = max(self.connections, self.allowance // 2)
 

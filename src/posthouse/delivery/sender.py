@@ -22,6 +22,7 @@ from typing import Any, Protocol, TypeVar
 from structlog.typing import FilteringBoundLogger
 
 from posthouse.delivery.bounces import Bounces
+from posthouse.delivery.chores import AGAIN_SECONDS, supervise, wait
 from posthouse.delivery.couriers.content import Content
 from posthouse.delivery.couriers.parcel import Parcel
 from posthouse.delivery.couriers.smtp import UnreachableError
@@ -39,11 +40,11 @@ T = TypeVar("T")
 
 POLL_SECONDS = 1.0  # between two looks for what is due
 RENEW_SECONDS = 20.0
+_SOON_SECONDS = 0.05
 _RENEW_AGAIN_SECONDS = 5.0
 WATCH_SECONDS = 1.0  # between two looks at the other claimers, and at what operators want
 COMPARE_SECONDS = 10.0  # between two comparisons of what is in memory with the tables
 TIDY_SECONDS = 600.0
-_AGAIN_SECONDS = 1.0  # before a task that failed begins again
 _RECORD_AT_LEAST_EVERY = 30.0  # seconds between two tries to record the same outcome
 _CLAIMED_AT_ONCE = 200
 _POSTPONED_AT_ONCE = 500
@@ -106,6 +107,7 @@ class Sender:
         self._unrecorded = 0  # outcomes in memory that could not be recorded yet
         self._over: list[int] = []  # bodies nobody needs any more
         self._wake = asyncio.Event()
+        self._looks_soon = False
         self._stop = asyncio.Event()
         self._tidy_now = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -117,6 +119,7 @@ class Sender:
         for destination in destinations:
             if self._lanes.room(destination) <= 0:
                 self._lanes.get(destination).more = True
+                self._look_soon()
                 return False
         return True
 
@@ -124,7 +127,7 @@ class Sender:
         """Begin. Raises StoreError."""
         await self._outgoing.renew()
         for name, work in (("poll", self._poll), ("claims", self._keep_claims), ("tidy", self._keep_tidy)):
-            self._start(self._supervise(name, work), name)
+            self._start(supervise(name, work, self._stop, self._log), name)
 
     async def stop(self, grace: float) -> None:
         """Let what is on the wire finish for up to `grace` seconds; the rest stays queued."""
@@ -151,6 +154,16 @@ class Sender:
 
     def look(self) -> None:
         """Something may be due: look now instead of at the next poll."""
+        self._wake.set()
+
+    def _look_soon(self) -> None:
+        """What is not claimed on its way in will be in the table in a moment, and there may be room for it by then."""
+        if not self._looks_soon:
+            self._looks_soon = True
+            asyncio.get_running_loop().call_later(_SOON_SECONDS, self._look_now)
+
+    def _look_now(self) -> None:
+        self._looks_soon = False
         self._wake.set()
 
     @property
@@ -192,7 +205,7 @@ class Sender:
             found = await self._guarded(self._look(), "the queue cannot be read")
             self._courier.sweep(self._now())
             if not found:
-                await _wait(self._wake, POLL_SECONDS)
+                await wait(self._wake, POLL_SECONDS)
 
     async def _look(self) -> int:
         """Claim what there is room for; how many recipients."""
@@ -282,7 +295,7 @@ class Sender:
                 if pause:
                     await asyncio.sleep(pause)
                 while not self._may_send and not self._stop.is_set():
-                    await _wait(self._stop, WATCH_SECONDS / 4)
+                    await wait(self._stop, WATCH_SECONDS / 4)
                 if lane.jobs:
                     await self._do(lane, lane.jobs.popleft())
         except Exception:
@@ -340,7 +353,7 @@ class Sender:
         at = int(self._clock())
         if self._log.is_enabled_for(INFO):
             self._tell(job, outcomes)
-        pause, failed, content = _AGAIN_SECONDS, False, job.content
+        pause, failed, content = AGAIN_SECONDS, False, job.content
         try:
             while True:
                 try:
@@ -357,7 +370,7 @@ class Sender:
                 if self._stop.is_set():
                     await asyncio.sleep(pause)
                 else:
-                    await _wait(self._stop, pause)
+                    await wait(self._stop, pause)
                 pause = min(2 * pause, _RECORD_AT_LEAST_EVERY)
         finally:
             self._unrecorded -= failed
@@ -463,7 +476,7 @@ class Sender:
             await self._guarded(self._collect(), "bodies cannot be looked through")
             await self._guarded(self._outgoing.tidy(), "the queue was not tidied")
             for _ in range(int(TIDY_SECONDS)):
-                if await _wait(self._tidy_now, 1.0):
+                if await wait(self._tidy_now, 1.0):
                     break
                 await self._guarded(self._expunge(), "bodies were not let go")
 
@@ -482,26 +495,7 @@ class Sender:
             self._log.error(text, error=str(error))
             return None
 
-    async def _supervise(self, name: str, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        """A long task that fails begins again: without it the queue would stand still, and nobody would know."""
-        while not self._stop.is_set():
-            try:
-                await work()
-            except Exception:
-                self._log.exception("a task of the queue failed and begins again", task=name)
-                await asyncio.sleep(_AGAIN_SECONDS)
-
     def _start(self, work: Coroutine[Any, Any, None], name: str) -> None:
         task = asyncio.get_running_loop().create_task(work, name=name)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-
-
-async def _wait(event: asyncio.Event, seconds: float) -> bool:
-    """Wait for it, for so long; whether it came."""
-    try:
-        async with asyncio.timeout(seconds):
-            await event.wait()
-    except TimeoutError:
-        return False
-    return True
