@@ -236,9 +236,7 @@ class Sender:
     async def _postpone(self) -> None:
         """Nobody is tried at a destination that is down; but those who have waited for long are told."""
         down = self._lanes.down()
-        if not down:
-            return
-        for destination in await self._outgoing.due_among(down, _DOWN_AT_ONCE):
+        for destination in await self._outgoing.due_among(down, _DOWN_AT_ONCE) if down else ():
             lane = self._lanes.get(destination)
             if lane.failure is None or not self._may_send:
                 continue
