@@ -124,8 +124,11 @@ class Sender:
         return True
 
     async def start(self) -> None:
-        """Begin. Raises StoreError."""
-        await self._outgoing.renew()
+        """Begin. Where the disk is full nothing can be claimed, so nothing is sent until a renewal succeeds."""
+        try:
+            await self._outgoing.renew()
+        except StoreError as error:
+            self._log.error("nothing is sent until the queue can be written", error=str(error))
         for name, work in (("poll", self._poll), ("claims", self._keep_claims), ("tidy", self._keep_tidy)):
             self._start(supervise(name, work, self._stop, self._log), name)
 
