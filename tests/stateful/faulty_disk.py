@@ -51,6 +51,7 @@ class Disk:
         for fault in faults:
             if fault.point == "pages":
                 self._limit(fault.spare)
+                self.fired.append("pages: full")  # nobody says when it happens
 
     def rest(self) -> None:
         """The group is over: what should not last is over, too; what lasts goes on from the first call."""

@@ -45,6 +45,7 @@ class Judge:
             for change in view[4]
         }
         self._tries = 0
+        self._missing = len(done) + 1  # orders left where it came nearest
         self.nearest = ""
 
     def explain(self, model: Model) -> tuple[Model, list[Order]] | None:
@@ -57,13 +58,17 @@ class Judge:
                 return None
             model = found[0]
             idle += found[1]
-        return (model, idle) if self._matches(model, list(self._plain)) and self._same_probes(model) else None
+        wrong = self._mismatch(model, list(self._plain), ()) or self._other_room(model.probes, self._seen.probes)
+        if wrong:
+            self.nearest = wrong
+            return None
+        return model, idle
 
     def _groups(self) -> list[tuple[list[Done], list[int]]]:
         """Those that have an account in common, with their accounts."""
         groups: list[tuple[list[Done], set[int]]] = []
         for each in self._done:
-            mine = {each.order.account, *each.order.accounts} if each.order.kind != "note" else {-len(groups) - 1}
+            mine = each.order.concerns if each.order.kind != "note" else {-len(groups) - 1}
             those = [each]
             for group in [group for group in groups if group[1] & mine]:
                 groups.remove(group)
@@ -74,18 +79,21 @@ class Judge:
     def _search(
         self, model: Model, left: Sequence[Done], accounts: Sequence[int], orders: Sequence[Order]
     ) -> tuple[Model, list[Order]] | None:
-        if not any(each.sure for each in left) and self._matches(model, accounts, orders):
-            return model, [each.order for each in left]
+        if not any(each.sure for each in left):
+            wrong = self._mismatch(model, accounts, orders)
+            if not wrong:
+                return model, [each.order for each in left]
+            self._note(1, wrong)
         for at, each in enumerate(left):
             self._tries += 1
             if self._tries > _TRIES:
-                self.nearest = f"(given up after {_TRIES} tries) " * (self._tries == _TRIES + 1) + self.nearest
+                self._note(0, f"given up after {_TRIES} tries; {self.nearest}")
                 return None
             fork = model.fork()
             outcome = model_outcome(fork, each.order)
             if outcome != each.outcome if each.sure else outcome.how != KEPT:
-                if each.sure and not self.nearest:
-                    self.nearest = f"{each.order}\n  came to {each.outcome}\n  the model says {outcome}"
+                if each.sure:
+                    self._note(len(left), f"{each.order}\n  came to {each.outcome}\n  the model says {outcome}")
                 continue
             if not self._placed(model, fork, accounts):
                 continue
@@ -109,20 +117,22 @@ class Judge:
                         return False
         return True
 
-    def _matches(self, model: Model, accounts: Sequence[int], orders: Sequence[Order] = ()) -> bool:
+    def _note(self, missing: int, what: str) -> None:
+        if missing < self._missing:
+            self._missing, self.nearest = missing, what
+
+    def _mismatch(self, model: Model, accounts: Sequence[int], orders: Sequence[Order]) -> str:
         for account in accounts:
             expected = plain(view_of(model, account))
             if expected != self._plain[account]:
-                self.nearest = self.nearest or _difference(account, expected, self._plain[account])
-                return False
+                return _difference(account, expected, self._plain[account])
         numbers = {order.values.get("probe") or order.values.get("number") for order in orders}
-        return model.probes & numbers == self._seen.probes & numbers
+        return self._other_room(model.probes & numbers, self._seen.probes & numbers)
 
-    def _same_probes(self, model: Model) -> bool:
-        if model.probes != self._seen.probes:
-            missing, unexpected = model.probes - self._seen.probes, self._seen.probes - model.probes
-            self.nearest = f"rows of the other room: {missing} are missing, {unexpected} should not be"
-        return model.probes == self._seen.probes
+    def _other_room(self, expected: set[int], seen: set[int]) -> str:
+        if expected == seen:
+            return ""
+        return f"rows of the other room: {expected - seen} are missing, {seen - expected} should not be"
 
 
 def view_of(model: Model, account: int) -> tuple[Any, ...]:
@@ -150,10 +160,7 @@ def plain(view: tuple[Any, ...]) -> tuple[Any, ...]:
         {box: [(*row[:3], ranks[row.modseq], *row[4:]) for row in some] for box, some in rows.items()},
         keywords,
         names,
-        [
-            change[1:] if isinstance(change, tuple) else (change.mailbox, change.message, change.uid, change.expunged)
-            for change in changes
-        ],
+        sorted((change.mailbox, change.uid, change.message, change.expunged) for change in changes),
         tuple(usage) if isinstance(usage, tuple) else (usage.messages, usage.octets),
     )
 

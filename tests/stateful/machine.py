@@ -15,6 +15,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import apsw
+
 from posthouse.mailstore.changes import LocalBus
 from posthouse.mailstore.findings import Severity
 from posthouse.mailstore.fsck import check
@@ -108,13 +110,15 @@ class Machine:
         self._workshop = workshop
         self._folder = folder
         self._stats = stats
-        self._now = NOW
+        self._now = self._latest = NOW
         self._model = Model.begin(LocalBus(), lambda: self._now)
         self._orders = Orders()
         self._next_account = 1
         self._accounts = [self._new_account() for _ in range(_SLOTS)]
         self._views: dict[int, tuple[Any, ...]] = {}
         self._limbo: list[Order] = []  # failed at the commit, and nothing was committed since
+        self._recovered = False  # whether nobody had the store open for a moment
+        self._loose: set[int] = set()  # rows of the other room that may be there
         self._digests: dict[tuple[int, int], tuple[int, bytes, bytes]] = {}
         self._entries: dict[tuple[int, int], tuple[Entry, bytes]] = {}  # of all messages there ever were
         self._workers: list[Worker] = []
@@ -160,6 +164,7 @@ class Machine:
         for number in victims:
             self._workers[number].kill()
         self._stats["kills"] += len(victims)
+        self._recovered |= len(victims) == WORKERS
         for number in victims:
             self._workers[number] = self._open()
         self._look(step.worker)
@@ -172,12 +177,14 @@ class Machine:
             except DeadError as error:
                 raise WrongError("the store could not be closed") from error
             self._workers[number].kill()
+        self._recovered |= len(those) == WORKERS
         for number in those:
             faults = [fault for who, fault in step.faults if who == number]
             self._workers[number] = self._open(faults)
         self._look(step.worker)
 
     def _step_clock(self, step: Step) -> None:
+        self._latest = max(self._latest, self._now)
         self._now = max(NOW - 500_000, self._now + random.Random(step.seed).choice((1, 61, 3700, -61, -4000, 90_000)))
 
     def _step_heal(self, step: Step) -> None:
@@ -267,13 +274,14 @@ class Machine:
             self._sweep()
         done = []
         for order, outcome, sure in results:
-            if order.account in gone and len(set(order.accounts)) <= 1:
+            if order.account in gone and len(order.concerns) == 1:
+                self._loose.add(order.values.get("probe", 0))  # whether it was before the removal, nobody can tell
                 continue
             if not (sure and outcome.how == FAILED):
                 done.append(Done(order, outcome, sure))
         for account in gone:
             self._views.pop(account, None)
-        self._look(seed % WORKERS, done)
+        self._look(seed % WORKERS, done, part=seed % 8 > 0)
 
     def _forget(self, account: int) -> None:
         worker = self._workers[0]
@@ -296,27 +304,39 @@ class Machine:
 
     # What must hold
 
-    def _look(self, number: int, done: Sequence[Done] = ()) -> None:
-        """What a worker says is explained by what was done."""
+    def _look(self, number: int, done: Sequence[Done] = (), *, part: bool = False) -> None:
+        """What a worker says is explained by what was done. With `part`, only of accounts that it concerns."""
         worker = self._workers[number]
-        accounts, probes = worker.call(self._now, "state", self._accounts)
-        seen = Seen(accounts, probes)
-        for account in self._accounts:
-            if account not in self._views:
-                self._model.birth(account)
-        limbo = [Done(order, Outcome(UNKNOWN), False) for order in self._limbo]
+        fresh = [account for account in self._accounts if account not in self._views]
+        concerned = {*fresh, *(account for each in done for account in each.order.concerns)}
+        whole = not part or self._recovered
+        wanted = [account for account in self._accounts if whole or account in concerned]
+        accounts, probes = worker.call(self._now, "state", wanted)
+        for account in fresh:
+            self._model.birth(account)
+        self._model.probes |= self._loose & probes
+        model = self._explain(done, Seen(accounts, probes))
+        self._witness(accounts)
+        new = self._new_messages(accounts, model)
+        self._model = model
+        self._views.update(accounts)
+        self._read(worker, new)
+
+    def _explain(self, done: Sequence[Done], seen: Seen) -> Model:
+        # What failed at its commit may lie whole in the log, where the next to open it alone finds it.
+        limbo = [Done(order, Outcome(UNKNOWN), False) for order in self._limbo if self._recovered]
         judge = Judge([*limbo, *done], seen)
         explained = judge.explain(self._model)
         if explained is None:
-            raise WrongError(f"no order explains what is there: {judge.nearest}\n" + "\n".join(map(str, done)))
+            what = "\n".join(map(str, [*limbo, *done]))
+            raise WrongError(f"no order explains what is there: {judge.nearest}\n{what}")
         model, not_done = explained
-        if accounts != self._views or probes != self._model.probes:  # a commit overwrites what failed before it
-            not_done = [order for order in not_done if not any(order is each for each in self._limbo)]
-        self._limbo = not_done
-        self._witness(accounts)
-        new = self._new_messages(accounts, model)
-        self._model, self._views = model, accounts
-        self._read(worker, new)
+        changed = any(self._views.get(account) != view for account, view in seen.accounts.items())
+        if changed or seen.probes != self._model.probes or self._recovered:
+            self._limbo = []  # a commit overwrites what failed before it
+        self._limbo += [order for order in not_done if not any(order is each.order for each in limbo)]
+        self._recovered = False
+        return model
 
     def _witness(self, accounts: dict[int, tuple[Any, ...]]) -> None:
         """Nothing goes back, and what changed has a modseq higher than all before."""
@@ -419,16 +439,21 @@ class Machine:
         self._fsck()
 
     def _empty(self) -> None:
+        self._latest = max(self._latest, self._now)
         for account in list(self._accounts):
             self._forget(account)
         self._stats["forgets"] += 1
-        failure, _ = self._workers[1].call(self._now, "reap", [], self._now + 1, 0)
+        failure, _ = self._workers[1].call(self._now, "reap", [], self._latest + 1, 0)
         if failure:
             raise WrongError(f"space could not be given back: {failure}")
-        known = list((self._folder / "packs").iterdir())
-        taken = sum(path.stat().st_blocks * 512 for path in known)
-        if taken > 64 * 1024:
-            raise WrongError(f"all mail is gone, and {taken} octets in {len(known)} packs are not")
+        self._step_close(Step("close", seed=0))  # nobody writes to a pack any more
+        self._sweep()
+        with contextlib.closing(apsw.Connection(str(self._folder / "posthouse.db"))) as connection:
+            known = connection.execute("SELECT * FROM pack").fetchall()
+        left = [f"{path.name}: {path.stat().st_blocks * 512}" for path in (self._folder / "packs").iterdir()]
+        if known or (left and not self._stats["kills"]):
+            raise WrongError(f"all mail is gone, and these packs are not: {left}; known are {known}")
+        self._stats["stray packs"] += len(left)
 
     # Helpers
 

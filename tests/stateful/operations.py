@@ -42,6 +42,11 @@ class Order:
     accounts: tuple[int, ...] = ()  # all it concerns, if more than that one
     spoilt: bool = False  # it must fail by itself
 
+    @property
+    def concerns(self) -> set[int]:
+        """All accounts it may change."""
+        return {self.account, *self.accounts}
+
     def __repr__(self) -> str:
         shown = ", ".join(f"{name}={_short(value)}" for name, value in self.values.items())
         return f"{self.kind}({self.account}{', spoilt' * self.spoilt}: {shown})"
