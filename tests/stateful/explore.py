@@ -7,8 +7,9 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from tests.stateful.machine import Machine, Workshop, WrongError, scratch
+from tests.stateful.machine import Machine, scratch
 from tests.stateful.schedules import Schedule, make_schedule, show, shrink
+from tests.stateful.workers import Workshop, WrongError
 
 LENGTH = 30  # steps of a schedule
 

@@ -11,14 +11,11 @@ from typing import Any
 from posthouse.mailstore.interface import (
     Appending,
     Entry,
-    Flag,
     Mailbox,
     Mailstore,
     Marked,
     Marks,
     Placement,
-    Role,
-    Setting,
     StoreError,
 )
 from posthouse.mailstore.memory import MemoryMailstore
@@ -233,6 +230,3 @@ def _plain(result: object) -> object:
             return [row._replace(modseq=0) for row in rows], conflicts, modseq > 0
         case _:
             return result
-
-
-__all__ = ["Flag", "Marks", "Role", "Setting"]

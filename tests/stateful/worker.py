@@ -16,6 +16,7 @@ import struct
 import sys
 import traceback
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +56,13 @@ def _exactly(source: socket.socket, octets: int) -> bytes:
         parts.append(part)
         octets -= len(part)
     return b"".join(parts)
+
+
+@dataclass(frozen=True, slots=True)
+class Crash:
+    """An answer that should not be."""
+
+    what: str
 
 
 class Server:
@@ -180,7 +188,11 @@ async def serve(link: socket.socket, folder: Path, now: float, faults: Sequence[
     with contextlib.suppress(EOFError):
         while True:
             clock[0], name, values = receive(link)
-            send(link, await getattr(server, name)(*values))
+            try:
+                answer = await getattr(server, name)(*values)
+            except Exception:
+                answer = Crash(traceback.format_exc())
+            send(link, answer)
             if name == "close":
                 return
 
