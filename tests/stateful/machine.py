@@ -46,6 +46,7 @@ class Machine:
         self._limbo: list[Order] = []  # failed at the commit, and nothing was committed since
         self._recovered = False  # whether nobody had the store open for a moment
         self._troubled = False  # whether anything was to fail in this group
+        self._moments: dict[int, dict[int, tuple[int, dict[int, Any]]]] = {}  # account, mailbox -> modseq, rows by uid
         self._loose: set[int] = set()  # rows of the other room that may be there
         self._digests: dict[tuple[int, int], tuple[int, bytes, bytes]] = {}
         self._entries: dict[tuple[int, int], tuple[Entry, bytes]] = {}  # of all messages there ever were
@@ -322,14 +323,59 @@ class Machine:
         rng = random.Random(seed)
         for number, worker in enumerate(self._workers):
             self._look(number)
-            wanted = [
-                (account, box, [row.message for row in rows])
-                for account, view in self._views.items()
-                for box, rows in view[1].items()
-                if rows
-            ]
-            self._read(worker, wanted)
+            self._read(worker, self._wanted())
             self._read_again(worker, rng)
+            self._catch_up(worker, rng)
+        self._flip(rng)
+
+    def _catch_up(self, worker: Worker, rng: random.Random) -> None:
+        """Who was away since some moment is told what makes his rows today's."""
+        for account, boxes in self._moments.items():
+            view = self._views.get(account)
+            for box, (modseq, before) in boxes.items():
+                if view is None or box not in view[1]:
+                    continue
+                delta = worker.call(self._now, "since", account, box, modseq)
+                there = {**before, **{row.uid: row for row in delta.changed}}
+                for uid in delta.vanished:
+                    there.pop(uid, None)
+                now = {row.uid: row for row in view[1][box]}
+                if there != now:
+                    raise WrongError(f"account {account}, mailbox {box}: since {modseq} leads to {there}, not {now}")
+        if rng.random() < 0.5:
+            self._moments = {
+                account: {box.id: (box.modseq, {row.uid: row for row in view[1][box.id]}) for box in view[0]}
+                for account, view in self._views.items()
+            }
+
+    def _flip(self, rng: random.Random) -> None:
+        """A flipped bit of a pack: what it hits is refused, all else is as it was."""
+        packs = [path for path in sorted((self._folder / "packs").glob("*.pack")) if path.stat().st_size]
+        if not packs:
+            return
+        path = rng.choice(packs)
+        at, bit = rng.randrange(path.stat().st_size), 1 << rng.randrange(8)
+        _toggle(path, at, bit)
+        for worker in self._workers:
+            found = worker.call(self._now, "digests", self._wanted())
+            hurt = set()
+            for (account, box, message), (_, got) in found.items():
+                if isinstance(got, str):
+                    hurt.add(self._model.body(account, box, message))
+                elif got != self._digests[account, message]:
+                    raise WrongError(f"FLIP at {at} of {path.name}: account {account}, message {message} reads {got}")
+            if len(hurt) > 1:
+                raise WrongError(f"FLIP at {at} of {path.name} hurts {len(hurt)} bodies")
+        _toggle(path, at, bit)
+        self._stats["bits flipped"] += 1
+
+    def _wanted(self) -> list[tuple[int, int, list[int]]]:
+        return [
+            (account, box, [row.message for row in rows])
+            for account, view in self._views.items()
+            for box, rows in view[1].items()
+            if rows
+        ]
 
     def _read_again(self, worker: Worker, rng: random.Random) -> None:
         known = [(entry, text, key) for key, (entry, text) in self._entries.items() if entry.place is not None]
@@ -417,6 +463,12 @@ class Machine:
 
     def _count(self, fired: Sequence[str]) -> None:
         self._stats.update(f"fault {each}" for each in fired)
+
+
+def _toggle(path: Path, at: int, bit: int) -> None:
+    with path.open("r+b", buffering=0) as pack:
+        octet = os.pread(pack.fileno(), 1, at)
+        os.pwrite(pack.fileno(), bytes([octet[0] ^ bit]), at)
 
 
 def _is_known(order: Order, outcome: Outcome, uncertain: bool) -> bool:

@@ -107,6 +107,11 @@ class Model(MemoryMailstore):
         """Know nothing of an account any more."""
         self._accounts.pop(account, None)
 
+    def body(self, account: int, mailbox: int, message: int) -> bytes:
+        """The body, without trace headers."""
+        place: Any = self._accounts[account].by_id(mailbox).items[message].entry.place
+        return bytes(place[1])
+
     def text(self, account: int, mailbox: int, message: int) -> bytes:
         """All octets of a message."""
         place: Any = self._accounts[account].by_id(mailbox).items[message].entry.place
