@@ -4,6 +4,7 @@ SQLite meets it as the process's default VFS, the packs as their `Files`; the pr
 """
 
 import errno
+import itertools
 import os
 import signal
 from collections.abc import Sequence
@@ -15,7 +16,7 @@ import apsw
 
 from posthouse.mailstore.files import Files
 
-PACK_POINTS = ("pack write", "pack sync", "folder sync", "cut", "reserve", "punch")
+PACK_POINTS = ("pack write", "short write", "pack sync", "folder sync", "cut", "reserve", "punch")
 DATABASE_POINTS = ("log write", "log sync", "database write", "database sync", "truncate")
 POINTS = (*PACK_POINTS, *DATABASE_POINTS)
 FULL, BROKEN, KILL = "full", "broken", "kill"
@@ -192,7 +193,32 @@ class _Vfs(apsw.VFS):
         return True
 
 
+def _share_reads() -> None:
+    """Have every other read that must not wait find its octets in memory. File systems in memory refuse such reads."""
+    reads = itertools.count()
+    whole = os.preadv
+
+    def preadv(fd: int, buffers: Sequence[bytearray], offset: int, flags: int = 0) -> int:
+        if flags and next(reads) % 2:
+            raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+        return whole(fd, buffers, offset)
+
+    os.preadv = preadv  # type: ignore[assignment]
+
+
 def install(disk: Disk) -> object:
-    """Make it the disk of all SQLite databases of this process that are opened from now on, as long as it is kept."""
+    """Make it the disk of all SQLite databases of this process that are opened from now on, as long as it is kept, and
+    have the system write less than it is asked to, as it may.
+    """
+    whole = os.pwritev
+
+    def pwritev(fd: int, buffers: Sequence[bytes], offset: int) -> int:
+        if not disk.check("short write"):
+            return whole(fd, buffers, offset)
+        data = b"".join(buffers)
+        return os.pwrite(fd, data[: (len(data) + 1) // 2], offset)
+
+    os.pwritev = pwritev  # type: ignore[assignment]
+    _share_reads()
     apsw.connection_hooks.append(disk.meet)
     return _Vfs(disk)

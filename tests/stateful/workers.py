@@ -52,7 +52,9 @@ class Worker:
 
     def __init__(self, link: socket.socket, pid: int) -> None:
         self._link = link
-        self._pid = pid
+        self._process = -1
+        with contextlib.suppress(ProcessLookupError):  # it may have died on opening the store
+            self._process = os.pidfd_open(pid)  # a pid may be given to another process
         self.ill = False  # whether faults last on its disk
 
     def opened(self) -> tuple[str, list[str]]:
@@ -81,9 +83,13 @@ class Worker:
         return self.answer()
 
     def kill(self) -> None:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(self._pid, signal.SIGKILL)
+        """End it, if it has not ended; returns when it has. More than once does no harm."""
+        if self._process >= 0:
+            with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(self._process, signal.SIGKILL)
+            os.close(self._process)
+            self._process = -1
         with contextlib.suppress(EOFError, OSError):
-            while True:  # until it is gone
+            while True:
                 receive(self._link)
         self._link.close()
