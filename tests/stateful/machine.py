@@ -188,7 +188,7 @@ class Machine:
                 raise WrongError(f"{order} raised what the interface does not know:\n{outcome.value}")
             if outcome.how == FAILED and not (fired or was_ill or worker.ill or order.spoilt):
                 raise WrongError(f"{order} was refused without cause: {outcome.value}")
-            sure = outcome.how == KEPT or (outcome.how == REFUSED and not _is_known(order, outcome, uncertain))
+            sure = outcome.how in (KEPT, REFUSED)
             found.append((order, outcome, sure or (outcome.how == FAILED and (order.spoilt or not uncertain))))
         return found
 
@@ -469,11 +469,6 @@ def _toggle(path: Path, at: int, bit: int) -> None:
     with path.open("r+b", buffering=0) as pack:
         octet = os.pread(pack.fileno(), 1, at)
         os.pwrite(pack.fileno(), bytes([octet[0] ^ bit]), at)
-
-
-def _is_known(order: Order, outcome: Outcome, uncertain: bool) -> bool:
-    """Whether a refusal may be a wrong one that has a test of its own, in test_found.py."""
-    return uncertain or (order.kind == "create" and outcome == Outcome(REFUSED, "NoSuchMailboxError"))
 
 
 @contextlib.contextmanager
