@@ -496,3 +496,19 @@ def test_like_a_model(kind: str, tmp_path_factory: pytest.TempPathFactory, steps
     asyncio.run(run())
     if kind == "sqlite":
         assert_sound(folder)
+
+
+async def test_what_rides_on_a_delivery_to_nobody_is_done(store: Mailstore) -> None:
+    """A bounce that has nowhere to go still carries the record of the failure."""
+    seen: list[int] = []
+    assert (
+        await store.deliver(delivery_id(), Bytes(b""), [], NOW, whole=True, also=lambda _, got: seen.append(len(got)))
+        == []
+    )
+    assert seen == [0]
+
+    def fail(_: object, entries: object) -> None:
+        raise LookupError("no claim")
+
+    with pytest.raises(StoreError):
+        await store.deliver(delivery_id(), Bytes(b""), [], NOW, whole=True, also=fail)

@@ -1,7 +1,7 @@
 """A directory, a store and a queue for tests of what delivers."""
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +36,9 @@ class Taker:
     def __init__(self) -> None:
         self.has_room = True
         self.offered: list[tuple[list[Waiting], Entry]] = []
+
+    def has_room_for(self, destinations: Iterable[str]) -> bool:
+        return self.has_room
 
     def offer(self, waiting: Sequence[Waiting], entry: Entry) -> None:
         self.offered.append((list(waiting), entry))

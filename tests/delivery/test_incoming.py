@@ -222,7 +222,7 @@ async def failed(at: House, door: Door, outcome: Outcome, state: State) -> None:
     record = Record(waiting[0], state, Try(int(at.now), 550, "no", "mx", "", ""), warned=True)
     notice = door.bounces.notice(record, outcome)
     if notice is not None:
-        await door.bounces.send([notice], [record], None)
+        await door.bounces.send({0: notice}, [record], None)
 
 
 async def test_no_bounce_to_a_sender_that_was_not_verified(at: House, door: Door) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from posthouse.delivery.schedule import Schedule
-from posthouse.mailstore.interface import StoreFullError
+from posthouse.mailstore.interface import StoreError, StoreFullError
 from posthouse.queue.interface import LEASE_SECONDS, Filter, State
 from posthouse.queue.sqlite.statements import leave
 from tests.delivery.sending import START, Fault, Fixture, failing, full, sending
@@ -435,5 +435,53 @@ def test_a_held_message_goes_at_its_time_whatever_the_clock_was(play: Play) -> N
         await asyncio.sleep(200)
         assert fixture.delivered() == {"b@y.test": 1}
         assert fixture.rows()["b@y.test"].message.created < START + 4000
+
+    play(scene)
+
+
+def test_it_starts_on_a_full_disk_and_sends_when_there_is_room(play: Play) -> None:
+    """Users must be able to log in and delete then; nothing is sent, for no outcome could be written down."""
+
+    async def scene(fixture: Fixture) -> None:
+        first = await fixture.worker()
+        fixture.script["y.test"] = "later"
+        await fixture.submit(first, "b@y.test")
+        await asyncio.sleep(1)
+        await first.sender.stop(1)
+        fixture.script.clear()
+        worker = await fixture.worker(starts=False)
+        worker.store.fail = full
+        await worker.sender.start()
+        await asyncio.sleep(3600)
+        assert fixture.delivered() == {}
+        worker.store.fail = lambda name: None
+        await asyncio.sleep(600)
+        assert fixture.delivered() == {"b@y.test": 1}
+
+    play(scene)
+
+
+def test_one_outcome_that_can_never_be_recorded_does_not_hold_up_the_others(
+    play: Play, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from posthouse.delivery.bounces import Bounces
+
+    async def fail(*_: object) -> list[int]:
+        raise StoreError("not stored: what nobody thought of")
+
+    async def scene(fixture: Fixture) -> None:
+        worker = await fixture.worker()
+        monkeypatch.setattr(Bounces, "send", fail)
+        fixture.script["z.test"] = "never"
+        await fixture.submit(worker, "poison@z.test")
+        await asyncio.sleep(60)
+        for n in range(5):
+            await fixture.submit(worker, f"{n}@y.test")
+            await asyncio.sleep(10)
+        assert len(fixture.delivered("y.test")) == 5
+        monkeypatch.undo()
+        await asyncio.sleep(600)
+        assert await fixture.told() == {"poison@z.test": {"failed": 1}}
+        assert Counter(to for _, to, _ in fixture.sent)["poison@z.test"] == 1
 
     play(scene)

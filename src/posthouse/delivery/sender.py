@@ -105,6 +105,7 @@ class Sender:
         self._is_sure = True  # what is in `_mine` is ours by the tables too, as far as we know
         self._doubts = 0  # how often we were not
         self._unrecorded = 0  # outcomes in memory that could not be recorded yet
+        self._failed = self._renewed = 0.0  # when recording one failed first; when a renewal succeeded: the loop's time
         self._over: list[int] = []  # bodies nobody needs any more
         self._wake = asyncio.Event()
         self._looks_soon = False
@@ -172,7 +173,12 @@ class Sender:
     @property
     def _may_send(self) -> bool:
         """Whether an outcome could be recorded, and what is in memory is ours."""
-        return not self._unrecorded and self._is_sure and self._outgoing.is_alive and not self._stop.is_set()
+        return self._can_record and self._is_sure and self._outgoing.is_alive and not self._stop.is_set()
+
+    @property
+    def _can_record(self) -> bool:
+        """A renewal that succeeds later shows that it was not the disk: one message must not hold up all others."""
+        return not self._unrecorded or self._renewed > self._failed
 
     def _now(self) -> float:
         return asyncio.get_running_loop().time()
@@ -366,8 +372,9 @@ class Sender:
                 except Exception:
                     self._log.exception("an outcome could not be told", destination=lane.destination)
                     content = None  # the news is worth more than the copy
-                self._unrecorded += not failed
-                failed = True
+                if not failed:
+                    failed, self._failed = True, self._now()
+                    self._unrecorded += 1
                 if self._stop.is_set():
                     await asyncio.sleep(pause)
                 else:
@@ -426,7 +433,7 @@ class Sender:
             now = self._now()
             if now - renewed >= RENEW_SECONDS or not self._outgoing.is_alive or not self._is_sure:
                 if await self._guarded(self._renew(), "the claims were not renewed"):
-                    renewed = now
+                    renewed = self._renewed = now
                 else:
                     renewed = now - RENEW_SECONDS + _RENEW_AGAIN_SECONDS
             if await self._guarded(self._outgoing.watch(now - looked), "the claimers cannot be read"):

@@ -293,7 +293,8 @@ class Mailstore(Protocol):
         UUIDv7): the same again within a month files nothing twice. With `whole`, one placement over quota keeps all
         from being filed: it says OVER_QUOTA, those there was room for say WITHHELD. Without it each stands for itself.
         Uids are given inside the transaction, so they ascend for every reader. Mailboxes are made when missing.
-        `also` is called when the copies are in place; what it raises undoes them and comes out as a StoreError.
+        `also` is called when the copies are in place, without any, too; what it raises undoes them and comes out as a
+        StoreError.
         A task cancelled meanwhile ends when the outcome is certain: the body is in use until then.
         """
 

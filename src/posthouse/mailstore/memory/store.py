@@ -61,6 +61,7 @@ class MemoryMailstore:
         """See Mailstore."""
         self._check_open()
         if not placements:
+            _ride(also, [])
             return []
         data = _collect(body)
         results = self._decide(delivery, body, placements)
@@ -72,12 +73,11 @@ class MemoryMailstore:
         for placement, result in zip(placements, results, strict=True):
             entry = self._place(delivery, placement, data, body, received) if result is Filed.KEPT else None
             entries.append(entry)
-        if also is not None:
-            try:
-                also(None, entries)
-            except Exception as error:
-                self._restore(before, known)
-                raise StoreError(f"not stored: {error}") from error
+        try:
+            _ride(also, entries)
+        except StoreError:
+            self._restore(before, known)
+            raise
         for account in {p.account for p, entry in zip(placements, entries, strict=True) if entry}:
             self._bus.publish(account, self._accounts[account].modseq)
         return results
@@ -356,3 +356,11 @@ def _collect(body: Body) -> bytes:
     if len(data) != body.octets:
         raise StoreError(f"the body has {len(data)} octets and not {body.octets}")
     return data
+
+
+def _ride(also: Rider | None, entries: Sequence[Entry | None]) -> None:
+    if also is not None:
+        try:
+            also(None, entries)
+        except Exception as error:
+            raise StoreError(f"not stored: {error}") from error

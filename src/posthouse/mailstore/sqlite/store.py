@@ -164,6 +164,8 @@ class SqliteMailstore:
     ) -> list[Filed]:
         """See Mailstore."""
         if not placements:
+            if also is not None:  # the work of the other room is to be done all the same
+                await self.transact(lambda connection: also(connection, []))
             return []
         named = list(map(_canonical, placements))
         unit = await self._keep(lambda: Delivery(delivery, body, named, received, whole, also))
