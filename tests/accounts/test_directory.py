@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from posthouse.accounts.errors import DirectoryBusyError
+from posthouse.accounts.errors import DirectoryBusyError, DirectoryUnusableError
 from posthouse.accounts.interface import Account, Directory, Local, Refusal, RefusalKind, Unresolved
 from posthouse.accounts.passwords import Hasher
 from posthouse.accounts.pool import HashingPool
@@ -145,6 +145,7 @@ def test_memory_is_bounded(directory: SqliteDirectory, monkeypatch: pytest.Monke
 
 def test_a_file_that_goes_bad_is_told(path: Path) -> None:
     bad = path.with_name("bad.db")
+    SqliteRegistry(bad).close()
     directory = SqliteDirectory(bad, Throttle(MemoryThrottleRows(), Clock(0)))
     other = apsw.Connection(str(bad))
     other.execute("DROP TABLE domains")
@@ -153,8 +154,10 @@ def test_a_file_that_goes_bad_is_told(path: Path) -> None:
             look_up("alice")
     other.close()
     directory.close()
-    with pytest.raises(DirectoryBusyError, match="cannot be opened"):
-        SqliteDirectory(path.parent, Throttle(MemoryThrottleRows(), Clock(0)))
+    for unusable, what in ((path.parent, "is no database but a folder"), (path.with_name("none.db"), "is gone")):
+        with pytest.raises(DirectoryUnusableError, match=what):
+            SqliteDirectory(unusable, Throttle(MemoryThrottleRows(), Clock(0)))
+    assert not path.with_name("none.db").exists()  # an empty one would refuse all mail
 
 
 # Logins

@@ -1,7 +1,7 @@
 import itertools
 import subprocess
 import sys
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import apsw
@@ -17,6 +17,7 @@ from posthouse.accounts.errors import (
     BadHashError,
     BadQuotaError,
     DirectoryBusyError,
+    DirectoryUnusableError,
     DomainInUseError,
     NoSuchAccountError,
     NoSuchAliasError,
@@ -344,9 +345,25 @@ def test_a_file_that_is_locked_or_no_directory_is_told(path: Path, filled: Sqlit
     other.close()
     filled.add_account("x@a.test", None)
     (tmp_path / "text.db").write_text("this is no database " * 100)
-    for wrong in (tmp_path / "text.db", tmp_path / "missing" / "directory.db", tmp_path):
-        with pytest.raises(DirectoryBusyError, match="cannot be used"):
+    for wrong, what in (
+        (tmp_path / "text.db", "text.db is no database"),
+        (tmp_path / "missing" / "directory.db", "directory.db is gone"),
+        (tmp_path, "is no database but a folder"),
+    ):
+        with pytest.raises(DirectoryUnusableError, match=what):
             SqliteRegistry(wrong)
+
+
+def test_a_directory_of_a_later_version_is_not_touched(path: Path, filled: SqliteRegistry) -> None:
+    filled.close()
+    with closing(apsw.Connection(str(path))) as connection:
+        connection.pragma("journal_mode", "DELETE")
+        connection.pragma("user_version", 99)
+    before = path.read_bytes()
+    with pytest.raises(DirectoryUnusableError, match=r"newer version of Posthouse \(schema 99, this one knows"):
+        SqliteRegistry(path)
+    assert path.read_bytes() == before
+    assert [file.name for file in path.parent.iterdir() if file.name.startswith(path.name)] == [path.name]
 
 
 @pytest.mark.parametrize("together", [False, True])

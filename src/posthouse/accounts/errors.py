@@ -75,6 +75,10 @@ class DirectoryBusyError(AccountsError):
     """The directory could not be written now: another change takes long, or the disk is full or read-only."""
 
 
+class DirectoryUnusableError(DirectoryBusyError):
+    """directory.db is gone, damaged, no database, not ours to read, or from a later version: no use in trying again."""
+
+
 def _nearest(name: str, known: Iterable[str]) -> str:
     matches = get_close_matches(name, list(islice(known, _COMPARED)), n=1, cutoff=0.7)
     return f"did you mean {matches[0]}?" if matches else ""

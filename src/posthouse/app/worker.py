@@ -17,6 +17,7 @@ from posthouse.accounts.remembered import Remembered
 from posthouse.accounts.sqlite import SqliteDirectory, SqliteThrottleRows
 from posthouse.accounts.sqlite.allowance import SqliteAllowanceRows
 from posthouse.accounts.sqlite.registry import SqliteRegistry
+from posthouse.accounts.sqlite.volatile import open_volatile
 from posthouse.accounts.throttle import Throttle
 from posthouse.app.certificate import CertificateFiles
 from posthouse.app.heartbeat import Heartbeat
@@ -27,7 +28,6 @@ from posthouse.app.parts import Parts
 from posthouse.app.places import Places
 from posthouse.app.services import Service
 from posthouse.app.settings import Settings
-from posthouse.database.connection import Durability, open_connection
 from posthouse.database.fallback_leases import FallbackLeases
 from posthouse.database.sqlite_leases import SqliteLeases
 from posthouse.delivery.incoming import Incoming
@@ -150,7 +150,7 @@ class Worker:
         self._index = MessageIndex(places.index, self._mailstore)
         self._parts.add("index", self._index.close)
         self._indexer = Indexer(self._index, self._mailstore, self._bus)
-        self._volatile = open_connection(places.volatile, durability=Durability.OFF)
+        self._volatile = open_volatile(places.volatile)
         self._parts.add("counters", self._volatile.close)
         self._volatile.set_busy_timeout(_VOLATILE_MILLISECONDS)
         self._directory = SqliteDirectory(

@@ -1,6 +1,9 @@
 """Opens SQLite connections, all in the same manner: WAL, an explicit durability, waiting instead of failing."""
 
+import contextlib
+import errno
 import os
+import stat
 import time
 from enum import StrEnum
 from pathlib import Path
@@ -22,22 +25,68 @@ class Durability(StrEnum):
 
 
 def open_connection(
-    path: Path, *, durability: Durability = Durability.FULL, cache_kib: int = 4096, checkpoint_pages: int = 4000
+    path: Path,
+    *,
+    durability: Durability = Durability.FULL,
+    cache_kib: int = 4096,
+    checkpoint_pages: int = 4000,
+    create: bool = True,
 ) -> apsw.Connection:
-    """A connection that may write. A missing file is made, for its owner's eyes only. Raises apsw.Error, OSError.
+    """A connection that may write; see open_database() for one whose tables are known to be there.
 
+    With `create` a missing file is made, for its owner's eyes only; else that is a FileNotFoundError.
     `cache_kib` bounds the page cache. `checkpoint_pages` is how long the log grows before a commit folds it in.
+    Raises apsw.Error, OSError.
     """
-    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-    connection = apsw.Connection(str(path), statementcachesize=STATEMENT_CACHE)
+    connection = connect(path, create=create)
+    try:
+        configure(connection, durability=durability, cache_kib=cache_kib, checkpoint_pages=checkpoint_pages)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def connect(path: Path, *, create: bool) -> apsw.Connection:
+    """Connect to a file and change nothing in it; with `create` it is made when it is missing.
+
+    Raises apsw.Error, OSError.
+    """
+    _look_at(path, create)
+    connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE, statementcachesize=STATEMENT_CACHE)
     connection.set_busy_timeout(BUSY_MILLISECONDS)
+    return connection
+
+
+def _look_at(path: Path, create: bool) -> None:
+    """Say with the system's own error why a file cannot be used. SQLite says "unable to open" for all of them.
+
+    A file that is there is not opened: closing it would end this process's locks on it, those of SQLite's as well.
+    """
+    try:
+        mode = path.stat().st_mode
+    except FileNotFoundError:
+        if not create:
+            raise
+        with contextlib.suppress(FileExistsError):  # another process was quicker
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+        return
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    if not os.access(path, os.R_OK | os.W_OK):
+        read_only = os.access(path, os.R_OK) and os.statvfs(path).f_flag & os.ST_RDONLY
+        number = errno.EROFS if read_only else errno.EACCES
+        raise OSError(number, os.strerror(number), str(path))
+
+
+def configure(connection: apsw.Connection, *, durability: Durability, cache_kib: int, checkpoint_pages: int) -> None:
+    """Set up a connection that writes."""
     _use_wal(connection)
     connection.pragma("synchronous", durability.value)
     connection.pragma("cache_size", -cache_kib)
     connection.pragma("wal_autocheckpoint", checkpoint_pages)
     connection.pragma("journal_size_limit", LOG_OCTETS)
     connection.pragma("temp_store", 2)  # in memory: a full disk must not stop a sort
-    return connection
 
 
 def _use_wal(connection: apsw.Connection) -> None:

@@ -13,10 +13,10 @@ from typing import Any
 
 import apsw
 
-from posthouse.database.connection import Durability, open_connection
+from posthouse.database.connection import Durability
 from posthouse.database.errors import DatabaseError
 from posthouse.database.leases import Lease
-from posthouse.database.migrations import migrate
+from posthouse.database.opening import Policy, open_database, put_aside
 
 _MIGRATIONS = (
     "CREATE TABLE lease (name TEXT PRIMARY KEY, token INTEGER NOT NULL, expires REAL NOT NULL) WITHOUT ROWID;",
@@ -40,7 +40,7 @@ class SqliteLeases:
     def __init__(self, path: Path, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._path = path
-        self._connection = self._open()
+        self._connection = _opened(path)
 
     async def take(self, name: str, seconds: float) -> Lease | None:
         """The hold, or None when another has it and it has not expired."""
@@ -68,19 +68,12 @@ class SqliteLeases:
             damaged = True
         if damaged:
             self._connection.close(True)
-            _unlink(self._path)
-            self._connection = self._open()
+            put_aside(self._path)
+            self._connection = _opened(self._path)
 
     def close(self) -> None:
         """Let go of the file; the holds stay until they expire."""
         self._connection.close()
-
-    def _open(self) -> apsw.Connection:
-        try:
-            return _opened(self._path)
-        except (apsw.CorruptError, apsw.NotADBError):
-            _unlink(self._path)
-            return _opened(self._path)
 
     def _one(self, statement: str, values: tuple[str | float, ...]) -> int | None:
         try:
@@ -92,10 +85,16 @@ class SqliteLeases:
 
 
 def _opened(path: Path) -> apsw.Connection:
-    connection = open_connection(path, durability=Durability.OFF, cache_kib=1024, checkpoint_pages=_LOG_PAGES)
-    migrate(connection, _MIGRATIONS)
+    connection = open_database(
+        path,
+        {"": _MIGRATIONS},
+        policy=Policy.REPLACE,
+        durability=Durability.OFF,
+        cache_kib=1024,
+        checkpoint_pages=_LOG_PAGES,
+        first=lambda connection: _reserve_space(connection, path),
+    )
     connection.set_busy_timeout(_BUSY_MILLISECONDS)
-    _reserve_space(connection, path)
     return connection
 
 
@@ -110,8 +109,3 @@ def _reserve_space(connection: apsw.Connection, path: Path) -> None:
         connection.execute(f"CREATE TABLE IF NOT EXISTS {table} (octets BLOB)")
         connection.execute(f"INSERT INTO {table} VALUES (randomblob(?))", (_LOG_OCTETS,))
         connection.execute(f"DROP TABLE {table}")
-
-
-def _unlink(path: Path) -> None:
-    for end in ("", "-wal", "-shm"):
-        path.with_name(path.name + end).unlink(missing_ok=True)

@@ -19,6 +19,8 @@ from posthouse.message.trace import delivered_to, return_path
 from posthouse.queue.interface import ACCOUNT, MAILBOX, Fresh, Outgoing, Put, Waiting
 
 NO_RELAY = Reply(550, "5.7.1", "This server does not relay: the recipient's domain is not served here")
+# An empty directory is one that is not set up yet, or not the right one: mail must come again later, not bounce.
+NO_DOMAIN = Reply(451, "4.3.0", "This server has no domain yet, try again later")
 NO_SENDING = Reply(550, "5.7.1", "This server does not send mail to other servers")
 NO_SUCH_USER = Reply(550, "5.1.1", "There is no such mailbox here")
 ALIAS_LOOP = Reply(550, "5.4.6", "This address leads back to itself; its owner must mend the alias")
@@ -110,7 +112,7 @@ class Router:
             return Routed(found.accounts, found.outside, forwarded=bool(found.outside))
         if found is Unresolved.NOT_OUR_DOMAIN:
             if not may_relay:
-                return NO_RELAY
+                return NO_RELAY if self._directory.own_domain() else NO_DOMAIN
             return Routed(outside=(address,)) if self._outgoing is not None else NO_SENDING
         if found is Unresolved.NO_SUCH_USER:
             return self._returned(address, sender)

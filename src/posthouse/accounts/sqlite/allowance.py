@@ -9,8 +9,8 @@ from posthouse.accounts.allowance import PERIOD
 from posthouse.accounts.errors import DirectoryBusyError
 from posthouse.database.migrations import migrate
 
-_ROOM = "allowance"
-_MIGRATIONS = (
+ALLOWANCE = "allowance"
+MIGRATIONS = (
     """
     CREATE TABLE sent (account INTEGER NOT NULL, at INTEGER NOT NULL);
     CREATE INDEX sent_by_account ON sent (account, at);
@@ -37,7 +37,7 @@ class SqliteAllowanceRows:
         """`bound`: how many known recipients are kept of one account."""
         self._connection = connection
         self._bound = bound
-        migrate(connection, _MIGRATIONS, room=_ROOM)
+        migrate(connection, MIGRATIONS, room=ALLOWANCE)
 
     def sent(self, account: int, since: int) -> list[int]:
         """See AllowanceRows."""

@@ -1,36 +1,18 @@
 """Opens directory.db."""
 
-import os
 from pathlib import Path
 
 import apsw
 
 from posthouse.accounts.sqlite.schema import MIGRATIONS
+from posthouse.database.opening import Policy, open_database
 
-PATIENCE = 10_000  # milliseconds a change waits for another's; look-ups wait for nobody (WAL)
-
-
-def open_directory(path: Path) -> apsw.Connection:
-    """A connection to a directory that is there and up to date. Raises apsw.Error, OSError."""
-    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))  # hashes: not for others' eyes
-    connection = apsw.Connection(str(path))
-    connection.set_busy_timeout(PATIENCE)
-    connection.execute("PRAGMA journal_mode = WAL").fetchall()
-    connection.execute("PRAGMA synchronous = FULL").fetchall()
-    _migrate(connection)
-    return connection
+ROOMS = {"": MIGRATIONS}
 
 
-def _migrate(connection: apsw.Connection) -> None:
-    if connection.pragma("user_version") == len(MIGRATIONS):
-        return
-    connection.execute("BEGIN IMMEDIATE")
-    try:
-        version = connection.pragma("user_version")
-        for number, statements in enumerate(MIGRATIONS[version:], version + 1):
-            connection.execute(statements).fetchall()
-            connection.execute(f"PRAGMA user_version = {number}")
-    except BaseException:
-        connection.execute("ROLLBACK")
-        raise
-    connection.execute("COMMIT")
+def open_directory(path: Path, *, create: bool = False) -> apsw.Connection:
+    """A connection to a directory that is up to date. A missing one is made only with `create`.
+
+    Raises DatabaseUnusableError (and its kinds), apsw.Error, OSError.
+    """
+    return open_database(path, ROOMS, policy=Policy.CREATE if create else Policy.EXISTING)

@@ -14,7 +14,7 @@ from typing import TypeVar
 import apsw
 
 from posthouse.accounts.claims import Claim
-from posthouse.accounts.errors import DirectoryBusyError
+from posthouse.accounts.errors import DirectoryBusyError, DirectoryUnusableError
 from posthouse.accounts.interface import Account, Local, Refusal, RefusalKind, Unresolved
 from posthouse.accounts.names import domain_key, local_key
 from posthouse.accounts.passwords import Hasher
@@ -28,6 +28,7 @@ from posthouse.accounts.sqlite.rows import SqliteRows
 from posthouse.accounts.sqlite.signing_keys import keys_of
 from posthouse.accounts.throttle import Throttle
 from posthouse.accounts.verifier import WRONG, Verifier
+from posthouse.database.errors import DatabaseError, DatabaseUnusableError
 from posthouse.message.address import Address
 from posthouse.message.credentials import ScramKeys, prepare
 from posthouse.message.signing import SigningKey
@@ -54,7 +55,7 @@ class SqliteDirectory:
         remembered: Remembered | None = None,
         separator: str = "+",
     ) -> None:
-        """Open `path`, made when missing. `separator` starts the detail of an address; "" switches details off."""
+        """Open `path`, which must be there. `separator` starts the detail of an address; "" switches details off."""
         self._path = path
         self._separator = separator
         self._throttle = throttle
@@ -62,6 +63,8 @@ class SqliteDirectory:
         self._pool = pool or HashingPool(os.cpu_count() or 1)
         try:
             self._connection = open_directory(path)
+        except DatabaseUnusableError as error:
+            raise DirectoryUnusableError(str(error)) from error
         except (apsw.Error, OSError) as error:
             raise DirectoryBusyError(f"{path} cannot be opened: {error}") from error
         self._rows = SqliteRows(self._connection)
@@ -200,6 +203,8 @@ class SqliteDirectory:
         claim = self._claims.get(login)
         if claim is None:
             claim = self._looked_up(lambda: self._claim(login))
+            if claim.login is None and not self.own_domain():
+                raise DirectoryBusyError(f"{self._path} has no domain yet: nobody's password is wrong")
             if len(login) <= _LONGEST_KEPT:
                 _keep(self._claims, login, claim)
         return claim
@@ -230,7 +235,7 @@ class SqliteDirectory:
                 )
             finally:
                 connection.close()
-        except (apsw.Error, OSError) as error:
+        except (apsw.Error, OSError, DatabaseError) as error:
             raise DirectoryBusyError(f"{self._path} cannot be written: {error}") from error
 
 

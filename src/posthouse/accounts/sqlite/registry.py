@@ -15,6 +15,7 @@ from posthouse.accounts.errors import (
     BadAddressError,
     BadQuotaError,
     DirectoryBusyError,
+    DirectoryUnusableError,
     DomainInUseError,
     NoSuchAccountError,
     NoSuchAliasError,
@@ -30,6 +31,7 @@ from posthouse.accounts.sqlite import identities
 from posthouse.accounts.sqlite.connection import open_directory
 from posthouse.accounts.sqlite.rows import SqliteRows
 from posthouse.accounts.sqlite.signing_keys import NewKey, add_missing, generated, keys_of, remove_keys
+from posthouse.database.errors import DatabaseUnusableError
 from posthouse.message.address import Address
 from posthouse.message.signing import SigningKey
 
@@ -53,15 +55,16 @@ class SqliteRegistry:
         clock: Callable[[], float] = time.time,
         new_id: Callable[[], int] = lambda: secrets.randbits(62),
         new_key: NewKey = generated,
+        create: bool = True,
     ) -> None:
-        """Open `path`, made when missing. Raises DirectoryBusyError when it cannot be opened."""
+        """Open `path`, with `create` made when missing. Raises DirectoryBusyError, DirectoryUnusableError."""
         self._hasher = hasher or Hasher()
         self._separator = separator
         self._clock = clock
         self._new_id = new_id
         self._new_key = new_key
         with _named(path):
-            self._connection = open_directory(path)
+            self._connection = open_directory(path, create=create)
         self._path = path
         self._rows = SqliteRows(self._connection)
         self._grouped = False
@@ -407,6 +410,8 @@ def _named(path: Path) -> Iterator[None]:
         yield
     except apsw.BusyError:
         raise DirectoryBusyError(f"{path} is being changed by another program for long; try again") from None
+    except DatabaseUnusableError as error:
+        raise DirectoryUnusableError(str(error)) from error
     except (apsw.Error, OSError) as error:
         raise DirectoryBusyError(f"{path} cannot be used: {error}; check the disk and who may write there") from error
 

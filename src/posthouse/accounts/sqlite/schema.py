@@ -1,5 +1,7 @@
 """The tables of directory.db, version by version."""
 
+from posthouse.database.identity import TABLE
+
 MIGRATIONS = (
     """
     CREATE TABLE domains (
@@ -66,5 +68,8 @@ MIGRATIONS = (
     ALTER TABLE accounts ADD COLUMN day_recipients INTEGER;  -- new recipients a day; NULL: the server's default
     ALTER TABLE accounts ADD COLUMN sent_copy INTEGER;       -- NULL: the server's default
     INSERT INTO secrets VALUES ('srs', randomblob(32));
+    """,
+    f"""
+    {TABLE};                          -- which data folder it belongs to
     """,
 )

@@ -11,15 +11,20 @@ from typing import Any
 import apsw
 
 from posthouse.accounts.throttle import HOME_SECONDS, Charge, Count, ThrottleUnavailableError
+from posthouse.database.migrations import migrate
 
-SCHEMA = """
+THROTTLE = "throttle"
+MIGRATIONS = (
+    # Files of the first versions have these tables without a count of steps.
+    """
     CREATE TABLE IF NOT EXISTS login_failures (
         key BLOB PRIMARY KEY, failures INTEGER NOT NULL, until REAL NOT NULL, expires REAL NOT NULL
     ) WITHOUT ROWID;
     CREATE INDEX IF NOT EXISTS login_failures_by_age ON login_failures (expires);
     CREATE TABLE IF NOT EXISTS login_homes (key BLOB PRIMARY KEY, expires REAL NOT NULL) WITHOUT ROWID;
     CREATE INDEX IF NOT EXISTS login_homes_by_age ON login_homes (expires);
-"""
+    """,
+)
 _SWEEP_EVERY = 256  # writes of this process
 _LONGEST = HOME_SECONDS + 86_400.0  # seconds that any row may last, and a day for clocks that are set right
 _COUNTS = [
@@ -35,7 +40,7 @@ class SqliteThrottleRows:
         self._connection = connection
         self._bound = bound
         self._writes = 0
-        connection.execute(SCHEMA)
+        migrate(connection, MIGRATIONS, room=THROTTLE)
         self._ask: Callable[..., Any] = connection.cursor().execute
 
     def counts(self, keys: Sequence[bytes]) -> dict[bytes, Count]:

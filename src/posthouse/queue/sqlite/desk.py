@@ -9,9 +9,9 @@ from typing import Any
 
 import apsw
 
-from posthouse.database.connection import BUSY_MILLISECONDS, open_connection
+from posthouse.database.connection import BUSY_MILLISECONDS
 from posthouse.database.errors import DatabaseError
-from posthouse.database.migrations import migrate
+from posthouse.database.opening import open_database
 from posthouse.message.address import Address, AddressError, to_a_labels
 from posthouse.message.ids import shown, unshown
 from posthouse.queue.interface import Filter, State, Traced, Try
@@ -81,15 +81,10 @@ class Desk:
     ) -> None:
         self._clock = clock
         try:
-            self._connection = open_connection(path)
-        except (apsw.Error, OSError) as error:
+            self._connection = open_database(path, {ROOM: MIGRATIONS})
+        except (apsw.Error, OSError, DatabaseError) as error:
             raise _not_opened(path, error) from error
         self._connection.set_busy_timeout(int(patience * 1000))
-        try:
-            migrate(self._connection, MIGRATIONS, room=ROOM)
-        except (apsw.Error, DatabaseError) as error:
-            self._connection.close()
-            raise _not_opened(path, error) from error
 
     def __enter__(self) -> "Desk":
         return self

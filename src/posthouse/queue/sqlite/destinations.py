@@ -5,8 +5,8 @@ from typing import Any
 
 import apsw
 
-from posthouse.database.connection import Durability, open_connection
-from posthouse.database.migrations import migrate
+from posthouse.database.connection import Durability
+from posthouse.database.opening import Policy, open_database
 from posthouse.queue.destinations import KnownPolicy, TlsResult
 
 _MIGRATIONS = (
@@ -33,11 +33,11 @@ class SqliteDestinations:
     """See Destinations. Its statements take microseconds: they run on the event loop."""
 
     def __init__(self, path: Path) -> None:
-        self._connection = open_connection(path, durability=Durability.OFF, cache_kib=1024)
-        # In a WAL this syncs once in many commits, and a power cut may take the last of them but not the file. Without
-        # any sync it may take the file: then every host could again be had with a worse certificate than before.
-        self._connection.pragma("synchronous", "NORMAL")
-        migrate(self._connection, _MIGRATIONS)
+        # In a WAL NORMAL syncs once in many commits, and a power cut may take the last of them but not the file.
+        # Without any sync it may take the file: every host could again be had with a worse certificate than before.
+        self._connection = open_database(
+            path, {"": _MIGRATIONS}, policy=Policy.REPLACE, durability=Durability.NORMAL, cache_kib=1024
+        )
         self._connection.set_busy_timeout(_BUSY_MILLISECONDS)
 
     def policy(self, domain: str) -> KnownPolicy | None:

@@ -9,8 +9,7 @@ from typing import Any, Protocol, TypeVar
 
 import apsw
 
-from posthouse.database.connection import open_connection
-from posthouse.database.migrations import migrate
+from posthouse.database.opening import open_database
 from posthouse.queue.interface import (
     LEASE_SECONDS,
     Delay,
@@ -47,8 +46,7 @@ def end_claims(path: Path) -> None:
     """End all claims in a database: for a server that starts and holds its lock, so that no claimer is alive."""
     if not path.exists():
         return
-    with contextlib.closing(open_connection(path)) as connection:
-        migrate(connection, MIGRATIONS, room=ROOM)
+    with contextlib.closing(open_database(path, {ROOM: MIGRATIONS})) as connection:
         statements.leave_all(connection)
 
 

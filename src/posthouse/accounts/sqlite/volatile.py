@@ -1,0 +1,24 @@
+"""Opens volatile.db: what may be lost with the machine, the counters of failed logins and of sent mail."""
+
+from pathlib import Path
+
+import apsw
+
+from posthouse.accounts.sqlite import allowance, throttle
+from posthouse.database.connection import Durability
+from posthouse.database.opening import Policy, open_database, whole
+
+_ROOMS = {throttle.THROTTLE: throttle.MIGRATIONS, allowance.ALLOWANCE: allowance.MIGRATIONS}
+
+
+def check_volatile(path: Path) -> None:
+    """Have a file that is whole, before the processes that use it start. Raises as open_volatile()."""
+    open_database(path, _ROOMS, policy=Policy.REPLACE, durability=Durability.OFF, first=whole).close()
+
+
+def open_volatile(path: Path) -> apsw.Connection:
+    """A connection for one process. A file that is damaged or of a later version is replaced.
+
+    Raises DatabaseError, apsw.Error, OSError.
+    """
+    return open_database(path, _ROOMS, policy=Policy.REPLACE, durability=Durability.OFF)

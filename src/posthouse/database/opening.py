@@ -1,0 +1,149 @@
+"""The one way to open a database of the data folder: it is there or may be made, is ours, is known to this version.
+
+What is wrong is told by errors of its own, each a sentence: gone, no database, damaged, forbidden, too new. A file of a
+later version is not written at all. Files that may be lost are put aside and begun anew instead.
+"""
+
+import contextlib
+import errno
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from enum import Enum
+from pathlib import Path
+
+import apsw
+
+from posthouse.database.connection import Durability, configure, connect
+from posthouse.database.errors import (
+    DatabaseDamagedError,
+    DatabaseForbiddenError,
+    DatabaseGoneError,
+    DatabaseUnusableError,
+    NotADatabaseError,
+    SchemaTooNewError,
+)
+from posthouse.database.locks import FileLock
+from posthouse.database.migrations import Steps, check_schema, migrate, schema_version
+
+ASIDE = ".aside"  # the end of the name of a file that was replaced
+
+
+class Policy(Enum):
+    """What to do about a file that is missing or cannot be used."""
+
+    EXISTING = "existing"  # it must be there
+    CREATE = "create"  # made when it is missing
+    REPLACE = "replace"  # it may be lost: made when missing, put aside and made anew when damaged or of a later version
+
+
+def open_database(
+    path: Path,
+    rooms: Mapping[str, Steps],
+    *,
+    policy: Policy = Policy.EXISTING,
+    durability: Durability = Durability.FULL,
+    cache_kib: int = 4096,
+    checkpoint_pages: int = 4000,
+    first: Callable[[apsw.Connection], None] = lambda connection: None,
+) -> apsw.Connection:
+    """A connection that may write, to a file whose tables are up to date.
+
+    `rooms`: the migrations of each room that has tables in it; the owner of the file is "". `first` is called with
+    the connection; damage that it meets counts as the file's.
+    Raises DatabaseUnusableError and its kinds, apsw.Error for what may pass (busy, full), OSError.
+    """
+
+    def attempt() -> apsw.Connection:
+        with contextlib.ExitStack() as undo, translated(path):
+            connection = connect(path, create=policy is not Policy.EXISTING)
+            undo.callback(connection.close)
+            check_schema(connection, rooms)
+            if policy is Policy.EXISTING and _is_blank(connection, rooms):
+                raise DatabaseGoneError(path, "is empty")
+            configure(connection, durability=durability, cache_kib=cache_kib, checkpoint_pages=checkpoint_pages)
+            for room, steps in rooms.items():
+                migrate(connection, steps, room=room)
+            first(connection)
+            undo.pop_all()
+            return connection
+
+    return _replacing(path, attempt) if policy is Policy.REPLACE else attempt()
+
+
+def whole(connection: apsw.Connection) -> None:
+    """For `first`: read all of the file. Raises apsw.CorruptError. Takes some 100 ms for 100 MB."""
+    if (found := connection.pragma("quick_check")) != "ok":
+        raise apsw.CorruptError(str(found))
+
+
+@contextlib.contextmanager
+def translated(path: Path) -> Iterator[None]:
+    """What SQLite and the system say of a file as a whole, in our own errors."""
+    try:
+        yield
+    except FileNotFoundError:
+        raise DatabaseGoneError(path, "is gone") from None
+    except apsw.NotADBError as error:
+        raise NotADatabaseError(path, "is no database") from error
+    except apsw.CorruptError as error:
+        raise DatabaseDamagedError(path, f"is damaged ({error})") from error
+    except IsADirectoryError as error:
+        raise NotADatabaseError(path, "is no database but a folder") from error
+    except (PermissionError, apsw.PermissionsError, apsw.AuthError) as error:
+        raise DatabaseForbiddenError(path, "may not be read and written by this user") from error
+    except apsw.ReadOnlyError as error:
+        raise DatabaseForbiddenError(path, "cannot be written: it is read-only") from error
+    except OSError as error:
+        if error.errno != errno.EROFS:
+            raise
+        raise DatabaseForbiddenError(path, "stands on a file system that is read-only") from error
+    except apsw.CantOpenError as error:
+        raise DatabaseUnusableError(path, f"cannot be opened ({error})") from error
+
+
+def put_aside(path: Path) -> Path:
+    """Rename a database with its log; its new name. One that was put aside before is replaced. Raises OSError."""
+    aside = path.with_name(path.name + ASIDE)
+    for end in ("-wal", ""):  # the log first: it must never meet another file of the old name
+        old = path.with_name(path.name + end)
+        new = aside.with_name(aside.name + end)
+        if old.exists():
+            old.rename(new)
+        else:
+            new.unlink(missing_ok=True)
+    path.with_name(path.name + "-shm").unlink(missing_ok=True)
+    return aside
+
+
+def _replacing(path: Path, attempt: Callable[[], apsw.Connection]) -> apsw.Connection:
+    """Whoever finds a file spoilt puts that very file aside: another process may have been first."""
+    for _ in range(3):
+        before = _file_number(path)
+        try:
+            return attempt()
+        except (DatabaseDamagedError, NotADatabaseError, SchemaTooNewError) as error:
+            if path.is_dir():
+                raise
+            lock = FileLock(path.with_name(path.name + ".lock"))
+            try:
+                with lock:
+                    if before is not None and _file_number(path) == before:
+                        aside = put_aside(path)
+                        logging.getLogger(__name__).warning("%s; begun anew, the old one is %s", error, aside.name)
+            finally:
+                lock.close()
+    return attempt()
+
+
+def _file_number(path: Path) -> int | None:
+    try:
+        return path.stat().st_ino
+    except FileNotFoundError:
+        return None
+
+
+def _is_blank(connection: apsw.Connection, rooms: Mapping[str, Steps]) -> bool:
+    """Whether nothing was ever made in the file: then it is not the one that is looked for."""
+    if any(schema_version(connection, room) for room in rooms):
+        return False
+    return not connection.execute("SELECT EXISTS (SELECT 1 FROM sqlite_schema)").get
