@@ -130,7 +130,7 @@ class Posthouse:
         (self.folder / "posthouse.toml").write_text("\n".join(lines))
         table = self.folder / "accounts.csv"
         table.write_text("".join(f"{name}@{DOMAIN},{PASSWORD},\n" for name in NAMES))
-        self._run("domain", "add", DOMAIN)
+        self._run("domain", "add", DOMAIN, "--yes")
         self._run("account", "import", str(table))
 
     def _command(self, *arguments: str) -> list[str]:

@@ -27,7 +27,7 @@ def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capture
     monkeypatch.setenv("POSTHOUSE_SERVER__HOSTNAME", "mail.example.org")
     folder = tmp_path / "data"
     for name in ("example.org", "münchen.example"):
-        assert main(["domain", "add", name, "--data", str(folder)]) == Exit.OK
+        assert main(["domain", "add", name, "--yes", "--data", str(folder)]) == Exit.OK
     capsys.readouterr()
     return folder
 

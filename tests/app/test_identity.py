@@ -33,7 +33,7 @@ class Shell:
 def shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Shell:
     monkeypatch.setenv("POSTHOUSE_SERVER__HOSTNAME", "mail.example.org")
     made = Shell(tmp_path / "data", capsys)
-    made("domain", "add", "example.org")
+    made("domain", "add", "example.org", "--yes")
     made("account", "add", "alice@example.org", "--generate")
     return made
 

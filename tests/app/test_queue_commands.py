@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from posthouse.accounts.sqlite import SqliteRegistry
 from posthouse.app.cli import main
 from posthouse.app.commands import queue
 from posthouse.app.errors import Exit
@@ -44,6 +45,7 @@ class Queued:
 
 
 async def _fill(data: Path) -> Queued:
+    SqliteRegistry(data / "directory.db").close()
     store = SqliteMailstore.open(data, bus=LocalBus(), reserve_octets=4096, rooms={ROOM: MIGRATIONS})
     now = int(time.time())
     outgoing = SqliteOutgoing(store, time.time)

@@ -70,7 +70,7 @@ def serving(folder: Path, *, workers: int = 2, user: str = "", ends: int = 0) ->
         f'[pop3]\nlisten = ["127.0.0.1:{110 + offset}"]\nlisten_tls = ["127.0.0.1:{995 + offset}"]\n'
         "[login]\nplain_on_loopback = true\n"
     )
-    run(config, "domain", "add", "example.test")
+    run(config, "domain", "add", "example.test", "--yes")
     run(config, "account", "add", "alice@example.test", "--password-stdin", stdin=PASSWORD + "\n")
     log = folder / "log"
     with log.open("wb") as out:

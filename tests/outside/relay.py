@@ -48,7 +48,7 @@ class Relay:
         self._config.write_text(self._text(ways, workers, outgoing))
         self._process: subprocess.Popen[bytes] | None = None
         self.start_seconds = 0.0
-        self.run("domain", "add", "example.test")
+        self.run("domain", "add", "example.test", "--yes")
 
     def _text(self, ways: Sequence[Way], workers: int, outgoing: str) -> str:
         at = {name: f'"127.0.0.1:{port}"' for name, port in self.ports.items()}

@@ -117,7 +117,7 @@ def served(folder: Path, locals_: list[str], *, workers: int = 2) -> Iterator[Se
     table.write_text("".join(f"{local}@{DOMAIN},{PASSWORD},\n" for local in locals_))
     log = folder / "log"
     first = [sys.executable, "-m", "posthouse"]
-    subprocess.run([*first, "domain", "add", DOMAIN, "-c", str(config)], check=True, capture_output=True)
+    subprocess.run([*first, "domain", "add", DOMAIN, "--yes", "-c", str(config)], check=True, capture_output=True)
     subprocess.run([*first, "account", "import", str(table), "-c", str(config)], check=True, capture_output=True)
     server = Served(_start(config, log), config, offset, log, workers)
     try:

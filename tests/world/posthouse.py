@@ -32,7 +32,7 @@ class Posthouse:
         self._config = folder / "posthouse.toml"
         self._config.write_text(self._text(certificate, roots))
         self._process: subprocess.Popen[bytes] | None = None
-        self.run("domain", "add", domain)
+        self.run("domain", "add", domain, "--yes")
         for local in locals_:
             self.run("account", "add", f"{local}@{domain}", "--password-stdin", stdin=PASSWORD + "\n")
 

@@ -180,6 +180,11 @@ def _tell_other(failure: Exception) -> int:
     if accounts_errors is not None:
         base: type[AccountsError] = accounts_errors.AccountsError
         if isinstance(failure, base):
+            if isinstance(failure, accounts_errors.DirectoryUnusableError):
+                from posthouse.app.data_folder import fix_of  # what is wrong with the folder is told in one place
+
+                output.error(str(failure), fix_of(failure.__cause__))
+                return Exit.CONFIG
             busy = isinstance(failure, accounts_errors.DirectoryBusyError)
             output.error(str(failure))
             return Exit.TRY_LATER if busy else Exit.FAILED

@@ -23,7 +23,7 @@ class DevAccount:
 def prepare_accounts(places: Places, password: str | None) -> list[DevAccount]:
     """Make what is missing, keep what is there: an existing folder keeps its passwords unless `password` is given."""
     known = _remembered(places)
-    with SqliteRegistry(places.directory) as registry:
+    with SqliteRegistry(places.directory, create=False) as registry:
         if DOMAIN not in {domain.name for domain in registry.domains()}:
             registry.add_domain(DOMAIN, default=True)
         there = {info.account.address.local for info in registry.accounts(DOMAIN)}

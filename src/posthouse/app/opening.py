@@ -1,22 +1,25 @@
-"""Open a server's data for a command, beside the running server."""
+"""Open a server's data for a command, beside the running server. None but `domain add` makes anything."""
 
 import os
 
+from posthouse.accounts.errors import DirectoryUnusableError
 from posthouse.accounts.sqlite.registry import SqliteRegistry
 from posthouse.app.config import Config
+from posthouse.app.data_folder import FolderError, fix_of, has_directory, is_new, make, make_directory, require_store
 from posthouse.app.errors import CommandError, Exit
+from posthouse.app.passwords import confirmed
 from posthouse.app.places import Places
 from posthouse.app.privileges import User, become, find_user, own_folder, owner_of
 
 
-def open_places(config: Config, *, make: bool) -> Places:
-    """Find the data folder and become who may write there. With `make`, it is made when missing.
+def open_places(config: Config, *, create: bool = False) -> Places:
+    """Find the data folder and become who may write there. With `create`, it is made when missing.
 
     Root becomes the folder's owner first: a file of root's among the server's would lock the server out.
     """
     data = config.settings.server.data
     assert data is not None  # checked when the configuration was read
-    if make and not data.is_dir():
+    if create and not data.is_dir():
         own_folder(data, _future_owner(config))
     if not data.is_dir():
         raise CommandError(
@@ -44,5 +47,28 @@ def _future_owner(config: Config) -> User | None:
 
 
 def open_registry(config: Config) -> SqliteRegistry:
-    """Open the directory to change or list it. Raises CommandError, AccountsError."""
-    return SqliteRegistry(open_places(config, make=True).directory)
+    """Open the directory of a mail store that is there. Raises CommandError, AccountsError."""
+    places = open_places(config)
+    require_store(places)
+    return _registry(places)
+
+
+def begin_store(config: Config, *, yes: bool) -> SqliteRegistry:
+    """The same, but a mail store is made where there is none, and a directory where that is gone; asks first."""
+    data = config.settings.server.data
+    assert data is not None
+    if is_new(Places(data)):
+        confirmed(f"There is no mail store in {data}. Make a new one?", yes=yes)
+        make(open_places(config, create=True))
+    places = open_places(config)
+    if not has_directory(places):
+        confirmed(f"{places.directory} is gone. Begin a new one, without any domain and account?", yes=yes)
+        make_directory(places)
+    return _registry(places)
+
+
+def _registry(places: Places) -> SqliteRegistry:
+    try:
+        return SqliteRegistry(places.directory, create=False)
+    except DirectoryUnusableError as error:
+        raise FolderError(str(error), fix_of(error.__cause__)) from error

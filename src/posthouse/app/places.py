@@ -12,6 +12,16 @@ class Places:
     scratch: Path | None = None  # where what may be lost stands instead, while the disk of `data` has no room for it
 
     @property
+    def card(self) -> Path:
+        """The folder's name, and which parts belong to it."""
+        return self.data / "store.json"
+
+    @property
+    def packs(self) -> Path:
+        """The octets of messages."""
+        return self.data / "packs"
+
+    @property
     def directory(self) -> Path:
         """Domains, accounts, aliases."""
         return self.data / "directory.db"

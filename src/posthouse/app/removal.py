@@ -10,6 +10,7 @@ from posthouse.app.config import Config
 from posthouse.app.opening import open_places
 from posthouse.mailstore.changes import LocalBus
 from posthouse.mailstore.interface import Usage
+from posthouse.mailstore.sqlite.archive import Archive
 from posthouse.mailstore.sqlite.store import SqliteMailstore
 
 T = TypeVar("T")
@@ -17,11 +18,10 @@ T = TypeVar("T")
 
 def usages_of(config: Config, accounts: Sequence[int]) -> list[Usage]:
     """What each account holds, in order. Raises StoreError."""
-
-    async def look(store: SqliteMailstore) -> list[Usage]:
-        return [await store.usage(account) for account in accounts]
-
-    return _with_store(config, look) if accounts else []
+    if not accounts:
+        return []
+    with Archive(open_places(config).data) as archive:
+        return [archive.usage(account) for account in accounts]
 
 
 def forget_removed(config: Config, registry: SqliteRegistry) -> None:
@@ -40,7 +40,7 @@ def forget_removed(config: Config, registry: SqliteRegistry) -> None:
 def _with_store(config: Config, work: Callable[[SqliteMailstore], Awaitable[T]]) -> T:
     async def run() -> T:
         # Opened beside the running server, like another worker: nothing in the store assumes that it is alone.
-        store = SqliteMailstore.open(open_places(config, make=False).data, bus=LocalBus(), clock=time.time)
+        store = SqliteMailstore.open(open_places(config).data, bus=LocalBus(), clock=time.time, create=False)
         try:
             return await work(store)
         finally:

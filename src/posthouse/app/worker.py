@@ -17,9 +17,10 @@ from posthouse.accounts.remembered import Remembered
 from posthouse.accounts.sqlite import SqliteDirectory, SqliteThrottleRows
 from posthouse.accounts.sqlite.allowance import SqliteAllowanceRows
 from posthouse.accounts.sqlite.registry import SqliteRegistry
-from posthouse.accounts.sqlite.volatile import open_volatile
+from posthouse.accounts.sqlite.volatile import check_volatile, open_volatile
 from posthouse.accounts.throttle import Throttle
 from posthouse.app.certificate import CertificateFiles
+from posthouse.app.data_folder import begin
 from posthouse.app.heartbeat import Heartbeat
 from posthouse.app.kinds import Network
 from posthouse.app.listening import Bound
@@ -92,7 +93,8 @@ def prepare(setup: Setup) -> None:
 
     Under the server lock, before any worker starts; nothing stays open, so that forking is safe afterwards.
     """
-    SqliteRegistry(setup.places.directory).close()
+    begin(setup.places, setup.log)
+    check_volatile(setup.places.volatile)
     leases = SqliteLeases(setup.places.leases)
     leases.void_all()
     leases.close()
@@ -145,6 +147,7 @@ class Worker:
             rooms={QUEUE_ROOM: QUEUE_MIGRATIONS},
             on_thread_death=self.thread_died,
             on_hold=self._heartbeat.hold if self._heartbeat is not None else None,
+            create=False,
         )
         self._parts.add("mailstore", self._mailstore.close)
         self._index = MessageIndex(places.index, self._mailstore)
@@ -342,11 +345,11 @@ class Worker:
             await asyncio.to_thread(self._purge_done, account)
 
     def _removed_accounts(self) -> list[int]:
-        with SqliteRegistry(self._setup.places.directory) as registry:
+        with SqliteRegistry(self._setup.places.directory, create=False) as registry:
             return [removed.id for removed in registry.removed()]
 
     def _purge_done(self, account: int) -> None:
-        with SqliteRegistry(self._setup.places.directory) as registry:
+        with SqliteRegistry(self._setup.places.directory, create=False) as registry:
             registry.purge_done(account)
 
 

@@ -4,7 +4,8 @@ The same two values stand in each of the folder's databases that must not be los
 different folders, or of different times, give themselves away by them.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,9 +13,9 @@ from typing import Any
 import apsw
 
 from posthouse.database.connection import connect
-from posthouse.database.errors import DatabaseGoneError
+from posthouse.database.errors import DatabaseError, DatabaseFullError, DatabaseGoneError
 from posthouse.database.migrations import Steps, check_schema, schema_version
-from posthouse.database.opening import translated
+from posthouse.database.opening import open_database, translated
 
 STORE_OCTETS = 16
 
@@ -33,9 +34,9 @@ class Identity:
 def inspect(path: Path, rooms: Mapping[str, Steps]) -> Identity | None:
     """The identity in a database that this version can use; None when it has none yet. Changes nothing.
 
-    Raises DatabaseUnusableError and its kinds, apsw.Error.
+    Raises DatabaseError, DatabaseUnusableError and its kinds.
     """
-    with translated(path):
+    with _complained(path), translated(path):
         connection = connect(path, create=False)
         try:
             check_schema(connection, rooms)
@@ -55,7 +56,40 @@ def read_identity(connection: apsw.Connection) -> Identity | None:
 
 
 def write_identity(connection: apsw.Connection, identity: Identity) -> None:
-    """Give a database its identity. One transaction, durable when it returns."""
+    """Give a database its identity; a transaction of its own unless one is open."""
     with connection:
         connection.execute("DELETE FROM store")
         connection.execute("INSERT INTO store (id, generation) VALUES (?, ?)", (identity.store, identity.generation))
+
+
+def set_identity(path: Path, rooms: Mapping[str, Steps], identity: Identity) -> None:
+    """Write the identity into a database that is there; durable when it returns. Raises DatabaseError."""
+    with _opened(path, rooms) as connection:
+        if read_identity(connection) != identity:
+            write_identity(connection, identity)
+
+
+def claim_identity(path: Path, rooms: Mapping[str, Steps], store: bytes) -> Identity:
+    """The identity of a database that is there; one without any gets `store`. Raises DatabaseError."""
+    with _opened(path, rooms) as connection:
+        connection.transaction_mode = "IMMEDIATE"
+        with connection:
+            found = read_identity(connection) or Identity(store, 0)
+            write_identity(connection, found)
+        return found
+
+
+@contextmanager
+def _opened(path: Path, rooms: Mapping[str, Steps]) -> Iterator[apsw.Connection]:
+    with _complained(path), closing(open_database(path, rooms)) as connection:
+        yield connection
+
+
+@contextmanager
+def _complained(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except apsw.FullError as error:
+        raise DatabaseFullError(f"{path}: no space left") from error
+    except (apsw.Error, OSError) as error:
+        raise DatabaseError(f"{path}: {error}") from error

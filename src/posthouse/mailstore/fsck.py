@@ -55,7 +55,7 @@ def _audit(folder: Path, reader: apsw.Connection, repair: bool) -> list[Finding]
         with reader:
             return audit.audit_rows(reader, repair=False)
     lock = FileLock(folder / LOCK)
-    connection = open_connection(folder / DATABASE)
+    connection = open_connection(folder / DATABASE, create=False)
     try:
         with lock:
             connection.execute("BEGIN IMMEDIATE")

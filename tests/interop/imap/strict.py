@@ -75,7 +75,7 @@ listen_tls = ["127.0.0.1:{tls_port}"]
 [outgoing]
 enabled = false
 """)
-    for words in (["domain", "add", DOMAIN], ["account", "add", USER, "--password-stdin"]):
+    for words in (["domain", "add", DOMAIN, "--yes"], ["account", "add", USER, "--password-stdin"]):
         command = [sys.executable, "-m", "posthouse", *words, "-c", str(config)]
         subprocess.run(command, input=PASSWORD + "\n", text=True, capture_output=True, check=True, timeout=60)
     with _serving(config, folder / "log", port):

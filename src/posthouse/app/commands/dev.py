@@ -16,6 +16,7 @@ from cyclopts import Parameter
 
 from posthouse.app import output, welcome
 from posthouse.app.certificate import self_signed
+from posthouse.app.data_folder import is_new, make
 from posthouse.app.descriptors import raise_limit
 from posthouse.app.dev_accounts import DOMAIN, DevAccount, prepare_accounts
 from posthouse.app.endpoints import Endpoint
@@ -116,6 +117,8 @@ async def running(
 def _set_up(places: Places, password: str | None) -> tuple[list[DevAccount], Setup]:
     log = open_log("info" if os.environ.get("POSTHOUSE_LOG") else "warning", brief=True)
     places = make_room(places, log)
+    if is_new(places):
+        make(places)
     accounts = prepare_accounts(places, password)
     setup = Setup(
         settings=_settings(places.data),

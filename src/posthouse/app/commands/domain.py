@@ -13,7 +13,7 @@ from posthouse.app.commands.where import NOWHERE, AsJson, Where, Yes
 from posthouse.app.config import Config
 from posthouse.app.endpoints import Endpoint
 from posthouse.app.errors import CommandError, Exit
-from posthouse.app.opening import open_registry
+from posthouse.app.opening import begin_store, open_registry
 from posthouse.app.passwords import confirmed
 from posthouse.app.removal import forget_removed
 from posthouse.message.address import AddressError, to_a_labels
@@ -29,11 +29,12 @@ def add_(
     default: Annotated[bool, Parameter(help="Login names without a domain mean this one.")] = False,
     postmaster: Annotated[str | None, Parameter(help="The account that gets mail for postmaster and abuse.")] = None,
     alias_of: Annotated[str | None, Parameter(help="Every address means the same one in that other domain.")] = None,
+    yes: Yes = False,
     where: Where = NOWHERE,
     as_json: AsJson = False,
 ) -> None:
-    """Take in mail for a domain."""
-    with open_registry(where.load()) as registry:
+    """Take in mail for a domain. The first one makes the mail store, after asking."""
+    with begin_store(where.load(), yes=yes) as registry:
         domain = registry.add_domain(name, default=default, postmaster=postmaster, alias_of=alias_of)
     if as_json:
         output.document({"version": 1, "domain": domain.name, "default": domain.is_default})

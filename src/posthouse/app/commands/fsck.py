@@ -23,7 +23,7 @@ def fsck(
 ) -> int:
     """Check that all mail is whole and readable: every octet and counter. Safe beside a running server."""
     config = where.load()
-    places = open_places(config, make=False)
+    places = open_places(config)
     with open_registry(config) as registry:
         names = {info.account.id: text_of(info.account.address) for info in registry.accounts()}
     bodies = 0

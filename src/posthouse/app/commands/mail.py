@@ -142,7 +142,7 @@ def trace_(
     config = where.load()
     ident = what.strip().removeprefix("<").removesuffix(">")
     sent = _on_their_way(config, ident)
-    home = home_of(open_places(config, make=False).directory, ident)
+    home = home_of(open_places(config).directory, ident)
     kept, whole = _kept(config, ident, home)
     if as_json:
         rows = [_row(each) for each in kept]
@@ -181,7 +181,7 @@ def _remark(ident: str, home: Local | Unresolved, *, whole: bool, found: bool) -
 
 def _on_their_way(config: Config, ident: str) -> list[Traced]:
     """By Message-ID, else by an address at either end."""
-    places = open_places(config, make=False)
+    places = open_places(config)
     if not places.mail.exists():
         return []
     try:
@@ -200,7 +200,7 @@ def _on_their_way(config: Config, ident: str) -> list[Traced]:
 
 def _kept(config: Config, ident: str, home: Local | Unresolved) -> tuple[list[Arrival], bool]:
     """What is in mailboxes here: all in those that the address leads to, and what it sent to others."""
-    places = open_places(config, make=False)
+    places = open_places(config)
     if not places.mail.exists() or not ident:
         return [], True
     with open_registry(config) as registry:

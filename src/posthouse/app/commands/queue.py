@@ -242,7 +242,7 @@ def _tell(count: int, what: str, as_json: bool, under_way: int | None = None) ->
 
 def _desk(where: Where, work: Callable[[Desk], T]) -> T:
     """Open the queue, and do something with it."""
-    places = open_places(where.load(), make=False)
+    places = open_places(where.load())
     if not places.mail.exists():
         raise CommandError(f"there is no queue in {places.data} yet", fix="Start the server once: posthouse serve")
     try:
@@ -260,7 +260,7 @@ def _header(where: Where, each: Traced) -> list[str]:
 
 def _message(where: Where, each: Traced) -> bytes:
     """The message itself, as it is sent."""
-    places = open_places(where.load(), make=False)
+    places = open_places(where.load())
     try:
         with Archive(places.data) as archive:
             found = archive.find(ACCOUNT, MAILBOX, [each.message.body])

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from posthouse.app.certificate import CertificateFiles, self_signed
 from posthouse.app.commands.where import NOWHERE, Where
 from posthouse.app.config import Config
+from posthouse.app.data_folder import require_store
 from posthouse.app.descriptors import bound_connections, raise_limit
 from posthouse.app.errors import CommandError, Exit
 from posthouse.app.heartbeat import Heartbeat
@@ -24,7 +25,7 @@ from posthouse.app.openness import warn_if_open
 from posthouse.app.parent import PASSED, Parent
 from posthouse.app.places import Places
 from posthouse.app.preload import preload
-from posthouse.app.privileges import become, find_user, own_folder
+from posthouse.app.privileges import become, find_user
 from posthouse.app.room import give_back, make_room
 from posthouse.app.services import wanted
 from posthouse.app.troubles import explained
@@ -73,7 +74,7 @@ def _set_up(config: Config, workers: int, descriptors: int) -> Setup:
     data = settings.server.data
     assert data is not None  # checked when the configuration was read
     user = find_user(settings.server.user) if os.geteuid() == 0 and settings.server.user else None
-    own_folder(data, user)
+    require_store(Places(data))
     if user is not None:
         preload()
         become(user)

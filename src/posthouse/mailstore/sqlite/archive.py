@@ -7,7 +7,7 @@ from types import TracebackType
 import apsw
 
 from posthouse.database.connection import open_reader
-from posthouse.mailstore.interface import INBOX, Entry, StoreError
+from posthouse.mailstore.interface import INBOX, Entry, StoreError, Usage
 from posthouse.mailstore.pack_reader import PackReader
 from posthouse.mailstore.sqlite import queries
 from posthouse.mailstore.sqlite.store import DATABASE, PACKS
@@ -43,6 +43,13 @@ class Archive:
         """Those of the messages that are there."""
         try:
             return queries.find(self._connection, account, mailbox, messages)
+        except apsw.Error as error:
+            raise StoreError(str(error)) from error
+
+    def usage(self, account: int) -> Usage:
+        """What an account holds."""
+        try:
+            return queries.usage(self._connection, account)
         except apsw.Error as error:
             raise StoreError(str(error)) from error
 

@@ -17,7 +17,7 @@ from posthouse.database.commit import GroupCommit
 from posthouse.database.connection import open_connection, open_reader
 from posthouse.database.errors import DatabaseError, DatabaseFullError
 from posthouse.database.locks import FileLock
-from posthouse.database.migrations import migrate
+from posthouse.database.opening import Policy, open_database
 from posthouse.database.readers import ReaderPool
 from posthouse.mailstore.changes import ChangeBus
 from posthouse.mailstore.files import Files
@@ -109,8 +109,11 @@ class SqliteMailstore:
         rooms: Mapping[str, Sequence[str]] = MappingProxyType({}),
         on_thread_death: Callable[[BaseException], None] = lambda error: None,
         on_hold: Callable[[bool], None] | None = None,
+        create: bool = True,
     ) -> "SqliteMailstore":
-        """Open the store in a folder that is there; what is missing inside is made. `clock`: seconds since 1970.
+        """Open the store in a folder that is there. `clock`: seconds since 1970.
+
+        With `create`, what is missing inside is made; else that is a StoreError.
 
         `rooms` are the migrations of other rooms that keep their rows in the same database, by name.
         `on_thread_death` is called, in that thread, when the one that commits has ended by an error.
@@ -118,16 +121,21 @@ class SqliteMailstore:
         Raises StoreError. Takes milliseconds; a database of an earlier version is migrated first.
         """
         files = files or Files()
-        connect = partial(open_connection, folder / DATABASE, cache_kib=_CACHE_KIB)
+        connect = partial(open_connection, folder / DATABASE, cache_kib=_CACHE_KIB, create=False)
+        policy = Policy.CREATE if create else Policy.EXISTING
         try:
             with contextlib.ExitStack() as undo:
                 (folder / PACKS).mkdir(mode=0o700, exist_ok=True)
                 lock = FileLock(folder / LOCK, on_hold)
+                if create:
+                    (folder / PACKS).mkdir(mode=0o700, exist_ok=True)
+                lock = FileLock(folder / LOCK)
                 undo.callback(lock.close)
-                with lock, contextlib.closing(connect()) as connection:
-                    migrate(connection, MIGRATIONS)
-                    for room, steps in rooms.items():
-                        migrate(connection, steps, room=room)
+                migrations = {"": MIGRATIONS, **rooms}
+                with (
+                    lock,
+                    contextlib.closing(open_database(folder / DATABASE, migrations, policy=policy)) as connection,
+                ):
                     store = queries.store_id(connection)
                 files.sync_folder(folder)  # the names that were just made
                 reserve = Reserve(folder / "reserve", files, reserve_octets)

@@ -1,0 +1,287 @@
+"""The data folder as a whole: what it is made of, whether its parts belong together, and how one is begun.
+
+Its name, a random id, stands in store.json, posthouse.db and directory.db. Beside it stands a generation, which a
+server raises when it starts: first in posthouse.db, then in directory.db, then in store.json, by one beyond what
+store.json says. A crash on the way leaves the first, or the first two, one ahead, and the next start completes the
+same step. Anything else was put together from different times.
+
+Folders of the first versions have no name. They get one at their first start: while no database has a generation
+above 0 nothing can have been lost since.
+"""
+
+import secrets
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from structlog.typing import FilteringBoundLogger
+
+from posthouse.accounts.sqlite.connection import ROOMS as DIRECTORY_ROOMS
+from posthouse.app.errors import CommandError, Exit
+from posthouse.app.places import Places
+from posthouse.app.store_card import StoreCard, StoreCardError, new_card, read_card, write_card
+from posthouse.database.errors import (
+    DatabaseError,
+    DatabaseForbiddenError,
+    DatabaseGoneError,
+    DatabaseUnusableError,
+    SchemaTooNewError,
+)
+from posthouse.database.identity import STORE_OCTETS, Identity, claim_identity, inspect, set_identity
+from posthouse.database.migrations import Steps
+from posthouse.database.opening import Policy, open_database
+from posthouse.mailstore.sqlite.migrations import MIGRATIONS
+from posthouse.mailstore.sqlite.presence import Presence, pack_sizes, presence
+from posthouse.queue.sqlite.schema import MIGRATIONS as QUEUE_MIGRATIONS
+from posthouse.queue.sqlite.schema import ROOM as QUEUE_ROOM
+
+MAIL_ROOMS: Mapping[str, Steps] = {"": MIGRATIONS, QUEUE_ROOM: QUEUE_MIGRATIONS}
+
+_SAME_TIME = "Restore it from the backup of the same time as the rest"
+_LOST_MAIL = f"{_SAME_TIME}, or file what is in packs/ anew: posthouse fsck --salvage"
+_LOST_DIRECTORY = (
+    f"{_SAME_TIME}; or begin a new one with posthouse domain add NAME, and give the mail to the new accounts"
+    " with posthouse fsck --adopt ADDRESS"
+)
+_ACCEPT = "or, when these are all there are, accept them as they are: posthouse fsck --accept"
+_PACKS_MOUNTED = "Is the disk of that folder mounted? Else restore it from a backup"
+_MOST_NAMED = 5  # packs named in a sentence
+
+
+class FolderError(CommandError):
+    """The parts of a data folder are not what they must be. Nothing was changed."""
+
+    def __init__(self, text: str, fix: str) -> None:
+        super().__init__(text, fix=fix, code=Exit.CONFIG)
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What the parts say of themselves. A database may be there without an identity: it is of a first version."""
+
+    card: StoreCard | None
+    mail: Identity | None
+    directory: Identity | None
+
+    @property
+    def store(self) -> bytes:
+        """The folder's id; a new one when no part has any. The mail has the last word: its packs have it, too."""
+        named = self.mail or self.card or self.directory
+        return named.store if named is not None else secrets.token_bytes(STORE_OCTETS)
+
+    @property
+    def generation(self) -> int:
+        """The latest of all."""
+        return max(part.generation for part in (self.card, self.mail, self.directory, _NEVER) if part is not None)
+
+
+_NEVER = Identity(b"", 0)
+
+
+def is_new(places: Places) -> bool:
+    """Whether there is nothing of a mail store in a folder, nor the folder."""
+    if places.card.exists() or has_mail(places) or has_directory(places):
+        return False
+    return not pack_sizes(places.packs)
+
+
+def has_mail(places: Places) -> bool:
+    """Whether there is a posthouse.db, whatever its state; one that nothing was ever made in does not count."""
+    return _is_there(places.mail, MAIL_ROOMS)
+
+
+def has_directory(places: Places) -> bool:
+    """Whether there is a directory.db, in the same sense."""
+    return _is_there(places.directory, DIRECTORY_ROOMS)
+
+
+def _is_there(path: Path, rooms: Mapping[str, Steps]) -> bool:
+    try:
+        inspect(path, rooms)
+    except DatabaseGoneError:
+        return False
+    except DatabaseError:
+        return True
+    return True
+
+
+def require_store(places: Places) -> None:
+    """Refuse a folder without any mail store: its disk may not be mounted. Changes nothing. Raises FolderError."""
+    if not places.data.is_dir():
+        raise FolderError(f"there is no data folder at {places.data}", _NOT_MOUNTED)
+    if is_new(places):
+        raise FolderError(f"there is no mail store in {places.data}", _NOT_MOUNTED)
+
+
+_NOT_MOUNTED = "Is its disk mounted? A new mail store is made by: posthouse domain add NAME"
+
+
+def look(places: Places) -> Parts:
+    """Read what the parts say of themselves. Raises FolderError when one is gone or cannot be used."""
+    try:
+        card = read_card(places.card)
+    except (StoreCardError, OSError) as error:
+        what = error if isinstance(error, StoreCardError) else f"cannot be read ({error})"
+        raise FolderError(f"{places.card} {what}", f"{_SAME_TIME}, {_ACCEPT}") from error
+    mail = _inspected(places.mail, MAIL_ROOMS, _LOST_MAIL)
+    return Parts(card, mail, _inspected(places.directory, DIRECTORY_ROOMS, _LOST_DIRECTORY))
+
+
+def _inspected(path: Path, rooms: Mapping[str, Steps], lost: str) -> Identity | None:
+    try:
+        return inspect(path, rooms)
+    except DatabaseUnusableError as error:
+        raise FolderError(str(error), fix_of(error, lost)) from error
+
+
+def fix_of(error: BaseException | None, lost: str = _LOST_DIRECTORY) -> str:
+    """What to do about a database that cannot be used; `lost`: when it will not come back by itself."""
+    if isinstance(error, SchemaTooNewError):
+        return "Nothing was changed. Run the version of Posthouse that wrote it, or a newer one."
+    if isinstance(error, DatabaseForbiddenError):
+        return "Run this as root or as the owner of the data folder, and see that its disk is mounted for writing."
+    return lost
+
+
+def check(parts: Parts, places: Places) -> None:
+    """Refuse parts that do not belong together. Raises FolderError."""
+    if parts.card is None:
+        _check_unnamed(parts, places)
+        return
+    for path, part in ((places.mail, parts.mail), (places.directory, parts.directory)):
+        if part is None:
+            raise FolderError(f"{path} is older than the rest of {places.data}: it has no id", _older_fix())
+        if part.store != parts.card.store:
+            text = f"{path} belongs to another mail store ({part.store.hex()[:8]}) than the rest of {places.data}"
+            raise FolderError(f"{text} ({parts.card.store.hex()[:8]})", _older_fix())
+    if older := _older(parts, places):
+        names = " and ".join(path.name for path in older)
+        verb = "is" if len(older) == 1 else "are"
+        raise FolderError(f"{names} in {places.data} {verb} from an earlier time than the rest", _older_fix())
+
+
+def _older_fix() -> str:
+    return f"{_SAME_TIME}, {_ACCEPT}"
+
+
+def _check_unnamed(parts: Parts, places: Places) -> None:
+    """Without store.json: never named, or never finished; else it was lost."""
+    named = [part for part in (parts.mail, parts.directory) if part is not None]
+    if any(part.generation for part in named):
+        raise FolderError(f"{places.card} is gone", f"{_SAME_TIME}, {_ACCEPT}")
+    if len({part.store for part in named}) > 1:
+        text = f"{places.mail} and {places.directory.name} belong to different mail stores"
+        raise FolderError(text, _older_fix())
+
+
+def _older(parts: Parts, places: Places) -> list[Path]:
+    """The parts that no crash can have left behind the others."""
+    assert parts.card is not None and parts.mail is not None and parts.directory is not None
+    card, mail, directory = parts.card.generation, parts.mail.generation, parts.directory.generation
+    if card <= directory <= mail <= card + 1:
+        return []
+    latest = max(card, mail, directory)
+    states = ((places.mail, mail), (places.directory, directory), (places.card, min(card + 1, latest)))
+    return [path for path, generation in states if generation < latest]
+
+
+def check_packs(parts: Parts, places: Places) -> Presence:
+    """Refuse a folder that lacks packs which messages are in, unless that was accepted. Raises FolderError."""
+    if not places.packs.is_dir():
+        raise FolderError(f"{places.packs} is gone", f"{_PACKS_MOUNTED}, {_ACCEPT}")
+    found = presence(places.data, accepted=parts.card.missing_packs if parts.card else ())
+    if found.missing:
+        raise FolderError(
+            f"{_named(found.missing)} of {places.packs} {'is' if len(found.missing) == 1 else 'are'} missing,"
+            f" with {found.messages} messages",
+            f"{_PACKS_MOUNTED}, or accept that these messages are lost: posthouse fsck --accept",
+        )
+    return found
+
+
+def _named(packs: tuple[int, ...]) -> str:
+    names = ", ".join(f"{pack}.pack" for pack in packs[:_MOST_NAMED])
+    return f"{names} and {len(packs) - _MOST_NAMED} more" if len(packs) > _MOST_NAMED else names
+
+
+def begin(places: Places, log: FilteringBoundLogger) -> None:
+    """Start a server on a folder: check all of it, name it if need be, raise its generation.
+
+    Under the server lock. Raises FolderError; then nothing was changed.
+    """
+    require_store(places)
+    parts = look(places)
+    check(parts, places)
+    for pack in check_packs(parts, places).short:
+        log.error("a pack is shorter than the mail in it", pack=pack, advice="posthouse fsck names the messages")
+    try:
+        card = parts.card or name(places, parts)
+        _raise_generation(places, card)
+    except DatabaseUnusableError as error:
+        raise FolderError(str(error), fix_of(error)) from error
+    except (DatabaseError, OSError) as error:
+        # Full, perhaps: then mail must be read and deleted. It ends where it stands, as by a crash. What is backed up
+        # before such a start is not told from what is backed up after it.
+        log.warning("this start could not be noted in the data folder", reason=str(error))
+
+
+def name(places: Places, parts: Parts) -> StoreCard:
+    """Give the parts their id, store.json last. Interrupted, it is done again, with the same id.
+
+    Raises DatabaseError, OSError.
+    """
+    store = claim_identity(places.mail, MAIL_ROOMS, parts.store).store
+    claim_identity(places.directory, DIRECTORY_ROOMS, store)
+    card = new_card(store, 0)
+    write_card(places.card, card, schemas())
+    return card
+
+
+def _raise_generation(places: Places, card: StoreCard) -> None:
+    raised = Identity(card.store, card.generation + 1)
+    set_identity(places.mail, MAIL_ROOMS, raised)
+    set_identity(places.directory, DIRECTORY_ROOMS, raised)
+    write_card(places.card, replace(card, generation=raised.generation), schemas())
+
+
+def schemas() -> dict[str, int]:
+    """The versions of the tables that this program makes."""
+    rooms = {"posthouse.db": MIGRATIONS, f"posthouse.db/{QUEUE_ROOM}": QUEUE_MIGRATIONS}
+    return {name: len(steps) for name, steps in {**rooms, "directory.db": DIRECTORY_ROOMS[""]}.items()}
+
+
+def make(places: Places) -> None:
+    """Make a mail store in a folder without any. Killed on the way, it is completed by the next call.
+
+    Raises CommandError.
+    """
+    _making(lambda: _make(places))
+
+
+def make_directory(places: Places) -> None:
+    """Make an empty directory for the mail that is there. Raises CommandError."""
+    _making(lambda: _make_directory(places))
+
+
+def _make(places: Places) -> None:
+    places.packs.mkdir(mode=0o700, exist_ok=True)
+    open_database(places.mail, MAIL_ROOMS, policy=Policy.CREATE).close()
+    open_database(places.directory, DIRECTORY_ROOMS, policy=Policy.CREATE).close()
+    name(places, Parts(None, None, None))
+
+
+def _make_directory(places: Places) -> None:
+    card = read_card(places.card)
+    owner = card or (inspect(places.mail, MAIL_ROOMS) if has_mail(places) else None)
+    open_database(places.directory, DIRECTORY_ROOMS, policy=Policy.CREATE).close()
+    if owner is not None:
+        set_identity(places.directory, DIRECTORY_ROOMS, Identity(owner.store, owner.generation))
+
+
+def _making(work: Callable[[], None]) -> None:
+    try:
+        work()
+    except DatabaseUnusableError as error:
+        raise FolderError(str(error), fix_of(error)) from error
+    except DatabaseError as error:
+        raise CommandError(str(error), code=Exit.TRY_LATER) from error

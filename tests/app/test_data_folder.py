@@ -1,0 +1,314 @@
+"""A data folder whose parts are missing, older, newer or another's: real servers that refuse it, and real ones that
+serve what is sound.
+"""
+
+import json
+import poplib
+import shutil
+import subprocess
+import sys
+import tarfile
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import apsw
+import pytest
+
+from posthouse.app.data_folder import FolderError, Parts, check
+from posthouse.app.errors import Exit
+from posthouse.app.places import Places
+from posthouse.app.store_card import StoreCard
+from posthouse.database.identity import Identity
+from tests.app.test_serve import Server, answers, until
+from tests.outside.program import PASSWORD, free_offset
+
+UPGRADE = Path(__file__).parent.parent / "upgrade"
+ALICE = ["letter 1", "letter 2"]
+
+
+def run(*words: str, stdin: str = "") -> "subprocess.CompletedProcess[str]":
+    command = [sys.executable, "-m", "posthouse", *words]
+    return subprocess.run(command, input=stdin, capture_output=True, text=True, timeout=60, check=False)
+
+
+def configure(folder: Path, data: Path) -> tuple[Path, int]:
+    offset = free_offset()
+    config = folder / "posthouse.toml"
+    config.write_text(
+        f'[server]\nhostname = "mail.example.test"\ndata = "{data}"\nuser = ""\nworkers = 1\ndrain = "2s"\n'
+        f'[smtp]\nlisten = ["127.0.0.1:{25 + offset}"]\n'
+        f'[pop3]\nlisten = ["127.0.0.1:{110 + offset}"]\nlisten_tls = []\n'
+        f"[submission]\nlisten = []\nlisten_tls = []\n[imap]\nlisten = []\nlisten_tls = []\n"
+        "[login]\nplain_on_loopback = true\n"
+    )
+    return config, offset
+
+
+def refused(folder: Path, data: Path) -> str:
+    """What `posthouse serve` says, which must refuse the folder and leave it as it was."""
+    config, _ = configure(folder, data)
+    before = listing(data)
+    done = run("serve", "-c", str(config))
+    assert done.returncode == Exit.CONFIG, done.stderr
+    assert "Traceback" not in done.stderr
+    error, fix = done.stderr.splitlines()[-2:]
+    assert error.startswith("error: ")
+    assert fix.strip()
+    after = listing(data)
+    assert {name for name in after if name.endswith((".db", ".pack", ".json"))} == set(before)
+    return done.stderr
+
+
+def listing(data: Path) -> list[str]:
+    if not data.is_dir():
+        return []
+    named = (path.relative_to(data).as_posix() for path in data.rglob("*"))
+    return [name for name in named if name.endswith((".db", ".pack", ".json"))]
+
+
+@contextmanager
+def serving(folder: Path, data: Path) -> Iterator[Server]:
+    """A server on a folder that is there; killed at the end unless it was stopped."""
+    config, offset = configure(folder, data)
+    log = folder / "log"
+    with log.open("wb") as out:
+        command = [sys.executable, "-m", "posthouse", "serve", "-c", str(config)]
+        process = subprocess.Popen(command, stdout=out, stderr=out)
+    server = Server(process, config, offset, log)
+    try:
+        until(lambda: answers(server) or process.poll() is not None, log)
+        assert process.poll() is None, log.read_text()
+        yield server
+    finally:
+        process.kill()
+        process.wait()
+
+
+def stop(server: Server) -> None:
+    server.process.terminate()
+    assert server.process.wait(15) == 0, server.log.read_text()
+
+
+def subjects(server: Server, name: str = "alice") -> list[str]:
+    pop3 = poplib.POP3("127.0.0.1", server.port(110), timeout=20)
+    try:
+        pop3.user(f"{name}@example.test")
+        pop3.pass_(PASSWORD)
+        found = []
+        for number in range(1, pop3.stat()[0] + 1):
+            lines = pop3.retr(number)[1]
+            found += [line[9:].decode() for line in lines if line.startswith(b"Subject: ")]
+        return found
+    finally:
+        pop3.quit()
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of before that has been served, stopped, served and stopped: named, at generation 2."""
+    folder = tmp_path_factory.mktemp("served")
+    data = first_version(folder)
+    for _ in range(2):
+        with serving(folder, data) as server:
+            assert subjects(server) == ALICE
+            stop(server)
+    return data
+
+
+@pytest.fixture
+def data(served: Path, tmp_path: Path) -> Path:
+    return shutil.copytree(served, tmp_path / "data")
+
+
+def first_version(folder: Path) -> Path:
+    data = folder / "data"
+    data.mkdir(mode=0o700)
+    with tarfile.open(UPGRADE / "0.1.0.tar.xz") as archive:
+        archive.extractall(data, filter="data")
+    return data
+
+
+def sql(path: Path, statement: str) -> None:
+    with closing(apsw.Connection(str(path))) as connection:
+        connection.execute(statement).fetchall()
+
+
+def card(data: Path) -> dict[str, object]:
+    found: dict[str, object] = json.loads((data / "store.json").read_text())
+    return found
+
+
+# What is served.
+
+
+def test_a_folder_of_the_first_version_is_named_once_and_served(served: Path) -> None:
+    """The fixture has read its mail; here is what it has become."""
+    said = card(served)
+    assert said["generation"] == 2
+    for name in ("posthouse.db", "directory.db"):
+        with closing(apsw.Connection(str(served / name))) as connection:
+            found = connection.execute("SELECT lower(hex(id)), generation FROM store").fetchall()
+            assert found == [(said["store"], 2)]
+
+
+def test_a_copy_of_a_stopped_server_is_served(data: Path, tmp_path: Path) -> None:
+    with serving(tmp_path, data) as server:
+        assert subjects(server) == ALICE
+        assert subjects(server, "bob") == ["letter 2", "letter 3"]
+
+
+def test_a_server_that_was_killed_starts_again_with_all_its_mail(data: Path, tmp_path: Path) -> None:
+    for number in range(3):
+        with serving(tmp_path, data) as server:
+            assert server.send().startswith("250")
+            assert len(subjects(server)) == len(ALICE) + number + 1
+
+
+def test_a_new_store_needs_a_yes_and_then_works_in_the_order_of_the_readme(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    config, _ = configure(tmp_path, data)
+    at = ("-c", str(config))
+    asked = run("domain", "add", "example.test", *at)
+    assert asked.returncode == Exit.USAGE
+    assert "Add --yes" in asked.stderr
+    assert not data.exists()
+    assert run("domain", "add", "example.test", "--yes", *at).returncode == 0
+    assert run("domain", "add", "other.test", *at).returncode == 0  # the store is there: no question
+    added = run("account", "add", "alice@example.test", "--password-stdin", *at, stdin=PASSWORD + "\n")
+    assert added.returncode == 0
+    with serving(tmp_path, data) as server:
+        assert server.send().startswith("250")
+        assert len(subjects(server)) == 1
+
+
+# What is refused.
+
+
+@pytest.mark.parametrize("made", [False, True])
+def test_no_folder_or_an_empty_one_is_not_served(made: bool, tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    if made:
+        data.mkdir()
+    said = refused(tmp_path, data)
+    assert "Is its disk mounted?" in said
+    assert "posthouse domain add" in said
+    assert data.exists() == made
+    assert not made or list(data.iterdir()) == []
+    at = ("--data", str(data))
+    for command in (["account", "add", "a@b.test", "--generate"], ["domain", "list"], ["account", "list"], ["fsck"]):
+        assert run(*command, *at).returncode != 0
+    assert not made or list(data.iterdir()) == []
+
+
+def remove(*names: str) -> Callable[[Path], None]:
+    def change(data: Path) -> None:
+        for name in names:
+            for path in data.glob(name):
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+    return change
+
+
+def write(name: str, content: bytes) -> Callable[[Path], None]:
+    def change(data: Path) -> None:
+        remove(name + "-*")(data)
+        (data / name).write_bytes(content)
+
+    return change
+
+
+def change_sql(name: str, statement: str) -> Callable[[Path], None]:
+    return lambda data: sql(data / name, statement)
+
+
+def change_card(**values: object) -> Callable[[Path], None]:
+    return lambda data: write("store.json", json.dumps({**card(data), **values}).encode())(data)
+
+
+@pytest.mark.parametrize(
+    ("change", "said", "fix"),
+    [
+        (remove("posthouse.db*"), "posthouse.db is gone", "fsck --salvage"),
+        (remove("directory.db*"), "directory.db is gone", "fsck --adopt"),
+        (remove("store.json"), "store.json is gone", "fsck --accept"),
+        (remove("packs"), "packs is gone", "mounted"),
+        (remove("packs/*"), "1.pack of", "mounted"),
+        (write("posthouse.db", b""), "posthouse.db is empty", "fsck --salvage"),
+        (write("directory.db", b""), "directory.db is empty", "domain add"),
+        (write("posthouse.db", b"nonsense" * 999), "posthouse.db is no database", "fsck --salvage"),
+        (write("directory.db", b"nonsense" * 999), "directory.db is no database", "Restore"),
+        (write("store.json", b"{}"), "store.json is damaged", "Restore"),
+        (change_sql("posthouse.db", "PRAGMA user_version = 99"), "posthouse.db is of a newer version", "newer one"),
+        (change_sql("directory.db", "PRAGMA user_version = 99"), "directory.db is of a newer version", "newer one"),
+        (change_sql("posthouse.db", "UPDATE schema_version SET version = 9"), "schema 9 of queue", "newer one"),
+        (change_card(format=2), "store.json is of a newer version", "Restore"),
+        (change_sql("directory.db", "UPDATE store SET generation = 1"), "directory.db in", "fsck --accept"),
+        (change_sql("posthouse.db", "UPDATE store SET generation = 1"), "posthouse.db in", "fsck --accept"),
+        (change_sql("posthouse.db", "UPDATE store SET generation = 4"), "directory.db and store.json in", "--accept"),
+        (change_card(generation=0), "store.json in", "fsck --accept"),
+        (change_sql("directory.db", "UPDATE store SET id = randomblob(16)"), "another mail store", "fsck --accept"),
+        (change_card(store="ab" * 16), "another mail store", "fsck --accept"),
+        (change_sql("directory.db", "DELETE FROM store"), "it has no id", "fsck --accept"),
+    ],
+)
+def test_parts_that_are_missing_or_do_not_belong_together(
+    change: Callable[[Path], None], said: str, fix: str, data: Path, tmp_path: Path
+) -> None:
+    change(data)
+    told = refused(tmp_path, data)
+    error, advice = told.splitlines()[-2:]
+    assert said in error
+    assert fix in advice
+
+
+def test_a_lost_name_is_not_taken_for_a_folder_of_before(data: Path, tmp_path: Path) -> None:
+    """directory.db of the first version among parts that have a name: an old backup."""
+    (tmp_path / "old").mkdir()
+    fresh = first_version(tmp_path / "old")
+    shutil.copy(fresh / "directory.db", data / "directory.db")
+    assert "older than the rest" in refused(tmp_path, data)
+    (data / "store.json").unlink()
+    assert "store.json is gone" in refused(tmp_path, data)
+
+
+_ONE, _TWO = b"1" * 16, b"2" * 16
+
+
+def judged(card: int | None, mail: int | None, directory: int | None) -> str:
+    """The complaint about parts of one store at these generations (None: without a name)."""
+    parts = Parts(
+        None if card is None else StoreCard(_ONE, "", card),
+        None if mail is None else Identity(_ONE, mail),
+        None if directory is None else Identity(_ONE, directory),
+    )
+    try:
+        check(parts, Places(Path("/data")))
+    except FolderError as error:
+        return error.text
+    return ""
+
+
+def test_exactly_what_a_crash_can_leave_is_accepted() -> None:
+    """Every step of naming and of ten starts, each of which may be the last; nothing else."""
+    reachable = {(None, None, None), (None, 0, None), (None, 0, 0), (0, 0, 0)}
+    for generation in range(10):
+        reachable |= {
+            (generation, generation, generation),
+            (generation, generation + 1, generation),
+            (generation, generation + 1, generation + 1),
+        }
+    values = (None, *range(9))
+    for state in ((card, mail, directory) for card in values for mail in values for directory in values):
+        # Without a database of the first version nothing is without a name but both, or the directory.
+        if state == (None, None, 0):
+            continue
+        assert (judged(*state) == "") == (state in reachable), state
+
+
+def test_the_older_part_is_named() -> None:
+    assert "directory.db in /data is from an earlier time" in judged(7, 7, 3)
+    assert "posthouse.db in /data is from an earlier time" in judged(7, 3, 7)
+    assert "posthouse.db in /data is from an earlier time" in judged(7, 7, 8)
+    assert "directory.db and store.json in /data are from an earlier time" in judged(3, 9, 3)
+    assert "store.json in /data is from an earlier time" in judged(3, 9, 9)
