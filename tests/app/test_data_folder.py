@@ -2,14 +2,11 @@
 serve what is sound.
 """
 
+import itertools
 import json
-import poplib
 import shutil
-import subprocess
-import sys
-import tarfile
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import apsw
@@ -20,29 +17,8 @@ from posthouse.app.errors import Exit
 from posthouse.app.places import Places
 from posthouse.app.store_card import StoreCard
 from posthouse.database.identity import Identity
-from tests.app.test_serve import Server, answers, until
-from tests.outside.program import PASSWORD, free_offset
-
-UPGRADE = Path(__file__).parent.parent / "upgrade"
-ALICE = ["letter 1", "letter 2"]
-
-
-def run(*words: str, stdin: str = "") -> "subprocess.CompletedProcess[str]":
-    command = [sys.executable, "-m", "posthouse", *words]
-    return subprocess.run(command, input=stdin, capture_output=True, text=True, timeout=60, check=False)
-
-
-def configure(folder: Path, data: Path) -> tuple[Path, int]:
-    offset = free_offset()
-    config = folder / "posthouse.toml"
-    config.write_text(
-        f'[server]\nhostname = "mail.example.test"\ndata = "{data}"\nuser = ""\nworkers = 1\ndrain = "2s"\n'
-        f'[smtp]\nlisten = ["127.0.0.1:{25 + offset}"]\n'
-        f'[pop3]\nlisten = ["127.0.0.1:{110 + offset}"]\nlisten_tls = []\n'
-        f"[submission]\nlisten = []\nlisten_tls = []\n[imap]\nlisten = []\nlisten_tls = []\n"
-        "[login]\nplain_on_loopback = true\n"
-    )
-    return config, offset
+from tests.app.folders import ALICE, card, configure, first_version, run, serving, sql, subjects
+from tests.outside.program import PASSWORD
 
 
 def refused(folder: Path, data: Path) -> str:
@@ -65,78 +41,6 @@ def listing(data: Path) -> list[str]:
         return []
     named = (path.relative_to(data).as_posix() for path in data.rglob("*"))
     return [name for name in named if name.endswith((".db", ".pack", ".json"))]
-
-
-@contextmanager
-def serving(folder: Path, data: Path) -> Iterator[Server]:
-    """A server on a folder that is there; killed at the end unless it was stopped."""
-    config, offset = configure(folder, data)
-    log = folder / "log"
-    with log.open("wb") as out:
-        command = [sys.executable, "-m", "posthouse", "serve", "-c", str(config)]
-        process = subprocess.Popen(command, stdout=out, stderr=out)
-    server = Server(process, config, offset, log)
-    try:
-        until(lambda: answers(server) or process.poll() is not None, log)
-        assert process.poll() is None, log.read_text()
-        yield server
-    finally:
-        process.kill()
-        process.wait()
-
-
-def stop(server: Server) -> None:
-    server.process.terminate()
-    assert server.process.wait(15) == 0, server.log.read_text()
-
-
-def subjects(server: Server, name: str = "alice") -> list[str]:
-    pop3 = poplib.POP3("127.0.0.1", server.port(110), timeout=20)
-    try:
-        pop3.user(f"{name}@example.test")
-        pop3.pass_(PASSWORD)
-        found = []
-        for number in range(1, pop3.stat()[0] + 1):
-            lines = pop3.retr(number)[1]
-            found += [line[9:].decode() for line in lines if line.startswith(b"Subject: ")]
-        return found
-    finally:
-        pop3.quit()
-
-
-@pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of before that has been served, stopped, served and stopped: named, at generation 2."""
-    folder = tmp_path_factory.mktemp("served")
-    data = first_version(folder)
-    for _ in range(2):
-        with serving(folder, data) as server:
-            assert subjects(server) == ALICE
-            stop(server)
-    return data
-
-
-@pytest.fixture
-def data(served: Path, tmp_path: Path) -> Path:
-    return shutil.copytree(served, tmp_path / "data")
-
-
-def first_version(folder: Path) -> Path:
-    data = folder / "data"
-    data.mkdir(mode=0o700)
-    with tarfile.open(UPGRADE / "0.1.0.tar.xz") as archive:
-        archive.extractall(data, filter="data")
-    return data
-
-
-def sql(path: Path, statement: str) -> None:
-    with closing(apsw.Connection(str(path))) as connection:
-        connection.execute(statement).fetchall()
-
-
-def card(data: Path) -> dict[str, object]:
-    found: dict[str, object] = json.loads((data / "store.json").read_text())
-    return found
 
 
 # What is served.
@@ -242,7 +146,7 @@ def change_card(**values: object) -> Callable[[Path], None]:
         (change_sql("posthouse.db", "PRAGMA user_version = 99"), "posthouse.db is of a newer version", "newer one"),
         (change_sql("directory.db", "PRAGMA user_version = 99"), "directory.db is of a newer version", "newer one"),
         (change_sql("posthouse.db", "UPDATE schema_version SET version = 9"), "schema 9 of queue", "newer one"),
-        (change_card(format=2), "store.json is of a newer version", "Restore"),
+        (change_card(format=2), "store.json is of a newer version", "newer one"),
         (change_sql("directory.db", "UPDATE store SET generation = 1"), "directory.db in", "fsck --accept"),
         (change_sql("posthouse.db", "UPDATE store SET generation = 1"), "posthouse.db in", "fsck --accept"),
         (change_sql("posthouse.db", "UPDATE store SET generation = 4"), "directory.db and store.json in", "--accept"),
@@ -299,7 +203,7 @@ def test_exactly_what_a_crash_can_leave_is_accepted() -> None:
             (generation, generation + 1, generation + 1),
         }
     values = (None, *range(9))
-    for state in ((card, mail, directory) for card in values for mail in values for directory in values):
+    for state in itertools.product(values, repeat=3):
         # Without a database of the first version nothing is without a name but both, or the directory.
         if state == (None, None, 0):
             continue

@@ -123,7 +123,7 @@ def test_a_missing_pack(folder: Path) -> None:
 
 
 def test_a_short_pack(folder: Path) -> None:
-    os.truncate(folder / "packs" / "2.pack", 10)
+    os.truncate(folder / "packs" / "2.pack", 100)
     assert ("error", "short pack", "packs/2.pack") in found(folder)
     assert len(found(folder)) == 3
 

@@ -10,7 +10,7 @@ above 0 nothing can have been lost since.
 """
 
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -29,7 +29,7 @@ from posthouse.database.errors import (
 )
 from posthouse.database.identity import STORE_OCTETS, Identity, claim_identity, inspect, set_identity
 from posthouse.database.migrations import Steps
-from posthouse.database.opening import Policy, open_database
+from posthouse.mailstore.interface import StoreError
 from posthouse.mailstore.sqlite.migrations import MIGRATIONS
 from posthouse.mailstore.sqlite.presence import Presence, pack_sizes, presence
 from posthouse.queue.sqlite.schema import MIGRATIONS as QUEUE_MIGRATIONS
@@ -120,27 +120,35 @@ def look(places: Places) -> Parts:
     """Read what the parts say of themselves. Raises FolderError when one is gone or cannot be used."""
     try:
         card = read_card(places.card)
+    except SchemaTooNewError as error:
+        raise FolderError(str(error), fix_of(error)) from error
     except (StoreCardError, OSError) as error:
         what = error if isinstance(error, StoreCardError) else f"cannot be read ({error})"
         raise FolderError(f"{places.card} {what}", f"{_SAME_TIME}, {_ACCEPT}") from error
-    mail = _inspected(places.mail, MAIL_ROOMS, _LOST_MAIL)
-    return Parts(card, mail, _inspected(places.directory, DIRECTORY_ROOMS, _LOST_DIRECTORY))
+    return replace(inspected(places), card=card)
 
 
-def _inspected(path: Path, rooms: Mapping[str, Steps], lost: str) -> Identity | None:
+def inspected(places: Places) -> Parts:
+    """The same without store.json."""
+    return Parts(None, _inspected(places.mail, MAIL_ROOMS), _inspected(places.directory, DIRECTORY_ROOMS))
+
+
+def _inspected(path: Path, rooms: Mapping[str, Steps]) -> Identity | None:
     try:
         return inspect(path, rooms)
     except DatabaseUnusableError as error:
-        raise FolderError(str(error), fix_of(error, lost)) from error
+        raise FolderError(str(error), fix_of(error)) from error
 
 
-def fix_of(error: BaseException | None, lost: str = _LOST_DIRECTORY) -> str:
-    """What to do about a database that cannot be used; `lost`: when it will not come back by itself."""
+def fix_of(error: BaseException | None) -> str:
+    """What to do about a database that cannot be used; "" about anything else."""
+    if not isinstance(error, DatabaseUnusableError):
+        return ""
     if isinstance(error, SchemaTooNewError):
         return "Nothing was changed. Run the version of Posthouse that wrote it, or a newer one."
     if isinstance(error, DatabaseForbiddenError):
         return "Run this as root or as the owner of the data folder, and see that its disk is mounted for writing."
-    return lost
+    return _LOST_MAIL if error.path.name == "posthouse.db" else _LOST_DIRECTORY
 
 
 def check(parts: Parts, places: Places) -> None:
@@ -189,13 +197,19 @@ def check_packs(parts: Parts, places: Places) -> Presence:
     """Refuse a folder that lacks packs which messages are in, unless that was accepted. Raises FolderError."""
     if not places.packs.is_dir():
         raise FolderError(f"{places.packs} is gone", f"{_PACKS_MOUNTED}, {_ACCEPT}")
-    found = presence(places.data, accepted=parts.card.missing_packs if parts.card else ())
+    try:
+        found = presence(places.data, accepted=parts.card.missing_packs if parts.card else ())
+    except (StoreError, OSError) as error:
+        raise FolderError(str(error), _LOST_MAIL) from error
     if found.missing:
         raise FolderError(
             f"{_named(found.missing)} of {places.packs} {'is' if len(found.missing) == 1 else 'are'} missing,"
             f" with {found.messages} messages",
             f"{_PACKS_MOUNTED}, or accept that these messages are lost: posthouse fsck --accept",
         )
+    if found.foreign:
+        verb = "belongs" if len(found.foreign) == 1 else "belong"
+        raise FolderError(f"{_named(found.foreign)} of {places.packs} {verb} to another mail store", _older_fix())
     return found
 
 
@@ -248,40 +262,3 @@ def schemas() -> dict[str, int]:
     """The versions of the tables that this program makes."""
     rooms = {"posthouse.db": MIGRATIONS, f"posthouse.db/{QUEUE_ROOM}": QUEUE_MIGRATIONS}
     return {name: len(steps) for name, steps in {**rooms, "directory.db": DIRECTORY_ROOMS[""]}.items()}
-
-
-def make(places: Places) -> None:
-    """Make a mail store in a folder without any. Killed on the way, it is completed by the next call.
-
-    Raises CommandError.
-    """
-    _making(lambda: _make(places))
-
-
-def make_directory(places: Places) -> None:
-    """Make an empty directory for the mail that is there. Raises CommandError."""
-    _making(lambda: _make_directory(places))
-
-
-def _make(places: Places) -> None:
-    places.packs.mkdir(mode=0o700, exist_ok=True)
-    open_database(places.mail, MAIL_ROOMS, policy=Policy.CREATE).close()
-    open_database(places.directory, DIRECTORY_ROOMS, policy=Policy.CREATE).close()
-    name(places, Parts(None, None, None))
-
-
-def _make_directory(places: Places) -> None:
-    card = read_card(places.card)
-    owner = card or (inspect(places.mail, MAIL_ROOMS) if has_mail(places) else None)
-    open_database(places.directory, DIRECTORY_ROOMS, policy=Policy.CREATE).close()
-    if owner is not None:
-        set_identity(places.directory, DIRECTORY_ROOMS, Identity(owner.store, owner.generation))
-
-
-def _making(work: Callable[[], None]) -> None:
-    try:
-        work()
-    except DatabaseUnusableError as error:
-        raise FolderError(str(error), fix_of(error)) from error
-    except DatabaseError as error:
-        raise CommandError(str(error), code=Exit.TRY_LATER) from error

@@ -5,8 +5,9 @@ import os
 from posthouse.accounts.errors import DirectoryUnusableError
 from posthouse.accounts.sqlite.registry import SqliteRegistry
 from posthouse.app.config import Config
-from posthouse.app.data_folder import FolderError, fix_of, has_directory, is_new, make, make_directory, require_store
+from posthouse.app.data_folder import FolderError, fix_of, has_directory, is_new, require_store
 from posthouse.app.errors import CommandError, Exit
+from posthouse.app.making import make, make_directory
 from posthouse.app.passwords import confirmed
 from posthouse.app.places import Places
 from posthouse.app.privileges import User, become, find_user, own_folder, owner_of

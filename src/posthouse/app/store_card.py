@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from posthouse import __version__
+from posthouse.database.errors import SchemaTooNewError
 
 PRODUCT = "posthouse"
 FORMAT = 1
@@ -34,13 +35,13 @@ def new_card(store: bytes, generation: int) -> StoreCard:
 
 
 def read_card(path: Path) -> StoreCard | None:
-    """What the file says, None when it is not there. Raises StoreCardError, OSError."""
+    """What the file says, None when it is not there. Raises StoreCardError, SchemaTooNewError, OSError."""
     try:
         text = path.read_bytes()
     except FileNotFoundError:
         return None
     try:
-        return _parsed(json.loads(text))
+        return _parsed(path, json.loads(text))
     except (KeyError, TypeError, ValueError) as error:
         raise StoreCardError("is damaged") from error
 
@@ -75,11 +76,12 @@ def write_card(path: Path, card: StoreCard, schemas: Mapping[str, int]) -> None:
         os.close(folder)
 
 
-def _parsed(document: dict[str, Any]) -> StoreCard:
+def _parsed(path: Path, document: dict[str, Any]) -> StoreCard:
     if document["product"] != PRODUCT:
         raise StoreCardError(f"is of another program ({document['product']})")
     if document["format"] > FORMAT:
-        raise StoreCardError(f"is of a newer version of Posthouse (format {document['format']})")
+        what = f"is of a newer version of Posthouse (format {document['format']}, this one knows {FORMAT})"
+        raise SchemaTooNewError(path, what)
     card = StoreCard(
         bytes.fromhex(document["store"]),
         str(document["created"]),

@@ -6,6 +6,7 @@ later version is not written at all. Files that may be lost are put aside and be
 
 import contextlib
 import errno
+import itertools
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from enum import Enum
@@ -101,9 +102,15 @@ def translated(path: Path) -> Iterator[None]:
         raise DatabaseUnusableError(path, f"cannot be opened ({error})") from error
 
 
-def put_aside(path: Path) -> Path:
-    """Rename a database with its log; its new name. One that was put aside before is replaced. Raises OSError."""
+def put_aside(path: Path, *, replace: bool = True) -> Path:
+    """Rename a database with its log; its new name. Raises OSError.
+
+    One that was put aside before is replaced; without `replace` it stays, and the new name has a number.
+    """
     aside = path.with_name(path.name + ASIDE)
+    numbers = itertools.count(2)
+    while not replace and aside.exists():
+        aside = path.with_name(f"{path.name}{ASIDE}{next(numbers)}")
     for end in ("-wal", ""):  # the log first: it must never meet another file of the old name
         old = path.with_name(path.name + end)
         new = aside.with_name(aside.name + end)

@@ -4,19 +4,23 @@ The counters are seen at one moment. The bodies are read after that, a part at a
 not hold back the database's log; what was deleted meanwhile is not reported.
 """
 
+import contextlib
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 
 import apsw
 
 from posthouse.database.connection import open_connection, open_reader
+from posthouse.database.errors import DatabaseGoneError
 from posthouse.database.locks import FileLock
 from posthouse.mailstore.findings import Finding, Severity
 from posthouse.mailstore.interface import StoreError
+from posthouse.mailstore.loose import Loose, head_at, loose_records
 from posthouse.mailstore.pack_check import damage_of
 from posthouse.mailstore.pack_writer import is_pack
-from posthouse.mailstore.sqlite import audit
+from posthouse.mailstore.records import PackHead
+from posthouse.mailstore.sqlite import audit, queries, recovering
 from posthouse.mailstore.sqlite.audit import BodyRow
 from posthouse.mailstore.sqlite.store import DATABASE, LOCK, PACKS
 
@@ -26,21 +30,29 @@ _RESTORE_PACK = "Restore the file from a backup; mail in other packs is not affe
 
 
 def check(
-    folder: Path, *, repair: bool = False, progress: Callable[[int, int], None] = lambda done, total: None
+    folder: Path,
+    *,
+    repair: bool = False,
+    accounts: Collection[int] | None = None,
+    progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Iterator[Finding]:
     """Examine the store in `folder`, giving findings as they turn up. Raises StoreError when it cannot be read at all.
 
-    With `repair`, wrong counters are put right; nothing is ever removed. `progress(done, total)` counts bodies.
+    With `repair`, wrong counters are put right; nothing is ever removed. `accounts` are those that may hold mail, None:
+    all may. `progress(done, total)` counts bodies.
     """
     if not (folder / DATABASE).exists():
-        raise StoreError(f"there is no {DATABASE} in {folder}")
+        raise StoreError(f"there is no {DATABASE} in {folder}") from DatabaseGoneError(folder / DATABASE, "is gone")
     try:
         connection = open_reader(folder / DATABASE)
         try:
             connection.pragma("temp_store", 1)  # to files: a large store's sums do not fit into memory
             yield from audit.audit_file(connection)
             yield from _audit(folder, connection, repair)
+            yield from _check_accounts(connection, accounts)
             yield from _check_packs(folder / PACKS, connection)
+            yield from _check_heads(folder / PACKS, connection)
+            yield from _check_loose(folder / PACKS, connection)
             yield from _check_bodies(folder / PACKS, connection, progress)
         finally:
             connection.close()
@@ -84,8 +96,62 @@ def _check_packs(folder: Path, connection: apsw.Connection) -> Iterator[Finding]
             yield Finding(Severity.ERROR, "short pack", where, f"ends at {size} and not at {end}", _RESTORE_PACK)
     for pack in sorted(files - known.keys()):
         if (folder / f"{pack}.pack").exists():
-            advice = "It holds no mail. The server overwrites it when it needs the number."
+            advice = "It is left alone: no other pack gets its number. Whole messages in it are named below."
             yield Finding(Severity.NOTE, "unknown pack", f"packs/{pack}.pack", "is not in the catalogue", advice)
+
+
+def _check_accounts(connection: apsw.Connection, known: Collection[int] | None) -> Iterator[Finding]:
+    for account, messages in recovering.unknown_accounts(connection, known) if known is not None else ():
+        where, what = f"account {account}", f"holds {messages} messages, but directory.db does not know it"
+        advice = f"Give them to an account: posthouse fsck --adopt ADDRESS --account {account}"
+        yield Finding(Severity.ERROR, "unknown account", where, what, advice, account)
+
+
+def _check_heads(folder: Path, connection: apsw.Connection) -> Iterator[Finding]:
+    """That each pack is one of this store. Packs of before have no head."""
+    store, headed = queries.store_id(connection), set(audit.headed_packs(connection))
+    for pack, path in pack_files(folder):
+        head = head_at(path)
+        if head is None:
+            if pack not in headed or not path.exists():
+                continue
+            what = "has no sound head"
+        elif head.store != store:
+            what = f"belongs to another mail store ({head.store.hex()[:8]})"
+        elif head.pack != pack:
+            what = f"is pack {head.pack} under another name"
+        else:
+            continue
+        severity = Severity.ERROR if pack in headed else Severity.NOTE
+        yield Finding(severity, "pack head", f"packs/{pack}.pack", what, _RESTORE_PACK)
+
+
+def _check_loose(folder: Path, connection: apsw.Connection) -> Iterator[Finding]:
+    for pack, path in pack_files(folder):
+        found = list(loose_of(path, pack, connection))
+        if found:
+            octets = sum(record.end - record.prefixes_at for record in found)
+            what = f"holds {len(found)} whole messages of {octets} octets that no row knows, the first at "
+            advice = (
+                "They were not acknowledged, or posthouse.db is older than they are."
+                " To have them filed: posthouse fsck --salvage"
+            )
+            where = f"packs/{pack}.pack"
+            yield Finding(Severity.NOTE, "loose messages", where, f"{what}{found[0].offset}", advice)
+
+
+def pack_files(folder: Path) -> list[tuple[int, Path]]:
+    """(number, file) of all packs. Raises OSError."""
+    return sorted((int(path.stem), path) for path in folder.iterdir() if is_pack(path.name))
+
+
+def loose_of(path: Path, pack: int, connection: apsw.Connection) -> Iterator[Loose]:
+    """The loose records of a pack of this store; none when it was removed meanwhile. Raises OSError, apsw.Error."""
+    head = head_at(path)
+    if head is not None and head != PackHead(queries.store_id(connection), pack):
+        return
+    with contextlib.suppress(FileNotFoundError):
+        yield from loose_records(path, pack, lambda: recovering.occupied(connection, pack))
 
 
 def _check_bodies(packs: Path, connection: apsw.Connection, progress: Callable[[int, int], None]) -> Iterator[Finding]:

@@ -16,7 +16,7 @@ from cyclopts import Parameter
 
 from posthouse.app import output, welcome
 from posthouse.app.certificate import self_signed
-from posthouse.app.data_folder import is_new, make
+from posthouse.app.data_folder import is_new
 from posthouse.app.descriptors import raise_limit
 from posthouse.app.dev_accounts import DOMAIN, DevAccount, prepare_accounts
 from posthouse.app.endpoints import Endpoint
@@ -24,6 +24,7 @@ from posthouse.app.errors import CommandError, Exit
 from posthouse.app.lifetime import until_stopped, watched_threads
 from posthouse.app.listening import Bound, bind_all, close_all
 from posthouse.app.logs import adopt_library_logs, open_log
+from posthouse.app.making import make
 from posthouse.app.malloc import tune_malloc
 from posthouse.app.places import Places
 from posthouse.app.room import give_back, make_room

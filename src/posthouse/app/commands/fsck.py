@@ -1,50 +1,183 @@
-"""posthouse fsck: is all mail whole and readable?"""
+"""posthouse fsck: is all mail whole and readable? And what is to be done about mail that has lost its way."""
 
 from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Annotated
 
 from cyclopts import Parameter
 
 from posthouse.accounts.names import text_of
+from posthouse.accounts.sqlite.registry import SqliteRegistry
 from posthouse.app import output
-from posthouse.app.commands.where import NOWHERE, AsJson, Where
+from posthouse.app.commands.where import NOWHERE, AsJson, Where, Yes
+from posthouse.app.config import Config
+from posthouse.app.data_folder import fix_of, has_directory, require_store
 from posthouse.app.errors import CommandError, Exit
+from posthouse.app.making import accept as accept_parts
+from posthouse.app.making import is_lost, renew_mail
 from posthouse.app.opening import open_places, open_registry
+from posthouse.app.passwords import confirmed
+from posthouse.app.places import Places
+from posthouse.app.recovery import adopt as adopt_mail
+from posthouse.app.recovery import homes
+from posthouse.app.recovery import salvage as salvage_mail
+from posthouse.database.server_lock import ServerLock, ServerRunningError
 from posthouse.mailstore.findings import Finding, Severity
 from posthouse.mailstore.fsck import check
 from posthouse.mailstore.interface import StoreError
+from posthouse.mailstore.sqlite.archive import Archive
+from posthouse.queue.interface import ACCOUNT
+
+_STOP = "Stop the server first: this changes what it has in memory."
 
 
 def fsck(
     *,
     repair: Annotated[bool, Parameter(help="Put wrong counters right; nothing is ever removed.")] = False,
+    salvage: Annotated[
+        bool, Parameter(help='File whole messages that the database does not know into "Recovered".')
+    ] = False,
+    to: Annotated[
+        str | None, Parameter(help="With --salvage: who gets what cannot be told whose it is; else the postmaster.")
+    ] = None,
+    adopt: Annotated[
+        str | None, Parameter(help="Give this account the mail of one that is not known any more.")
+    ] = None,
+    account: Annotated[int | None, Parameter(help="With --adopt: the number of the lost account.")] = None,
+    accept: Annotated[bool, Parameter(help="Let the server start with the parts that are there.")] = False,
+    yes: Yes = False,
     where: Where = NOWHERE,
     as_json: AsJson = False,
 ) -> int:
-    """Check that all mail is whole and readable: every octet and counter. Safe beside a running server."""
+    """Check that all mail is whole and readable: every octet and counter. Safe beside a running server.
+
+    With --salvage, --adopt or --accept it does only that.
+    """
     config = where.load()
+    if salvage + accept + (adopt is not None) + repair > 1:
+        raise CommandError("that is too much at once", fix="Give one of them, then the next.", code=Exit.USAGE)
+    with _translated():
+        if accept:
+            return _accept(config, yes)
+        if salvage:
+            return _salvage(config, to, yes)
+        if adopt is not None:
+            return _adopt(config, adopt, account, yes)
+        return _check(config, repair, as_json)
+
+
+def _check(config: Config, repair: bool, as_json: bool) -> int:
     places = open_places(config)
-    with open_registry(config) as registry:
-        names = {info.account.id: text_of(info.account.address) for info in registry.accounts()}
+    require_store(places)
+    names, known = {}, None
+    if has_directory(places):
+        with open_registry(config) as registry:
+            names, known = _names(registry), _known(registry)
+    else:
+        output.note(f"{places.directory} is gone: whether accounts are lost cannot be told.")
     bodies = 0
+    with output.progress("Reading every message") as advance:
 
-    try:
-        with output.progress("Reading every message") as advance:
+        def progress(done: int, total: int) -> None:
+            nonlocal bodies
+            bodies = done
+            advance(done, total)
 
-            def progress(done: int, total: int) -> None:
-                nonlocal bodies
-                bodies = done
-                advance(done, total)
-
-            findings = list(check(places.data, repair=repair, progress=progress))
-    except StoreError as error:
-        raise CommandError(str(error), fix="Name the server's data folder with --data DIR.", code=Exit.FAILED) from None
+        findings = list(check(places.data, repair=repair, accounts=known, progress=progress))
     if as_json:
         rows = [_row(finding, names) for finding in findings]
         output.document({"version": 1, "bodies": bodies, "findings": rows})
     else:
         _tell(findings, names, bodies)
     return Exit.FAILED if any(finding.severity is Severity.ERROR for finding in findings) else Exit.OK
+
+
+def _accept(config: Config, yes: bool) -> int:
+    places = open_places(config)
+    with _alone(places):
+        wrong = accept_parts(places, lambda found: confirmed(f"{found}. Go on with what is there?", yes=yes))
+    output.note(f"Accepted: {wrong}." if wrong else "All parts are there and belong together.")
+    if wrong:
+        output.note("Before the server starts, posthouse fsck --salvage files the messages that are not known.")
+    return Exit.OK
+
+
+def _salvage(config: Config, to: str | None, yes: bool) -> int:
+    places = open_places(config)
+    with _alone(places), open_registry(config) as registry:
+        targets = homes(places, registry, to)
+        if is_lost(places):
+            confirmed(f"{places.mail} is lost. Begin a new one for the mail in {places.packs}?", yes=yes)
+            renew_mail(places, sorted(_known(registry)))
+        got = salvage_mail(places, targets)
+        names = _names(registry)
+    for number, messages in sorted(got.items()):
+        print(f"{names[number]}\t{messages}")
+    output.note(f'Filed {got.total()} messages into "Recovered".' if got else "There was nothing to file.")
+    return Exit.OK
+
+
+def _adopt(config: Config, address: str, account: int | None, yes: bool) -> int:
+    places = open_places(config)
+    with open_registry(config) as registry:
+        target = registry.account(address)
+        known = _known(registry)
+    lost = _lost_accounts(places, known)
+    if account is None and len(lost) == 1:
+        (account,) = lost
+    if not lost:
+        output.note("There is no mail of accounts that are not known.")
+        return Exit.OK
+    if account is None or account not in lost:
+        listed = ", ".join(f"{number} ({messages} messages)" for number, messages in sorted(lost.items()))
+        raise CommandError(
+            "which account is meant?" if account is None else f"{account} is not the number of a lost account",
+            fix=f"Name one with --account NUMBER: {listed}",
+            code=Exit.USAGE,
+        )
+    name = text_of(target.address)
+    confirmed(f"Give the {lost[account]} messages of account {account} to {name}?", yes=yes)
+    moved = adopt_mail(places, account, target.id)
+    output.note(f'Gave {moved} messages to {name}, below "Recovered".')
+    return Exit.OK
+
+
+def _names(registry: SqliteRegistry) -> dict[int, str]:
+    return {info.account.id: text_of(info.account.address) for info in registry.accounts()}
+
+
+def _known(registry: SqliteRegistry) -> set[int]:
+    """Who may hold mail: the accounts, those whose mail is about to be removed, and the queue."""
+    return {ACCOUNT, *(info.account.id for info in registry.accounts()), *(gone.id for gone in registry.removed())}
+
+
+def _lost_accounts(places: Places, known: set[int]) -> Mapping[int, int]:
+    """Account -> messages, of those nobody knows."""
+    with Archive(places.data) as archive:
+        return dict(archive.unknown_accounts(known))
+
+
+@contextmanager
+def _alone(places: Places) -> Iterator[None]:
+    """While no server runs, and none starts."""
+    try:
+        lock = ServerLock.acquire(places.data)
+    except ServerRunningError as error:
+        raise CommandError(str(error), fix=_STOP, code=Exit.UNAVAILABLE) from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except StoreError as error:
+        fix = fix_of(error.__cause__) or "Name the server's data folder with --data DIR."
+        raise CommandError(str(error), fix=fix, code=Exit.FAILED) from None
 
 
 def _row(finding: Finding, names: dict[int, str]) -> dict[str, object]:

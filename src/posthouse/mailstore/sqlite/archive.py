@@ -1,6 +1,6 @@
 """The mailstore for one who only looks, beside a running server: commands that show messages."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from types import TracebackType
 
@@ -9,7 +9,7 @@ import apsw
 from posthouse.database.connection import open_reader
 from posthouse.mailstore.interface import INBOX, Entry, StoreError, Usage
 from posthouse.mailstore.pack_reader import PackReader
-from posthouse.mailstore.sqlite import queries
+from posthouse.mailstore.sqlite import queries, recovering
 from posthouse.mailstore.sqlite.store import DATABASE, PACKS
 
 
@@ -50,6 +50,13 @@ class Archive:
         """What an account holds."""
         try:
             return queries.usage(self._connection, account)
+        except apsw.Error as error:
+            raise StoreError(str(error)) from error
+
+    def unknown_accounts(self, known: Collection[int]) -> list[tuple[int, int]]:
+        """(account, messages) of those who hold mail and are not `known`."""
+        try:
+            return recovering.unknown_accounts(self._connection, known)
         except apsw.Error as error:
             raise StoreError(str(error)) from error
 

@@ -223,7 +223,10 @@ def audit_file(connection: apsw.Connection) -> Iterator[Finding]:
 
 def spoilt(what: str) -> Finding:
     """The database itself is damaged."""
-    advice = "Stop the server and restore posthouse.db from a backup."
+    advice = (
+        "Stop the server and restore posthouse.db from the backup of the same time as the rest. Without one, rename"
+        " it, and have the messages in packs/ filed anew: posthouse fsck --salvage"
+    )
     return Finding(Severity.ERROR, "database", "posthouse.db", what, advice)
 
 
@@ -247,6 +250,11 @@ def packs(connection: apsw.Connection) -> dict[int, tuple[int, int]]:
         FROM pack LEFT JOIN blob ON blob.pack = pack.pack AND refs > 0 GROUP BY pack.pack
     """
     return {pack: (used, end) for pack, used, end in fetch(connection, statement)}
+
+
+def headed_packs(connection: apsw.Connection) -> list[int]:
+    """Packs whose files must have a head by now: one that is being made has a row first."""
+    return [pack for (pack,) in fetch(connection, "SELECT pack FROM pack WHERE headed = 1 AND opened > 0 ORDER BY 1")]
 
 
 def count_bodies(connection: apsw.Connection) -> int:

@@ -7,10 +7,15 @@ from pathlib import Path
 import apsw
 
 from posthouse.database.connection import open_reader
+from posthouse.database.identity import read_identity
 from posthouse.mailstore.interface import StoreError
+from posthouse.mailstore.loose import head_at
 from posthouse.mailstore.pack_writer import is_pack
+from posthouse.mailstore.records import PackHead
 from posthouse.mailstore.sqlite.rows import fetch, numbers
 from posthouse.mailstore.sqlite.store import DATABASE, PACKS
+
+HEADS = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,19 +24,22 @@ class Presence:
 
     missing: tuple[int, ...]  # packs that messages are in
     messages: int  # in the missing ones
+    foreign: tuple[int, ...]  # packs of another store
     short: tuple[int, ...]  # packs that end before the last message in them
 
 
-def presence(folder: Path, *, accepted: Sequence[int] = ()) -> Presence:
-    """Compare the catalogue of packs with the files; `accepted` are not looked for. Raises StoreError.
+def presence(folder: Path, *, accepted: Sequence[int] = (), heads: int = HEADS) -> Presence:
+    """Compare the catalogue of packs with the files; `accepted` are not looked for. Raises StoreError, OSError.
 
-    One look at the folder and one at each file's length, none at what is in it.
+    Costs a look at each file's length, and at the heads of the `heads` oldest and youngest packs: where a wrong folder
+    stands in the place of the right one, those show it.
     """
     sizes = pack_sizes(folder / PACKS)
     try:
         connection = open_reader(folder / DATABASE)
         try:
             known = fetch(connection, "SELECT pack, end FROM pack WHERE live > 0 ORDER BY pack")
+            named = [head for head in _heads(connection) if head.pack in sizes]
             absent = [pack for pack, _ in known if pack not in sizes and pack not in accepted]
             counts = _messages(connection, absent)
         finally:
@@ -40,7 +48,27 @@ def presence(folder: Path, *, accepted: Sequence[int] = ()) -> Presence:
         raise StoreError(f"{folder / DATABASE}: {error}") from error
     missing = tuple(pack for pack in absent if counts[pack])
     short = tuple(pack for pack, end in known if pack in sizes and sizes[pack] < end)
-    return Presence(missing, sum(counts.values()), short)
+    foreign = tuple(head.pack for head in _ends(named, heads) if _is_other(folder / PACKS, head))
+    return Presence(missing, sum(counts.values()), tuple(pack for pack in foreign if pack not in accepted), short)
+
+
+def _heads(connection: apsw.Connection) -> list[PackHead]:
+    """What must stand at the start of packs; nothing in a database of before they had heads."""
+    identity = read_identity(connection)
+    if identity is None:
+        return []
+    headed = fetch(connection, "SELECT pack FROM pack WHERE live > 0 AND headed = 1 ORDER BY pack")
+    return [PackHead(identity.store, pack) for (pack,) in headed]
+
+
+def _ends(heads: Sequence[PackHead], count: int) -> Sequence[PackHead]:
+    return heads if len(heads) <= 2 * count else [*heads[:count], *heads[-count:]]
+
+
+def _is_other(packs: Path, wanted: PackHead) -> bool:
+    """Whether a pack says itself that it is another one. One whose head is damaged does not."""
+    head = head_at(packs / f"{wanted.pack}.pack")
+    return head is not None and head != wanted
 
 
 def pack_sizes(packs: Path) -> dict[int, int]:

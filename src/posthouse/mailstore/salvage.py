@@ -1,0 +1,56 @@
+"""The whole messages of a store that no row knows, ready to be looked at and filed."""
+
+import os
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+import apsw
+
+from posthouse.database.connection import open_reader
+from posthouse.mailstore.fsck import loose_of, pack_files
+from posthouse.mailstore.interface import StoreError
+from posthouse.mailstore.loose import Loose, head_at
+from posthouse.mailstore.sqlite.store import DATABASE, PACKS
+
+_CHUNK = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class LooseMessage:
+    """A record without a row, and what is in it. `headed`: its pack has the head of this store."""
+
+    record: Loose
+    path: Path
+    headed: bool
+    written: int  # when the pack was last written to, seconds since 1970
+
+    def prefixes(self) -> bytes:
+        """The trace headers of all its recipients. Raises OSError."""
+        return b"".join(self._read(self.record.prefixes_at, self.record.body_at))
+
+    def body(self) -> Iterator[bytes]:
+        """The body, a piece at a time. Raises OSError."""
+        return self._read(self.record.body_at, self.record.end)
+
+    def _read(self, start: int, end: int) -> Iterator[bytes]:
+        fd = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            while start < end and (chunk := os.pread(fd, min(_CHUNK, end - start), start)):
+                yield chunk
+                start += len(chunk)
+        finally:
+            os.close(fd)
+
+
+def loose_messages(folder: Path) -> Iterator[LooseMessage]:
+    """All of them, by pack and place. Raises StoreError."""
+    try:
+        with closing(open_reader(folder / DATABASE)) as connection:
+            for pack, path in pack_files(folder / PACKS):
+                headed = head_at(path) is not None
+                for record in loose_of(path, pack, connection):
+                    yield LooseMessage(record, path, headed, int(path.stat().st_mtime))
+    except (apsw.Error, OSError) as error:
+        raise StoreError(f"{folder}: {error}") from error

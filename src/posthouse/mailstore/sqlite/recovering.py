@@ -1,0 +1,186 @@
+"""Gives mail a home that has none: messages of accounts nobody knows, and records without rows. Nothing is removed."""
+
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from itertools import groupby
+from operator import itemgetter
+from pathlib import Path
+from typing import Any
+
+import apsw
+
+from posthouse.database.identity import Identity, write_identity
+from posthouse.database.migrations import Steps
+from posthouse.database.opening import Policy, open_database
+from posthouse.mailstore.files import Files
+from posthouse.mailstore.interface import FIRST_KEYWORD, BadNameError, Flag, Marks, Role, TooManyKeywordsError
+from posthouse.mailstore.loose import Loose, Range
+from posthouse.mailstore.names import SEPARATOR, checked
+from posthouse.mailstore.places import place_of
+from posthouse.mailstore.records import HEADER_OCTETS
+from posthouse.mailstore.sqlite import boxes, keywords, removing
+from posthouse.mailstore.sqlite.rows import Insert, fetch
+
+RECOVERED = "Recovered"  # the mailbox, and above the mailboxes of adopted accounts
+MESSAGES = 500  # moved in one transaction
+
+_OCCUPIED = f"""
+    SELECT offset, offset + {HEADER_OCTETS} + prefixes + octets FROM blob
+    WHERE blob_id >= ?1 AND blob_id < ?2 ORDER BY blob_id
+"""
+_KNOW_PACK = "INSERT OR IGNORE INTO pack (pack, end, live, opened, headed) VALUES (?, 0, 0, 0, ?)"
+_GROW_PACK = "UPDATE pack SET end = max(end, ?2), live = live + 1, opened = opened + 1 WHERE pack = ?1"
+_BLOB = """
+    INSERT INTO blob (blob_id, identity, sha256, prefixes, octets, traits, refs, freed)
+    VALUES (?, ?, ?, ?, ?, ?, ?, NULL)
+"""
+_HELD = """
+    SELECT mailbox_id, name, message_id, blob_id, prefix_back, prefix_octets, message.octets, received, flags
+    FROM message JOIN mailbox USING (account_id, mailbox_id)
+    WHERE account_id = ?1 AND name >= char(1) ORDER BY mailbox_id, message_id LIMIT ?2
+"""
+_REFER = "UPDATE blob SET refs = refs + 1 WHERE blob_id = ?"
+_GROW = """
+    UPDATE account SET modseq = modseq + 1, next_message = next_message + ?2, messages = messages + ?2,
+    octets = octets + ?3 WHERE account_id = ?1 RETURNING modseq, next_message - ?2
+"""
+_GROW_MAILBOX = """
+    UPDATE mailbox SET uidnext = uidnext + ?3, modseq = ?4, messages = messages + ?3, unseen = unseen + ?5,
+    deleted = deleted + ?6, octets = octets + ?7 WHERE account_id = ?1 AND mailbox_id = ?2 RETURNING uidnext - ?3
+"""
+_MESSAGES = Insert(
+    "INSERT INTO message"
+    " (account_id, mailbox_id, message_id, uid, blob_id, prefix_back, prefix_octets, octets, received,"
+    " flags, modseq, saved, origin)",
+    13,
+)
+_BEGIN = """
+    INSERT INTO account (account_id, modseq, next_message, next_mailbox, uidvalidity, messages, octets)
+    VALUES (?1, ?2, ?2, ?2, ?2, 0, 0)
+"""
+_SYSTEM_FLAGS = (1 << FIRST_KEYWORD) - 1
+
+_Message = tuple[int, int, int, int, int, int]  # blob, prefix_back, prefix_octets, octets, received, flags
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """An account that a record was for, and which part of the trace headers is its own."""
+
+    account: int
+    back: int  # octets from the start of its prefix to the start of the body
+    octets: int  # of the prefix
+
+
+@dataclass(frozen=True, slots=True)
+class Salvage:
+    """A loose record with all that a row needs. `headed`: its pack has the head of this store."""
+
+    record: Loose
+    headed: bool
+    traits: int
+    received: int  # seconds since 1970
+    owners: tuple[Owner, ...]
+
+
+def unknown_accounts(connection: apsw.Connection, known: Collection[int]) -> list[tuple[int, int]]:
+    """(account, messages) of those who hold mail and are not `known`."""
+    held = fetch(connection, "SELECT account_id, messages FROM account WHERE messages > 0 ORDER BY account_id")
+    return [(account, messages) for account, messages in held if account not in known]
+
+
+def occupied(connection: apsw.Connection, pack: int) -> list[Range]:
+    """Where the records of a pack that have rows lie, those that are about to be removed among them."""
+    return [(start, end) for start, end in fetch(connection, _OCCUPIED, (place_of(pack, 0), place_of(pack + 1, 0)))]
+
+
+def adopt(connection: apsw.Connection, account: int, target: int, now: int) -> int:
+    """Move some messages of one account to another; how many. 0: none are left. They keep their flags.
+
+    The mailbox NAME becomes Recovered/NAME.
+    """
+    held = fetch(connection, _HELD, (account, MESSAGES))
+    for (mailbox, name), rows in groupby(held, itemgetter(0, 1)):
+        moved = list(rows)
+        names = keywords.names(connection, account)
+        messages = [
+            (blob, back, prefix, octets, received, _flags(connection, target, flags, names))
+            for _, _, _, blob, back, prefix, octets, received, flags in moved
+        ]
+        connection.executemany(_REFER, [(blob,) for blob, *_ in messages])
+        _file(connection, target, _below_recovered(name), messages, now)
+        removing.remove(connection, account, mailbox, [row[2] for row in moved], now, marked=False)
+    return len(held)
+
+
+def file_loose(connection: apsw.Connection, found: Sequence[Salvage], now: int) -> int:
+    """File records that have no row into the mailbox Recovered of their owners; how many. No place is filed twice."""
+    filed = 0
+    for each in found:
+        record, header = each.record, each.record.header
+        place = place_of(record.pack, record.offset)
+        if fetch(connection, "SELECT 1 FROM blob WHERE blob_id = ?", (place,)):
+            continue
+        connection.execute(_KNOW_PACK, (record.pack, int(each.headed)))
+        connection.execute(_GROW_PACK, (record.pack, record.end))
+        refs = len(each.owners)
+        row = (place, header.identity, header.sha256, header.prefixes, header.body, each.traits, refs)
+        connection.execute(_BLOB, row)
+        for owner in each.owners:
+            message = (place, owner.back, owner.octets, owner.octets + header.body, each.received, 0)
+            _file(connection, owner.account, RECOVERED, [message], now)
+        filed += 1
+    return filed
+
+
+def begin_anew(path: Path, rooms: Mapping[str, Steps], identity: Identity, accounts: Collection[int], now: int) -> None:
+    """Make a posthouse.db in the place of one that was lost, without any message. Raises DatabaseError, apsw.Error.
+
+    It gets its name when it is complete. Numbers that the lost one gave must not be given again: they ascended by one
+    each, and the seconds since 1970 are beyond all of them.
+    """
+    unnamed = path.with_name(path.name + ".new")
+    unnamed.unlink(missing_ok=True)
+    with closing(open_database(unnamed, rooms, policy=Policy.CREATE)) as connection:
+        write_identity(connection, identity)
+        with connection:
+            connection.executemany(_BEGIN, [(account, now) for account in accounts])
+    # Closed, it is one file, and synced; a log of the lost one must not meet it.
+    for end in ("-wal", "-shm"):
+        path.with_name(path.name + end).unlink(missing_ok=True)
+    unnamed.rename(path)
+    Files().sync_folder(path.parent)
+
+
+def _file(connection: apsw.Connection, account: int, name: str, messages: Sequence[_Message], now: int) -> None:
+    """New rows over bodies that are counted already."""
+    box = next(boxes.find(connection, account, name), None)
+    if box is None:
+        box, _ = boxes.create(connection, account, name, Role.NONE, now)
+    octets = sum(message[3] for message in messages)
+    modseq, first = fetch(connection, _GROW, (account, len(messages), octets))[0]
+    unseen = sum(not message[5] & Flag.SEEN.value for message in messages)
+    deleted = sum(bool(message[5] & Flag.DELETED.value) for message in messages)
+    ((uid,),) = fetch(connection, _GROW_MAILBOX, (account, box, len(messages), modseq, unseen, deleted, octets))
+    rows: list[tuple[Any, ...]] = [
+        (account, box, first + at, uid + at, *message, modseq, now, first + at) for at, message in enumerate(messages)
+    ]
+    _MESSAGES.run(connection, rows)
+
+
+def _below_recovered(name: str) -> str:
+    try:
+        return checked(RECOVERED + SEPARATOR + name)
+    except BadNameError:  # too long, or nested too deep
+        return RECOVERED
+
+
+def _flags(connection: apsw.Connection, target: int, flags: int, names: Sequence[str]) -> int:
+    """The flags in another account, whose keywords have other bits. Keywords it has no room for are left out."""
+    own = tuple(name for bit, name in enumerate(names, FIRST_KEYWORD) if flags >> bit & 1)
+    system = flags & _SYSTEM_FLAGS
+    try:
+        return keywords.bits(connection, target, [Marks(Flag(system), own)])[0]
+    except TooManyKeywordsError:
+        return system

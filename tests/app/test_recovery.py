@@ -1,0 +1,144 @@
+"""The ways back: what fsck can do for a data folder that lost a part, tried with real servers afterwards."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from posthouse.app.errors import Exit
+from posthouse.app.recovery import Homes
+from posthouse.mailstore.sqlite.recovering import Owner
+from tests.app.folders import ALICE, card, run, serving, sql, stop, subjects
+from tests.outside.program import PASSWORD
+
+
+def fsck(data: Path, *words: str) -> tuple[int, str, str]:
+    done = run("fsck", *words, "--data", str(data))
+    return done.returncode, done.stdout, done.stderr
+
+
+def findings(data: Path) -> list[dict[str, str]]:
+    _, out, err = fsck(data, "--json")
+    assert out, err
+    found: list[dict[str, str]] = json.loads(out)["findings"]
+    return found
+
+
+def forget(data: Path, *names: str) -> None:
+    for name in names:
+        for path in data.glob(name):
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+def test_nothing_to_do(data: Path) -> None:
+    assert findings(data) == []
+    assert "There was nothing to file" in fsck(data, "--salvage")[2]
+    assert "All parts are there" in fsck(data, "--accept")[2]
+    assert "There is no mail of accounts that are not known" in fsck(data, "--adopt", "bob@example.test")[2]
+    assert fsck(data, "--salvage", "--accept")[0] == Exit.USAGE
+
+
+@pytest.mark.parametrize("damage", ["gone", "no database"])
+def test_a_lost_database_is_begun_anew_and_all_mail_filed(damage: str, data: Path, tmp_path: Path) -> None:
+    with serving(tmp_path, data) as server:
+        assert server.send().startswith("250")  # it goes into a pack with a head, the others are of before
+        stop(server)
+    forget(data, "posthouse.db*")
+    if damage != "gone":
+        (data / "posthouse.db").write_bytes(b"nonsense" * 999)
+    code, _, err = fsck(data)
+    assert code == Exit.FAILED
+    assert "fsck --salvage" in err + fsck(data)[1]
+    assert fsck(data, "--salvage")[0] == Exit.USAGE  # it asks
+    code, out, err = fsck(data, "--salvage", "--yes")
+    assert code == 0, err
+    assert dict(line.split("\t") for line in out.splitlines()) == {"alice@example.test": "4", "bob@example.test": "2"}
+    assert (data / "posthouse.db.aside").exists() == (damage != "gone")
+    assert findings(data) == []
+    assert "nothing to file" in fsck(data, "--salvage")[2]
+    assert findings(data) == []
+    with serving(tmp_path, data) as server:
+        assert server.send().startswith("250")
+        assert len(subjects(server)) == 1  # the rest is in Recovered
+        stop(server)
+    assert findings(data) == []
+
+
+def test_a_lost_directory_is_begun_anew_and_the_mail_adopted(data: Path, tmp_path: Path) -> None:
+    forget(data, "directory.db*")
+    at = ("--data", str(data))
+    refused = run("account", "add", "alice@example.test", "--generate", *at)
+    assert refused.returncode == Exit.CONFIG
+    assert "posthouse domain add" in refused.stderr
+    assert run("domain", "add", "example.test", *at).returncode == Exit.USAGE  # it asks
+    assert run("domain", "add", "example.test", "--yes", *at).returncode == 0
+    for name in ("alice", "bob"):
+        words = ("account", "add", f"{name}@example.test", "--password-stdin", *at)
+        assert run(*words, stdin=PASSWORD + "\n").returncode == 0
+    lost = {each["where"].split()[1] for each in findings(data) if each["kind"] == "unknown account"}
+    assert len(lost) == 2
+    _, _, err = fsck(data, "--adopt", "alice@example.test", "--yes")
+    assert "which account is meant" in err
+    assert all(number in err for number in lost)
+    for number in lost:
+        assert fsck(data, "--adopt", "alice@example.test", "--account", number, "--yes")[0] == 0
+    assert findings(data) == []
+    with serving(tmp_path, data) as server:
+        assert server.send().startswith("250")
+        assert len(subjects(server)) == 1
+        stop(server)
+    listed = run("account", "list", *at).stdout.splitlines()
+    assert listed[0].split("\t")[:2] == ["alice@example.test", "5"]
+
+
+@pytest.mark.parametrize("part", ["name", "older directory", "another's directory", "packs", "pack"])
+def test_what_is_accepted_is_served(part: str, data: Path, tmp_path: Path) -> None:
+    match part:
+        case "name":
+            forget(data, "store.json")
+        case "older directory":
+            sql(data / "directory.db", "UPDATE store SET generation = 0")
+        case "another's directory":
+            sql(data / "directory.db", "UPDATE store SET id = randomblob(16)")
+        case "packs":
+            forget(data, "packs")
+        case "pack":
+            forget(data, "packs/1.pack")
+    before = card(data) if part != "name" else {}
+    assert fsck(data, "--accept")[0] == Exit.USAGE  # it asks
+    code, _, err = fsck(data, "--accept", "--yes")
+    assert code == 0, err
+    assert "All parts are there" in fsck(data, "--accept")[2]
+    assert not before or card(data)["store"] == before["store"]
+    assert card(data)["missing_packs"] == ([1] if part.startswith("pack") else [])
+    with serving(tmp_path, data) as server:
+        assert server.send().startswith("250")
+        if not part.startswith("pack"):
+            assert len(subjects(server)) == len(ALICE) + 1
+        stop(server)
+    with serving(tmp_path, data) as server:
+        assert server.send().startswith("250")
+
+
+def test_what_changes_the_folder_is_not_done_beside_a_server(data: Path, tmp_path: Path) -> None:
+    with serving(tmp_path, data):
+        for words in (["--salvage"], ["--accept"]):
+            code, _, err = fsck(data, *words, "--yes")
+            assert code == Exit.UNAVAILABLE
+            assert "Stop the server first" in err
+        assert fsck(data)[0] == 0
+
+
+def test_whose_a_record_is() -> None:
+    homes = Homes({"alice@example.test": 1, "bob@example.test": 2}, 9)
+    alice = b"Return-Path: <x@y.test>\r\nDelivered-To: Alice@example.test\r\nReceived: here\r\n"
+    bob = b"Return-Path: <>\r\nDelivered-To: bob@example.test\r\n"
+    carol = b"Return-Path: <>\r\nDelivered-To: carol@example.test\r\n"
+    assert homes.owners(alice) == (Owner(1, len(alice), len(alice)),)
+    both = bob + alice
+    assert homes.owners(both) == (Owner(2, len(both), len(bob)), Owner(1, len(alice), len(alice)))
+    assert homes.owners(carol + carol) == (Owner(9, 2 * len(carol), len(carol)),)
+    assert homes.owners(b"") == (Owner(9, 0, 0),)
+    added = b"Received: by a courier\r\nSubject: x\r\n"
+    assert homes.owners(added) == (Owner(9, len(added), len(added)),)
