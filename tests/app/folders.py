@@ -1,5 +1,7 @@
 """Data folders, and real servers on them."""
 
+import contextlib
+import io
 import json
 import poplib
 import subprocess
@@ -8,9 +10,11 @@ import tarfile
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 import apsw
 
+from posthouse.app.cli import main
 from tests.app.test_serve import Server, answers, until
 from tests.outside.program import PASSWORD, free_offset
 
@@ -18,9 +22,24 @@ UPGRADE = Path(__file__).parent.parent / "upgrade"
 ALICE = ["letter 1", "letter 2"]
 
 
-def run(*words: str, stdin: str = "") -> "subprocess.CompletedProcess[str]":
-    command = [sys.executable, "-m", "posthouse", *words]
-    return subprocess.run(command, input=stdin, capture_output=True, text=True, timeout=60, check=False)
+class Done(NamedTuple):
+    """How a command ended."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+def run(*words: str, stdin: str = "") -> Done:
+    """A command, in this process: starting Python takes longer than most of them."""
+    out, err = io.StringIO(), io.StringIO()
+    before, sys.stdin = sys.stdin, io.StringIO(stdin)
+    try:
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+            code = main(words)
+    finally:
+        sys.stdin = before
+    return Done(code, out.getvalue(), err.getvalue())
 
 
 def configure(folder: Path, data: Path) -> tuple[Path, int]:

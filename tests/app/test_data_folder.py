@@ -5,6 +5,8 @@ serve what is sound.
 import itertools
 import json
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -25,7 +27,8 @@ def refused(folder: Path, data: Path) -> str:
     """What `posthouse serve` says, which must refuse the folder and leave it as it was."""
     config, _ = configure(folder, data)
     before = listing(data)
-    done = run("serve", "-c", str(config))
+    command = [sys.executable, "-m", "posthouse", "serve", "-c", str(config)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == Exit.CONFIG, done.stderr
     assert "Traceback" not in done.stderr
     error, fix = done.stderr.splitlines()[-2:]
