@@ -2,6 +2,7 @@
 serve what is sound.
 """
 
+import errno
 import itertools
 import json
 import shutil
@@ -14,10 +15,14 @@ from pathlib import Path
 import apsw
 import pytest
 
-from posthouse.app.data_folder import FolderError, Parts, check
+from posthouse.app import data_folder
+from posthouse.app.data_folder import FolderError, Parts, begin, check, is_new
 from posthouse.app.errors import Exit
+from posthouse.app.logs import open_log
+from posthouse.app.making import make
 from posthouse.app.places import Places
 from posthouse.app.store_card import StoreCard
+from posthouse.database.errors import DatabaseFullError
 from posthouse.database.identity import Identity
 from tests.app.folders import ALICE, card, configure, first_version, run, serving, sql, subjects
 from tests.outside.program import PASSWORD
@@ -219,3 +224,87 @@ def test_the_older_part_is_named() -> None:
     assert "posthouse.db in /data is from an earlier time" in judged(7, 7, 8)
     assert "directory.db and store.json in /data are from an earlier time" in judged(3, 9, 3)
     assert "store.json in /data is from an earlier time" in judged(3, 9, 9)
+
+
+# The steps of a start, each of which may be the last.
+
+
+class Killed(BaseException):
+    """The process died here."""
+
+
+_STEPS = ("claim_identity", "set_identity", "write_card")
+
+
+def fail_at(step: int, failure: BaseException, patch: pytest.MonkeyPatch) -> None:
+    """Let the step of that number fail, and all after it."""
+    count = itertools.count(1)
+
+    def failing(work: Callable[..., object]) -> Callable[..., object]:
+        def run_or_fail(*values: object) -> object:
+            if next(count) >= step:
+                raise failure
+            return work(*values)
+
+        return run_or_fail
+
+    for name in _STEPS:
+        patch.setattr(data_folder, name, failing(getattr(data_folder, name)))
+
+
+def begun(data: Path) -> int:
+    begin(Places(data), open_log("error"))
+    found = card(data)["generation"]
+    assert isinstance(found, int)
+    return found
+
+
+@pytest.mark.parametrize("named", [False, True])
+def test_killed_at_each_step_of_a_start_the_next_one_goes_on(named: bool, tmp_path: Path) -> None:
+    for step in range(1, 4 if named else 7):  # naming takes three more
+        (tmp_path / str(step)).mkdir()
+        data = first_version(tmp_path / str(step))
+        before = begun(data) if named else 0
+        for _ in range(2 if named else 1):  # even twice in a row
+            with pytest.MonkeyPatch.context() as patch, pytest.raises(Killed):
+                fail_at(step, Killed(), patch)
+                begun(data)
+        assert begun(data) == before + 1
+        assert begun(data) == before + 2
+
+
+@pytest.mark.parametrize("failure", [DatabaseFullError("full"), OSError(errno.ENOSPC, "No space left on device")])
+def test_a_full_disk_does_not_keep_a_server_from_starting(failure: Exception, tmp_path: Path) -> None:
+    for step in range(1, 7):
+        (tmp_path / str(step)).mkdir()
+        data = first_version(tmp_path / str(step))
+        with pytest.MonkeyPatch.context() as patch:
+            fail_at(step, failure, patch)
+            begin(Places(data), open_log("error"))
+        assert begun(data) == 1
+        if step <= 3:
+            with pytest.MonkeyPatch.context() as patch:
+                fail_at(step, failure, patch)
+                begin(Places(data), open_log("error"))
+            assert begun(data) == 2
+
+
+def test_a_make_that_was_killed_is_completed(tmp_path: Path) -> None:
+    for step in range(1, 4):
+        places = Places(tmp_path / str(step))
+        places.data.mkdir()
+        with pytest.MonkeyPatch.context() as patch, pytest.raises(Killed):
+            fail_at(step, Killed(), patch)
+            make(places)
+        assert begun(places.data) == 1  # the databases are there: the start names them
+    for size in (0, 4096):
+        places = Places(tmp_path / f"blank {size}")
+        places.data.mkdir()
+        places.mail.write_bytes(bytes(size))
+        if size:
+            places.mail.unlink()
+            with closing(apsw.Connection(str(places.mail))) as connection:
+                connection.pragma("journal_mode", "WAL")
+        assert is_new(places)
+        make(places)
+        assert begun(places.data) == 1

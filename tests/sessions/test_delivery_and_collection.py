@@ -284,3 +284,17 @@ async def test_smtplib_and_poplib(tmp_path: Path) -> None:
         message = await asyncio.to_thread(clients, found.ports)
         assert message.endswith(PLAIN)
         assert b"with ESMTPA id" in message
+
+
+async def test_without_any_domain_nothing_is_refused_for_good(tmp_path: Path) -> None:
+    """An empty directory is one that is not set up yet, or not the right one."""
+    async with world(tmp_path) as found:
+        found.registry.remove_domain("example.test", force=True)
+        for recipient in ("alice@example.test", "postmaster", "alice@elsewhere.test"):
+            assert (await found.deliver([recipient], MESSAGE))[0].startswith("451 4.3.0")
+        for login, password in (("alice@example.test", "secret"), ("alice", "wrong")):
+            _, answer = await found.login(login, password)
+            assert answer.startswith("-ERR [SYS/TEMP]")
+        found.registry.add_domain("other.test")
+        assert (await found.deliver(["alice@example.test"], MESSAGE))[0].startswith("550 5.7.1")
+        assert (await found.login("alice@example.test"))[1].startswith("-ERR [AUTH]")
