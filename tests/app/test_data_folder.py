@@ -108,8 +108,15 @@ def test_no_folder_or_an_empty_one_is_not_served(made: bool, tmp_path: Path) -> 
     assert data.exists() == made
     assert not made or list(data.iterdir()) == []
     at = ("--data", str(data))
-    for command in (["account", "add", "a@b.test", "--generate"], ["domain", "list"], ["account", "list"], ["fsck"]):
-        assert run(*command, *at).returncode != 0
+    for command in (
+        "account add a@b.test --generate",
+        "domain list",
+        "account list",
+        "queue list",
+        "mail trace a",
+        "fsck",
+    ):
+        assert run(*command.split(), *at).returncode in (Exit.CONFIG, Exit.UNAVAILABLE)
     assert not made or list(data.iterdir()) == []
 
 
@@ -184,7 +191,21 @@ def test_a_lost_name_is_not_taken_for_a_folder_of_before(data: Path, tmp_path: P
     assert "store.json is gone" in refused(tmp_path, data)
 
 
-_ONE, _TWO = b"1" * 16, b"2" * 16
+@pytest.mark.parametrize("damage", [b"", b"nonsense" * 999])
+def test_commands_say_what_is_wrong_with_the_mail_and_make_nothing(damage: bytes, data: Path) -> None:
+    (data / "posthouse.db").write_bytes(damage)
+    before = sorted(path.name for path in data.iterdir())
+    at = ("--data", str(data))
+    for command in ("account list", "account remove bob@example.test --yes", "queue list", "mail trace a@b.test"):
+        done = run(*command.split(), *at)
+        assert done.returncode == Exit.CONFIG, command
+        assert "posthouse.db is" in done.stderr
+        assert "fsck --salvage" in done.stderr
+    assert (data / "posthouse.db").read_bytes() == damage
+    assert sorted(path.name for path in data.iterdir()) == before
+
+
+_ONE = b"1" * 16
 
 
 def judged(card: int | None, mail: int | None, directory: int | None) -> str:

@@ -301,8 +301,8 @@ def test_mail_trace_tells_of_what_went_out(
 
 
 def test_where_no_server_ever_ran(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["queue", "list", "--data", str(tmp_path)]) == Exit.FAILED
-    assert "posthouse serve" in capsys.readouterr().err
+    assert main(["queue", "list", "--data", str(tmp_path)]) == Exit.CONFIG
+    assert "there is no mail store" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
     assert main(["queue", "list", "--data", str(tmp_path / "no")]) == Exit.UNAVAILABLE
 

@@ -181,13 +181,13 @@ def _tell_other(failure: Exception) -> int:
         base: type[AccountsError] = accounts_errors.AccountsError
         if isinstance(failure, base):
             if isinstance(failure, accounts_errors.DirectoryUnusableError):
-                from posthouse.app.data_folder import fix_of  # what is wrong with the folder is told in one place
-
-                output.error(str(failure), fix_of(failure.__cause__))
-                return Exit.CONFIG
+                return _tell_refusal(failure)
             busy = isinstance(failure, accounts_errors.DirectoryBusyError)
             output.error(str(failure))
             return Exit.TRY_LATER if busy else Exit.FAILED
+    store_errors = sys.modules.get("posthouse.mailstore.interface")
+    if store_errors is not None and isinstance(failure, store_errors.StoreError):
+        return _tell_refusal(failure)
     if os.environ.get("POSTHOUSE_TRACEBACK"):
         raise failure
     output.error(
@@ -195,6 +195,14 @@ def _tell_other(failure: Exception) -> int:
         "This is a bug in Posthouse. POSTHOUSE_TRACEBACK=1 shows where it happened; please report it with that.",
     )
     return Exit.FAILED
+
+
+def _tell_refusal(failure: Exception) -> int:
+    from posthouse.app.data_folder import refusal  # what is wrong with a folder is told in one place
+
+    refused = refusal(failure)
+    output.error(refused.text, refused.fix)
+    return refused.code
 
 
 if __name__ == "__main__":

@@ -140,6 +140,14 @@ def _inspected(path: Path, rooms: Mapping[str, Steps]) -> Identity | None:
         raise FolderError(str(error), fix_of(error)) from error
 
 
+def refusal(error: Exception, code: Exit = Exit.FAILED) -> CommandError:
+    """How a command ends when the store, the queue or the directory raised this. `code`: if no file is to blame."""
+    cause = error if isinstance(error, DatabaseUnusableError) else error.__cause__
+    if isinstance(cause, DatabaseUnusableError):
+        return FolderError(str(cause), fix_of(cause))
+    return CommandError(str(error), code=code)
+
+
 def fix_of(error: BaseException | None) -> str:
     """What to do about a database that cannot be used; "" about anything else."""
     if not isinstance(error, DatabaseUnusableError):

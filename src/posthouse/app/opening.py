@@ -5,7 +5,7 @@ import os
 from posthouse.accounts.errors import DirectoryUnusableError
 from posthouse.accounts.sqlite.registry import SqliteRegistry
 from posthouse.app.config import Config
-from posthouse.app.data_folder import FolderError, fix_of, has_directory, is_new, require_store
+from posthouse.app.data_folder import has_directory, is_new, refusal, require_store
 from posthouse.app.errors import CommandError, Exit
 from posthouse.app.making import make, make_directory
 from posthouse.app.passwords import confirmed
@@ -14,7 +14,7 @@ from posthouse.app.privileges import User, become, find_user, own_folder, owner_
 
 
 def open_places(config: Config, *, create: bool = False) -> Places:
-    """Find the data folder and become who may write there. With `create`, it is made when missing.
+    """Find the data folder and become who may write there. With `create`, it is made when missing, and may be empty.
 
     Root becomes the folder's owner first: a file of root's among the server's would lock the server out.
     """
@@ -36,7 +36,10 @@ def open_places(config: Config, *, create: bool = False) -> Places:
             fix=f"Run it as root, or as its owner: sudo -u {owner_of(data).name} posthouse ...",
             code=Exit.NO_PERMISSION,
         )
-    return Places(data)
+    places = Places(data)
+    if not create:
+        require_store(places)
+    return places
 
 
 def _future_owner(config: Config) -> User | None:
@@ -49,9 +52,7 @@ def _future_owner(config: Config) -> User | None:
 
 def open_registry(config: Config) -> SqliteRegistry:
     """Open the directory of a mail store that is there. Raises CommandError, AccountsError."""
-    places = open_places(config)
-    require_store(places)
-    return _registry(places)
+    return _registry(open_places(config))
 
 
 def begin_store(config: Config, *, yes: bool) -> SqliteRegistry:
@@ -72,4 +73,4 @@ def _registry(places: Places) -> SqliteRegistry:
     try:
         return SqliteRegistry(places.directory, create=False)
     except DirectoryUnusableError as error:
-        raise FolderError(str(error), fix_of(error.__cause__)) from error
+        raise refusal(error) from error

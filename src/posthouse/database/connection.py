@@ -52,25 +52,22 @@ def connect(path: Path, *, create: bool) -> apsw.Connection:
 
     Raises apsw.Error, OSError.
     """
-    _look_at(path, create)
+    if not create or path.exists():
+        check_usable(path)
+    else:
+        with contextlib.suppress(FileExistsError):  # another process was quicker
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
     connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE, statementcachesize=STATEMENT_CACHE)
     connection.set_busy_timeout(BUSY_MILLISECONDS)
     return connection
 
 
-def _look_at(path: Path, create: bool) -> None:
+def check_usable(path: Path) -> None:
     """Say with the system's own error why a file cannot be used. SQLite says "unable to open" for all of them.
 
-    A file that is there is not opened: closing it would end this process's locks on it, those of SQLite's as well.
+    The file is not opened: closing it would end this process's locks on it, those of SQLite's as well. Raises OSError.
     """
-    try:
-        mode = path.stat().st_mode
-    except FileNotFoundError:
-        if not create:
-            raise
-        with contextlib.suppress(FileExistsError):  # another process was quicker
-            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
-        return
+    mode = path.stat().st_mode
     if stat.S_ISDIR(mode):
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
     if not os.access(path, os.R_OK | os.W_OK):

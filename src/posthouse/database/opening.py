@@ -14,7 +14,7 @@ from pathlib import Path
 
 import apsw
 
-from posthouse.database.connection import Durability, configure, connect
+from posthouse.database.connection import Durability, check_usable, configure, connect, open_reader
 from posthouse.database.errors import (
     DatabaseDamagedError,
     DatabaseForbiddenError,
@@ -69,6 +69,17 @@ def open_database(
             return connection
 
     return _replacing(path, attempt) if policy is Policy.REPLACE else attempt()
+
+
+def open_existing_reader(path: Path) -> apsw.Connection:
+    """As open_reader(), but says what is wrong with a file by the same errors as open_database()."""
+    with translated(path):
+        check_usable(path)
+        connection = open_reader(path)
+        if not connection.execute("SELECT EXISTS (SELECT 1 FROM sqlite_schema)").get:
+            connection.close()
+            raise DatabaseGoneError(path, "is empty")
+        return connection
 
 
 def whole(connection: apsw.Connection) -> None:

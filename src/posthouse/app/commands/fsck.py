@@ -12,7 +12,7 @@ from posthouse.accounts.sqlite.registry import SqliteRegistry
 from posthouse.app import output
 from posthouse.app.commands.where import NOWHERE, AsJson, Where, Yes
 from posthouse.app.config import Config
-from posthouse.app.data_folder import fix_of, has_directory, require_store
+from posthouse.app.data_folder import has_directory, refusal
 from posthouse.app.errors import CommandError, Exit
 from posthouse.app.making import accept as accept_parts
 from posthouse.app.making import is_lost, renew_mail
@@ -69,7 +69,6 @@ def fsck(
 
 def _check(config: Config, repair: bool, as_json: bool) -> int:
     places = open_places(config)
-    require_store(places)
     names, known = {}, None
     if has_directory(places):
         with open_registry(config) as registry:
@@ -176,8 +175,7 @@ def _translated() -> Iterator[None]:
     try:
         yield
     except StoreError as error:
-        fix = fix_of(error.__cause__) or "Name the server's data folder with --data DIR."
-        raise CommandError(str(error), fix=fix, code=Exit.FAILED) from None
+        raise refusal(error) from None
 
 
 def _row(finding: Finding, names: dict[int, str]) -> dict[str, object]:

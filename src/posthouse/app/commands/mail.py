@@ -15,6 +15,7 @@ from posthouse.app import output
 from posthouse.app.arrivals import DAYS, READ, Arrival, arrivals, home_of
 from posthouse.app.commands.where import NOWHERE, AsJson, Where
 from posthouse.app.config import Config
+from posthouse.app.data_folder import refusal
 from posthouse.app.errors import CommandError, Exit
 from posthouse.app.opening import open_places, open_registry
 from posthouse.app.problems import printable
@@ -182,8 +183,6 @@ def _remark(ident: str, home: Local | Unresolved, *, whole: bool, found: bool) -
 def _on_their_way(config: Config, ident: str) -> list[Traced]:
     """By Message-ID, else by an address at either end."""
     places = open_places(config)
-    if not places.mail.exists():
-        return []
     try:
         with Desk(places.mail) as desk:
             found = desk.recipients(Filter(message_id=ident, settled=True), limit=_MOST) if ident else []
@@ -192,8 +191,7 @@ def _on_their_way(config: Config, ident: str) -> list[Traced]:
             either = desk.recipients(Filter(sender=ident, settled=True), limit=_MOST)
             either += desk.recipients(Filter(recipient=ident, settled=True), limit=_MOST)
     except DeskError as error:
-        code = Exit.TRY_LATER if isinstance(error, DeskBusyError) else Exit.FAILED
-        raise CommandError(str(error), code=code) from None
+        raise refusal(error, Exit.TRY_LATER if isinstance(error, DeskBusyError) else Exit.FAILED) from None
     known = {(each.message.number, each.n): each for each in either}
     return sorted(known.values(), key=lambda each: (-each.message.number, each.n))[:_MOST]
 
@@ -201,7 +199,7 @@ def _on_their_way(config: Config, ident: str) -> list[Traced]:
 def _kept(config: Config, ident: str, home: Local | Unresolved) -> tuple[list[Arrival], bool]:
     """What is in mailboxes here: all in those that the address leads to, and what it sent to others."""
     places = open_places(config)
-    if not places.mail.exists() or not ident:
+    if not ident:
         return [], True
     with open_registry(config) as registry:
         accounts = [info.account for info in registry.accounts()]
@@ -211,7 +209,7 @@ def _kept(config: Config, ident: str, home: Local | Unresolved) -> tuple[list[Ar
         with Archive(places.data) as archive, output.progress("Looking through mailboxes") as progress:
             return arrivals(archive, accounts, own, ident, since=since, most=_MOST, progress=progress)
     except StoreError as error:
-        raise CommandError(str(error)) from None
+        raise refusal(error) from None
 
 
 def _row(each: Arrival) -> dict[str, object]:

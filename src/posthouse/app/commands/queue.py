@@ -9,6 +9,7 @@ from cyclopts import Parameter, validators
 
 from posthouse.app import output
 from posthouse.app.commands.where import NOWHERE, AsJson, Where, Yes
+from posthouse.app.data_folder import refusal
 from posthouse.app.errors import CommandError, Exit
 from posthouse.app.opening import open_places
 from posthouse.app.passwords import confirmed
@@ -243,14 +244,11 @@ def _tell(count: int, what: str, as_json: bool, under_way: int | None = None) ->
 def _desk(where: Where, work: Callable[[Desk], T]) -> T:
     """Open the queue, and do something with it."""
     places = open_places(where.load())
-    if not places.mail.exists():
-        raise CommandError(f"there is no queue in {places.data} yet", fix="Start the server once: posthouse serve")
     try:
         with Desk(places.mail) as desk:
             return work(desk)
     except DeskError as error:
-        code = Exit.TRY_LATER if isinstance(error, DeskBusyError) else Exit.FAILED
-        raise CommandError(str(error), code=code) from None
+        raise refusal(error, Exit.TRY_LATER if isinstance(error, DeskBusyError) else Exit.FAILED) from None
 
 
 def _header(where: Where, each: Traced) -> list[str]:

@@ -6,7 +6,8 @@ from types import TracebackType
 
 import apsw
 
-from posthouse.database.connection import open_reader
+from posthouse.database.errors import DatabaseError
+from posthouse.database.opening import open_existing_reader
 from posthouse.mailstore.interface import INBOX, Entry, StoreError, Usage
 from posthouse.mailstore.pack_reader import PackReader
 from posthouse.mailstore.sqlite import queries, recovering
@@ -18,8 +19,8 @@ class Archive:
 
     def __init__(self, folder: Path) -> None:
         try:
-            self._connection = open_reader(folder / DATABASE)
-        except apsw.Error as error:
+            self._connection = open_existing_reader(folder / DATABASE)
+        except (apsw.Error, DatabaseError, OSError) as error:
             raise StoreError(f"there is no mail to read in {folder}: {error}") from error
         self._packs = PackReader(folder / PACKS)
 
