@@ -253,8 +253,12 @@ def packs(connection: apsw.Connection) -> dict[int, tuple[int, int]]:
 
 
 def headed_packs(connection: apsw.Connection) -> list[int]:
-    """Packs whose files must have a head by now: one that is being made has a row first."""
-    return [pack for (pack,) in fetch(connection, "SELECT pack FROM pack WHERE headed = 1 AND opened > 0 ORDER BY 1")]
+    """Packs that hold bodies in use and whose files must have a head."""
+    statement = """
+        SELECT pack FROM pack WHERE headed = 1 AND EXISTS (SELECT 1 FROM blob
+            WHERE blob_id >= pack.pack << 40 AND blob_id < (pack.pack + 1) << 40 AND refs > 0) ORDER BY pack
+    """
+    return [pack for (pack,) in fetch(connection, statement)]
 
 
 def count_bodies(connection: apsw.Connection) -> int:

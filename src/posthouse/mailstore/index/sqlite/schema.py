@@ -6,6 +6,7 @@ put another in its place already. Who still uses a file that was removed may go 
 """
 
 import contextlib
+import logging
 import os
 import secrets
 from collections.abc import Iterator
@@ -57,6 +58,8 @@ def open_file(path: Path, readers: int, *, spoilt: int | None = None) -> Opened:
     try:
         with lock:
             if _name(path) in (None, spoilt):
+                if path.exists():  # not put aside: it may be as large as the mail, and all of it can be had again
+                    logging.getLogger(__name__).warning("%s is damaged or of another version; begun anew", path)
                 _remove(path)
                 _begin(path)
             return _connect(path, readers)
