@@ -13,6 +13,7 @@ from structlog.testing import LogCapture
 from posthouse.app import worker as module
 from posthouse.app.certificate import self_signed
 from posthouse.app.commands.dev import _now
+from posthouse.app.making import make
 from posthouse.app.places import Places
 from posthouse.app.settings import ServerSettings, Settings
 from posthouse.app.worker import Setup, Worker, prepare
@@ -28,6 +29,7 @@ def setup(tmp_path: Path, logged: LogCapture) -> Setup:
     log = structlog.wrap_logger(None, processors=[logged], wrapper_class=structlog.make_filtering_bound_logger(0))
     places = Places(tmp_path / "data")
     places.data.mkdir()
+    make(places)
     settings = Settings(server=ServerSettings(hostname="mail.example.test", data=places.data))
     certificate = self_signed(places.tls, ["mail.example.test"], _now())
     made = Setup(settings, "mail.example.test", places, certificate, log)
@@ -120,6 +122,7 @@ from posthouse.app.certificate import self_signed
 from posthouse.app.commands.dev import _now
 from posthouse.app.lifetime import until_stopped, watched_threads
 from posthouse.app.logs import open_log
+from posthouse.app.making import make
 from posthouse.app.places import Places
 from posthouse.app.settings import ServerSettings, Settings
 from posthouse.app.worker import Setup, Worker, prepare
@@ -129,6 +132,7 @@ def fail(*_):
 
 async def main():
     places = Places(Path(sys.argv[1]))
+    make(places)
     settings = Settings(server=ServerSettings(hostname="mail.example.test", data=places.data))
     setup = Setup(settings, "mail.example.test", places, self_signed(places.tls, ["x.test"], _now()), open_log())
     prepare(setup)
