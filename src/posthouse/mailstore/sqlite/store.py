@@ -125,11 +125,9 @@ class SqliteMailstore:
         policy = Policy.CREATE if create else Policy.EXISTING
         try:
             with contextlib.ExitStack() as undo:
-                (folder / PACKS).mkdir(mode=0o700, exist_ok=True)
-                lock = FileLock(folder / LOCK, on_hold)
                 if create:
                     (folder / PACKS).mkdir(mode=0o700, exist_ok=True)
-                lock = FileLock(folder / LOCK)
+                lock = FileLock(folder / LOCK, on_hold)
                 undo.callback(lock.close)
                 migrations = {"": MIGRATIONS, **rooms}
                 with (
