@@ -61,6 +61,13 @@ class _Hole(NamedTuple):
     blobs: Sequence[int]
 
 
+class _Empty(NamedTuple):
+    """A pack without bodies: how often it had been opened, and where the last body ended."""
+
+    opened: int
+    end: int
+
+
 class Reaper:
     """`ask` runs a query off the loop, `do` a unit of work, `wait` anything that may take its time."""
 
@@ -98,18 +105,18 @@ class Reaper:
 
     async def _drop_packs(self) -> int:
         gone = []
-        for pack, opened in (await self._ask(_find_empty)).items():
+        for pack, seen in (await self._ask(_find_empty)).items():
             lock = await self._wait(self._lock, pack)
             if lock is None:
                 continue
             try:
                 # Nobody could append since the lock was ours. Where there is no file, one that is being made right now
                 # will be noticed by the row: it is dropped only if nobody has taken the pack up by then.
-                if (await self._ask(_find_empty)).get(pack) == opened:
-                    if lock >= 0:
-                        await self._wait(self._remove, pack, lock)
+                if (await self._ask(_find_empty)).get(pack) == seen:
+                    if lock >= 0 and not await self._wait(self._remove, pack, lock, seen.end):
+                        continue
                     self._packs.forget(pack)
-                    gone.append((pack, opened))
+                    gone.append((pack, seen.opened))
             finally:
                 if lock >= 0:
                     os.close(lock)
@@ -144,15 +151,20 @@ class Reaper:
             return None
         return fd
 
-    def _remove(self, pack: int, lock: int) -> None:
+    def _remove(self, pack: int, lock: int, end: int) -> bool:
+        """Unlink a pack, unless it goes on behind its end: that may be mail which only a younger database knew of."""
+        if os.fstat(lock).st_size > max(end, PACK_HEAD_OCTETS):
+            return False
         self._files.cut(lock, 0)  # other processes may have it open: the space is to be free all the same
         with contextlib.suppress(FileNotFoundError):
             self._packs.path(pack).unlink()
+        return True
 
 
-def _find_empty(connection: apsw.Connection) -> dict[int, int]:
-    """Packs that hold nothing, with how often each had been opened."""
-    return dict(fetch(connection, "SELECT pack, opened FROM pack WHERE live = 0 ORDER BY pack"))
+def _find_empty(connection: apsw.Connection) -> dict[int, _Empty]:
+    """Packs that hold nothing."""
+    rows = fetch(connection, "SELECT pack, opened, end FROM pack WHERE live = 0 ORDER BY pack")
+    return {pack: _Empty(opened, end) for pack, opened, end in rows}
 
 
 def _find_holes(connection: apsw.Connection, before: int) -> list[_Hole]:
