@@ -17,13 +17,14 @@ import time
 from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from logging import INFO
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 from structlog.typing import FilteringBoundLogger
 
 from posthouse.delivery.bounces import Bounces
 from posthouse.delivery.chores import AGAIN_SECONDS, supervise, wait
 from posthouse.delivery.couriers.content import Content
+from posthouse.delivery.couriers.interface import Courier
 from posthouse.delivery.couriers.parcel import Parcel
 from posthouse.delivery.couriers.smtp import UnreachableError
 from posthouse.delivery.lane import Job, Lane
@@ -52,19 +53,6 @@ _DOWN_AT_ONCE = 20  # destinations
 _DOWN_SECONDS = 60.0  # a destination that could not be reached is left alone at first
 _CLOCK_SLACK = 60.0  # seconds that the clock may be set back without anything being put right
 _GONE = Permanent(Reply(554, "5.3.0", "The message is no longer in our store"), spoken=False)
-
-
-class Courier(Protocol):
-    """See couriers."""
-
-    async def deliver(self, destination: str, parcel: Parcel) -> list[Outcome]:
-        """One outcome per recipient. Raises UnreachableError."""
-
-    def sweep(self, now: float) -> None:
-        """Close what waits too long."""
-
-    def close(self) -> None:
-        """Close everything."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping
 
+from posthouse.delivery.couriers.interface import Courier
 from posthouse.delivery.couriers.parcel import Parcel
 from posthouse.delivery.outcome import Outcome
-from posthouse.delivery.sender import Courier
 
 
 class CourierChoice:

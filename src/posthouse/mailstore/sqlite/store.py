@@ -53,6 +53,7 @@ from posthouse.mailstore.reserve import RESERVE_OCTETS, Reserve
 from posthouse.mailstore.sqlite import boxes, copying, keywords, marking, queries, removing, views
 from posthouse.mailstore.sqlite.migrations import MIGRATIONS
 from posthouse.mailstore.sqlite.reaper import GRACE_SECONDS, Reaped, Reaper
+from posthouse.mailstore.sqlite.room import Room
 from posthouse.mailstore.sqlite.rows import fetch
 from posthouse.mailstore.sqlite.units import Act, Append, Delivery, Job, Work
 from posthouse.mailstore.sqlite.writer import MailWriter
@@ -64,7 +65,6 @@ DATABASE = "posthouse.db"
 PACKS = "packs"
 LOCK = "write.lock"
 _CACHE_KIB = 16 * 1024  # of the connection that writes
-_NO_ROOM_SECONDS = 5.0  # between two looks for space to be given back on a full disk, when there was none
 _DISK_READS = 4  # threads that wait for the disk
 
 
@@ -90,10 +90,7 @@ class SqliteMailstore:
         self._disk = ThreadPoolExecutor(_DISK_READS, "pack-reader")
         self._reaper = Reaper(self._ask, self._do, self._wait, files, self._packs)
         self._furnished: set[int] = set()  # accounts known to be
-        self._clock = clock
-        self._making_room = asyncio.Lock()
-        self._rounds = 0  # in which there was space to be given back on a full disk
-        self._no_room_before = 0.0  # the loop's time
+        self._room = Room(self._reaper, clock)
         self._closed = False
 
     @classmethod
@@ -450,33 +447,11 @@ class SqliteMailstore:
         try:
             await self._do(unit)
         except StoreFullError:
-            if not await self._make_room():
+            if not await self._room.make():
                 raise
             unit = make()
             await self._do(unit)
         return unit
-
-    async def _make_room(self) -> bool:
-        """Give the space of removed mail back without a grace; whether there was any.
-
-        Who still reads such a message finds its header gone and is told that it is damaged; nobody gets other octets.
-        """
-        rounds = self._rounds
-        async with self._making_room:
-            if rounds != self._rounds:  # another one has just done it
-                return True
-            now = asyncio.get_running_loop().time()
-            if now < self._no_room_before:
-                return False
-            try:
-                freed = (await self._reaper.run(self._clock(), 0.0)).octets
-            except OSError as error:
-                raise StoreError(f"space could not be given back: {error}") from error
-            if freed:
-                self._rounds += 1
-            else:
-                self._no_room_before = now + _NO_ROOM_SECONDS
-            return freed > 0
 
     async def _act(
         self, account: int, work: Callable[[apsw.Connection, int], tuple[T, int]], *, frees_space: bool = False

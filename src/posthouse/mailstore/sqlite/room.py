@@ -1,0 +1,42 @@
+"""Space on a full disk: that of removed mail is given back at once instead of after the grace."""
+
+import asyncio
+from collections.abc import Callable
+
+from posthouse.mailstore.interface import StoreError
+from posthouse.mailstore.sqlite.reaper import Reaper
+
+_PAUSE = 5.0  # seconds between two looks for space to be given back, when there was none
+
+
+class Room:
+    """One per store. `clock` gives seconds since 1970."""
+
+    def __init__(self, reaper: Reaper, clock: Callable[[], float]) -> None:
+        self._reaper = reaper
+        self._clock = clock
+        self._turn = asyncio.Lock()
+        self._rounds = 0  # in which there was space to be given back
+        self._not_before = 0.0  # the loop's time
+
+    async def make(self) -> bool:
+        """Give the space of removed mail back; whether there was any. Raises StoreError.
+
+        Who still reads such a message finds its header gone and is told that it is damaged; nobody gets other octets.
+        """
+        rounds = self._rounds
+        async with self._turn:
+            if rounds != self._rounds:  # another one has just done it
+                return True
+            now = asyncio.get_running_loop().time()
+            if now < self._not_before:
+                return False
+            try:
+                freed = (await self._reaper.run(self._clock(), 0.0)).octets
+            except OSError as error:
+                raise StoreError(f"space could not be given back: {error}") from error
+            if freed:
+                self._rounds += 1
+            else:
+                self._not_before = now + _PAUSE
+            return freed > 0
