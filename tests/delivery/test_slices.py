@@ -29,6 +29,9 @@ class Counted(Bytes):
     def chunks(self) -> Iterator[bytes]:
         return map(self.count, super().chunks())
 
+    async def check(self, entry: Entry) -> None:
+        pass
+
     async def read(self, entry: Entry, offset: int, length: int) -> bytes:
         return self.count(LARGE[offset : offset + length])
 

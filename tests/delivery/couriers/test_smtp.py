@@ -38,6 +38,9 @@ class Store:
         self.failure: Exception | None = None
         self.stuck = asyncio.Event()
 
+    async def check(self, entry: Entry) -> None:
+        pass
+
     async def read(self, entry: Entry, offset: int, length: int) -> bytes:
         if offset + length > self.good:
             if self.failure is not None:

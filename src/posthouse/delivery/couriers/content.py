@@ -55,6 +55,8 @@ class Content:
         if self._whole is not None:
             yield self._whole
             return
+        if self.octets > PIECE:
+            await self._mailstore.check(self._entry)  # as a short one is when it is read: no damage goes out as mail
         offset = 0
         while offset < self.octets:
             data = await self._mailstore.read(self._entry, offset, PIECE)
