@@ -1,4 +1,4 @@
-"""What the machine has found, each as small as it can be; what is not right yet is expected to fail."""
+"""What the machine has found, each as small as it can be."""
 
 import asyncio
 import subprocess
@@ -6,7 +6,6 @@ import sys
 from pathlib import Path
 
 import apsw
-import pytest
 
 from posthouse.mailstore.changes import LocalBus
 from posthouse.mailstore.interface import MailboxExistsError, StoreError
@@ -28,11 +27,6 @@ def _open(folder: Path) -> SqliteMailstore:
     return SqliteMailstore.open(folder, bus=LocalBus(), reserve_octets=65_536)
 
 
-@pytest.mark.xfail(
-    reason="a descriptor of posthouse.db that is opened and closed beside SQLite's takes its lock away (fcntl), and"
-    " another program that is the only one, as far as it can see, deletes the log that is still written to",
-    strict=True,
-)
 async def test_other_programs_see_that_the_database_is_open(tmp_path: Path) -> None:
     store = _open(tmp_path)
     await deliver(store, 1)
