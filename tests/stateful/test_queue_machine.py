@@ -279,6 +279,7 @@ class QueueMachine(RuleBasedStateMachine):
         self.shake()
         self.fixture.stop_group(seconds)
         self.stopped += seconds
+        self.shake()  # a lease is so much time in which the others run
 
     @rule(
         change=st.sampled_from(["hold", "release", "drop", "retry"]),

@@ -62,8 +62,11 @@ class Catalogue(Protocol):
     def add(self, above: int) -> int:
         """A number higher than `above` and than any that was given before; that pack is known from now on."""
 
-    def overwrite_log(self) -> None:
-        """Change something: what a transaction that failed may have left in the database's log is overwritten by it."""
+    def pass_over(self, pack: int, end: int) -> None:
+        """Note that a pack does not end before that.
+
+        It is a change: so it overwrites what a transaction that failed may have left in the database's log.
+        """
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,8 +115,8 @@ class PackWriter:
         SQLite may have written a whole transaction, its end too, before it failed. Until another one overwrites that, a
         crash would bring its rows back.
         """
-        if self._abandoned:
-            catalogue.overwrite_log()
+        for extent in self._abandoned:
+            catalogue.pass_over(extent.pack, extent.end)
         while self._abandoned:
             extent = self._abandoned.pop()
             with contextlib.suppress(OSError):  # it is lost space, and no more than that

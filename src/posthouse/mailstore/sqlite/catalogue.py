@@ -8,6 +8,7 @@ from posthouse.mailstore.sqlite.rows import fetch
 # One that was made before packs had heads is not appended to.
 _TAKE_UP = "UPDATE pack SET opened = opened + 1 WHERE pack = ? AND headed = 1 RETURNING end"
 _LAST = "SELECT max(coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'pack'), 0), ?)"
+_PASS_OVER = "UPDATE pack SET end = max(end, ?2) WHERE pack = ?1"
 _ADD = "INSERT INTO pack (pack, end, live, opened, headed) VALUES (?, 0, 0, 0, 1)"
 
 
@@ -31,7 +32,7 @@ class SqliteCatalogue:
             self._connection.execute(_ADD, (pack,))
         return pack
 
-    def overwrite_log(self) -> None:
+    def pass_over(self, pack: int, end: int) -> None:
         """See Catalogue."""
         with self._lock:
-            self._connection.execute("UPDATE store SET generation = generation").fetchall()
+            fetch(self._connection, _PASS_OVER, (pack, end))
