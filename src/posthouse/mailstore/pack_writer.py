@@ -18,7 +18,7 @@ while this process lives, and the next batch goes to another.
 import contextlib
 import fcntl
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -28,9 +28,9 @@ from posthouse.mailstore.interface import Body, StoreError, StoreFullError
 from posthouse.mailstore.records import (
     PACK_HEAD_OCTETS,
     PackHead,
+    identities,
     make_header,
     make_pack_head,
-    new_identity,
     parse_pack_head,
 )
 
@@ -89,6 +89,7 @@ class PackWriter:
         self._fd = -1
         self._pack = 0
         self._end = 0  # where the next batch goes
+        self._identities = identities()
         self._spoilt: list[int] = []  # fds, kept for their locks
         self._abandoned: list[Extent] = []  # their rows were rolled back
 
@@ -135,7 +136,7 @@ class PackWriter:
 
     def _write(self, records: Sequence[Record]) -> Extent:
         start = self._end
-        run = _Run(self._files, self._fd, start)
+        run = _Run(self._files, self._fd, start, self._identities)
         try:
             for record in records:
                 run.lay(record, self._pack)
@@ -263,8 +264,9 @@ def _close(fd: int) -> None:
 class _Run:
     """Buffers laid one after the other, written in few calls."""
 
-    def __init__(self, files: Files, fd: int, start: int) -> None:
+    def __init__(self, files: Files, fd: int, start: int, identities: Iterator[int]) -> None:
         self._files = files
+        self._identities = identities
         self._fd = fd
         self._start = start  # where the first buffer goes
         self._buffers: list[bytes] = []
@@ -321,7 +323,7 @@ class _Run:
             record.prefix_octets = octets
             record.backs = [distances[prefix] for prefix in prefixes]
             written = list(reversed(distances))
-        record.identity = new_identity()
+        record.identity = next(self._identities)
         self._add(make_header(written, record.body.octets, record.body.sha256, record.identity))
         for prefix in written:
             self._add(prefix)

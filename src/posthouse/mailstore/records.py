@@ -21,10 +21,11 @@ reference to what was there before, or elsewhere, finds damage and never another
 and packs without a head, were written before there were identities and heads: theirs is 0.
 """
 
+import random
 import secrets
 import struct
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 _FIELDS = struct.Struct("<4sHHIQ32s")
@@ -63,9 +64,14 @@ class PackHead(NamedTuple):
     pack: int  # its number
 
 
-def new_identity() -> int:
-    """A random identity of 40 bits, never 0."""
-    return secrets.randbits(16 + _LOW_BITS) or 1
+def identities() -> Iterator[int]:
+    """Random identities of 40 bits, none of them 0. For one process: a fork would go on with the same.
+
+    Chance is what they are against, so they need not be secret; asking the kernel for each would cost a microsecond.
+    """
+    source = random.Random(secrets.randbits(256))
+    while True:
+        yield source.getrandbits(16 + _LOW_BITS) or 1
 
 
 def make_header(prefixes: Sequence[bytes], body: int, sha256: bytes, identity: int) -> bytes:
