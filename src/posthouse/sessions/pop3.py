@@ -16,7 +16,7 @@ from posthouse.sessions.services import Services
 
 LEASE_SECONDS = 60.0  # so long a maildrop stays locked after its worker was killed; renewed while the session lives
 RENEW_SECONDS = 20.0  # between two calls of Pop3Service.renew
-_PIECE = 1 << 16
+_PIECE = 1 << 17  # octets read at once: nearly every message, so that it is compared with what was kept on the way
 
 
 class Pop3Service:
