@@ -336,6 +336,8 @@ class QueueMachine(RuleBasedStateMachine):
 
     def check_claims(self, rows: dict[str, Traced]) -> None:
         """In nobody's hands, and nobody's to try: for no longer than it takes to see that its claimer is dead."""
+        if any(worker.store.fail is full for worker in self.workers):
+            self.shake()  # where nothing can be written nothing can be given back
         in_hand = set().union(*(worker.sender._mine for worker in self.workers))
         for to, row in rows.items():
             if not row.claimed or (row.message.number, row.n) in in_hand:
