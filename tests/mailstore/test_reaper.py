@@ -4,12 +4,15 @@ import asyncio
 import errno
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import apsw
 import pytest
 
 from posthouse.mailstore.changes import LocalBus
+from posthouse.mailstore.fsck import check
 from posthouse.mailstore.interface import INBOX, Filed, Placement, StoreError
+from posthouse.mailstore.records import HEADER_OCTETS, PACK_HEAD_OCTETS, make_pack_head
 from posthouse.mailstore.sqlite.reaper import GRACE_SECONDS
 from posthouse.mailstore.sqlite.store import SqliteMailstore
 from tests.mailstore.faulty import FaultyFiles
@@ -210,3 +213,101 @@ async def test_a_pack_that_goes_on_behind_its_end_is_spared(store: SqliteMailsto
     await store.forget(1)
     assert (await store.reap(NOW * 2)).packs == 0
     assert pack.read_bytes().endswith(b"more")
+
+
+async def test_mail_that_no_row_knows_is_not_given_back_with_its_neighbours(
+    store: SqliteMailstore, tmp_path: Path
+) -> None:
+    """The database may be older than the pack: what lies between two rows is left as it is."""
+    for number in range(20):
+        await deliver(store, 1 + number % 4, b"%d" % (number % 10) * 1500)
+    pack = tmp_path / "packs" / "1.pack"
+    before = pack.read_bytes()
+    connection = apsw.Connection(str(tmp_path / "posthouse.db"))
+    of_it = "SELECT blob_id FROM message WHERE account_id = 2"
+    loose: list[Any] = connection.execute(f"SELECT offset, octets FROM blob WHERE blob_id IN ({of_it})").fetchall()
+    connection.execute(f"DELETE FROM blob WHERE blob_id IN ({of_it})")
+    connection.execute("DELETE FROM message WHERE account_id = 2")
+    connection.close()
+    for account in (1, 3, 4):
+        await store.forget(account)
+    await store.reap(NOW * 2)
+    after = pack.read_bytes()
+    for offset, octets in loose:
+        end = offset + HEADER_OCTETS + len(PREFIX) + octets
+        assert after[offset:end] == before[offset:end]
+    assert after.count(b"PHrc") == len(loose)
+    list(check(tmp_path, repair=True))
+
+
+async def test_a_pack_of_another_store_is_neither_punched_nor_removed(store: SqliteMailstore, tmp_path: Path) -> None:
+    """The wrong disk is mounted where the packs were."""
+    await deliver(store, 1, b"x" * 50_000)
+    await deliver(store, 2, b"y" * 50_000)
+    await store.forget(1)
+    pack = tmp_path / "packs" / "1.pack"
+    ours = pack.read_bytes()
+    strange = make_pack_head(bytes(16), 1) + ours[PACK_HEAD_OCTETS:]
+    pack.write_bytes(strange)
+    with pytest.raises(StoreError, match="not the pack"):
+        await store.reap(NOW * 2)
+    await store.close()
+    again = SqliteMailstore.open(tmp_path, bus=LocalBus(), reserve_octets=4096)
+    await again.forget(2)
+    with pytest.raises(StoreError, match="not the pack"):
+        await again.reap(NOW * 2)
+    assert pack.read_bytes() == strange
+    pack.write_bytes(ours)
+    assert (await again.reap(NOW * 2)).packs == 1
+    await again.close()
+
+
+async def test_bodies_that_lie_over_each_other_get_no_holes(store: SqliteMailstore, tmp_path: Path) -> None:
+    """An old fault gave a place twice; who knows whose octets these are."""
+    await deliver(store, 1, b"v" * 200_000)
+    await deliver(store, 2, b"g" * 10_000)
+    connection = apsw.Connection(str(tmp_path / "posthouse.db"))
+    for table in ("message", "blob"):
+        connection.execute(f"UPDATE {table} SET blob_id = (1 << 40) + 50064 WHERE blob_id > (1 << 40) + 64")
+    connection.close()
+    await store.forget(2)
+    await store.reap(NOW * 2)
+    assert await contents(store, 1) == [PREFIX + b"v" * 200_000]
+
+
+async def test_a_sick_pack_keeps_nobody_elses_space(store: SqliteMailstore, files: FaultyFiles, tmp_path: Path) -> None:
+    for account in (1, 2, 3):
+        await deliver(store, account, b"x" * 1_000_000)
+    await deliver(store, 4)
+    for account in (1, 2, 3):
+        await store.forget(account)
+    (tmp_path / "packs" / "2.pack").rename(tmp_path / "gone")
+    (tmp_path / "packs" / "2.pack").mkdir()
+    with pytest.raises(StoreError, match="directory"):
+        await store.reap(NOW * 2)
+    assert count(tmp_path, "blob") == 2
+    (tmp_path / "packs" / "2.pack").rmdir()
+    (tmp_path / "gone").rename(tmp_path / "packs" / "2.pack")
+    await store.reap(NOW * 2)
+    assert count(tmp_path, "blob") == 1
+
+
+async def test_what_was_removed_while_the_clock_was_ahead(store: SqliteMailstore, clock: Clock) -> None:
+    await deliver(store, 1, b"x" * 50_000)
+    await deliver(store, 2)
+    clock.now += 400 * 86400
+    await store.forget(1)
+    clock.now -= 400 * 86400
+    assert (await store.reap(clock.now)).blobs == 1
+
+
+async def test_where_no_holes_can_be_punched_what_was_removed_is_no_record_any_more(
+    store: SqliteMailstore, files: FaultyFiles, tmp_path: Path
+) -> None:
+    files.can_punch = False
+    await deliver(store, 1, b"x" * 5000)
+    await deliver(store, 2, b"y" * 5000)
+    await store.forget(1)
+    await store.reap(NOW * 2)
+    assert (tmp_path / "packs" / "1.pack").read_bytes().count(b"PHrc") == 1
+    assert await contents(store, 2) == [PREFIX + b"y" * 5000]

@@ -171,8 +171,8 @@ class PackWriter:
             self._spoilt.append(fd)
 
     def _ready(self, catalogue: Catalogue) -> None:
-        if self._fd >= 0 and self._end >= self._limit:
-            fd, self._fd = self._fd, -1
+        if self._fd >= 0 and (self._end >= self._limit or not os.fstat(self._fd).st_nlink):
+            fd, self._fd = self._fd, -1  # it is full, or somebody has removed it: what went there would be gone
             _close(fd)
         if self._fd < 0 and not any(self._take_up(catalogue, pack) for pack in self._candidates()):
             self._make(catalogue)

@@ -164,7 +164,8 @@ class Pop3Session:
         try:
             if ids and not await self._is_ours(self._lease):
                 raise StoreError("the lease was lost")
-            await self._services.mailstore.expunge(self._account.id, INBOX, ids)
+            if ids:
+                await self._services.mailstore.expunge(self._account.id, INBOX, ids)
         except StoreError:
             self.engine.reject("SYS/TEMP", "some deleted messages were not removed")
             return

@@ -4,25 +4,30 @@ A blob nobody refers to keeps its bytes for a grace period, for readers that kno
 punched into its pack, and only after that its row is dropped: whenever the machine stops in between, the next run does
 it again, and no message ever refers to a hole. A pack without blobs is unlinked, under the lock a writer would need.
 
-A hole reaches as far as the nearest blobs by place that have a row, for only whole blocks give space back and small
-messages share them. What a writer adds meanwhile is no concern: it always comes behind all rows of its pack.
+Only whole blocks give space back, and small messages share them. So a hole is made wider over what is zero already, to
+the bounds of its first and last block: that changes no octet of anybody, whether a row knows of it or not. Before a
+file is touched it is seen that it is the pack the rows speak of; where bodies of old lie over each other nothing is
+punched. A pack that cannot be used is left for another round, and keeps nobody else's space.
 """
 
 import contextlib
+import errno
 import fcntl
 import os
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import groupby
-from operator import attrgetter
+from operator import attrgetter, itemgetter
 from typing import Any, NamedTuple, TypeVar
 
 import apsw
+import msgspec
 
 from posthouse.mailstore.files import Files
 from posthouse.mailstore.pack_reader import PackReader
-from posthouse.mailstore.places import place_of
-from posthouse.mailstore.records import HEADER_OCTETS, PACK_HEAD_OCTETS
+from posthouse.mailstore.places import alone, place_of
+from posthouse.mailstore.records import HEADER_OCTETS, PACK_HEAD_OCTETS, PackHead, parse_pack_head
 from posthouse.mailstore.sqlite.rows import fetch
 from posthouse.mailstore.sqlite.units import DropBlobs, DropDeliveries, DropPacks, Work
 
@@ -32,16 +37,26 @@ GRACE_SECONDS = 3600.0
 DELIVERY_DAYS = 30  # longer than any queue tries again (RFC 5321 4.5.4.1: 4-5 days)
 
 _BATCH = 1000
-# By place: a blob's id is its pack and offset.
+_BLOCK = 4096  # octets; larger blocks give back what they can
+_CLOCK_SLACK = 60  # seconds; what was freed later than now was freed while the clock was ahead
 _UNUSED = f"""
     SELECT blob_id, pack, offset, offset + {HEADER_OCTETS} + prefixes + octets FROM blob
-    WHERE refs = 0 AND freed <= ?1 ORDER BY freed, blob_id LIMIT {_BATCH}
+    WHERE refs = 0 AND (freed <= ?1 OR freed > ?2) AND pack NOT IN (SELECT value FROM json_each(?3))
+    ORDER BY freed, blob_id LIMIT {_BATCH}
 """
+# By place: a blob's id is its pack and offset.
 _BEFORE = f"""
     SELECT offset + {HEADER_OCTETS} + prefixes + octets FROM blob
     WHERE blob_id < ?1 AND blob_id >= ?2 ORDER BY blob_id DESC LIMIT 1
 """
-_AFTER = "SELECT offset FROM blob WHERE blob_id >= ?1 AND blob_id < ?2 ORDER BY blob_id LIMIT 1"
+_AFTER = "SELECT offset FROM blob WHERE blob_id > ?1 AND blob_id < ?2 ORDER BY blob_id LIMIT 1"
+_HEADED = "SELECT headed FROM pack WHERE pack = ?"
+_OVERLAP = f"""
+    SELECT 1 FROM (SELECT offset, max(offset + {HEADER_OCTETS} + prefixes + octets) OVER
+            (ORDER BY blob_id ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS reached
+        FROM blob WHERE blob_id >= ?1 AND blob_id < ?2)
+    WHERE reached > offset LIMIT 1
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,21 +70,28 @@ class Reaped:
 
 
 class _Hole(NamedTuple):
+    """A range of a pack in which all blobs are unused. It may be empty: then only the rows go."""
+
     pack: int
     start: int
     end: int
     blobs: Sequence[int]
+    headed: bool = False  # whether the pack begins with a head
 
 
 class _Empty(NamedTuple):
-    """A pack without bodies: how often it had been opened, and where the last body ended."""
+    """A pack without bodies: how often it had been opened, where the last body ended, whether it has a head."""
 
     opened: int
     end: int
+    headed: int
 
 
 class Reaper:
-    """`ask` runs a query off the loop, `do` a unit of work, `wait` anything that may take its time."""
+    """`ask` runs a query off the loop, `do` a unit of work, `wait` anything that may take its time.
+
+    `store` is the id of the store, which its packs carry.
+    """
 
     def __init__(
         self,
@@ -78,29 +100,36 @@ class Reaper:
         wait: Callable[..., Awaitable[Any]],
         files: Files,
         packs: PackReader,
+        store: bytes,
     ) -> None:
         self._ask = ask
         self._do = do
         self._wait = wait
         self._files = files
         self._packs = packs
+        self._store = store
 
     async def run(self, now: float, grace: float) -> Reaped:
-        """One round. Raises StoreError, OSError."""
+        """One round. Raises StoreError; OSError when some of it could not be done, and the rest was."""
         blobs = octets = 0
         supported = True
+        failures: dict[int, OSError] = {}  # packs that cannot be used
         while True:
-            holes: list[_Hole] = await self._ask(lambda connection: _find_holes(connection, int(now - grace)))
+            look = partial(_find_holes, before=int(now - grace), now=int(now), sick=sorted(failures))
+            holes: list[_Hole] = await self._ask(look)
             if not holes:
                 break
-            supported = await self._wait(self._punch_all, holes) and supported
-            dropped: int = await self._do(DropBlobs([blob for hole in holes for blob in hole.blobs]))
-            blobs += dropped
-            octets += sum(hole.end - hole.start for hole in holes)
+            supported = await self._wait(self._punch_all, holes, failures) and supported
+            done = [hole for hole in holes if hole.pack not in failures]
+            if done:
+                blobs += await self._do(DropBlobs([blob for hole in done for blob in hole.blobs]))
+            octets += sum(hole.end - hole.start for hole in done)
         packs = await self._drop_packs()
         before = int((now - DELIVERY_DAYS * 86400) * 1000)
         while before > 0 and await self._do(DropDeliveries(before.to_bytes(6, "big"))):
             continue
+        for failure in failures.values():
+            raise failure
         return Reaped(blobs, octets, packs, supported)
 
     async def _drop_packs(self) -> int:
@@ -113,7 +142,7 @@ class Reaper:
                 # Nobody could append since the lock was ours. Where there is no file, one that is being made right now
                 # will be noticed by the row: it is dropped only if nobody has taken the pack up by then.
                 if (await self._ask(_find_empty)).get(pack) == seen:
-                    if lock >= 0 and not await self._wait(self._remove, pack, lock, seen.end):
+                    if lock >= 0 and not await self._wait(self._remove, pack, lock, seen):
                         continue
                     self._packs.forget(pack)
                     gone.append((pack, seen.opened))
@@ -124,19 +153,43 @@ class Reaper:
             await self._do(DropPacks(gone))
         return len(gone)
 
-    def _punch_all(self, holes: Iterable[_Hole]) -> bool:
+    def _punch_all(self, holes: Iterable[_Hole], failures: dict[int, OSError]) -> bool:
         supported = True
         for pack, group in groupby(holes, attrgetter("pack")):
             try:
-                fd = os.open(self._packs.path(pack), os.O_RDWR | os.O_CLOEXEC)
+                supported = self._punch(pack, list(group)) and supported
             except FileNotFoundError:
                 continue  # lost, or removed by another process: nothing to give back
-            try:
-                for hole in group:
-                    supported = self._files.punch(fd, hole.start, hole.end - hole.start) and supported
-            finally:
-                os.close(fd)
+            except OSError as error:
+                failures[pack] = error
         return supported
+
+    def _punch(self, pack: int, holes: Sequence[_Hole]) -> bool:
+        supported = True
+        fd = os.open(self._packs.path(pack), os.O_RDWR | os.O_CLOEXEC)
+        try:
+            if not self._is_ours(fd, pack, headed=holes[0].headed):
+                raise OSError(errno.ESTALE, f"{pack}.pack is not the pack that the database speaks of")
+            for hole in holes:
+                if hole.start < hole.end and not self._punch_one(fd, hole):
+                    supported = False
+        finally:
+            os.close(fd)
+        return supported
+
+    def _punch_one(self, fd: int, hole: _Hole) -> bool:
+        start, end = _to_blocks(fd, hole.start, hole.end)
+        if self._files.punch(fd, start, end - start):
+            return True
+        for blob in hole.blobs:  # without their headers these octets are no records any more, whoever looks for some
+            offset = alone(blob)[1]
+            if hole.start <= offset < hole.end:
+                self._files.write(fd, [bytes(HEADER_OCTETS)], offset)
+        return False
+
+    def _is_ours(self, fd: int, pack: int, *, headed: bool) -> bool:
+        head = parse_pack_head(os.pread(fd, PACK_HEAD_OCTETS, 0))
+        return head == (PackHead(self._store, pack) if headed else None)
 
     def _lock(self, pack: int) -> int | None:
         """The locked file; -1 when there is none, None when a process writes to it."""
@@ -151,9 +204,13 @@ class Reaper:
             return None
         return fd
 
-    def _remove(self, pack: int, lock: int, end: int) -> bool:
-        """Unlink a pack, unless it goes on behind its end: that may be mail which only a younger database knew of."""
-        if os.fstat(lock).st_size > max(end, PACK_HEAD_OCTETS):
+    def _remove(self, pack: int, lock: int, seen: _Empty) -> bool:
+        """Unlink a pack, if it is ours and ends where it should.
+
+        What it has behind its end may be mail which only a younger database knew of.
+        """
+        known_end = os.fstat(lock).st_size <= max(seen.end, PACK_HEAD_OCTETS)
+        if not known_end or not self._is_ours(lock, pack, headed=bool(seen.headed)):
             return False
         self._files.cut(lock, 0)  # other processes may have it open: the space is to be free all the same
         with contextlib.suppress(FileNotFoundError):
@@ -161,25 +218,43 @@ class Reaper:
         return True
 
 
+def _to_blocks(fd: int, start: int, end: int) -> tuple[int, int]:
+    """The range made wider over zeros, to the bounds of its first and last block."""
+    before = os.pread(fd, start % _BLOCK, start - start % _BLOCK)
+    after = os.pread(fd, -end % _BLOCK, end)
+    zeros_before = len(before) - len(before.rstrip(b"\0"))
+    zeros_after = len(after) - len(after.lstrip(b"\0"))
+    return start - zeros_before, end + zeros_after
+
+
 def _find_empty(connection: apsw.Connection) -> dict[int, _Empty]:
     """Packs that hold nothing."""
-    rows = fetch(connection, "SELECT pack, opened, end FROM pack WHERE live = 0 ORDER BY pack")
-    return {pack: _Empty(opened, end) for pack, opened, end in rows}
+    rows = fetch(connection, "SELECT pack, opened, end, headed FROM pack WHERE live = 0 ORDER BY pack")
+    return {pack: _Empty(*numbers) for pack, *numbers in rows}
 
 
-def _find_holes(connection: apsw.Connection, before: int) -> list[_Hole]:
-    """The next blobs to go, by pack, with what lies between them and the nearest ones that have a row; none overlap."""
-    unused = sorted(fetch(connection, _UNUSED, (before,)))
-    holes = _join(_Hole(pack, start, end, (blob,)) for blob, pack, start, end in unused)
-    return _join(_widen(connection, hole) for hole in holes)
+def _find_holes(connection: apsw.Connection, before: int, now: int, sick: Sequence[int]) -> list[_Hole]:
+    """The next blobs to go, by pack, those that touch made one. None of a pack in `sick`."""
+    unused = sorted(fetch(connection, _UNUSED, (before, now + _CLOCK_SLACK, msgspec.json.encode(sick).decode())))
+    found: list[_Hole] = []
+    for pack, group in groupby(unused, itemgetter(1)):
+        headed = any(value for (value,) in fetch(connection, _HEADED, (pack,)))
+        holes = _join(_Hole(pack, start, end, (blob,), headed) for blob, _, start, end in group)
+        if not headed and fetch(connection, _OVERLAP, (place_of(pack, 0), place_of(pack + 1, 0))):
+            # An old fault gave a place twice: who knows whose octets these are.
+            found += [hole._replace(end=hole.start) for hole in holes]
+        else:
+            found += [_clipped(connection, hole) for hole in holes]
+    return found
 
 
-def _widen(connection: apsw.Connection, hole: _Hole) -> _Hole:
-    pack, start, end, blobs = hole
-    previous = fetch(connection, _BEFORE, (blobs[0], place_of(pack, 0)))
-    following = fetch(connection, _AFTER, (place_of(pack, end), place_of(pack + 1, 0)))
-    start = min(start, previous[0][0] if previous else PACK_HEAD_OCTETS)
-    return _Hole(pack, start, max(end, following[0][0]) if following else end, blobs)
+def _clipped(connection: apsw.Connection, hole: _Hole) -> _Hole:
+    """Without what its neighbours have, should they lie over it."""
+    previous = fetch(connection, _BEFORE, (hole.blobs[0], place_of(hole.pack, 0)))
+    following = fetch(connection, _AFTER, (hole.blobs[-1], place_of(hole.pack + 1, 0)))
+    start = max([hole.start, *(end for (end,) in previous)])
+    end = min([hole.end, *(offset for (offset,) in following)])
+    return hole._replace(start=start, end=max(start, end))
 
 
 def _join(holes: Iterable[_Hole]) -> list[_Hole]:

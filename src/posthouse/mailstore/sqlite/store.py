@@ -80,6 +80,7 @@ class SqliteMailstore:
         glance: apsw.Connection,
         files: Files,
         clock: Callable[[], float],
+        store: bytes,
     ) -> None:
         self._commit = commit
         self._writer = writer
@@ -88,7 +89,7 @@ class SqliteMailstore:
         self._glance = glance  # for what is answered on the event loop
         self._packs = PackReader(folder / PACKS)
         self._disk = ThreadPoolExecutor(_DISK_READS, "pack-reader")
-        self._reaper = Reaper(self._ask, self._do, self._wait, files, self._packs)
+        self._reaper = Reaper(self._ask, self._do, self._wait, files, self._packs, store)
         self._furnished: set[int] = set()  # accounts known to be
         self._room = Room(self._reaper, clock)
         self._closed = False
@@ -111,7 +112,6 @@ class SqliteMailstore:
         """Open the store in a folder that is there. `clock`: seconds since 1970.
 
         With `create`, what is missing inside is made; else that is a StoreError.
-
         `rooms` are the migrations of other rooms that keep their rows in the same database, by name.
         `on_thread_death` is called, in that thread, when the one that commits has ended by an error.
         `on_hold` is told when this process takes the write lock and gives it back, see FileLock.
@@ -148,6 +148,7 @@ class SqliteMailstore:
                     glance,
                     files,
                     clock,
+                    store,
                 )
                 undo.pop_all()
                 return opened
@@ -404,12 +405,13 @@ class SqliteMailstore:
         except OSError as error:
             raise StoreError(f"space could not be given back: {error}") from error
 
-    async def transact(self, work: Callable[[apsw.Connection], T]) -> T:
+    async def transact(self, work: Callable[[apsw.Connection], T], *, frees_space: bool = False) -> T:
         """Write rows of another room in the next transaction; what `work` returns. Raises StoreError.
 
-        It runs on the commit thread, beside deliveries, so it must be short.
+        It runs on the commit thread, beside deliveries, so it must be short. With `frees_space` it works when the disk
+        is full, as long as the reserve lasts: for what makes room, or says that it was made.
         """
-        return await self._do(Job(work))
+        return await self._do(Job(work, frees_space=frees_space))
 
     async def ask(self, look: Callable[[apsw.Connection], T]) -> T:
         """Read rows of another room, off the event loop. Raises StoreError."""

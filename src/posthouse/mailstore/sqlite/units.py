@@ -130,11 +130,12 @@ class Act(_Rows[T]):
 class Job(_Rows[T]):
     """Work of another room that shares the database. What it raises fails it alone."""
 
-    __slots__ = ("work",)
+    __slots__ = ("frees_space", "work")
 
-    def __init__(self, work: Callable[[apsw.Connection], T]) -> None:
+    def __init__(self, work: Callable[[apsw.Connection], T], *, frees_space: bool = False) -> None:
         super().__init__()
         self.work = work
+        self.frees_space = frees_space
 
 
 class DropBlobs(_Rows[int]):
