@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from posthouse.mailstore.interface import INBOX
+from posthouse.mailstore.interface import INBOX, StoreError
 from tests.sessions.imap.house import House, Wire, house
 from tests.sessions.world import world
 from tests.stores import append, letter
@@ -78,3 +78,61 @@ async def logged_in(found: House) -> Wire:
     await ask(wire, b"LOGIN alice secret")
     assert b"a OK" in await ask(wire, b"SELECT " + INBOX.encode())
     return wire
+
+
+@pytest.mark.parametrize("items", [b"BODY[]", b"(ENVELOPE BODYSTRUCTURE PREVIEW)", b"(UID BODY[])", b"BODY"])
+async def test_what_is_damaged_hides_nothing_else(tmp_path: Path, items: bytes) -> None:
+    """A client that asks for a range gets all that can be had, and no false \\Seen."""
+    async with house(tmp_path, "sqlite") as found:
+        texts = [letter(b"Subject: %d\r\n\r\ntext %d of them\r\n" % (n, n)) for n in range(1, 9)]
+        await append(found.mailstore, found.account("alice"), *texts)
+        flip(tmp_path, b"text 3")
+        wire = await logged_in(found)
+        answer = await ask(wire, b"FETCH 1:* " + items)
+        for number in range(1, 9):
+            assert (b"* %d FETCH (" % number in answer) == (number != 3)
+        assert b"a NO [CORRUPTION]" in answer and b"UID 3" in answer.rpartition(b"a NO")[2]
+        flags = await ask(wire, b"FETCH 3 FLAGS")
+        assert b"* 3 FETCH (FLAGS ())" in flags
+        assert b"a OK" in flags
+        assert (b"\\Seen" in await ask(wire, b"FETCH 4 FLAGS")) == (b"BODY[" in items)
+        await ask(wire, b"STORE 3 +FLAGS (\\Deleted)")
+        await ask(wire, b"EXPUNGE")
+
+
+async def test_an_encoding_that_nobody_knows_hides_nothing_else(tmp_path: Path) -> None:
+    async with house(tmp_path, "sqlite") as found:
+        plain = letter(b"Subject: x\r\n\r\nhello\r\n")
+        odd = letter(b"Subject: x\r\nContent-Transfer-Encoding: x-foo\r\n\r\nhello\r\n")
+        await append(found.mailstore, found.account("alice"), plain, odd, plain)
+        wire = await logged_in(found)
+        answer = await ask(wire, b"FETCH 1:3 BINARY[1]")
+        assert b"* 1 FETCH" in answer and b"* 3 FETCH" in answer and b"* 2 FETCH" not in answer
+        assert b"a NO [UNKNOWN-CTE]" in answer
+        assert b"Seen" not in await ask(wire, b"FETCH 2 FLAGS")
+
+
+async def test_a_pack_that_is_gone_is_damage(tmp_path: Path) -> None:
+    async with house(tmp_path, "sqlite") as found:
+        await append(found.mailstore, found.account("alice"), letter())
+        (tmp_path / "packs" / "1.pack").rename(tmp_path / "elsewhere")
+        wire = await logged_in(found)
+        assert b"a NO [CORRUPTION]" in await ask(wire, b"FETCH 1 BODY[]")
+        (tmp_path / "elsewhere").rename(tmp_path / "packs" / "1.pack")
+        assert b"a OK" in await ask(wire, b"FETCH 1 BODY[]")
+
+
+async def test_what_was_done_is_not_answered_with_no(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After its commit a command is done, whatever keeps the server from telling what is new."""
+    async with house(tmp_path, "sqlite") as found:
+        await append(found.mailstore, found.account("alice"), letter(), letter())
+        wire = await logged_in(found)
+
+        async def fail(*_: object) -> None:
+            raise StoreError("the disk does not answer")
+
+        monkeypatch.setattr(found.mailstore, "since", fail)
+        for command in (b"STORE 1 +FLAGS (\\Deleted)", b"COPY 2 INBOX", b"EXPUNGE"):
+            assert b"a OK" in await ask(wire, command)
+        monkeypatch.undo()
+        assert b"* 1 EXPUNGE" in await ask(wire, b"NOOP")

@@ -60,7 +60,7 @@ class PackReader:
         try:
             return self._fetch(entry, offset, length)
         except OSError as error:
-            raise StoreError(f"message {entry.message}: {error}") from error
+            raise self._unusable(f"message {entry.message}", error) from error
 
     def is_checked(self, entry: Entry) -> bool:
         """Whether it was found sound before, or is so and in memory. For one thread, as cached()."""
@@ -88,7 +88,7 @@ class PackReader:
             finally:
                 os.close(fd)
         except OSError as error:
-            raise StoreError(f"message {entry.message}: {error}") from error
+            raise self._unusable(f"message {entry.message}", error) from error
         self._remember(entry)
 
     def _remember(self, entry: Entry) -> None:
@@ -112,11 +112,16 @@ class PackReader:
         """The file of a pack."""
         return self._folder / f"{pack}.pack"
 
+    def _unusable(self, what: str, error: OSError) -> StoreError:
+        """A pack that is gone while the others are there does not come back by itself."""
+        lost = isinstance(error, FileNotFoundError) and self._folder.is_dir()
+        return DamagedError(f"{what}: its pack is gone") if lost else StoreError(f"{what}: {error.strerror}")
+
     def _open_pack(self, pack: int) -> int:
         try:
             fd = os.open(self.path(pack), os.O_RDONLY | os.O_CLOEXEC)
         except OSError as error:
-            raise StoreError(f"pack {pack} cannot be opened: {error}") from error
+            raise self._unusable(f"pack {pack} cannot be opened", error) from error
         if len(self._open) >= _MAX_OPEN:
             self.forget(next(iter(self._open)))
         self._open[pack] = fd

@@ -145,7 +145,7 @@ async def test_a_damaged_message(index: MessageIndex, store: SqliteMailstore, mo
     monkeypatch.setattr(store, "read", reading)
     for envelope_only in (True, False):
         found = await shown(index, store, ids, envelope_only=envelope_only)
-        assert found[1].envelope == shown_of(b"").envelope and b'"Three"' in found[2].envelope
+        assert found[1].is_missing and b'"Three"' in found[2].envelope
     assert await search(index, store, "subject", "") == [0, 2]
     assert set(await index.sort_keys(ACCOUNT, box.id, ids)) == {ids[0], ids[2]}
 

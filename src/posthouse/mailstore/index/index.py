@@ -30,6 +30,7 @@ _SMALL = 16 << 10  # octets of a message that is looked through on the event loo
 _TRIES = 3
 _REMOVED = 500  # rows of each table in one transaction
 _EMPTY = shown_of(digest(b"", 0))
+_MISSING = Shown(b"", b"", "")
 
 
 class MessageIndex:
@@ -47,7 +48,7 @@ class MessageIndex:
         self._keeping: set[asyncio.Task[None]] = set()
 
     async def shown(self, account: int, items: Sequence[Item], *, envelope_only: bool = False) -> list[Shown]:
-        """What is shown of each, in order. Of a message that cannot be read: what would be of an empty one.
+        """What is shown of each, in order. Of a message that cannot be read: one that is_missing.
 
         With `envelope_only`, a message that is not indexed is not looked through whole: the rest is empty then.
         """
@@ -66,13 +67,15 @@ class MessageIndex:
                 known[message] = await self._envelope(item.entry)
                 continue
             made = await self._made(item.entry)
-            known[message] = made.shown if made is not None else _EMPTY
+            known[message] = made.shown if made is not None else _MISSING
             if made is not None:
                 records.append((message, made.record))
         if records:
             self._keep_later(account, records)
         if envelope_only:
-            self._envelopes.keep(account, {message: known[message] for message in absent})
+            self._envelopes.keep(
+                account, {message: known[message] for message in absent if not known[message].is_missing}
+            )
         return [known[message] for message in messages]
 
     async def contains(self, account: int, mailbox: int, messages: Sequence[int], field: str, needle: str) -> set[int]:
@@ -197,7 +200,7 @@ class MessageIndex:
             if not header_end(data):
                 data = await self._read(entry, entry.octets)
         except StoreError:
-            data = b""
+            return _MISSING
         return Shown(await self._look_through(_envelope, data), _EMPTY.structure, "")
 
     async def _look_through(self, job: Callable[[bytes, *Ts], T], data: bytes, *args: *Ts) -> T:

@@ -22,6 +22,11 @@ class Shown(NamedTuple):
     structure: bytes
     preview: str
 
+    @property
+    def is_missing(self) -> bool:
+        """Whether the message could not be read, so that there is nothing to show."""
+        return not self.envelope
+
 
 class SortKeys(NamedTuple):
     """What messages are sorted and threaded by (RFC 5256); texts are in their folded form."""

@@ -67,6 +67,10 @@ class Content:
             if part is not None and wanted.numbers:
                 _must_be_known(part)
 
+    async def check_whole(self) -> None:
+        """Raises DamagedError, StoreError when any octet of it cannot be had."""
+        await self._store.check(self.entry)
+
     async def body_without_extensions(self) -> bytes:
         """BODY, the structure without what later extensions added."""
         data, root = await self._read_all(), await self._tree()

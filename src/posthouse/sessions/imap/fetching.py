@@ -1,10 +1,12 @@
 """FETCH: from the view what is in it, from the store and the index what is not."""
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Iterable, Sequence
 
 from posthouse.mailstore.index import Shown
 from posthouse.mailstore.interface import DamagedError, Flag, Item, Marks, NoSuchMailboxError, Setting, StoreError
+from posthouse.net.connection import ConnectionGoneError
 from posthouse.protocol.imap.answers import internal_date, text
 from posthouse.protocol.imap.commands import Fetch, Section
 from posthouse.protocol.imap.sets import compact, holds, page
@@ -18,6 +20,7 @@ _LINES = 2000  # answers made in one go, before others get their turn
 _FLUSH = 48 << 10  # octets of answers that are let wait
 _AT_ONCE = 2 << 20  # octets of messages that the index is asked for, before others get their turn
 _HELD = 1 << 20  # octets of parts of one message that are made ready before the first is sent
+_NAMED = 20  # uids in the text of an answer
 _OF_VIEW = frozenset(("UID", "FLAGS", "MODSEQ", "THREADID", "RFC822.SIZE", "INTERNALDATE"))
 _ALSO = ("UID", "MODSEQ")  # told with flags that reading has changed, where modseqs are wanted
 _OF_INDEX = frozenset(("ENVELOPE", "BODYSTRUCTURE", "PREVIEW"))
@@ -32,14 +35,27 @@ async def fetch(ctx: Context, command: Fetch) -> None:
     if command.vanished and command.changed_since is not None:
         await _tell_vanished(ctx, view, command)
     also_flags = await _mark_seen(ctx, view, chosen, command.sections)
+    refused: list[tuple[int, RefusedError]] = []
     await ctx.know_flags(view.flags if len(chosen) > 1 else (view.flags[at] for at in chosen))
     if _OF_VIEW.issuperset(command.items) and not command.sections:
         await _answer_from_view(ctx, view, chosen, command.items)
         complete = True
     else:
-        complete = await _answer(ctx, view, chosen, command, also_flags)
+        complete = await _answer(ctx, view, chosen, command, also_flags, refused)
+    if refused:
+        await _unmark_seen(ctx, view, [at for at, _ in refused if at in also_flags])
     await update(ctx, expunge=command.uid)
+    if refused:
+        raise _left_out(view, refused)
     ctx.engine.done("" if complete else "EXPUNGEISSUED")
+
+
+def _left_out(view: View, refused: Sequence[tuple[int, RefusedError]]) -> RefusedError:
+    """What the command says at its end of those messages that could not be answered for; all others were."""
+    uids = sorted(view.uids[at] for at, _ in refused)
+    named = ", ".join(map(str, uids[:_NAMED])) + (" and others" if len(uids) > _NAMED else "")
+    first = refused[0][1]
+    return RefusedError(f"{first} (UID {named})", first.code)
 
 
 def _chosen(ctx: Context, view: View, command: Fetch) -> Sequence[int]:
@@ -84,6 +100,17 @@ async def _mark_seen(ctx: Context, view: View, chosen: Sequence[int], sections: 
     return set(unseen)
 
 
+async def _unmark_seen(ctx: Context, view: View, positions: Sequence[int]) -> None:
+    """What could not be shown was not seen."""
+    if not positions:
+        return
+    messages = [view.messages[at] for at in positions]
+    with contextlib.suppress(StoreError):
+        marked = await ctx.store.mark(ctx.account.id, view.mailbox.id, messages, Setting.REMOVE, Marks(Flag.SEEN))
+        for row in marked.rows:
+            view.note(row)
+
+
 async def _answer_from_view(ctx: Context, view: View, chosen: Sequence[int], items: tuple[str, ...]) -> None:
     uids, modseqs, bits, shown = view.uids, view.modseqs, view.flags, ctx.flags_text
     octets, received = view.octets, view.received
@@ -110,8 +137,15 @@ async def _answer_from_view(ctx: Context, view: View, chosen: Sequence[int], ite
             await asyncio.sleep(0)
 
 
-async def _answer(ctx: Context, view: View, chosen: Sequence[int], command: Fetch, also_flags: set[int]) -> bool:
-    """Whether all messages were there."""
+async def _answer(
+    ctx: Context,
+    view: View,
+    chosen: Sequence[int],
+    command: Fetch,
+    also_flags: set[int],
+    refused: list[tuple[int, RefusedError]],
+) -> bool:
+    """Whether all messages were there. Those of which there is no saying what was asked for are `refused`."""
     complete = True
     waiting = 0
     needs_index = not _OF_INDEX.isdisjoint(command.items)
@@ -128,16 +162,17 @@ async def _answer(ctx: Context, view: View, chosen: Sequence[int], command: Fetc
             shown = await _shown(ctx, items, envelope_only=envelope_only)
         for item, digest in zip(items, shown, strict=True):
             at = view.position(item.entry.uid)
-            words = _words(ctx, view, at, item, digest, command.items)
-            if at in also_flags and "FLAGS" not in command.items:
-                words.append(b"FLAGS " + ctx.flags_text(view.flags[at]))
-                if ctx.condstore:  # RFC 7162 3.2.4
-                    words += _words(ctx, view, at, item, None, [name for name in _ALSO if name not in command.items])
-            content = Content(ctx.store, item)
-            if "BODY" in command.items:
-                words.append(b"BODY " + await content.body_without_extensions())
-            waiting += await _send(ctx, b"* %d FETCH (%b" % (at + 1, b" ".join(words)), content, command.sections)
-            waiting += 200
+            try:
+                waiting += 200 + await _answer_one(ctx, view, at, item, digest, command, told=at in also_flags)
+            except RefusedError as error:
+                refused.append((at, error))
+            except DamagedError:
+                # RFC 5530 3: the data is corrupt, and trying again is of no use
+                refused.append((at, RefusedError("Damaged on the server's disk", "CORRUPTION")))
+            except StoreError as error:
+                log, whose = ctx.services.log, ctx.connection.id
+                log.warning("message not read", connection=whose, uid=item.entry.uid, error=str(error))
+                refused.append((at, RefusedError("Not to be read from the server's disk at the moment", "UNAVAILABLE")))
             if waiting > _FLUSH:
                 await ctx.connection.flush(ctx.engine)
                 waiting = 0
@@ -146,6 +181,24 @@ async def _answer(ctx: Context, view: View, chosen: Sequence[int], command: Fetc
             await asyncio.sleep(0)
             waiting = 0
     return complete
+
+
+async def _answer_one(
+    ctx: Context, view: View, at: int, item: Item, digest: Shown | None, command: Fetch, *, told: bool
+) -> int:
+    """One message; how many octets wait. Raises RefusedError and DamagedError, and has then said nothing of it."""
+    content = Content(ctx.store, item)
+    if digest is not None and digest.is_missing:
+        await content.check_whole()  # tells why it cannot be shown
+        raise StoreError("it could not be read a moment ago")
+    words = _words(ctx, view, at, item, digest, command.items)
+    if told and "FLAGS" not in command.items:
+        words.append(b"FLAGS " + ctx.flags_text(view.flags[at]))
+        if ctx.condstore:  # RFC 7162 3.2.4
+            words += _words(ctx, view, at, item, None, [name for name in _ALSO if name not in command.items])
+    if "BODY" in command.items:
+        words.append(b"BODY " + await content.body_without_extensions())
+    return await _send(ctx, b"* %d FETCH (%b" % (at + 1, b" ".join(words)), content, command.sections)
 
 
 async def _shown(ctx: Context, items: Sequence[Item], *, envelope_only: bool) -> list[Shown]:
@@ -193,11 +246,7 @@ def _words(ctx: Context, view: View, at: int, item: Item, digest: Shown | None, 
 
 async def _send(ctx: Context, start: bytes, content: Content, sections: tuple[Section, ...]) -> int:
     """One answer; how many octets of it wait. Nothing is said before all of it can be said, but for what is long."""
-    try:
-        answers = await _prepared(content, sections)
-    except DamagedError:
-        # RFC 5530 3: the data is corrupt, and trying again is of no use
-        raise RefusedError(f"Message {content.entry.uid} is damaged on the server's disk", "CORRUPTION") from None
+    answers = await _prepared(content, sections)
     waiting = [start]
     for section, ready in zip(sections, answers, strict=True):
         waiting.append(section.label if waiting[-1].endswith(b"(") else b" " + section.label)
@@ -234,9 +283,9 @@ async def _now(ctx: Context, content: Content, section: Section) -> bytes | Long
     """An answer in the middle of others."""
     try:
         return await content.section(section)
-    except (RefusedError, StoreError):
+    except (RefusedError, StoreError) as error:
         ctx.connection.abort()  # as in _stream()
-        raise
+        raise ConnectionGoneError from error
 
 
 async def _stream(ctx: Context, answer: Long) -> None:
@@ -244,7 +293,7 @@ async def _stream(ctx: Context, answer: Long) -> None:
         async for piece in answer.pieces:
             ctx.engine.send(piece)
             await ctx.connection.flush(ctx.engine)
-    except StoreError:
+    except StoreError as error:
         # Half of it is with the client already: only a cut link tells it that the rest will not come.
         ctx.connection.abort()
-        raise
+        raise ConnectionGoneError from error

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from posthouse.mailstore.interface import NoSuchMailboxError
+from posthouse.mailstore.interface import NoSuchMailboxError, StoreError
 from posthouse.protocol.imap.sets import compact
 from posthouse.sessions.imap.context import Context
 from posthouse.sessions.imap.view import View
@@ -13,11 +13,17 @@ async def update(ctx: Context, *, expunge: bool, own: int = 0) -> None:
 
     `own`: the modseq of a change of flags that this session has just made and taken up. When nothing else happened in
     the account, the store need not be asked.
+
+    Where the store cannot be asked the news waits for the next command: what the command did stays done, and its answer
+    must not say otherwise.
     """
     view = ctx.view
     if view is None:
         return
-    now = ctx.store.modseq(ctx.account.id)
+    try:
+        now = ctx.store.modseq(ctx.account.id)
+    except StoreError:
+        return
     if now == own == view.modseq + 1:  # modseqs go up by one, so there was no other change
         view.note_change(now)
     if now == view.modseq and not (expunge and view.gone):
@@ -27,6 +33,8 @@ async def update(ctx: Context, *, expunge: bool, own: int = 0) -> None:
         delta = await ctx.store.since(ctx.account.id, view.mailbox.id, view.modseq)
     except NoSuchMailboxError:
         ctx.engine.bye("The mailbox you had open was removed")
+        return
+    except StoreError:
         return
     before = len(view)
     changed = view.apply(delta)
