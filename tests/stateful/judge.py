@@ -8,7 +8,7 @@ from posthouse.mailstore.interface import Row
 from tests.stateful.operations import KEPT, Model, Order, Outcome, model_outcome
 
 _RANKS = {"deliver": 0, "append": 1}
-_TRIES = 5000  # of orders of one group, before the judge gives up
+_TRIES = 30_000  # of orders of one group, before the judge gives up
 
 
 @dataclass(frozen=True, slots=True)
