@@ -1,9 +1,12 @@
 """A message that is in memory as a body for the mailstore."""
 
+import re
 from collections.abc import Iterator
 from hashlib import sha256
 
 from posthouse.mailstore.interface import Traits
+
+_BARE = re.compile(rb"(?<!\r)\n|\r(?!\n)")
 
 
 class TextBody:
@@ -18,6 +21,8 @@ class TextBody:
             self.traits |= Traits.DOT_LINES
         if not data.endswith(b"\r\n"):
             self.traits |= Traits.OPEN_END
+        if _BARE.search(data):
+            self.traits |= Traits.BARE_BREAKS
 
     def chunks(self) -> Iterator[bytes]:
         """See Body."""

@@ -194,7 +194,7 @@ _AUDITS = (
         "pack not in catalogue",
         """
         SELECT NULL, 'pack ' || pack, printf('%d bodies are in it, but it is not in the catalogue', count(*))
-        FROM blob WHERE NOT EXISTS (SELECT 1 FROM pack WHERE pack.pack = blob.pack) GROUP BY pack
+        FROM blob WHERE pack > 0 AND NOT EXISTS (SELECT 1 FROM pack WHERE pack.pack = blob.pack) GROUP BY pack
         """,
         advice="Restore the database from a backup.",
         severity=Severity.ERROR,

@@ -143,6 +143,7 @@ MIGRATIONS = (
     );
     INSERT INTO blob SELECT place, 0, sha256, prefixes, octets, traits, refs, freed FROM old_blob ORDER BY place;
     DROP TABLE old_blob;
+    UPDATE pack SET live = (SELECT count(*) FROM blob WHERE blob.pack = pack.pack);
     CREATE INDEX blob_unused ON blob (freed) WHERE refs = 0;
     """,
 )

@@ -76,8 +76,8 @@ class MailWriter:
                     self._packs.abandon(Extent(part.pack, part.offset, part.end))
 
     def rolled_back(self, prepared: Extent | None, error: Exception) -> None:
-        """A full disk: there are no rows, and the space is given back. After other errors that is not certain."""
-        if prepared is not None and isinstance(error, apsw.FullError):
+        """A full disk, or no turn at all: there are no rows, and the space is given back. Else that is not certain."""
+        if prepared is not None and isinstance(error, (apsw.FullError, apsw.BusyError, apsw.LockedError)):
             self._packs.abandon(prepared)
 
     @contextmanager
