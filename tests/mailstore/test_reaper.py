@@ -311,3 +311,16 @@ async def test_where_no_holes_can_be_punched_what_was_removed_is_no_record_any_m
     await store.reap(NOW * 2)
     assert (tmp_path / "packs" / "1.pack").read_bytes().count(b"PHrc") == 1
     assert await contents(store, 2) == [PREFIX + b"y" * 5000]
+
+
+@pytest.mark.parametrize("octets", [0, 20, PACK_HEAD_OCTETS])
+async def test_a_pack_whose_maker_died_goes(store: SqliteMailstore, tmp_path: Path, octets: int) -> None:
+    connection = apsw.Connection(str(tmp_path / "posthouse.db"))
+    connection.execute("INSERT INTO pack (end, live, opened, headed) VALUES (0, 0, 0, 1)")
+    (store_id,) = connection.execute("SELECT id FROM store").fetchall()[0]
+    connection.close()
+    head = make_pack_head(bytes(store_id), 1)  # type: ignore[arg-type]
+    (tmp_path / "packs" / "1.pack").write_bytes(head[:octets])
+    await store.reap(NOW * 2)
+    assert list((tmp_path / "packs").iterdir()) == []
+    assert count(tmp_path, "pack") == 0

@@ -168,7 +168,7 @@ class Reaper:
         supported = True
         fd = os.open(self._packs.path(pack), os.O_RDWR | os.O_CLOEXEC)
         try:
-            if not self._is_ours(fd, pack, headed=holes[0].headed):
+            if parse_pack_head(os.pread(fd, PACK_HEAD_OCTETS, 0)) != self._head(pack, headed=holes[0].headed):
                 raise OSError(errno.ESTALE, f"{pack}.pack is not the pack that the database speaks of")
             for hole in holes:
                 if hole.start < hole.end and not self._punch_one(fd, hole):
@@ -187,9 +187,9 @@ class Reaper:
                 self._files.write(fd, [bytes(HEADER_OCTETS)], offset)
         return False
 
-    def _is_ours(self, fd: int, pack: int, *, headed: bool) -> bool:
-        head = parse_pack_head(os.pread(fd, PACK_HEAD_OCTETS, 0))
-        return head == (PackHead(self._store, pack) if headed else None)
+    def _head(self, pack: int, *, headed: bool) -> PackHead | None:
+        """What the file must begin with to be the pack that the rows speak of."""
+        return PackHead(self._store, pack) if headed else None
 
     def _lock(self, pack: int) -> int | None:
         """The locked file; -1 when there is none, None when a process writes to it."""
@@ -209,8 +209,10 @@ class Reaper:
 
         What it has behind its end may be mail which only a younger database knew of.
         """
-        known_end = os.fstat(lock).st_size <= max(seen.end, PACK_HEAD_OCTETS)
-        if not known_end or not self._is_ours(lock, pack, headed=bool(seen.headed)):
+        size = os.fstat(lock).st_size
+        head = parse_pack_head(os.pread(lock, PACK_HEAD_OCTETS, 0))
+        torn = head is None and size <= PACK_HEAD_OCTETS  # its maker died before it could hold anything
+        if size > max(seen.end, PACK_HEAD_OCTETS) or not (torn or head == self._head(pack, headed=bool(seen.headed))):
             return False
         self._files.cut(lock, 0)  # other processes may have it open: the space is to be free all the same
         with contextlib.suppress(FileNotFoundError):
