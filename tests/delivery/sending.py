@@ -27,7 +27,7 @@ from posthouse.message.address import Address
 from posthouse.message.envelope import Client, Envelope, Recipient
 from posthouse.message.envelope import Sender as ReversePath
 from posthouse.message.reply import Reply
-from posthouse.queue.interface import Filter, Traced
+from posthouse.queue.interface import LEASE_SECONDS, Filter, Traced
 from posthouse.queue.sqlite.desk import Desk
 from posthouse.queue.sqlite.outgoing import SqliteOutgoing
 from posthouse.queue.sqlite.schema import MIGRATIONS, ROOM
@@ -143,6 +143,12 @@ class Courier:
         elif word == "very slow":
             await asyncio.sleep(200)
             word = "ok"
+        elif word == "ok after a lease":
+            await asyncio.sleep(LEASE_SECONDS + 20)
+            word = "ok"
+        elif word == "never after a while":
+            await asyncio.sleep(40)
+            word = "never"
         elif word in ("silent", "mute"):
             await asyncio.sleep(self.patience)
         elif word == "hang":

@@ -149,10 +149,57 @@ async def test_the_dead_lose_their_claims_after_a_minute(house: House) -> None:
     assert await alive.claim([], 10) == []
     await house.lose(alive, seconds=2)
     (one,) = await alive.claim([], 10)
-    # The dead one was only slow: what it says now must not settle another's work, but is kept for the trace.
-    assert await dead.record([settled(lost)]) == []
+    # The dead one was only slow: that it failed must not settle another's work, but is kept for the trace.
+    assert await dead.record([settled(lost, State.FAILED)]) == []
     assert await alive.waiting_count() == 1
     assert await alive.record([settled(one)]) != []
+
+
+async def test_what_was_delivered_does_not_fail_in_the_hands_of_another(house: House) -> None:
+    """A worker stood still for longer than its lease; the other server says 250 to it, and 550 to the next one."""
+    slow, other = await house.queue(), await house.queue()
+    await house.put(slow, "b@y.test")
+    (lost,) = await slow.claim([], 10)
+    await house.lose(other)
+    (one,) = await other.claim([], 10)
+    await slow.renew()
+    assert not await other.watch(1.0)
+    (body,) = await slow.record([settled(lost)])
+    assert body == lost.message.body
+    assert await other.watch(1.0)  # it may still let go before its own try
+    assert not await slow.watch(1.0)
+    assert await other.claimed() == {}
+    recorder = other.recorder([settled(one, State.FAILED)], [0])
+    with pytest.raises(StoreError):
+        await house.store.deliver(
+            delivery_id(), Bytes(b"news"), [Placement(77, b"")], START, whole=False, also=recorder
+        )
+    assert recorder.lost == {0}
+    assert await other.record([settled(one, State.FAILED)]) == []
+    look = "SELECT state, waiting FROM queued_recipient JOIN queued USING (number)"
+    assert await house.store.ask(lambda connection: connection.execute(look).fetchall()) == [(State.DELIVERED, 0)]
+
+
+async def test_a_delivery_is_told_though_another_has_the_claim(house: House) -> None:
+    """RFC 3461: its sender had asked to be told."""
+    slow, other = await house.queue(), await house.queue()
+    await house.put(slow, "b@y.test")
+    (lost,) = await slow.claim([], 10)
+    await house.lose(other)
+    (one,) = await other.claim([], 10)
+    for queue, waiting in ((slow, lost), (other, one)):
+        recorder = queue.recorder([settled(waiting)], [0])
+        news = house.store.deliver(
+            delivery_id(), Bytes(b"news"), [Placement(77, b"")], START, whole=False, also=recorder
+        )
+        if queue is slow:
+            await news
+            assert len(recorder.over) == 1
+            continue
+        with pytest.raises(StoreError):
+            await news
+        assert recorder.lost == {0}
+    assert len(await house.store.entries(77)) == 1
 
 
 async def test_a_clock_that_steps_ends_no_claims(house: House) -> None:

@@ -220,7 +220,10 @@ class Outgoing(Protocol):
         """Those of the destinations that something is due for."""
 
     async def record(self, records: Sequence[Record]) -> list[int]:
-        """Write down what became of claimed recipients; the bodies that nobody needs any more."""
+        """Write down what became of claimed recipients; the bodies that nobody needs any more.
+
+        What was delivered is settled even if another has the claim by now, whose own outcome then changes nothing.
+        """
 
     def recorder(self, records: Sequence[Record], told: Collection[int] = ()) -> Recorder:
         """The same inside a delivery: when the sender is told by a message, that message and this are one.
@@ -244,7 +247,7 @@ class Outgoing(Protocol):
     async def watch(self, seconds: float) -> bool:
         """Look at all claimers, so many seconds of running time after the last look; end the claims of the dead.
 
-        Whether an operator has changed what this one may hold.
+        Whether what this one may hold was changed: by an operator, or by another who had delivered it already.
         """
 
     async def leave(self) -> None:

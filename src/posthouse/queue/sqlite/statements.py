@@ -53,12 +53,19 @@ _POSTPONE = """
 """
 _MESSAGE = f"SELECT {MESSAGE} FROM queued WHERE number = ?"
 # A claim that was ended, and taken by nobody since: what came of the last try is still the last word. That a message
-# was delivered stays true even if another try has failed meanwhile.
+# was delivered stays true even if another try has failed meanwhile, or is being made.
 _SETTLE = """
     UPDATE queued_recipient
     SET state = ?3, attempts = attempts + ?4, due = ?5, warned = ?6, claim = 0, finished = ?7, written = ?9
     WHERE number = ?1 AND n = ?2 AND state = 0 AND (claim = ?8 OR (claim = 0 AND (attempts = ?10 OR ?3 = 1)))
     RETURNING 1
+"""
+_TAKE_OVER = """
+    UPDATE queued_recipient SET claim = ?3 WHERE number = ?1 AND n = ?2 AND state = 0 AND claim NOT IN (0, ?3)
+"""
+_LET_GO = """
+    UPDATE claimer SET orders = orders + 1
+    WHERE token = (SELECT claim FROM queued_recipient WHERE number = ?1 AND n = ?2) AND token <> ?3
 """
 _TRIED = "INSERT INTO attempt (number, n, at, code, reply, host, ip, tls) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
 _FORGET_TRIES = f"""
@@ -73,7 +80,7 @@ _COUNT_DOWN = """
 _CLAIMED_BY = "SELECT number, n, held FROM queued_recipient INDEXED BY queued_claimed WHERE claim = ? AND claim <> 0"
 _IS_HELD = """
     SELECT EXISTS (SELECT 1 FROM queued_recipient WHERE number = ?1 AND n = ?2 AND state = 0
-        AND (claim = ?3 OR (claim = 0 AND (attempts = ?4 OR ?5))))
+        AND (claim = ?3 OR ?5 OR (claim = 0 AND attempts = ?4)))
 """
 _RELEASE = "UPDATE queued_recipient SET claim = 0 WHERE number = ?1 AND n = ?2 AND claim = ?3"
 _RELEASE_ALL = "UPDATE queued_recipient SET claim = 0 WHERE claim = ?1"
@@ -256,7 +263,8 @@ def postpone(
 def record(connection: apsw.Connection, records: Sequence[Record], token: int, now: int) -> list[int]:
     """Write down what became of claimed recipients; returns the bodies that nobody needs any more.
 
-    Where the claim was lost meanwhile only the attempt is written: another holds it now, or an operator dropped it.
+    Where the claim was lost meanwhile only the attempt is written: another holds it now, or an operator dropped it. But
+    a delivery settles it whoever holds it: else the other try may fail, and a bounce say what is not true.
     """
     over = []
     for entry in records:
@@ -279,11 +287,21 @@ def record(connection: apsw.Connection, records: Sequence[Record], token: int, n
             now,
             entry.waiting.attempts,
         )
-        if connection.execute(_SETTLE, values).fetchall() and settled:
+        is_ours = connection.execute(_SETTLE, values).fetchall()
+        if not is_ours and entry.state is State.DELIVERED and _take_over(connection, number, n, token):
+            is_ours = connection.execute(_SETTLE, values).fetchall()
+        if is_ours and settled:
             waiting, body = _rows(connection, _COUNT_DOWN, (number, now))[0]
             if waiting == 0:
                 over.append(body)
     return over
+
+
+def _take_over(connection: apsw.Connection, number: int, n: int, token: int) -> bool:
+    """Claim a recipient that waits in another's hands; who sees within a second that it is its no more."""
+    connection.execute(_LET_GO, (number, n, token))
+    connection.execute(_TAKE_OVER, (number, n, token))
+    return connection.changes() > 0
 
 
 def _try_values(number: int, n: int, tried: Try) -> tuple[Any, ...]:
