@@ -1,13 +1,15 @@
 """The sender's side of the queue, over a real mailstore."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
+import apsw
 import pytest
 
 from posthouse.mailstore.changes import LocalBus
-from posthouse.mailstore.interface import Entry, Filed, Placement, StoreError
+from posthouse.mailstore.interface import Entry, Filed, Placement, StoreError, StoreFullError
 from posthouse.mailstore.sqlite.store import SqliteMailstore
 from posthouse.message.address import Address
 from posthouse.message.envelope import BodyType, Recipient, Sender
@@ -70,6 +72,23 @@ async def house(tmp_path: Path) -> AsyncIterator[House]:
     yield House(store)
     await store.close()
     assert_sound(tmp_path)
+
+
+class FullDisk:
+    """A way to the mailstore on a disk that has no more space than the reserve keeps."""
+
+    def __init__(self, store: SqliteMailstore, reserve: Path) -> None:
+        self._store = store
+        self._reserve = reserve
+        self.ask = store.ask
+
+    async def transact(self, work: Callable[[apsw.Connection], Any], *, frees_space: bool = False) -> Any:
+        def write(connection: apsw.Connection) -> Any:
+            if self._reserve.stat().st_size:
+                raise apsw.FullError("database or disk is full")
+            return work(connection)
+
+        return await self._store.transact(write, frees_space=frees_space)
 
 
 def names(waiting: list[Waiting]) -> list[str]:
@@ -391,6 +410,24 @@ async def test_leaving_gives_claims_back_at_once(house: House) -> None:
     await house.put(queue, "b@y.test", mine=True)
     await queue.leave()
     assert len(await (await house.queue()).claim([], 10)) == 1
+
+
+async def test_what_ends_a_try_is_written_down_on_a_full_disk(house: House, tmp_path: Path) -> None:
+    """A message that was sent must not be sent again because there was no space to say so."""
+    queue = SqliteOutgoing(FullDisk(house.store, tmp_path / "reserve"), lambda: house.now)
+    put = await house.put(queue, "b@y.test", "c@y.test", "d@y.test", mine=True)
+    sent, given_back, left = put.waiting
+    await house.put(queue, "e@y.test")
+    with pytest.raises(StoreFullError):
+        await queue.claim([], 10)
+    await queue.renew()
+    assert queue.is_alive
+    await queue.record([settled(sent)])
+    await queue.release([given_back.key])
+    assert list(await queue.claimed()) == [left.key]
+    await queue.leave()
+    assert await queue.claimed() == {}
+    assert await queue.waiting_count() == 3
 
 
 async def test_a_server_that_starts_ends_all_claims(house: House) -> None:

@@ -182,7 +182,10 @@ class Recorder(Protocol):
 
 
 class Outgoing(Protocol):
-    """What the sender asks of the queue. One object is one claimer. Raises what the mailstore raises."""
+    """What the sender asks of the queue. One object is one claimer. Raises what the mailstore raises.
+
+    What ends a try works on a full disk, as long as the mailstore's reserve lasts: record, release, renew and leave.
+    """
 
     def put(self, fresh: Fresh, *, mine: bool) -> Put:
         """Have a message queued. `mine`: claimed at once, to be sent by this process now."""

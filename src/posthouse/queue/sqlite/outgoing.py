@@ -35,8 +35,8 @@ _TICK_AT_MOST = 5.0  # seconds that count between two looks at the claimers: a p
 class Database(Protocol):
     """Who owns the database file: runs our work in its transactions."""
 
-    async def transact(self, work: Callable[[apsw.Connection], T]) -> T:
-        """Run `work` in a transaction; durable when it returns."""
+    async def transact(self, work: Callable[[apsw.Connection], T], *, frees_space: bool = False) -> T:
+        """Run `work` in a transaction; durable when it returns. `frees_space`: when the disk is full, too."""
 
     async def ask(self, look: Callable[[apsw.Connection], T]) -> T:
         """Read, off the event loop."""
@@ -119,7 +119,7 @@ class SqliteOutgoing:
         """See Outgoing."""
         now = int(self._clock())
         return await self._database.transact(
-            lambda connection: statements.record(connection, records, self._token, now)
+            lambda connection: statements.record(connection, records, self._token, now), frees_space=True
         )
 
     def recorder(self, records: Sequence[Record], told: Collection[int] = ()) -> Recorder:
@@ -129,7 +129,9 @@ class SqliteOutgoing:
     async def release(self, keys: Iterable[Key]) -> None:
         """See Outgoing."""
         given = tuple(keys)
-        await self._database.transact(lambda connection: statements.release(connection, given, self._token))
+        await self._database.transact(
+            lambda connection: statements.release(connection, given, self._token), frees_space=True
+        )
 
     async def claimed(self) -> dict[Key, bool]:
         """See Outgoing."""
@@ -144,7 +146,7 @@ class SqliteOutgoing:
     async def renew(self) -> bool:
         """See Outgoing."""
         began = self._monotonic()  # another may have seen the beat as soon as this
-        await self._database.transact(lambda connection: statements.renew(connection, self._token))
+        await self._database.transact(lambda connection: statements.renew(connection, self._token), frees_space=True)
         in_time = self.is_alive  # not before it is durable: until then the last one counts
         self._renewed = began
         return in_time
@@ -170,7 +172,7 @@ class SqliteOutgoing:
     async def leave(self) -> None:
         """See Outgoing."""
         self._renewed = -float("inf")
-        await self._database.transact(lambda connection: statements.leave(connection, self._token))
+        await self._database.transact(lambda connection: statements.leave(connection, self._token), frees_space=True)
 
     async def tidy(self) -> None:
         """See Outgoing."""
