@@ -414,8 +414,8 @@ class Sender:
     # Chores.
 
     async def _keep_claims(self) -> None:
-        looked = compared = renewed = self._now()
-        ahead = self._clock() - looked
+        compared = renewed = self._now()
+        ahead = self._clock() - compared
         while True:
             await asyncio.sleep(WATCH_SECONDS)
             now = self._now()
@@ -424,9 +424,8 @@ class Sender:
                     renewed = self._renewed = now
                 else:
                     renewed = now - RENEW_SECONDS + _RENEW_AGAIN_SECONDS
-            if await self._guarded(self._outgoing.watch(now - looked), "the claimers cannot be read"):
+            if await self._guarded(self._outgoing.watch(), "the claimers cannot be read"):
                 compared = now - COMPARE_SECONDS
-            looked = now
             due = now - compared >= COMPARE_SECONDS
             if due and await self._guarded(self._compare(), "the claims cannot be read"):
                 compared = now

@@ -247,8 +247,8 @@ class Outgoing(Protocol):
     async def renew(self) -> bool:
         """Show that this claimer is alive. Whether it came in time; if not, others may have ended our claims."""
 
-    async def watch(self, seconds: float) -> bool:
-        """Look at all claimers, so many seconds of running time after the last look; end the claims of the dead.
+    async def watch(self) -> bool:
+        """Look at all claimers, and end the claims of those that have shown no beat for a lease of running time.
 
         Whether what this one may hold was changed: by an operator, or by another who had delivered it already.
         """

@@ -62,6 +62,7 @@ class SqliteOutgoing:
         self._token = secrets.randbits(62) or 1
         self._renewed = -float("inf")
         self._seen: dict[int, tuple[int, float]] = {}  # claimers: their beats, and for how long they stood still
+        self._looked = self._monotonic()  # when the last look at the claimers ended
         self._orders = 0
 
     def put(self, fresh: Fresh, *, mine: bool) -> Put:
@@ -151,14 +152,17 @@ class SqliteOutgoing:
         self._renewed = began
         return in_time
 
-    async def watch(self, seconds: float) -> bool:
+    async def watch(self) -> bool:
         """See Outgoing."""
         found = await self._database.ask(statements.claimers)
+        # From the end of a look to the end of the next: a beat that a slow look has seen may be as young as its end.
+        looked, self._looked = self._looked, self._monotonic()
+        seconds = min(self._looked - looked, _TICK_AT_MOST)
         _, orders = found.pop(self._token, (0, self._orders))
         seen, self._seen = self._seen, {}
         for token, (beat, _) in found.items():
             before, still = seen.get(token, (None, 0.0))
-            still = still + min(seconds, _TICK_AT_MOST) if beat == before else 0.0
+            still = still + seconds if beat == before else 0.0
             if still < LEASE_SECONDS:
                 self._seen[token] = (beat, still)
             else:
