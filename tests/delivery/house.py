@@ -50,6 +50,7 @@ class Faulty:
     def __init__(self, store: Mailstore) -> None:
         self._store = store
         self.failures: list[Exception] = []
+        self.succeed = 0  # so many calls before the failures
         self.calls = 0
 
     def __getattr__(self, name: str) -> Any:
@@ -57,7 +58,9 @@ class Faulty:
 
     async def deliver(self, *words: Any, **options: Any) -> list[Filed]:
         self.calls += 1
-        if self.failures:
+        if self.succeed > 0:
+            self.succeed -= 1
+        elif self.failures:
             raise self.failures.pop(0)
         return await self._store.deliver(*words, **options)
 

@@ -5,6 +5,7 @@ The reply to the client stands for this transaction: either every copy it speaks
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from hashlib import sha256
 from typing import Any, Protocol
 
 from posthouse.accounts.interface import Account, Directory, Local, Unresolved
@@ -152,6 +153,26 @@ class Router:
         plan = self._plan(mail)
         if whole and any(plan.answers):
             return [next(answer for answer in plan.answers if answer)] * len(plan.answers)
+        filed = await self._deliver(mail.envelope.id, mail, plan, whole=whole, also=also)
+        return self._answers(mail, plan, filed, whole)
+
+    async def file_held(self, mail: Mail) -> list[Reply]:
+        """Keep every copy of a message that was held here, of which each try may bring another part. Raises StoreError.
+
+        What leads outside by now is a delivery for each address, named after it: under one name for all, the store
+        would take the second part for a repetition of the first, and nothing would be queued.
+        """
+        plan = self._plan(mail)
+        outside, plan.outside = plan.outside, {}
+        filed = await self._deliver(mail.envelope.id, mail, plan, whole=False)
+        for address, recipient in outside.items():
+            one = replace(plan, placements={}, outside={address: recipient})
+            await self._deliver(_name_for(mail.envelope.id, address), mail, one, whole=False)
+        return self._answers(mail, plan, filed, whole=False)
+
+    async def _deliver(
+        self, name: bytes, mail: Mail, plan: _Plan, *, whole: bool, also: Rider | None = None
+    ) -> list[Filed]:
         put = self._put(mail, plan)
         placements = self._placements(mail, plan, queued=put is not None)
         kept: list[Entry | None] = []
@@ -164,13 +185,12 @@ class Router:
                 put(database, entries)
 
         rides = put is not None or also is not None
-        envelope = mail.envelope
         filed = await self._mailstore.deliver(
-            envelope.id, mail.body, placements, int(self._clock()), whole=whole, also=ride if rides else None
+            name, mail.body, placements, int(self._clock()), whole=whole, also=ride if rides else None
         )
         if put is not None and self.sender is not None and put.waiting and kept[-1] is not None:
             self.sender.offer(put.waiting, kept[-1])
-        return self._answers(mail, plan, filed, whole)
+        return filed
 
     def _plan(self, mail: Mail) -> _Plan:
         envelope = mail.envelope
@@ -273,3 +293,8 @@ class Router:
             return [next(answer for answer in answers if answer)] * len(answers)
         kept = Reply(250, "2.0.0", f"Kept as {shown(mail.envelope.id)}")
         return [answer or kept for answer in answers]
+
+
+def _name_for(id_: bytes, address: Address) -> bytes:
+    """The name of the delivery that takes a message to one address elsewhere: as old as the message's own."""
+    return id_[:6] + sha256(id_ + str(address).encode()).digest()[:10]

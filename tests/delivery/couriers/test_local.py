@@ -62,6 +62,45 @@ async def test_released_in_two_goes(at: House, courier: LocalCourier) -> None:
     assert len(await at.inbox("bob")) == len(await at.inbox("alice")) == 1
 
 
+def part(parcel: Parcel, *positions: int) -> Parcel:
+    """What one try brings: a message with many recipients comes in several jobs, or again for some of them."""
+    recipients = tuple(parcel.recipients[n] for n in positions)
+    return Parcel(parcel.id, parcel.sender, recipients, parcel.content)
+
+
+def move_away(at: House, *moved: str) -> None:
+    """Accounts that become aliases for addresses elsewhere."""
+    for name in moved:
+        at.registry.remove_account(f"{name}@here.test")
+        at.registry.add_alias(f"{name}@here.test", f"{name}@there.test")
+
+
+async def test_all_who_moved_away_get_it_whatever_parts_it_comes_in(at: House, courier: LocalCourier) -> None:
+    """Each is queued once: by the first part that brings it, by none of the others."""
+    parcel = await held(at, "alice@here.test", "bob@here.test", "postmaster@here.test")
+    move_away(at, "bob", "postmaster")
+    for positions in ((1,), (2,), (0, 1, 2), (0, 2), (1,)):
+        outcomes = await courier.deliver(LOCAL, part(parcel, *positions))
+        assert {type(outcome) for outcome in outcomes} == {Delivered}
+    sent = [each for each in at.queued_to() if each[1] != LOCAL]
+    assert sent == [("bob@there.test", "there.test"), ("postmaster@there.test", "there.test")]
+    assert len(await at.inbox("alice")) == 1
+
+
+async def test_a_release_that_fails_on_its_way_out_is_completed(at: House, courier: LocalCourier) -> None:
+    parcel = await held(at, "alice@here.test", "bob@here.test", "postmaster@here.test")
+    move_away(at, "bob", "postmaster")
+    at.store.succeed = 2
+    at.store.failures = [StoreError("broken")]
+    outcomes = await courier.deliver(LOCAL, parcel)
+    assert [type(outcome) for outcome in outcomes] == [Transient] * 3
+    assert len([each for each in at.queued_to() if each[1] != LOCAL]) == 1
+    assert [type(outcome) for outcome in await courier.deliver(LOCAL, parcel)] == [Delivered] * 3
+    sent = [each for each in at.queued_to() if each[1] != LOCAL]
+    assert sent == [("bob@there.test", "there.test"), ("postmaster@there.test", "there.test")]
+    assert len(await at.inbox("alice")) == 1
+
+
 @pytest.mark.parametrize("error", [StoreError("broken"), StoreFullError("full")])
 async def test_a_release_that_fails_is_tried_again(at: House, courier: LocalCourier, error: Exception) -> None:
     parcel = await held(at, "alice@here.test", "bob@here.test")

@@ -37,7 +37,7 @@ class LocalCourier:
         envelope = Envelope(_again(parcel.id), _HERE, parcel.sender, list(parcel.recipients))
         data = await parcel.content.whole()
         body = TextBody(data) if len(data) <= SMALL else await asyncio.to_thread(TextBody, data)  # it is hashed there
-        return await self._router.file(Mail(envelope, body, may_relay=True), whole=False)
+        return await self._router.file_held(Mail(envelope, body, may_relay=True))
 
     def sweep(self, now: float) -> None:
         """Nothing waits here."""
