@@ -298,3 +298,32 @@ def test_what_is_no_database_is_told(tmp_path: Path) -> None:
         Desk(tmp_path / "posthouse.db")
     with pytest.raises(DeskError, match="cannot be opened"):
         Desk(tmp_path / "no" / "posthouse.db")
+
+
+@pytest.mark.parametrize(
+    ("damage", "sender", "recipient"),
+    [
+        ("UPDATE queued_recipient SET address = 'no address' WHERE number = 1", "a@here.test", "no address"),
+        ("UPDATE queued SET sender = 'no address' WHERE number = 1", "no address", "b@y.test"),
+        ("UPDATE queued SET options = '{' WHERE number = 1", "a@here.test", "b@y.test"),
+    ],
+)
+def test_what_cannot_be_read_is_shown_as_it_stands_there_and_can_be_dropped(
+    office: Office, damage: str, sender: str, recipient: str
+) -> None:
+    ident = office.put("b@y.test")
+    office.put("c@y.test")
+    office.connection.execute(damage)
+    assert [str(one.recipient.address) for one in office.claim()] == ["c@y.test"]
+    found = {str(each.recipient.address): each for each in office.desk.recipients(ALL)}
+    assert set(found) == {recipient, "c@y.test"}
+    assert found[recipient].held
+    assert str(found[recipient].message.sender.address) == sender
+    assert office.desk.drop(Filter(ids=(ident,))) == 1
+
+
+def test_what_is_no_text_is_said_so(office: Office) -> None:
+    office.put("b@y.test")
+    office.connection.execute("UPDATE queued_recipient SET address = CAST(x'ff' AS TEXT)")
+    with pytest.raises(DeskError, match="no text"):
+        office.desk.recipients(ALL)

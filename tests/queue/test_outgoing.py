@@ -1,118 +1,17 @@
 """The sender's side of the queue, over a real mailstore."""
 
-from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-import apsw
 import pytest
 
-from posthouse.mailstore.changes import LocalBus
-from posthouse.mailstore.interface import Entry, Filed, Placement, StoreError, StoreFullError
-from posthouse.mailstore.sqlite.store import SqliteMailstore
+from posthouse.mailstore.interface import Filed, Placement, StoreError, StoreFullError
 from posthouse.message.address import Address
 from posthouse.message.envelope import BodyType, Recipient, Sender
-from posthouse.queue.interface import ACCOUNT, LEASE_SECONDS, MAILBOX, Delay, Fresh, Put, Record, State, Try, Waiting
+from posthouse.queue.interface import ACCOUNT, LEASE_SECONDS, MAILBOX, Delay, Fresh, Record, State, Try
 from posthouse.queue.sqlite.outgoing import SqliteOutgoing
-from posthouse.queue.sqlite.schema import MIGRATIONS, ROOM
 from posthouse.queue.sqlite.statements import KEPT_SECONDS, TRIES_KEPT, claimers, leave_all
-from tests.store_invariants import assert_sound
+from tests.queue.house import LATER, SENDER, START, FullDisk, House, SlowReads, names, settled
 from tests.stores import Bytes, delivery_id
-
-START = 1_790_000_000
-SENDER = Sender(Address.parse("a@here.test"))
-SENT = Try(START, 250, "2.0.0 ok", "mx.y.test", "192.0.2.1", "")
-LATER = Try(START, 451, "4.7.1 later", "mx.y.test", "192.0.2.1", "")
-
-
-@dataclass
-class House:
-    """`now` is the clock, which may step; `running` is a clock that does not."""
-
-    store: SqliteMailstore
-    now: float = START
-    running: float = 0.0
-    queues: list[SqliteOutgoing] = field(default_factory=list)
-
-    async def queue(self) -> SqliteOutgoing:
-        """Another process's."""
-        made = SqliteOutgoing(self.store, lambda: self.now, monotonic=lambda: self.running)
-        await made.renew()
-        return made
-
-    async def lose(self, *observers: SqliteOutgoing, seconds: int = LEASE_SECONDS + 1) -> None:
-        """Time goes by, in which these look at the others every second and renew their own claims."""
-        for second in range(seconds):
-            self.now += 1
-            self.running += 1
-            for each in observers:
-                if second % 20 == 0:
-                    await each.renew()
-                await each.watch()
-
-    async def put(
-        self, queue: SqliteOutgoing, *recipients: str, mine: bool = False, due: int = 0, sender: Sender = SENDER
-    ) -> Put:
-        to = tuple((Recipient(Address.parse(each)), each.partition("@")[2]) for each in recipients)
-        now = int(self.now)
-        fresh = Fresh(delivery_id(), 5, sender, 7, "id@here.test", now, now + 1000, to, due or now)
-        put = queue.put(fresh, mine=mine)
-        placements = [Placement(ACCOUNT, b"X: y\r\n", MAILBOX)]
-        await self.store.deliver(fresh.id, Bytes(b"hello"), placements, now, whole=True, also=put)
-        return put
-
-    async def bodies(self) -> list[Entry]:
-        return await self.store.entries(ACCOUNT, MAILBOX)
-
-
-@pytest.fixture
-async def house(tmp_path: Path) -> AsyncIterator[House]:
-    store = SqliteMailstore.open(tmp_path, bus=LocalBus(), reserve_octets=4096, rooms={ROOM: MIGRATIONS})
-    yield House(store)
-    await store.close()
-    assert_sound(tmp_path)
-
-
-class SlowReads:
-    """A way to the mailstore whose next read takes that many seconds, in which another claimer renews its claims."""
-
-    def __init__(self, house: House) -> None:
-        self._house = house
-        self.transact = house.store.transact
-        self.meanwhile: tuple[float, SqliteOutgoing] | None = None
-
-    async def ask(self, look: Callable[[apsw.Connection], Any]) -> Any:
-        if self.meanwhile is not None:
-            (seconds, other), self.meanwhile = self.meanwhile, None
-            self._house.running += seconds
-            await other.renew()
-        return await self._house.store.ask(look)
-
-
-class FullDisk:
-    """A way to the mailstore on a disk that has no more space than the reserve keeps."""
-
-    def __init__(self, store: SqliteMailstore, reserve: Path) -> None:
-        self._store = store
-        self._reserve = reserve
-        self.ask = store.ask
-
-    async def transact(self, work: Callable[[apsw.Connection], Any], *, frees_space: bool = False) -> Any:
-        def write(connection: apsw.Connection) -> Any:
-            if self._reserve.stat().st_size:
-                raise apsw.FullError("database or disk is full")
-            return work(connection)
-
-        return await self._store.transact(write, frees_space=frees_space)
-
-
-def names(waiting: list[Waiting]) -> list[str]:
-    return [str(one.recipient.address) for one in waiting]
-
-
-def settled(one: Waiting, state: State = State.DELIVERED) -> Record:
-    return Record(one, state, SENT)
 
 
 async def test_what_was_put_is_claimed_once(house: House) -> None:

@@ -66,6 +66,18 @@ def test_a_queue_of_version_1_comes_over_whole(tmp_path: Path) -> None:
     connection.close()
 
 
+def test_a_recipient_without_its_message_does_not_keep_a_queue_from_coming_over(tmp_path: Path) -> None:
+    connection = open_connection(tmp_path / "posthouse.db")
+    migrate(connection, MIGRATIONS[:1], room=ROOM)
+    fill(connection)
+    connection.execute("DELETE FROM queued WHERE number = 2")
+    migrate(connection, MIGRATIONS, room=ROOM)
+    assert connection.execute("SELECT written FROM queued_recipient WHERE number = 2").get == 0
+    claimed = statements.claim(connection, {"c.test": 9, "d.test": 9}, 9, 5, START + 10_000)
+    assert [str(one.recipient.address) for one in claimed] == ["due@d.test"]
+    connection.close()
+
+
 def test_the_first_due_time_of_a_destination_is_never_too_late(tmp_path: Path) -> None:
     """Whatever frees a recipient, and in whatever way: a claim must find it."""
     connection = open_connection(tmp_path / "posthouse.db")

@@ -222,7 +222,11 @@ class Worker:
         settings, hostname = self._setup.settings, self._setup.hostname
         if not settings.outgoing.enabled:
             return Router(self._directory, self._mailstore, time.time)
-        outgoing = SqliteOutgoing(self._mailstore, time.time)
+        outgoing = SqliteOutgoing(
+            self._mailstore,
+            time.time,
+            on_unreadable=lambda text: self._log.error("a recipient cannot be read, and is held", reason=text),
+        )
         routes = build_routes(settings)
         router = Router(
             self._directory,

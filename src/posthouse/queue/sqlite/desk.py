@@ -15,7 +15,7 @@ from posthouse.database.opening import open_database
 from posthouse.message.address import Address, AddressError, to_a_labels
 from posthouse.message.ids import shown, unshown
 from posthouse.queue.interface import Filter, State, Traced, Try
-from posthouse.queue.sqlite.rows import MESSAGE, message_of, recipient_of
+from posthouse.queue.sqlite.rows import MESSAGE, message_as_kept, recipient_as_kept
 from posthouse.queue.sqlite.schema import MIGRATIONS, ROOM
 
 MIN_ID = 6  # characters of an id that are enough to name it
@@ -151,13 +151,13 @@ class Desk:
             raise
 
     def _traced(self, row: Sequence[Any]) -> Traced:
-        message = message_of(tuple(row[:10]))
+        message = message_as_kept(tuple(row[:10]))
         n, address, notify, orcpt, destination, state, held, due, attempts, claimed, finished = row[10:]
         tries = [Try(*each) for each in self._run(_TRIED, (message.number, n))]
         return Traced(
             message,
             n,
-            recipient_of(address, notify, orcpt),
+            recipient_as_kept(address, notify, orcpt),
             destination,
             State(state),
             bool(held),
@@ -177,6 +177,8 @@ class Desk:
             raise DeskError(f"the queue cannot be used: {error}") from error
         except UnicodeEncodeError:  # an argument that was no UTF-8
             raise DeskError("what was asked for is no text") from None
+        except UnicodeDecodeError as error:
+            raise DeskError(f"the queue holds something that is no text: {error}") from error
 
 
 def _not_opened(path: Path, error: Exception) -> DeskError:

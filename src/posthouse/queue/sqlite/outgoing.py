@@ -51,14 +51,23 @@ def end_claims(path: Path) -> None:
 
 
 class SqliteOutgoing:
-    """See queue.interface.Outgoing. One per process; `clock` gives seconds since 1970, `monotonic` never steps."""
+    """See queue.interface.Outgoing. One per process; `clock` gives seconds since 1970, `monotonic` never steps.
+
+    `on_unreadable` is told of each recipient that cannot be read, and is held for that.
+    """
 
     def __init__(
-        self, database: Database, clock: Callable[[], float], *, monotonic: Callable[[], float] = time.monotonic
+        self,
+        database: Database,
+        clock: Callable[[], float],
+        *,
+        monotonic: Callable[[], float] = time.monotonic,
+        on_unreadable: Callable[[str], None] = lambda text: None,
     ) -> None:
         self._database = database
         self._clock = clock
         self._monotonic = monotonic
+        self._on_unreadable = on_unreadable
         self._token = secrets.randbits(62) or 1
         self._renewed = -float("inf")
         self._seen: dict[int, tuple[int, float]] = {}  # claimers: their beats, and for how long they stood still
@@ -90,8 +99,10 @@ class SqliteOutgoing:
         shares = {name: messages for name in found if (messages := limit if share is None else share(name)) > 0}
         if not shares:
             return []
-        return await self._database.transact(
-            lambda connection: statements.claim(connection, shares, limit, self._token, now, holding)
+        return await self._read(
+            lambda connection, unreadable: statements.claim(
+                connection, shares, limit, self._token, now, holding, unreadable
+            )
         )
 
     async def postpone(
@@ -105,11 +116,24 @@ class SqliteOutgoing:
     ) -> list[Waiting]:
         """See Outgoing."""
         now = int(self._clock())
-        return await self._database.transact(
-            lambda connection: statements.postpone(
-                connection, destination, tried, later, limit, self._token, now, holding
+        return await self._read(
+            lambda connection, unreadable: statements.postpone(
+                connection, destination, tried, later, limit, self._token, now, holding, unreadable
             )
         )
+
+    async def _read(self, work: Callable[[apsw.Connection, list[str]], list[Waiting]]) -> list[Waiting]:
+        """Claim in a transaction, and say what could not be read once that is durable."""
+        unreadable: list[str] = []
+
+        def claim(connection: apsw.Connection) -> list[Waiting]:
+            unreadable.clear()  # it may be called again
+            return work(connection, unreadable)
+
+        claimed = await self._database.transact(claim)
+        for each in unreadable:
+            self._on_unreadable(each)
+        return claimed
 
     async def due_among(self, destinations: Collection[str], limit: int) -> list[str]:
         """See Outgoing."""

@@ -7,6 +7,10 @@ from posthouse.message.envelope import BodyType, Recipient, Sender
 from posthouse.queue.interface import Message
 
 
+class UnreadableRowError(Exception):
+    """A row whose values are not what this program writes there."""
+
+
 class Options(msgspec.Struct, omit_defaults=True):
     """The parameters of MAIL FROM, as the column `options` keeps them."""
 
@@ -19,6 +23,7 @@ class Options(msgspec.Struct, omit_defaults=True):
 _read = msgspec.json.Decoder(Options)
 _write = msgspec.json.Encoder()
 _PLAIN = "{}"
+_UNREADABLE = (ValueError, TypeError, AttributeError, msgspec.MsgspecError)  # of any type, and any text
 
 # The columns of `queued` in the order of message_of.
 MESSAGE = "number, id, body, octets, sender, options, account, message_id, created, expires"
@@ -41,11 +46,36 @@ def sender_of(text: str, options: str) -> Sender:
 
 
 def message_of(row: tuple[int, bytes, int, int, str, str, int | None, str, int, int]) -> Message:
-    """The message of a row with the columns MESSAGE."""
+    """The message of a row with the columns MESSAGE. Raises UnreadableRowError."""
     number, id_, body, octets, sender, options, account, message_id, created, expires = row
-    return Message(number, id_, body, octets, sender_of(sender, options), account, message_id, created, expires)
+    try:
+        path = sender_of(sender, options)
+    except _UNREADABLE as error:
+        raise UnreadableRowError(f"sender {sender!r} with {options!r}: {error}") from error
+    return Message(number, id_, body, octets, path, account, message_id, created, expires)
+
+
+def message_as_kept(row: tuple[int, bytes, int, int, str, str, int | None, str, int, int]) -> Message:
+    """The same for people: where the sender cannot be read, it is the text that stands there."""
+    try:
+        return message_of(row)
+    except UnreadableRowError:
+        number, id_, body, octets, sender, _, account, message_id, created, expires = row
+        path = Sender(Address(str(sender), ""))
+        return Message(number, id_, body, octets, path, account, message_id, created, expires)
 
 
 def recipient_of(address: str, notify: str, orcpt: str) -> Recipient:
-    """The recipient of a row."""
-    return Recipient(Address.parse_path(address), tuple(notify.split(",")) if notify else (), orcpt)
+    """The recipient of a row. Raises UnreadableRowError."""
+    try:
+        return Recipient(Address.parse_path(address), tuple(notify.split(",")) if notify else (), orcpt)
+    except _UNREADABLE as error:
+        raise UnreadableRowError(f"recipient {address!r}: {error}") from error
+
+
+def recipient_as_kept(address: str, notify: str, orcpt: str) -> Recipient:
+    """The same for people: where the address cannot be read, it is the text that stands there."""
+    try:
+        return recipient_of(address, notify, orcpt)
+    except UnreadableRowError:
+        return Recipient(Address(str(address), ""), (), str(orcpt))

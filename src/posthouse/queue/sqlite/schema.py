@@ -69,7 +69,8 @@ MIGRATIONS = (
     ALTER TABLE queued_recipient ADD COLUMN written INTEGER NOT NULL DEFAULT 0;  -- what the clock said as `due` was set
     UPDATE queued_recipient SET claim = 0, written = coalesce(
         (SELECT max(at) FROM attempt a WHERE a.number = queued_recipient.number AND a.n = queued_recipient.n),
-        (SELECT created FROM queued q WHERE q.number = queued_recipient.number)
+        (SELECT created FROM queued q WHERE q.number = queued_recipient.number),
+        0
     ) WHERE state = 0;
     DROP TABLE claimer;
     CREATE TABLE claimer (              -- a sending process

@@ -10,7 +10,7 @@ import apsw
 import msgspec
 
 from posthouse.queue.interface import Delay, Fresh, Message, Record, State, Try, Waiting
-from posthouse.queue.sqlite.rows import MESSAGE, message_of, options_of, recipient_of
+from posthouse.queue.sqlite.rows import MESSAGE, UnreadableRowError, message_of, options_of, recipient_of
 
 KEPT_SECONDS = 7 * 86400  # settled messages, to be traced
 TRIES_KEPT = 50  # attempts kept of one recipient
@@ -47,6 +47,7 @@ _CLAIM = """
 _LATE = f"""
     SELECT number, n, due, attempts, warned FROM {_FREE} AND due <= ?2 ORDER BY due, number, n LIMIT ?3
 """
+_SET_ASIDE = "UPDATE queued_recipient SET held = 1, claim = 0 WHERE number = ? AND n = ?"
 _LIFE = "SELECT created, expires FROM queued WHERE number = ?"
 _POSTPONE = """
     UPDATE queued_recipient SET due = ?3, attempts = attempts + 1, written = ?4 WHERE number = ?1 AND n = ?2
@@ -100,7 +101,7 @@ _MEND_RECIPIENTS = """
     UPDATE queued_recipient SET written = ?1, due = max(
         ?1 + max(0, due - written),
         CASE WHEN attempts = 0 AND due > 0
-            THEN (SELECT hold_until FROM queued q WHERE q.number = queued_recipient.number) ELSE 0 END)
+            THEN coalesce((SELECT hold_until FROM queued q WHERE q.number = queued_recipient.number), 0) ELSE 0 END)
     WHERE state = 0 AND written > ?1 + ?2
 """
 _MEND_MESSAGES = """
@@ -172,8 +173,12 @@ def claim(
     token: int,
     now: int,
     holding: Collection[tuple[int, int]] = (),
+    unreadable: list[str] | None = None,
 ) -> list[Waiting]:
-    """Take what is due: for each destination up to so many messages. What is held in memory is left alone."""
+    """Take what is due: for each destination up to so many messages. What is held in memory is left alone.
+
+    What cannot be read is held, so that it keeps nothing else waiting, and named in `unreadable`.
+    """
     taken: list[Waiting] = []
     messages: dict[int, Message] = {}
     for destination, share in shares.items():
@@ -183,7 +188,7 @@ def claim(
         chosen = _cut(rows, share, limit - len(taken), holding)
         rows.close()
         for number, n in chosen:
-            taken += _take(connection, messages, number, n, token)
+            taken += _take(connection, messages, number, n, token, unreadable)
         _note_first(connection, destination)
     return taken
 
@@ -205,14 +210,38 @@ def _cut(
 
 
 def _take(
-    connection: apsw.Connection, messages: dict[int, Message], number: int, n: int, token: int
-) -> Iterable[Waiting]:
-    for row in _rows(connection, _CLAIM, (number, n, token)):
+    connection: apsw.Connection,
+    messages: dict[int, Message],
+    number: int,
+    n: int,
+    token: int,
+    unreadable: list[str] | None,
+) -> list[Waiting]:
+    try:
+        return [_claimed(connection, messages, row) for row in _rows(connection, _CLAIM, (number, n, token))]
+    except (UnreadableRowError, UnicodeDecodeError) as error:
+        _set_aside(connection, number, n, error, unreadable)
+        return []
+
+
+def _claimed(connection: apsw.Connection, messages: dict[int, Message], row: Sequence[Any]) -> Waiting:
+    number, n, address, notify, orcpt, destination, attempts, warned, when = row
+    if number not in messages:
+        for found in _rows(connection, _MESSAGE, (number,)):
+            messages[number] = message_of(found)
         if number not in messages:
-            messages[number] = message_of(_rows(connection, _MESSAGE, (number,))[0])
-        address, notify, orcpt, destination, attempts, warned, when = row[2:]
-        recipient = recipient_of(address, notify, orcpt)
-        yield Waiting(messages[number], n, recipient, destination, attempts, bool(warned), urgent=when == 0)
+            raise UnreadableRowError("its message is missing")
+    recipient = recipient_of(address, notify, orcpt)
+    return Waiting(messages[number], n, recipient, destination, attempts, bool(warned), urgent=when == 0)
+
+
+def _set_aside(
+    connection: apsw.Connection, number: int, n: int, error: Exception, unreadable: list[str] | None
+) -> None:
+    """Hold what cannot be read: an operator may look at it, and drop it."""
+    connection.execute(_SET_ASIDE, (number, n))
+    if unreadable is not None:
+        unreadable.append(f"recipient {n} of message {number} in the queue: {error}")
 
 
 def _note_first(connection: apsw.Connection, destination: str) -> None:
@@ -233,11 +262,12 @@ def postpone(
     token: int,
     now: int,
     holding: Collection[tuple[int, int]] = (),
+    unreadable: list[str] | None = None,
 ) -> list[Waiting]:
     """Count what is due for a destination that is down as tried, without a try; claims those that need more than that.
 
     `later` gives the next due time; None for whoever has to be told. One that an operator wants tried is claimed too:
-    it will show whether the destination is still down.
+    it will show whether the destination is still down. `unreadable` as for claim().
     """
     taken: list[Waiting] = []
     is_wanted = False
@@ -247,11 +277,13 @@ def postpone(
             break
         if (number, n) in holding or (when == 0 and is_wanted):
             continue
-        is_wanted = is_wanted or when == 0
-        created, expires = _rows(connection, _LIFE, (number,))[0]
-        again = None if when == 0 else later(Delay(attempts, bool(warned), created, expires))
+        life = _rows(connection, _LIFE, (number,))
+        # Where its message is missing it is claimed only to be set aside.
+        again = later(Delay(attempts, bool(warned), *life[0])) if life and when else None
         if again is None:
-            taken += _take(connection, messages, number, n, token)
+            found = _take(connection, messages, number, n, token, unreadable)
+            is_wanted = is_wanted or (when == 0 and bool(found))
+            taken += found
             continue
         connection.execute(_POSTPONE, (number, n, again, now))
         if attempts == 0:  # that people see why it waits; the same words for each later one would only fill the disk
@@ -291,9 +323,7 @@ def record(connection: apsw.Connection, records: Sequence[Record], token: int, n
         if not is_ours and entry.state is State.DELIVERED and _take_over(connection, number, n, token):
             is_ours = connection.execute(_SETTLE, values).fetchall()
         if is_ours and settled:
-            waiting, body = _rows(connection, _COUNT_DOWN, (number, now))[0]
-            if waiting == 0:
-                over.append(body)
+            over += [body for waiting, body in _rows(connection, _COUNT_DOWN, (number, now)) if waiting == 0]
     return over
 
 
