@@ -33,6 +33,7 @@ from tests.virtual import VirtualLoop
 
 PATIENCE = 70.0  # of couriers with silent hosts: longer than a lease
 SETTLED_WITHIN = 3000.0  # seconds after the last fault
+LOOKS_WITHIN = 6.0  # seconds by which others may have seen the last beat earlier than it was made
 LETS_GO_WITHIN = 5.0  # until a sender has seen what an operator wants
 SCHEDULE = Schedule(first_retry=5, delay_warning=60, expire=900, chance=lambda: 0.5)
 DESTINATIONS = ("a.test", "b.test", "c.test")
@@ -77,6 +78,7 @@ class QueueMachine(RuleBasedStateMachine):
         self.claimed_since: dict[str, float] = {}
         self.calm_since = self.loop.time()
         self.stopped = 0.0
+        self.stops: list[tuple[float, float]] = []  # when the group went on, and for how long it had stood still
         self.impaired_since: dict[int, float] = {}  # workers, since when they could not renew their leases
         self.lost_at: dict[int, float] = {}  # workers, when they last were in that state for too long
         self.context: Any = None
@@ -140,7 +142,14 @@ class QueueMachine(RuleBasedStateMachine):
         since = self.impaired_since.get(name)
         if since is not None and self.running - since >= LEASE_SECONDS - RENEW_SECONDS:
             return True
+        if self.since_renewal(attempt.worker) >= LEASE_SECONDS - LOOKS_WITHIN:
+            return True
         return self.lost_at.get(name, -1.0) >= attempt.ended
+
+    def since_renewal(self, worker: Worker) -> float:
+        """Seconds of running time since its last beat."""
+        renewed = worker.outgoing._renewed
+        return self.loop.time() - renewed - sum(seconds for at, seconds in self.stops if at > renewed)
 
     def was_just_delivered(self, known: Known) -> bool:
         """By one who had lost the claim: the other has not seen that yet."""
@@ -309,6 +318,7 @@ class QueueMachine(RuleBasedStateMachine):
         self.shake()
         self.fixture.stop_group(seconds)
         self.stopped += seconds
+        self.stops.append((self.loop.time(), seconds))
         self.shake()  # a lease is so much time in which the others run
 
     @rule(
