@@ -139,6 +139,46 @@ def test_the_log_is_put_aside_with_its_file(path: Path) -> None:
     assert not aside.with_name("x.db.aside-wal").exists()  # it would belong to another file
 
 
+def test_one_that_must_not_be_lost_is_put_aside_whole_even_by_a_second_try(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed between the log and its file, the log is all that has what was committed last."""
+
+    def contents(aside: Path) -> tuple[bytes, bytes]:
+        return aside.read_bytes(), aside.with_name(aside.name + "-wal").read_bytes()
+
+    rename = Path.rename
+
+    def rename_the_log(self: Path, target: Path) -> Path:
+        if not self.name.endswith("-wal"):
+            raise InterruptedError
+        return rename(self, target)
+
+    for name in ("x.db.aside", "x.db.aside2"):
+        path.write_bytes(name.encode())
+        log = path.with_name("x.db-wal")
+        log.write_bytes(b"log of " + name.encode())
+        before = path.read_bytes(), log.read_bytes()
+        with monkeypatch.context() as patch, pytest.raises(InterruptedError):
+            patch.setattr(Path, "rename", rename_the_log)
+            put_aside(path, replace=False)
+        assert put_aside(path, replace=False) == path.with_name(name)
+        assert contents(path.with_name(name)) == before
+    assert contents(path.with_name("x.db.aside"))[0] == b"x.db.aside"
+
+
+def test_a_log_that_was_left_behind_keeps_its_name(path: Path) -> None:
+    """Somebody removed what had been put aside, but not its log: another file must not get it."""
+    left = path.with_name("x.db.aside-wal")
+    left.write_bytes(b"of another one")
+    path.write_bytes(b"database")
+    path.with_name("x.db-wal").write_bytes(b"its log")
+    aside = put_aside(path, replace=False)
+    assert aside.name == "x.db.aside2"
+    assert aside.with_name("x.db.aside2-wal").read_bytes() == b"its log"
+    assert left.read_bytes() == b"of another one"
+
+
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
 def test_one_that_may_not_be_read(path: Path) -> None:
     make(path)

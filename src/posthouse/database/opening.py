@@ -120,17 +120,26 @@ def put_aside(path: Path, *, replace: bool = True) -> Path:
     """
     aside = path.with_name(path.name + ASIDE)
     numbers = itertools.count(2)
-    while not replace and aside.exists():
+    while not replace and _is_taken(aside, path):
         aside = path.with_name(f"{path.name}{ASIDE}{next(numbers)}")
     for end in ("-wal", ""):  # the log first: it must never meet another file of the old name
         old = path.with_name(path.name + end)
         new = aside.with_name(aside.name + end)
         if old.exists():
             old.rename(new)
-        else:
+        elif replace:
             new.unlink(missing_ok=True)
     path.with_name(path.name + "-shm").unlink(missing_ok=True)
     return aside
+
+
+def _is_taken(aside: Path, path: Path) -> bool:
+    """Whether another database stands there. A log alone is that of `path` if `path` has none: killed half-way."""
+    return aside.exists() or (_log_of(aside).exists() and _log_of(path).exists())
+
+
+def _log_of(path: Path) -> Path:
+    return path.with_name(path.name + "-wal")
 
 
 def _replacing(path: Path, attempt: Callable[[], apsw.Connection]) -> apsw.Connection:
