@@ -207,8 +207,10 @@ def check_packs(parts: Parts, places: Places) -> Presence:
         raise FolderError(f"{places.packs} is gone", f"{_PACKS_MOUNTED}, {_ACCEPT}")
     try:
         found = presence(places.data, accepted=parts.card.missing_packs if parts.card else ())
-    except (StoreError, OSError) as error:
+    except StoreError as error:
         raise FolderError(str(error), _LOST_MAIL) from error
+    except OSError as error:
+        raise FolderError(f"{places.packs} cannot be read ({error})", _PACKS_MOUNTED) from error
     if found.missing:
         raise FolderError(
             f"{_named(found.missing)} of {places.packs} {'is' if len(found.missing) == 1 else 'are'} missing,"
@@ -234,8 +236,11 @@ def begin(places: Places, log: FilteringBoundLogger) -> None:
     require_store(places)
     parts = look(places)
     check(parts, places)
-    for pack in check_packs(parts, places).short:
+    found = check_packs(parts, places)
+    for pack in found.short:
         log.error("a pack is shorter than the mail in it", pack=pack, advice="posthouse fsck names the messages")
+    for pack in found.unreadable:
+        log.error("the disk does not give the start of a pack", pack=pack, advice="posthouse fsck names the messages")
     try:
         card = parts.card or name(places, parts)
         _raise_generation(places, card)

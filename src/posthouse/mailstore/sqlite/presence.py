@@ -26,13 +26,14 @@ class Presence:
     messages: int  # in the missing ones
     foreign: tuple[int, ...]  # packs of another store
     short: tuple[int, ...]  # packs that end before the last message in them
+    unreadable: tuple[int, ...]  # packs whose head the disk does not give
 
 
 def presence(folder: Path, *, accepted: Sequence[int] = (), heads: int = HEADS) -> Presence:
     """Compare the catalogue of packs with the files; `accepted` are not looked for. Raises StoreError, OSError.
 
     Costs a look at each file's length, and at the heads of the `heads` oldest and youngest packs: where a wrong folder
-    stands in the place of the right one, those show it.
+    stands in the place of the right one, those show it. Packs without messages count as well: they are to be removed.
     """
     sizes = pack_sizes(folder / PACKS)
     try:
@@ -48,8 +49,9 @@ def presence(folder: Path, *, accepted: Sequence[int] = (), heads: int = HEADS) 
         raise StoreError(f"{folder / DATABASE}: {error}") from error
     missing = tuple(pack for pack in absent if counts[pack])
     short = tuple(pack for pack, end in known if pack in sizes and sizes[pack] < end)
-    foreign = tuple(head.pack for head in _ends(named, heads) if _is_other(folder / PACKS, head))
-    return Presence(missing, sum(counts.values()), tuple(pack for pack in foreign if pack not in accepted), short)
+    others, unreadable = _look(folder / PACKS, _ends(named, heads))
+    foreign = tuple(pack for pack in others if pack not in accepted)
+    return Presence(missing, sum(counts.values()), foreign, short, tuple(unreadable))
 
 
 def _heads(connection: apsw.Connection) -> list[PackHead]:
@@ -57,7 +59,7 @@ def _heads(connection: apsw.Connection) -> list[PackHead]:
     identity = read_identity(connection)
     if identity is None:
         return []
-    headed = fetch(connection, "SELECT pack FROM pack WHERE live > 0 AND headed = 1 ORDER BY pack")
+    headed = fetch(connection, "SELECT pack FROM pack WHERE headed = 1 ORDER BY pack")
     return [PackHead(identity.store, pack) for (pack,) in headed]
 
 
@@ -65,10 +67,21 @@ def _ends(heads: Sequence[PackHead], count: int) -> Sequence[PackHead]:
     return heads if len(heads) <= 2 * count else [*heads[:count], *heads[-count:]]
 
 
-def _is_other(packs: Path, wanted: PackHead) -> bool:
-    """Whether a pack says itself that it is another one. One whose head is damaged does not."""
-    head = head_at(packs / f"{wanted.pack}.pack")
-    return head is not None and head != wanted
+def _look(packs: Path, heads: Sequence[PackHead]) -> tuple[list[int], list[int]]:
+    """Packs that say themselves that they are other ones, and those whose head cannot be read.
+
+    One whose head is damaged says nothing, and one bad sector is no reason to serve no mail at all.
+    """
+    others, unreadable = [], []
+    for wanted in heads:
+        try:
+            head = head_at(packs / f"{wanted.pack}.pack")
+        except OSError:
+            unreadable.append(wanted.pack)
+            continue
+        if head is not None and head != wanted:
+            others.append(wanted.pack)
+    return others, unreadable
 
 
 def pack_sizes(packs: Path) -> dict[int, int]:
