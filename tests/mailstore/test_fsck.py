@@ -3,6 +3,7 @@
 import asyncio
 import os
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import apsw
@@ -169,6 +170,17 @@ def test_a_body_in_use_that_was_counted_as_unused(folder: Path) -> None:
     change(folder, "UPDATE blob SET refs = 0, freed = 5 WHERE pack = 1 AND offset = 64")
     assert [finding.kind for finding in check(folder, repair=True)] == ["references of body"]
     assert_sound(folder)
+
+
+def test_the_last_copy_of_lost_messages_is_never_counted_as_unused(folder: Path) -> None:
+    """What counts as unused is given back an hour later."""
+    change(folder, "DELETE FROM message WHERE blob_id IN (SELECT blob_id FROM blob WHERE pack = 2)")
+    for repair in (False, True, False):
+        (finding,) = [each for each in check(folder, repair=repair) if each.kind == "body without message"]
+        assert (finding.severity, finding.where, finding.repaired) == (Severity.ERROR, "pack 2 at 64", False)
+        assert "fsck --salvage" in finding.advice
+    with closing(apsw.Connection(str(folder / "posthouse.db"))) as connection:
+        assert connection.execute("SELECT refs, freed FROM blob WHERE pack = 2").fetchall() == [(2, None)]
 
 
 @pytest.mark.parametrize(

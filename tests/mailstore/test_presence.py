@@ -9,7 +9,8 @@ import pytest
 
 from posthouse.mailstore.changes import LocalBus
 from posthouse.mailstore.interface import INBOX
-from posthouse.mailstore.sqlite import presence as room
+from posthouse.mailstore.loose import head_at
+from posthouse.mailstore.records import PackHead
 from posthouse.mailstore.sqlite.presence import Presence, presence
 from posthouse.mailstore.sqlite.store import SqliteMailstore
 from tests.stores import NOW, deliver
@@ -60,8 +61,12 @@ async def test_however_many_packs_there_are_few_heads_are_read(mine: Path, monke
         await deliver(store, 1, b"x" * 2000)
     await store.close()
     looked: list[str] = []
-    head_at = room.head_at
-    monkeypatch.setattr(room, "head_at", lambda path: looked.append(path.name) or head_at(path))  # type: ignore[func-returns-value]
+
+    def counting(path: Path) -> PackHead | None:
+        looked.append(path.name)
+        return head_at(path)
+
+    monkeypatch.setattr("posthouse.mailstore.sqlite.presence.head_at", counting)
     assert presence(mine, heads=2) == SOUND
     assert looked == ["1.pack", "2.pack", "8.pack", "9.pack"]
 

@@ -133,6 +133,32 @@ async def test_records_without_rows_are_named_filed_and_then_like_any_other(
     assert_sound(folder)
 
 
+@pytest.mark.parametrize("lengths", ["", ", octets = octets + 9, sha256 = zeroblob(32)"])
+async def test_bodies_whose_messages_were_lost_are_filed_whatever_their_rows_say(lengths: str, folder: Path) -> None:
+    """As when pages of the database were damaged: the row of the body is there, those of its messages are not."""
+    sql(folder, "DELETE FROM message WHERE account_id = 1")
+    sql(folder, _COUNT)
+    sql(folder, f"UPDATE blob SET freed = 5{lengths} WHERE blob_id = (SELECT min(blob_id) FROM blob)")
+    list(check(folder, repair=True))
+    assert sorted(each[:5] for each in bodies(folder)) == [b"00000", b"11111", b"22222", b"33333"]
+    (loose_ones,) = [each for each in notes(folder) if each.where == "packs/1.pack"]
+    assert loose_ones.kind == "loose messages"
+    store = opened(folder)
+    await store.reap(NOW * 2, grace=0)
+    await store.close()
+    assert await file_all(folder) == 4
+    assert loose(folder) == []
+    assert_sound(folder)
+    store = opened(folder)
+    (both,) = await contents(store, 2)  # it had a message left
+    assert both.endswith(b"for both\r\n")
+    await store.expunge(7, "Recovered", [entry.message for entry in await store.entries(7, "Recovered")])
+    await store.reap(NOW * 2, grace=0)
+    await store.close()
+    assert loose(folder) == []  # deleted, they do not come back
+    assert_sound(folder)
+
+
 async def test_what_stands_behind_the_known_end_of_a_pack(folder: Path) -> None:
     """A posthouse.db that is older than its packs."""
     earlier = folder.parent / "earlier.db"

@@ -127,13 +127,14 @@ def _check_heads(folder: Path, connection: apsw.Connection) -> Iterator[Finding]
 
 
 def _check_loose(folder: Path, connection: apsw.Connection) -> Iterator[Finding]:
+    lost = recovering.orphans(connection)
     for pack, path in pack_files(folder):
-        found = list(loose_of(path, pack, connection))
+        found = list(loose_of(path, pack, connection, lost))
         if found:
             octets = sum(record.end - record.prefixes_at for record in found)
-            what = f"holds {len(found)} whole messages of {octets} octets that no row knows, the first at "
+            what = f"holds {len(found)} whole messages of {octets} octets that are in no mailbox, the first at "
             advice = (
-                "They were not acknowledged, or posthouse.db is older than they are."
+                "They were not acknowledged, or posthouse.db is older than they are, or has lost them."
                 " To have them filed: posthouse fsck --salvage"
             )
             where = f"packs/{pack}.pack"
@@ -145,13 +146,16 @@ def pack_files(folder: Path) -> list[tuple[int, Path]]:
     return sorted((int(path.stem), path) for path in folder.iterdir() if is_pack(path.name))
 
 
-def loose_of(path: Path, pack: int, connection: apsw.Connection) -> Iterator[Loose]:
-    """The loose records of a pack of this store; none when it was removed meanwhile. Raises OSError, apsw.Error."""
+def loose_of(path: Path, pack: int, connection: apsw.Connection, lost: Collection[int]) -> Iterator[Loose]:
+    """The loose records of a pack of this store; none when it was removed meanwhile. Raises OSError, apsw.Error.
+
+    `lost`: the bodies whose rows do not count, for no message refers to them.
+    """
     head = head_at(path)
     if head is not None and head != PackHead(queries.store_id(connection), pack):
         return
     with contextlib.suppress(FileNotFoundError):
-        yield from loose_records(path, pack, lambda: recovering.occupied(connection, pack))
+        yield from loose_records(path, pack, lambda: recovering.occupied(connection, pack, lost))
 
 
 def _check_bodies(packs: Path, connection: apsw.Connection, progress: Callable[[int, int], None]) -> Iterator[Finding]:

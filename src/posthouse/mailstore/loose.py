@@ -1,7 +1,8 @@
-"""Finds whole records in a pack that no row refers to: behind its known end, between its records, in unknown packs.
+"""Finds whole records in a pack that no message refers to: behind its known end, between its records, in unknown packs.
 
-They were written and never acknowledged, or the database is older than the pack. Only what is whole counts: a sound
-header, the CRC over the trace headers, the digest of the body. Records that are removed lose their header first.
+They were written and never acknowledged, or the database is older than the pack, or has lost rows. Only what is whole
+counts: a sound header, the CRC over the trace headers, the digest of the body. Records that are removed lose their
+header first.
 """
 
 import errno

@@ -1,4 +1,4 @@
-"""The whole messages of a store that no row knows, ready to be looked at and filed."""
+"""The whole messages of a store that are in no mailbox, ready to be looked at and filed."""
 
 import os
 from collections.abc import Iterator
@@ -12,6 +12,7 @@ from posthouse.database.connection import open_reader
 from posthouse.mailstore.fsck import loose_of, pack_files
 from posthouse.mailstore.interface import StoreError
 from posthouse.mailstore.loose import Loose, head_at
+from posthouse.mailstore.sqlite import recovering
 from posthouse.mailstore.sqlite.store import DATABASE, PACKS
 
 _CHUNK = 1 << 20
@@ -19,7 +20,7 @@ _CHUNK = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class LooseMessage:
-    """A record without a row, and what is in it. `headed`: its pack has the head of this store."""
+    """A record that no message refers to, and what is in it. `headed`: its pack has the head of this store."""
 
     record: Loose
     path: Path
@@ -48,9 +49,10 @@ def loose_messages(folder: Path) -> Iterator[LooseMessage]:
     """All of them, by pack and place. Raises StoreError."""
     try:
         with closing(open_reader(folder / DATABASE)) as connection:
+            lost = recovering.orphans(connection)
             for pack, path in pack_files(folder / PACKS):
                 headed = head_at(path) is not None
-                for record in loose_of(path, pack, connection):
+                for record in loose_of(path, pack, connection, lost):
                     yield LooseMessage(record, path, headed, int(path.stat().st_mtime))
     except (apsw.Error, OSError) as error:
         raise StoreError(f"{folder}: {error}") from error

@@ -24,6 +24,9 @@ class _Audit:
 
 _RESTORE = "Restore these messages from a backup if you have one."
 
+# A body that was not given up, though no message refers to it. Reads all messages, once in a statement.
+IS_ORPHAN = "refs <> 0 AND blob_id NOT IN (SELECT blob_id FROM message)"
+
 _AUDITS = (
     _Audit(
         "counters of account",
@@ -150,11 +153,21 @@ _AUDITS = (
         """
         WITH counted AS (SELECT blob_id, count(*) AS refs FROM message GROUP BY blob_id)
         SELECT NULL, printf('pack %d at %d', pack, offset),
-            printf('counts %d messages that refer to it, but there are %d', blob.refs, coalesce(counted.refs, 0)),
-            blob_id, coalesce(counted.refs, 0)
-        FROM blob LEFT JOIN counted USING (blob_id) WHERE blob.refs <> coalesce(counted.refs, 0)
+            printf('counts %d messages that refer to it, but there are %d', blob.refs, counted.refs),
+            blob_id, counted.refs
+        FROM blob JOIN counted USING (blob_id) WHERE blob.refs <> counted.refs
         """,
-        "UPDATE blob SET refs = ?2, freed = CASE WHEN ?2 = 0 THEN unixepoch() END WHERE blob_id = ?1",
+        "UPDATE blob SET refs = ?2, freed = NULL WHERE blob_id = ?1",
+    ),
+    # Not to be repaired: what counts as unused is given back, and this may be the last copy of lost messages.
+    _Audit(
+        "body without message",
+        f"""
+        SELECT NULL, printf('pack %d at %d', pack, offset),
+            printf('counts %d messages that refer to it, but there is none', refs) FROM blob WHERE {IS_ORPHAN}
+        """,
+        advice="Rows of messages were lost. To have what is whole filed: posthouse fsck --salvage",
+        severity=Severity.ERROR,
     ),
     _Audit(
         "freed body",

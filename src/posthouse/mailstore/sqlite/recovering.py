@@ -1,4 +1,7 @@
-"""Gives mail a home that has none: messages of accounts nobody knows, and records without rows. Nothing is removed."""
+"""Gives mail a home that has none: messages of accounts nobody knows, and records no message refers to.
+
+Nothing is removed.
+"""
 
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import closing
@@ -20,20 +23,25 @@ from posthouse.mailstore.names import SEPARATOR, checked
 from posthouse.mailstore.places import place_of
 from posthouse.mailstore.records import HEADER_OCTETS
 from posthouse.mailstore.sqlite import boxes, keywords, removing
-from posthouse.mailstore.sqlite.rows import Insert, fetch
+from posthouse.mailstore.sqlite.audit import IS_ORPHAN
+from posthouse.mailstore.sqlite.rows import Insert, fetch, numbers
 
 RECOVERED = "Recovered"  # the mailbox, and above the mailboxes of adopted accounts
 MESSAGES = 500  # moved in one transaction
 
 _OCCUPIED = f"""
-    SELECT offset, offset + {HEADER_OCTETS} + prefixes + octets FROM blob
+    SELECT blob_id, offset, offset + {HEADER_OCTETS} + prefixes + octets FROM blob
     WHERE blob_id >= ?1 AND blob_id < ?2 ORDER BY blob_id
 """
 _KNOW_PACK = "INSERT OR IGNORE INTO pack (pack, end, live, opened, headed) VALUES (?, 0, 0, 0, ?)"
-_GROW_PACK = "UPDATE pack SET end = max(end, ?2), live = live + 1, opened = opened + 1 WHERE pack = ?1"
+_GROW_PACK = "UPDATE pack SET end = max(end, ?2), live = live + ?3, opened = opened + 1 WHERE pack = ?1"
 _BLOB = """
-    INSERT INTO blob (blob_id, identity, sha256, prefixes, octets, traits, refs, freed)
+    INSERT OR REPLACE INTO blob (blob_id, identity, sha256, prefixes, octets, traits, refs, freed)
     VALUES (?, ?, ?, ?, ?, ?, ?, NULL)
+"""
+_WITH_ROWS = """
+    SELECT blob_id, refs = 0 OR blob_id IN (SELECT blob_id FROM message WHERE blob_id IN (SELECT value FROM carray(?1)))
+    FROM blob WHERE blob_id IN (SELECT value FROM carray(?1))
 """
 _HELD = """
     SELECT mailbox_id, name, message_id, blob_id, prefix_back, prefix_octets, message.octets, received, flags
@@ -90,9 +98,18 @@ def unknown_accounts(connection: apsw.Connection, known: Collection[int]) -> lis
     return [(account, messages) for account, messages in held if account not in known]
 
 
-def occupied(connection: apsw.Connection, pack: int) -> list[Range]:
-    """Where the records of a pack that have rows lie, those that are about to be removed among them."""
-    return [(start, end) for start, end in fetch(connection, _OCCUPIED, (place_of(pack, 0), place_of(pack + 1, 0)))]
+def orphans(connection: apsw.Connection) -> set[int]:
+    """Bodies that were not given up, though no message refers to them: the rows of their messages were lost.
+
+    Reads all messages. Nobody refers to an orphan ever after.
+    """
+    return {blob for (blob,) in fetch(connection, f"SELECT blob_id FROM blob WHERE {IS_ORPHAN}")}
+
+
+def occupied(connection: apsw.Connection, pack: int, lost: Collection[int]) -> list[Range]:
+    """Where the records of a pack that have rows lie, those that are about to be removed among them, but not `lost`."""
+    rows = fetch(connection, _OCCUPIED, (place_of(pack, 0), place_of(pack + 1, 0)))
+    return [(start, end) for blob, start, end in rows if blob not in lost]
 
 
 def adopt(connection: apsw.Connection, account: int, target: int, now: int) -> int:
@@ -115,15 +132,16 @@ def adopt(connection: apsw.Connection, account: int, target: int, now: int) -> i
 
 
 def file_loose(connection: apsw.Connection, found: Sequence[Salvage], now: int) -> int:
-    """File records that have no row into the mailbox Recovered of their owners; how many. No place is filed twice."""
+    """File records that have no message into the mailbox Recovered of their owners; how many. None is filed twice."""
+    places = [place_of(each.record.pack, each.record.offset) for each in found]
+    known = dict(fetch(connection, _WITH_ROWS, (numbers(places),)))  # place -> whether its row counts
     filed = 0
-    for each in found:
-        record, header = each.record, each.record.header
-        place = place_of(record.pack, record.offset)
-        if fetch(connection, "SELECT 1 FROM blob WHERE blob_id = ?", (place,)):
+    for place, each in zip(places, found, strict=True):
+        if known.get(place):
             continue
+        record, header = each.record, each.record.header
         connection.execute(_KNOW_PACK, (record.pack, int(each.headed)))
-        connection.execute(_GROW_PACK, (record.pack, record.end))
+        connection.execute(_GROW_PACK, (record.pack, record.end, int(place not in known)))
         refs = len(each.owners)
         row = (place, header.identity, header.sha256, header.prefixes, header.body, each.traits, refs)
         connection.execute(_BLOB, row)
