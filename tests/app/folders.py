@@ -2,17 +2,20 @@
 
 import contextlib
 import io
+import itertools
 import json
 import poplib
 import subprocess
 import sys
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
+from types import ModuleType
 from typing import NamedTuple
 
 import apsw
+import pytest
 
 from posthouse.app.cli import main
 from tests.app.test_serve import Server, answers, until
@@ -108,3 +111,21 @@ def sql(path: Path, statement: str) -> None:
 def card(data: Path) -> dict[str, object]:
     found: dict[str, object] = json.loads((data / "store.json").read_text())
     return found
+
+
+def fail_at(
+    step: int, failure: BaseException, patch: pytest.MonkeyPatch, module: ModuleType, steps: Sequence[str]
+) -> None:
+    """Let the step of that number fail, and all after it. `steps`: the functions of the module that count as one."""
+    count = itertools.count(1)
+
+    def failing(work: Callable[..., object]) -> Callable[..., object]:
+        def run_or_fail(*values: object, **options: object) -> object:
+            if next(count) >= step:
+                raise failure
+            return work(*values, **options)
+
+        return run_or_fail
+
+    for name in steps:
+        patch.setattr(module, name, failing(getattr(module, name)))

@@ -24,7 +24,7 @@ from posthouse.app.places import Places
 from posthouse.app.store_card import StoreCard
 from posthouse.database.errors import DatabaseFullError
 from posthouse.database.identity import Identity
-from tests.app.folders import ALICE, card, configure, first_version, run, serving, sql, subjects
+from tests.app.folders import ALICE, card, configure, fail_at, first_version, run, serving, sql, subjects
 from tests.outside.program import PASSWORD
 
 
@@ -257,22 +257,6 @@ class Killed(BaseException):
 _STEPS = ("claim_identity", "set_identity", "write_card")
 
 
-def fail_at(step: int, failure: BaseException, patch: pytest.MonkeyPatch) -> None:
-    """Let the step of that number fail, and all after it."""
-    count = itertools.count(1)
-
-    def failing(work: Callable[..., object]) -> Callable[..., object]:
-        def run_or_fail(*values: object) -> object:
-            if next(count) >= step:
-                raise failure
-            return work(*values)
-
-        return run_or_fail
-
-    for name in _STEPS:
-        patch.setattr(data_folder, name, failing(getattr(data_folder, name)))
-
-
 def begun(data: Path) -> int:
     begin(Places(data), open_log("error"))
     found = card(data)["generation"]
@@ -288,7 +272,7 @@ def test_killed_at_each_step_of_a_start_the_next_one_goes_on(named: bool, tmp_pa
         before = begun(data) if named else 0
         for _ in range(2 if named else 1):  # even twice in a row
             with pytest.MonkeyPatch.context() as patch, pytest.raises(Killed):
-                fail_at(step, Killed(), patch)
+                fail_at(step, Killed(), patch, data_folder, _STEPS)
                 begun(data)
         assert begun(data) == before + 1
         assert begun(data) == before + 2
@@ -300,12 +284,12 @@ def test_a_full_disk_does_not_keep_a_server_from_starting(failure: Exception, tm
         (tmp_path / str(step)).mkdir()
         data = first_version(tmp_path / str(step))
         with pytest.MonkeyPatch.context() as patch:
-            fail_at(step, failure, patch)
+            fail_at(step, failure, patch, data_folder, _STEPS)
             begin(Places(data), open_log("error"))
         assert begun(data) == 1
         if step <= 3:
             with pytest.MonkeyPatch.context() as patch:
-                fail_at(step, failure, patch)
+                fail_at(step, failure, patch, data_folder, _STEPS)
                 begin(Places(data), open_log("error"))
             assert begun(data) == 2
 
@@ -315,7 +299,7 @@ def test_a_make_that_was_killed_is_completed(tmp_path: Path) -> None:
         places = Places(tmp_path / str(step))
         places.data.mkdir()
         with pytest.MonkeyPatch.context() as patch, pytest.raises(Killed):
-            fail_at(step, Killed(), patch)
+            fail_at(step, Killed(), patch, data_folder, _STEPS)
             make(places)
         assert begun(places.data) == 1  # the databases are there: the start names them
     for size in (0, 4096):

@@ -2,14 +2,23 @@
 
 import json
 import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
+import apsw
 import pytest
 
+from posthouse.app import making
+from posthouse.app.data_folder import FolderError, begin
 from posthouse.app.errors import Exit
+from posthouse.app.logs import open_log
+from posthouse.app.places import Places
 from posthouse.app.recovery import Homes
 from posthouse.mailstore.sqlite.recovering import Owner
-from tests.app.folders import ALICE, card, run, serving, sql, stop, subjects
+from tests.app.folders import ALICE, card, configure, fail_at, run, serving, sql, stop, subjects
 from tests.outside.program import PASSWORD
 
 
@@ -112,6 +121,9 @@ def test_what_is_accepted_is_served(part: str, data: Path, tmp_path: Path) -> No
     assert "All parts are there" in fsck(data, "--accept")[2]
     assert not before or card(data)["store"] == before["store"]
     assert card(data)["missing_packs"] == ([1] if part.startswith("pack") else [])
+    assert card(data)["salvage_due"] == (part == "name")  # it had said whether posthouse.db is the latest
+    if part == "name":
+        assert fsck(data, "--salvage")[0] == 0
     with serving(tmp_path, data) as server:
         assert server.send().startswith("250")
         if not part.startswith("pack"):
@@ -119,6 +131,101 @@ def test_what_is_accepted_is_served(part: str, data: Path, tmp_path: Path) -> No
         stop(server)
     with serving(tmp_path, data) as server:
         assert server.send().startswith("250")
+
+
+def begin_refused(data: Path) -> str:
+    try:
+        begin(Places(data), open_log("error"))
+    except FolderError as error:
+        return f"{error.text}; {error.fix}"
+    return ""
+
+
+def test_an_older_database_is_served_once_the_mail_that_it_does_not_know_is_filed(data: Path, tmp_path: Path) -> None:
+    older = tmp_path / "older.db"
+    shutil.copy(data / "posthouse.db", older)
+    with serving(tmp_path, data) as server:
+        for _ in range(3):
+            assert server.send().startswith("250")
+        stop(server)
+    forget(data, "posthouse.db*")
+    shutil.copy(older, data / "posthouse.db")
+    code, _, err = fsck(data, "--accept", "--yes")
+    assert code == 0
+    assert "The server starts after: posthouse fsck --salvage" in err
+    for _ in range(2):
+        assert "posthouse fsck --salvage" in begin_refused(data)
+        _, _, err = fsck(data, "--accept", "--yes")  # it was accepted already, and that does not change what is due
+        assert "The server starts after: posthouse fsck --salvage" in err
+    config, _ = configure(tmp_path, data)
+    command = [sys.executable, "-m", "posthouse", "serve", "-c", str(config)]
+    served = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert served.returncode == Exit.CONFIG
+    assert "posthouse fsck --salvage" in served.stderr
+    code, out, _ = fsck(data, "--salvage")
+    assert (code, out) == (0, "alice@example.test\t3\n")
+    with serving(tmp_path, data) as server:
+        assert subjects(server) == ALICE
+        stop(server)
+    assert findings(data) == []
+    assert "nothing to file" in fsck(data, "--salvage")[2]
+
+
+def make_older(data: Path) -> None:
+    sql(data / "posthouse.db", "UPDATE store SET generation = 1")
+
+
+def make_foreign(data: Path) -> None:
+    sql(data / "posthouse.db", "UPDATE store SET id = randomblob(16)")
+
+
+def make_unnamed(data: Path) -> None:
+    sql(data / "posthouse.db", "DELETE FROM store")
+
+
+def lose_card(data: Path) -> None:
+    (data / "store.json").unlink()
+
+
+@pytest.mark.parametrize("change", [make_older, make_foreign, make_unnamed, lose_card])
+def test_killed_at_each_step_an_accept_is_repeated_and_salvage_stays_due(
+    change: Callable[[Path], None], data: Path, tmp_path: Path
+) -> None:
+    steps = ("write_card", "renew_numbers", "set_identity")
+    for last in range(1, 5):
+        copy = shutil.copytree(data, tmp_path / str(last))
+        change(copy)
+        before = sorted(validities(copy))
+        with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):
+            fail_at(last, KeyboardInterrupt(), patch, making, steps)
+            making.accept(Places(copy), lambda _: None)
+        assert begin_refused(copy)
+        assert making.accept(Places(copy), lambda _: None).salvage_due
+        assert "posthouse fsck --salvage" in begin_refused(copy)
+        assert min(validities(copy)) > before[-1]
+        assert fsck(copy, "--salvage")[0] == 0
+        assert begin_refused(copy) == ""
+
+
+def validities(data: Path) -> list[int]:
+    with closing(apsw.Connection(str(data / "posthouse.db"))) as connection:
+        return [number for (number,) in connection.execute("SELECT uidvalidity FROM mailbox")]
+
+
+def test_killed_at_each_step_a_new_database_is_begun_again_and_the_mail_filed(data: Path, tmp_path: Path) -> None:
+    steps = ("claim_identity", "write_card", "put_aside", "begin_anew")
+    for last in range(1, 5):
+        copy = shutil.copytree(data, tmp_path / str(last))
+        (copy / "posthouse.db").write_bytes(b"nonsense" * 999)
+        with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):
+            fail_at(last, KeyboardInterrupt(), patch, making, steps)
+            making.renew_mail(Places(copy), [1])
+        assert begin_refused(copy)
+        making.renew_mail(Places(copy), [1])
+        assert "posthouse fsck --salvage" in begin_refused(copy)  # as when it is killed before it has filed all
+        assert fsck(copy, "--salvage")[0] == 0
+        assert begin_refused(copy) == ""
+        assert (copy / "posthouse.db.aside").read_bytes() == b"nonsense" * 999
 
 
 def test_what_changes_the_folder_is_not_done_beside_a_server(data: Path, tmp_path: Path) -> None:

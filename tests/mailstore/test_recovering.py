@@ -4,6 +4,7 @@ import shutil
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 import apsw
 import pytest
@@ -318,4 +319,53 @@ def test_a_database_begun_anew_gives_no_number_twice(folder: Path) -> None:
         assert read_identity(connection) == replace(known, generation=4)
         counters = connection.execute("SELECT next_message, modseq, uidvalidity FROM account").fetchall()
     assert counters == [(NOW, NOW, NOW)] * 2
+    assert_sound(folder)
+
+
+class Given(NamedTuple):
+    """What clients have been told."""
+
+    messages: set[int]
+    uidvalidities: set[int]
+    mailboxes: set[int]
+    modseq: int
+
+
+async def use(folder: Path) -> Given:
+    """Add messages and mailboxes; the numbers that were given for it, but the uidvalidities of all mailboxes."""
+    store = opened(folder)
+    known = await store.entries(1), await store.mailboxes(1)
+    for _ in range(5):
+        await deliver(store, 1)
+        await store.create(1, f"Box {len(await store.mailboxes(1))}")
+    messages = {entry.message for entry in await store.entries(1)} - {entry.message for entry in known[0]}
+    boxes = await store.mailboxes(1)
+    assert len({box.uidvalidity for box in boxes}) == len(boxes)
+    mailboxes = {box.id for box in boxes} - {box.id for box in known[1]}
+    given = Given(messages, {box.uidvalidity for box in boxes}, mailboxes, store.modseq(1))
+    await store.close()
+    return given
+
+
+@pytest.mark.parametrize("again", [1, 2])  # 2: it was interrupted after that
+async def test_an_older_database_gives_no_number_again_that_was_given_since(again: int, folder: Path) -> None:
+    """POP3 clients know mail by message ids, IMAP clients by uids and modseqs. Here the clock stands still."""
+    path, older = folder / "posthouse.db", folder.parent / "older.db"
+    lost: list[Given] = []
+    for _ in range(3):
+        shutil.copy(path, older)
+        lost.append(await use(folder))
+        shutil.copy(older, path)
+        for _ in range(again):
+            recovering.renew_numbers(path, {"": MIGRATIONS}, NOW)
+        assert_sound(folder)
+        store = opened(folder)
+        (inbox,) = [box for box in await store.mailboxes(1) if box.name == "INBOX"]
+        assert inbox.modseq == store.modseq(1) > lost[-1].modseq
+        await store.close()
+    given = await use(folder)
+    for before in lost:
+        assert given.messages.isdisjoint(before.messages)
+        assert given.mailboxes.isdisjoint(before.mailboxes)
+        assert given.uidvalidities.isdisjoint(before.uidvalidities)
     assert_sound(folder)

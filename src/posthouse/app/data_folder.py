@@ -201,6 +201,30 @@ def _older(parts: Parts, places: Places) -> list[Path]:
     return [path for path, generation in states if generation < latest]
 
 
+def may_lack_mail(parts: Parts) -> bool:
+    """Whether posthouse.db may be older than the packs, or another store's: unless the other parts say that it is not.
+
+    Then what is in the packs may be unknown to it, and numbers that it gives may have been given.
+    """
+    card, mail, directory = parts.card, parts.mail, parts.directory
+    if card is None or mail is None:
+        stores = {part.store for part in (mail, directory) if part is not None}
+        return parts.generation > 0 or card is not None or len(stores) > 1
+    if mail.store != card.store:
+        return True
+    others = [part for part in (card, directory) if part is not None and part.store == mail.store]
+    return mail.generation < max(part.generation for part in others)  # a start raises that of the mail first
+
+
+def check_salvaged(parts: Parts, places: Places) -> None:
+    """Refuse a folder with messages that posthouse.db may not know: their space counts as free. Raises FolderError."""
+    if parts.card is not None and parts.card.salvage_due:
+        raise FolderError(
+            f"{places.mail} may not know all the messages in {places.packs}, which a server would overwrite",
+            "Have them filed first: posthouse fsck --salvage",
+        )
+
+
 def check_packs(parts: Parts, places: Places) -> Presence:
     """Refuse a folder that lacks packs which messages are in, unless that was accepted. Raises FolderError."""
     if not places.packs.is_dir():
@@ -237,6 +261,7 @@ def begin(places: Places, log: FilteringBoundLogger) -> None:
     parts = look(places)
     check(parts, places)
     found = check_packs(parts, places)
+    check_salvaged(parts, places)
     for pack in found.short:
         log.error("a pack is shorter than the mail in it", pack=pack, advice="posthouse fsck names the messages")
     for pack in found.unreadable:

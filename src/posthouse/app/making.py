@@ -1,9 +1,10 @@
 """Makes a mail store, or a part of one in the place of what was lost, or accepts what there is. Only when told to."""
 
+import contextlib
 import time
 from collections import Counter
 from collections.abc import Callable, Collection
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from posthouse.accounts.sqlite.connection import ROOMS as DIRECTORY_ROOMS
 from posthouse.app.data_folder import (
@@ -16,6 +17,7 @@ from posthouse.app.data_folder import (
     has_mail,
     inspected,
     look,
+    may_lack_mail,
     name,
     schemas,
 )
@@ -34,7 +36,7 @@ from posthouse.database.opening import Policy, open_database, put_aside
 from posthouse.mailstore.fsck import pack_files
 from posthouse.mailstore.loose import head_at
 from posthouse.mailstore.sqlite.presence import presence
-from posthouse.mailstore.sqlite.recovering import begin_anew
+from posthouse.mailstore.sqlite.recovering import begin_anew, renew_numbers
 
 
 def make(places: Places) -> None:
@@ -70,7 +72,7 @@ def _making(work: Callable[[], None]) -> None:
         work()
     except DatabaseUnusableError as error:
         raise FolderError(str(error), fix_of(error)) from error
-    except DatabaseError as error:
+    except (DatabaseError, OSError) as error:
         raise CommandError(str(error), code=Exit.TRY_LATER) from error
 
 
@@ -90,16 +92,18 @@ def is_lost(places: Places) -> bool:
 def renew_mail(places: Places, accounts: Collection[int]) -> None:
     """Put a lost posthouse.db aside and begin a new one for the packs that are there. Under the server lock.
 
-    Raises CommandError.
+    Salvage is due from then on. Raises CommandError.
     """
     card = _card(places)
     directory = inspect(places.directory, DIRECTORY_ROOMS)
-    heads = Counter(head.store for _, path in pack_files(places.packs) if (head := head_at(path)) is not None)
     known = card or directory
-    store = known.store if known else next(iter(dict(heads.most_common(1))), Parts(None, None, None).store)
+    store = known.store if known else _store_of_packs(places) or Parts(None, None, None).store
     generation = max(card.generation if card else 0, directory.generation if directory else 0)
 
     def begin() -> None:
+        # Said first: killed after any of these steps, no server starts before the mail is filed.
+        claim_identity(places.directory, DIRECTORY_ROOMS, store)
+        write_card(places.card, replace(card or new_card(store, generation), salvage_due=True), schemas())
         if places.mail.exists():
             put_aside(places.mail, replace=False)
         begin_anew(places.mail, MAIL_ROOMS, Identity(store, generation), accounts, int(time.time()))
@@ -107,30 +111,66 @@ def renew_mail(places: Places, accounts: Collection[int]) -> None:
     _making(begin)
 
 
-def accept(places: Places, confirm: Callable[[str], None]) -> str:
-    """Take the parts as they are, after `confirm` was asked; what was wrong, "" when nothing was.
+def _store_of_packs(places: Places) -> bytes | None:
+    """The id that most packs have; None when none has any. A head that the disk does not give has no say."""
+    counts: Counter[bytes] = Counter()
+    for _, path in pack_files(places.packs):
+        with contextlib.suppress(OSError):
+            if (head := head_at(path)) is not None:
+                counts[head.store] += 1
+    return counts.most_common(1)[0][0] if counts else None
+
+
+def note_salvaged(places: Places) -> None:
+    """All that is whole in the packs has been filed: a server may start. Under the server lock. Raises CommandError."""
+    card = _card(places)
+    if card is not None and card.salvage_due:
+        _making(lambda: write_card(places.card, replace(card, salvage_due=False), schemas()))
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """What was wrong, "" when nothing was, and whether a server starts only after a salvage."""
+
+    wrong: str
+    salvage_due: bool
+
+
+def accept(places: Places, confirm: Callable[[str], None]) -> Accepted:
+    """Take the parts as they are, after `confirm` was asked.
 
     Under the server lock. Both databases must be there. Raises FolderError.
     """
     parts = replace(inspected(places), card=_card(places))
+    due = parts.card is not None and parts.card.salvage_due
     wrong = _complaints(parts, places)
     if not wrong:
-        return ""
+        return Accepted("", due)
     confirm(wrong)
     _making(lambda: _accept(places, parts))
-    return wrong
+    return Accepted(wrong, due or may_lack_mail(parts))
 
 
 def _accept(places: Places, parts: Parts) -> None:
+    """Killed between its steps, it leaves parts of different generations: no server starts, and it can be repeated."""
     places.packs.mkdir(mode=0o700, exist_ok=True)
     store = claim_identity(places.mail, MAIL_ROOMS, parts.store).store
     found = presence(places.data, heads=1 << 30)
     raised = Identity(store, parts.generation + 1)
+    lacking = may_lack_mail(parts)
+    card = parts.card or new_card(store, 0)
+    card = replace(
+        card,
+        store=store,
+        generation=raised.generation,
+        missing_packs=tuple(sorted({*found.missing, *found.foreign})),
+        salvage_due=lacking or card.salvage_due,
+    )
+    write_card(places.card, card, schemas())  # first, with the generation that the others are still to get
+    if lacking:
+        renew_numbers(places.mail, MAIL_ROOMS, int(time.time()))
     set_identity(places.mail, MAIL_ROOMS, raised)
     set_identity(places.directory, DIRECTORY_ROOMS, raised)
-    card = replace(parts.card or new_card(store, 0), store=store, generation=raised.generation)
-    lost = tuple(sorted({*found.missing, *found.foreign}))
-    write_card(places.card, replace(card, missing_packs=lost), schemas())
 
 
 def _complaints(parts: Parts, places: Places) -> str:

@@ -27,6 +27,7 @@ class StoreCard:
     created: str  # RFC 3339
     generation: int  # of the last start that was finished
     missing_packs: tuple[int, ...] = ()  # whose loss was accepted
+    salvage_due: bool = False  # posthouse.db may lack messages that are in packs: no server before they were filed
 
 
 def new_card(store: bytes, generation: int) -> StoreCard:
@@ -57,6 +58,7 @@ def write_card(path: Path, card: StoreCard, schemas: Mapping[str, int]) -> None:
         "generation": card.generation,
         "schemas": dict(schemas),
         "missing_packs": list(card.missing_packs),
+        "salvage_due": card.salvage_due,
     }
     unnamed = path.with_name(f"{path.name}.{os.getpid()}.new")  # two commands may do this at once
     try:
@@ -87,6 +89,7 @@ def _parsed(path: Path, document: dict[str, Any]) -> StoreCard:
         str(document["created"]),
         int(document["generation"]),
         tuple(int(pack) for pack in document["missing_packs"]),
+        bool(document.get("salvage_due", False)),
     )
     if not card.store:
         raise ValueError("no id")

@@ -15,7 +15,7 @@ from posthouse.app.config import Config
 from posthouse.app.data_folder import has_directory, refusal
 from posthouse.app.errors import CommandError, Exit
 from posthouse.app.making import accept as accept_parts
-from posthouse.app.making import is_lost, renew_mail
+from posthouse.app.making import is_lost, note_salvaged, renew_mail
 from posthouse.app.opening import open_places, open_registry
 from posthouse.app.passwords import confirmed
 from posthouse.app.places import Places
@@ -95,10 +95,10 @@ def _check(config: Config, repair: bool, as_json: bool) -> int:
 def _accept(config: Config, yes: bool) -> int:
     places = open_places(config)
     with _alone(places):
-        wrong = accept_parts(places, lambda found: confirmed(f"{found}. Go on with what is there?", yes=yes))
-    output.note(f"Accepted: {wrong}." if wrong else "All parts are there and belong together.")
-    if wrong:
-        output.note("Before the server starts, posthouse fsck --salvage files the messages that are not known.")
+        done = accept_parts(places, lambda found: confirmed(f"{found}. Go on with what is there?", yes=yes))
+    output.note(f"Accepted: {done.wrong}." if done.wrong else "All parts are there and belong together.")
+    if done.salvage_due:
+        output.note("posthouse.db may not know all messages. The server starts after: posthouse fsck --salvage")
     return Exit.OK
 
 
@@ -110,6 +110,7 @@ def _salvage(config: Config, to: str | None, yes: bool) -> int:
             confirmed(f"{places.mail} is lost. Begin a new one for the mail in {places.packs}?", yes=yes)
             renew_mail(places, sorted(_known(registry)))
         got = salvage_mail(places, targets)
+        note_salvaged(places)
         names = _names(registry)
     for number, messages in sorted(got.items()):
         print(f"{names[number]}\t{messages}")

@@ -67,6 +67,27 @@ _BEGIN = """
     INSERT INTO account (account_id, modseq, next_message, next_mailbox, uidvalidity, messages, octets)
     VALUES (?1, ?2, ?2, ?2, ?2, 0, 0)
 """
+# What a lost database has given since went up by one each: it is passed over by time, and by a leap for the case that
+# there was more of it than seconds. The log of expunges knows nothing of it, so it is complete only from then on.
+_LEAP = 1 << 20
+_LEAP_OF_UIDVALIDITY = 1 << 16  # RFC 9051 9: it has 32 bits
+_RENEW_ACCOUNTS = f"""
+    UPDATE account SET modseq = max(modseq + {_LEAP}, ?1), next_message = max(next_message + {_LEAP}, ?1),
+        next_mailbox = max(next_mailbox + {_LEAP}, ?1), uidvalidity = max(uidvalidity + {_LEAP_OF_UIDVALIDITY}, ?1),
+        log_start = max(modseq + {_LEAP}, ?1)
+"""
+# RFC 9051 2.3.1.1: uids that may mean other messages now need a uidvalidity that was never used.
+_RENEW_MAILBOXES = """
+    UPDATE mailbox SET uidvalidity = renewed.uidvalidity, modseq = renewed.modseq FROM (
+        SELECT account_id, mailbox_id, account.modseq AS modseq,
+            account.uidvalidity + row_number() OVER (PARTITION BY account_id ORDER BY mailbox_id) AS uidvalidity
+        FROM mailbox JOIN account USING (account_id)) AS renewed
+    WHERE mailbox.account_id = renewed.account_id AND mailbox.mailbox_id = renewed.mailbox_id
+"""
+_HIGHEST_UIDVALIDITY = """
+    UPDATE account SET uidvalidity = max(uidvalidity, coalesce(
+        (SELECT max(uidvalidity) FROM mailbox WHERE mailbox.account_id = account.account_id), 0))
+"""
 _SYSTEM_FLAGS = (1 << FIRST_KEYWORD) - 1
 
 _Message = tuple[int, int, int, int, int, int]  # blob, prefix_back, prefix_octets, octets, received, flags
@@ -169,6 +190,18 @@ def begin_anew(path: Path, rooms: Mapping[str, Steps], identity: Identity, accou
         path.with_name(path.name + end).unlink(missing_ok=True)
     unnamed.rename(path)
     Files().sync_folder(path.parent)
+
+
+def renew_numbers(path: Path, rooms: Mapping[str, Steps], now: int) -> None:
+    """See to it that a posthouse.db which may be older than its clients gives no number again that they know.
+
+    Message ids, modseqs and mailbox ids go on far above, and each mailbox gets a new uidvalidity. Done twice, it is
+    right as well. Raises DatabaseError, apsw.Error.
+    """
+    with closing(open_database(path, rooms)) as connection, connection:
+        connection.execute(_RENEW_ACCOUNTS, (now,))
+        connection.execute(_RENEW_MAILBOXES)
+        connection.execute(_HIGHEST_UIDVALIDITY)
 
 
 def _file(connection: apsw.Connection, account: int, name: str, messages: Sequence[_Message], now: int) -> None:
