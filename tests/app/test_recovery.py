@@ -1,24 +1,29 @@
 """The ways back: what fsck can do for a data folder that lost a part, tried with real servers afterwards."""
 
+import errno
+import itertools
 import json
+import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import closing
 from pathlib import Path
 
 import apsw
 import pytest
 
-from posthouse.app import making
+from posthouse.app import making, recovery
 from posthouse.app.data_folder import FolderError, begin
 from posthouse.app.errors import Exit
 from posthouse.app.logs import open_log
 from posthouse.app.places import Places
 from posthouse.app.recovery import Homes
 from posthouse.mailstore.sqlite.recovering import Owner
+from posthouse.sessions.imap.breaks import survey
 from tests.app.folders import ALICE, card, configure, fail_at, run, serving, sql, stop, subjects
+from tests.bad_sectors import spoil
 from tests.outside.program import PASSWORD
 
 
@@ -131,6 +136,47 @@ def test_what_is_accepted_is_served(part: str, data: Path, tmp_path: Path) -> No
         stop(server)
     with serving(tmp_path, data) as server:
         assert server.send().startswith("250")
+
+
+def test_one_bad_sector_keeps_no_other_mail_from_being_filed(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pack = min((data / "packs").iterdir())
+    with pack.open("ab") as file:
+        file.write(b"x" * 20_000)
+    forget(data, "posthouse.db*")
+    with monkeypatch.context() as patch:
+        spoil(patch, pack.name, range(12288, 12800))
+        code, _, err = fsck(data, "--salvage", "--yes")
+        assert code == Exit.FAILED
+        assert f"packs/{pack.name}: 1 places were passed over, the first at 12288: Input/output error" in err
+        assert "run this again" in err
+        assert "Filed 5 messages" in err
+        assert begin_refused(data) == ""
+        assert "unreadable pack" in {each["kind"] for each in findings(data)}
+    assert fsck(data, "--salvage")[0] == 0
+    assert findings(data) == []
+
+
+def test_what_the_disk_gives_no_more_when_it_is_to_be_filed_is_passed_over(
+    data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was whole a moment ago."""
+    forget(data, "posthouse.db*")
+    calls = itertools.count(1)
+
+    def failing(body: Iterable[bytes]) -> tuple[bool, bool]:
+        if next(calls) == 2:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return survey(body)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(recovery, "survey", failing)
+        code, _, err = fsck(data, "--salvage", "--yes")
+    assert code == Exit.FAILED
+    assert "1 places were passed over" in err
+    assert "Filed 4 messages" in err
+    assert "Filed 1 messages" in fsck(data, "--salvage")[2]
 
 
 def begin_refused(data: Path) -> str:

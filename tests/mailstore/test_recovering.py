@@ -1,5 +1,7 @@
 """Mail without a row, and mail without an account: found, filed once, and nothing else touched."""
 
+import errno
+import os
 import shutil
 from contextlib import closing
 from dataclasses import replace
@@ -14,7 +16,8 @@ from posthouse.database.identity import read_identity
 from posthouse.mailstore.changes import LocalBus
 from posthouse.mailstore.findings import Finding, Severity
 from posthouse.mailstore.fsck import check
-from posthouse.mailstore.interface import Flag, Placement
+from posthouse.mailstore.interface import Flag, Placement, StoreError
+from posthouse.mailstore.loose import Unreadable
 from posthouse.mailstore.pack_check import damage_of
 from posthouse.mailstore.records import make_header
 from posthouse.mailstore.salvage import LooseMessage, loose_messages
@@ -22,6 +25,7 @@ from posthouse.mailstore.sqlite import recovering
 from posthouse.mailstore.sqlite.migrations import MIGRATIONS
 from posthouse.mailstore.sqlite.recovering import Owner, Salvage
 from posthouse.mailstore.sqlite.store import SqliteMailstore
+from tests.bad_sectors import spoil
 from tests.store_invariants import assert_sound
 from tests.stores import NOW, PREFIX, Bytes, append, contents, deliver, delivery_id, letter
 
@@ -158,6 +162,60 @@ async def test_bodies_whose_messages_were_lost_are_filed_whatever_their_rows_say
     await store.close()
     assert loose(folder) == []  # deleted, they do not come back
     assert_sound(folder)
+
+
+@pytest.mark.parametrize("partly", [False, True])
+@pytest.mark.parametrize(
+    ("bad", "lost"),
+    [
+        (range(4096), b"0"),  # the head and a record
+        (range(64, 120), b"0"),  # the header of a record
+        (range(5000, 5512), b"1"),  # in a body
+        (range(4096, 8192), b"01"),  # at the end of one and in the next one
+        (range(16384, 1 << 20), b""),  # behind all
+        (range(1 << 20), b"012"),
+    ],
+)
+async def test_one_bad_sector_does_not_hide_the_rest(
+    bad: range, lost: bytes, partly: bool, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lose(folder, "1")
+    with (folder / "packs" / "1.pack").open("ab") as file:
+        file.write(b"x" * 10_000)
+    with monkeypatch.context() as patch:
+        spoil(patch, "1.pack", bad, partly=partly)
+        told: list[Unreadable] = []
+        found = [b"".join(message.body())[:1] for message in loose_messages(folder, told.append)]
+        assert sorted(found) == sorted({b"0", b"1", b"2", b"3", b"f"} - {bytes([each]) for each in lost})
+        assert told
+        assert {each.pack for each in told} == {1}
+        assert all("Input/output error" in each.reason for each in told)
+        with pytest.raises(StoreError, match="pack 1 cannot be read at"):
+            list(loose_messages(folder))
+        kinds = {(each.kind, each.where) for each in check(folder)}
+        assert ("unreadable pack", "packs/1.pack") in kinds
+        assert ("loose messages", "packs/2.pack") in kinds
+    assert len(loose(folder)) == 5
+
+
+async def test_a_pack_that_cannot_be_opened_does_not_hide_the_others(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lose(folder, "1")
+    opened_before = os.open
+
+    def failing(path: str | Path, flags: int, mode: int = 0o777) -> int:
+        if Path(path).name == "1.pack":
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return opened_before(path, flags, mode)
+
+    monkeypatch.setattr(os, "open", failing)
+    told: list[Unreadable] = []
+    assert len(list(loose_messages(folder, told.append))) == 2
+    assert [(each.pack, each.offset) for each in told] == [(1, 0)]
+    kinds = {(each.kind, each.where) for each in check(folder)}
+    assert ("unreadable pack", "packs/1.pack") in kinds
+    assert ("loose messages", "packs/2.pack") in kinds
 
 
 async def test_what_stands_behind_the_known_end_of_a_pack(folder: Path) -> None:

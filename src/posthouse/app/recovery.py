@@ -19,6 +19,7 @@ from posthouse.app.errors import CommandError, Exit
 from posthouse.app.places import Places
 from posthouse.mailstore.changes import LocalBus
 from posthouse.mailstore.interface import Traits
+from posthouse.mailstore.loose import Report, Unreadable
 from posthouse.mailstore.salvage import LooseMessage, loose_messages
 from posthouse.mailstore.sqlite import recovering
 from posthouse.mailstore.sqlite.recovering import Owner, Salvage
@@ -74,14 +75,17 @@ def homes(places: Places, registry: SqliteRegistry, rest: str | None) -> Homes:
     return Homes(accounts, home.accounts[0].id)
 
 
-def salvage(places: Places, to: Homes) -> Counter[int]:
-    """File all whole messages without a row into "Recovered"; how many each account got. Raises StoreError."""
+def salvage(places: Places, to: Homes, unreadable: Report) -> Counter[int]:
+    """File all whole messages that are in no mailbox into "Recovered"; how many each account got. Raises StoreError.
+
+    `unreadable` is called for what the disk does not give.
+    """
 
     async def run() -> Counter[int]:
         store = SqliteMailstore.open(places.data, bus=LocalBus(), create=False)
         try:
             got: Counter[int] = Counter()
-            for batch in _batches(places, to):
+            for batch in _batches(places, to, unreadable):
                 now = int(time.time())
                 await store.transact(lambda connection: recovering.file_loose(connection, batch, now))  # noqa: B023
                 got.update(owner.account for each in batch for owner in each.owners)
@@ -113,10 +117,13 @@ def adopt(places: Places, account: int, target: int) -> int:
     return asyncio.run(run())
 
 
-def _batches(places: Places, to: Homes) -> Iterator[Sequence[Salvage]]:
+def _batches(places: Places, to: Homes, unreadable: Report) -> Iterator[Sequence[Salvage]]:
     batch = []
-    for message in loose_messages(places.data):
-        batch.append(_ready(message, to))
+    for message in loose_messages(places.data, unreadable):
+        try:
+            batch.append(_ready(message, to))
+        except OSError as error:
+            unreadable(Unreadable.because(error, message.record.pack, message.record.offset))
         if len(batch) == _BATCH:
             yield batch
             batch = []

@@ -16,7 +16,7 @@ from posthouse.database.errors import DatabaseGoneError
 from posthouse.database.locks import FileLock
 from posthouse.mailstore.findings import Finding, Severity
 from posthouse.mailstore.interface import StoreError
-from posthouse.mailstore.loose import Loose, head_at, loose_records
+from posthouse.mailstore.loose import Loose, Report, Unreadable, head_at, loose_records
 from posthouse.mailstore.pack_check import damage_of
 from posthouse.mailstore.pack_writer import is_pack
 from posthouse.mailstore.records import PackHead
@@ -26,6 +26,10 @@ from posthouse.mailstore.sqlite.store import DATABASE, LOCK, PACKS
 
 _PART = 500  # bodies between two looks at the database
 _RESTORE = "Restore the message from a backup if you have one; other mail is not affected."
+_DISK = (
+    "The disk fails. Copy the folder to another one, and restore the file from a backup if you have one."
+    " Messages that are affected are named below."
+)
 _RESTORE_PACK = "Restore the file from a backup; mail in other packs is not affected."
 
 
@@ -56,7 +60,7 @@ def check(
             yield from _check_bodies(folder / PACKS, connection, progress)
         finally:
             connection.close()
-    except (apsw.CorruptError, apsw.NotADBError) as error:
+    except (apsw.CorruptError, apsw.NotADBError, apsw.IOError) as error:
         yield audit.spoilt(str(error))
     except (apsw.Error, OSError) as error:
         raise StoreError(f"{folder}: {error}") from error
@@ -92,6 +96,9 @@ def _check_packs(folder: Path, connection: apsw.Connection) -> Iterator[Finding]
             if used:
                 yield Finding(Severity.ERROR, "missing pack", where, f"with {used} bodies is gone", _RESTORE_PACK)
             continue
+        except OSError as error:
+            yield Finding(Severity.ERROR, "unreadable pack", where, f"cannot be looked at: {error}", _DISK)
+            continue
         if size < end:
             yield Finding(Severity.ERROR, "short pack", where, f"ends at {size} and not at {end}", _RESTORE_PACK)
     for pack in sorted(files - known.keys()):
@@ -111,7 +118,11 @@ def _check_heads(folder: Path, connection: apsw.Connection) -> Iterator[Finding]
     """That each pack is one of this store. Packs of before have no head."""
     store, headed = queries.store_id(connection), set(audit.headed_packs(connection))
     for pack, path in pack_files(folder):
-        head = head_at(path)
+        try:
+            head = head_at(path)
+        except OSError as error:
+            yield Finding(Severity.ERROR, "unreadable pack", f"packs/{path.name}", f"its head: {error}", _DISK)
+            continue
         if head is None:
             if pack not in headed or not path.exists():
                 continue
@@ -129,7 +140,11 @@ def _check_heads(folder: Path, connection: apsw.Connection) -> Iterator[Finding]
 def _check_loose(folder: Path, connection: apsw.Connection) -> Iterator[Finding]:
     lost = recovering.orphans(connection)
     for pack, path in pack_files(folder):
-        found = list(loose_of(path, pack, connection, lost))
+        bad: list[Unreadable] = []
+        found = list(loose_of(path, pack, connection, lost, bad.append))
+        if bad:
+            what = f"the disk does not give {len(bad)} of its blocks, the first at {bad[0].offset}: {bad[0].reason}"
+            yield Finding(Severity.ERROR, "unreadable pack", f"packs/{pack}.pack", what, _DISK)
         if found:
             octets = sum(record.end - record.prefixes_at for record in found)
             what = f"holds {len(found)} whole messages of {octets} octets that are in no mailbox, the first at "
@@ -146,16 +161,25 @@ def pack_files(folder: Path) -> list[tuple[int, Path]]:
     return sorted((int(path.stem), path) for path in folder.iterdir() if is_pack(path.name))
 
 
-def loose_of(path: Path, pack: int, connection: apsw.Connection, lost: Collection[int]) -> Iterator[Loose]:
-    """The loose records of a pack of this store; none when it was removed meanwhile. Raises OSError, apsw.Error.
+def loose_of(
+    path: Path, pack: int, connection: apsw.Connection, lost: Collection[int], unreadable: Report
+) -> Iterator[Loose]:
+    """The loose records of a pack of this store; none when it was removed meanwhile. Raises apsw.Error.
 
-    `lost`: the bodies whose rows do not count, for no message refers to them.
+    `lost`: the bodies whose rows do not count, for no message refers to them. `unreadable` is called for what the disk
+    does not give.
     """
-    head = head_at(path)
+    head = None
+    with contextlib.suppress(OSError):  # no sound head is no reason to leave out what is behind it
+        head = head_at(path)
     if head is not None and head != PackHead(queries.store_id(connection), pack):
         return
-    with contextlib.suppress(FileNotFoundError):
-        yield from loose_records(path, pack, lambda: recovering.occupied(connection, pack, lost))
+    try:
+        yield from loose_records(path, pack, lambda: recovering.occupied(connection, pack, lost), unreadable)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        unreadable(Unreadable.because(error, pack, 0))
 
 
 def _check_bodies(packs: Path, connection: apsw.Connection, progress: Callable[[int, int], None]) -> Iterator[Finding]:

@@ -1,5 +1,6 @@
 """The whole messages of a store that are in no mailbox, ready to be looked at and filed."""
 
+import contextlib
 import os
 from collections.abc import Iterator
 from contextlib import closing
@@ -11,7 +12,7 @@ import apsw
 from posthouse.database.connection import open_reader
 from posthouse.mailstore.fsck import loose_of, pack_files
 from posthouse.mailstore.interface import StoreError
-from posthouse.mailstore.loose import Loose, head_at
+from posthouse.mailstore.loose import Loose, Report, Unreadable, head_at
 from posthouse.mailstore.sqlite import recovering
 from posthouse.mailstore.sqlite.store import DATABASE, PACKS
 
@@ -45,14 +46,22 @@ class LooseMessage:
             os.close(fd)
 
 
-def loose_messages(folder: Path) -> Iterator[LooseMessage]:
-    """All of them, by pack and place. Raises StoreError."""
+def refuse(what: Unreadable) -> None:
+    """For who cannot go on without what the disk does not give. Raises StoreError."""
+    raise StoreError(f"pack {what.pack} cannot be read at {what.offset}: {what.reason}")
+
+
+def loose_messages(folder: Path, unreadable: Report = refuse) -> Iterator[LooseMessage]:
+    """All of them, by pack and place. `unreadable` is called for what the disk does not give. Raises StoreError."""
     try:
         with closing(open_reader(folder / DATABASE)) as connection:
             lost = recovering.orphans(connection)
             for pack, path in pack_files(folder / PACKS):
-                headed = head_at(path) is not None
-                for record in loose_of(path, pack, connection, lost):
-                    yield LooseMessage(record, path, headed, int(path.stat().st_mtime))
+                headed, written = False, 0
+                with contextlib.suppress(OSError):  # what matters of it is reported below
+                    written = int(path.stat().st_mtime)
+                    headed = head_at(path) is not None
+                for record in loose_of(path, pack, connection, lost, unreadable):
+                    yield LooseMessage(record, path, headed, written)
     except (apsw.Error, OSError) as error:
         raise StoreError(f"{folder}: {error}") from error

@@ -26,6 +26,7 @@ from posthouse.database.server_lock import ServerLock, ServerRunningError
 from posthouse.mailstore.findings import Finding, Severity
 from posthouse.mailstore.fsck import check
 from posthouse.mailstore.interface import StoreError
+from posthouse.mailstore.loose import Unreadable
 from posthouse.mailstore.sqlite.archive import Archive
 from posthouse.queue.interface import ACCOUNT
 
@@ -109,13 +110,20 @@ def _salvage(config: Config, to: str | None, yes: bool) -> int:
         if is_lost(places):
             confirmed(f"{places.mail} is lost. Begin a new one for the mail in {places.packs}?", yes=yes)
             renew_mail(places, sorted(_known(registry)))
-        got = salvage_mail(places, targets)
+        unreadable: list[Unreadable] = []
+        got = salvage_mail(places, targets, unreadable.append)
         note_salvaged(places)
         names = _names(registry)
     for number, messages in sorted(got.items()):
         print(f"{names[number]}\t{messages}")
     output.note(f'Filed {got.total()} messages into "Recovered".' if got else "There was nothing to file.")
-    return Exit.OK
+    counts = Counter(each.pack for each in unreadable)
+    for pack, first in {each.pack: each for each in reversed(unreadable)}.items():
+        where = f"packs/{pack}.pack: {counts[pack]} places were passed over, the first at {first.offset}"
+        output.note(f"{where}: {first.reason}")
+    if unreadable:
+        output.note("Messages there were not filed. If the disk can be put in order, do that and run this again first.")
+    return Exit.FAILED if unreadable else Exit.OK
 
 
 def _adopt(config: Config, address: str, account: int | None, yes: bool) -> int:
