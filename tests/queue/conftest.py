@@ -15,6 +15,6 @@ from tests.store_invariants import assert_sound
 @pytest.fixture
 async def house(tmp_path: Path) -> AsyncIterator[House]:
     store = SqliteMailstore.open(tmp_path, bus=LocalBus(), reserve_octets=4096, rooms={ROOM: MIGRATIONS})
-    yield House(store)
+    yield House(store, tmp_path / "posthouse.db")
     await store.close()
     assert_sound(tmp_path)

@@ -12,7 +12,7 @@ from posthouse.mailstore.sqlite.store import SqliteMailstore
 from posthouse.message.address import Address
 from posthouse.message.envelope import Recipient, Sender
 from posthouse.queue.interface import ACCOUNT, LEASE_SECONDS, MAILBOX, Fresh, Put, Record, State, Try, Waiting
-from posthouse.queue.sqlite.outgoing import SqliteOutgoing
+from posthouse.queue.sqlite.outgoing import SqliteOutgoing, end_claims
 from tests.stores import Bytes, delivery_id
 
 START = 1_790_000_000
@@ -26,6 +26,7 @@ class House:
     """`now` is the clock, which may step; `running` is a clock that does not."""
 
     store: SqliteMailstore
+    path: Path
     now: float = START
     running: float = 0.0
     queues: list[SqliteOutgoing] = field(default_factory=list)
@@ -35,6 +36,10 @@ class House:
         made = SqliteOutgoing(self.store, lambda: self.now, monotonic=lambda: self.running)
         await made.renew()
         return made
+
+    def start(self, boot: str) -> None:
+        """What a server does to the queue as it starts."""
+        end_claims(self.path, boot, clock=lambda: self.now, monotonic=lambda: self.running)
 
     async def lose(self, *observers: SqliteOutgoing, seconds: int = LEASE_SECONDS + 1) -> None:
         """Time goes by, in which these look at the others every second and renew their own claims."""

@@ -42,7 +42,7 @@ class Office:
         parsed = [Address.parse(each) for each in to]
         recipients = tuple((Recipient(each), destination or each.domain_key) for each in parsed)
         fresh = Fresh(ident, 5, sender, 7, message_id, START, START + 1000, recipients, START)
-        statements.put(self.connection, fresh, len(self.made), 0)
+        statements.put(self.connection, fresh, len(self.made), 0, 0)
         return shown(ident)
 
     def claim(self) -> list[Waiting]:

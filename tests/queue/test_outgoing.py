@@ -13,6 +13,8 @@ from posthouse.queue.sqlite.statements import KEPT_SECONDS, TRIES_KEPT, claimers
 from tests.queue.house import LATER, SENDER, START, FullDisk, House, SlowReads, names, settled
 from tests.stores import Bytes, delivery_id
 
+DAY = 86400
+
 
 async def test_what_was_put_is_claimed_once(house: House) -> None:
     first, second = await house.queue(), await house.queue()
@@ -315,6 +317,7 @@ async def test_what_waits_for_a_destination_that_is_down_counts_as_tried(house: 
     assert await queue.postpone("y.test", LATER, later, 2) == []
     assert await queue.claim([], 10) == []
     house.now += 300
+    house.running += 300
     assert names(await queue.postpone("y.test", LATER, later, 10)) == ["b@y.test", "c@y.test", "d@y.test"]
     counted = await house.store.ask(lambda connection: connection.execute("SELECT count(*) FROM attempt").get)
     assert counted == 3  # the first time, that people see why it waits
@@ -420,6 +423,7 @@ async def test_a_clock_that_was_set_back_delays_nothing(house: House) -> None:
     house.now += 300
     (again,) = await queue.claim([], 10)
     assert names([again]) == ["b@y.test"]
+    assert queue.now_for(again.message) == again.message.created  # as old as before: no time has gone by
     assert again.message.created == START - 10 * 86400
     assert again.message.expires == again.message.created + 1000
 
@@ -456,6 +460,58 @@ async def test_what_was_asked_for_is_not_cut_when_the_clock_is_put_right(house: 
     assert await queue.claim([], 10) == []
     house.now = due
     assert names(await queue.claim([], 10)) == ["b@y.test"]
+
+
+@pytest.mark.parametrize("steps", [(-400 * DAY, 0), (400 * DAY, 0), (-400 * DAY, 400 * DAY, 0), (8 * 3600,), (-61,)])
+async def test_no_step_of_the_clock_makes_a_message_older(house: House, steps: tuple[int, ...]) -> None:
+    """Neither for a server that runs meanwhile, nor for one that is started anew on the same system."""
+    queue = await house.queue()
+    await house.put(queue, "b@y.test")
+    house.start("boot 1")
+    house.running += 500
+    for step in steps:
+        house.now = START + 500 + step
+        await queue.tidy()
+    seen: list[Delay] = []
+    now = int(house.now)
+
+    def later(delay: Delay) -> int:
+        seen.append(delay)
+        return now + 100
+
+    await queue.postpone("y.test", LATER, later, 10)
+    assert [(now - each.created, each.expires - now) for each in seen] == [(500, 500)]
+    house.now += 5 * DAY  # and once more, while the server is off
+    house.start("boot 1")
+    await queue.tidy()
+    (one,) = await queue.claim([], 10)
+    assert int(house.now) - one.message.created == queue.now_for(one.message) - one.message.created == 500
+
+
+async def test_a_step_that_nobody_has_seen_yet_changes_no_age(house: House) -> None:
+    """While a message is in a sender's hands, and before the tables were put right."""
+    queue = await house.queue()
+    put = await house.put(queue, "b@y.test", mine=True)
+    house.running += 500
+    house.now += 500 + 8 * 3600
+    assert queue.now_for(put.waiting[0].message) - put.waiting[0].message.created == 500
+
+
+async def test_ages_go_on_by_the_clock_when_the_system_was_started(house: House) -> None:
+    queue = await house.queue()
+    await house.put(queue, "b@y.test")
+    house.start("boot 1")
+    house.now += 3600
+    house.running = 5.0
+    house.start("boot 2")
+    (one,) = await queue.claim([], 10)
+    assert queue.now_for(one.message) - one.message.created == 3600
+    house.now -= 400 * DAY
+    house.start("boot 3")
+    (age,) = await house.store.ask(
+        lambda connection: connection.execute("SELECT created, expires FROM queued").fetchall()
+    )
+    assert age == (int(house.now), int(house.now) + 1000)  # for how long it was off nobody knows
 
 
 async def test_settled_messages_are_forgotten_after_a_week(house: House) -> None:

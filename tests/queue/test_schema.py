@@ -82,7 +82,7 @@ def test_the_first_due_time_of_a_destination_is_never_too_late(tmp_path: Path) -
     """Whatever frees a recipient, and in whatever way: a claim must find it."""
     connection = open_connection(tmp_path / "posthouse.db")
     migrate(connection, MIGRATIONS, room=ROOM)
-    connection.execute("INSERT INTO queued VALUES (1, zeroblob(16), 1, 5, '', '{}', 7, '', 0, 9, 1, NULL, 0)")
+    connection.execute("INSERT INTO queued VALUES (1, zeroblob(16), 1, 5, '', '{}', 7, '', 0, 9, 1, NULL, 0, 0)")
     connection.execute(
         "INSERT INTO queued_recipient VALUES (1, 0, 'x@a.test', '', '', 'a.test', 500, 0, 0, 1, 0, 3, 0, 0)"
     )

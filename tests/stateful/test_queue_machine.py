@@ -35,7 +35,7 @@ PATIENCE = 70.0  # of couriers with silent hosts: longer than a lease
 SETTLED_WITHIN = 3000.0  # seconds after the last fault
 LOOKS_WITHIN = 6.0  # seconds by which others may have seen the last beat earlier than it was made
 LETS_GO_WITHIN = 5.0  # until a sender has seen what an operator wants
-SCHEDULE = Schedule(first_retry=5, delay_warning=60, expire=900, chance=lambda: 0.5)
+SCHEDULE = Schedule(first_retry=5, delay_warning=300, expire=900, chance=lambda: 0.5)
 DESTINATIONS = ("a.test", "b.test", "c.test")
 WORDS = ("ok", "ok", "later", "never", "raise", "slow", "silent", "mute", "down", "short", "hang")
 STEPS = (61, 8 * 3600, 30 * 86400, -400 * 86400, -61, -8 * 3600)
@@ -55,6 +55,7 @@ class Attempt:
 class Known:
     """What the model knows of a recipient."""
 
+    since: float = 0.0  # when it was handed in: the loop's time
     is_acknowledged: bool = False
     final: list[Attempt] = field(default_factory=list)
     is_dropped: bool = False
@@ -198,6 +199,8 @@ class QueueMachine(RuleBasedStateMachine):
         worker = (*self.workers, self.postbox)[who]
         for _ in range(count):
             to = [f"{next(self.numbers)}@{name}" for name in where]
+            for each in to:
+                self.known[each].since = self.loop.time()
             try:
                 replies = self.run(self.fixture.submit(worker, *to))
             except StoreError:
@@ -210,8 +213,11 @@ class QueueMachine(RuleBasedStateMachine):
     def submit_and_hang_up(self, who: int, turns: int, where: str) -> None:
         """The task that takes a message in is cancelled somewhere on the way."""
 
+        to = f"{next(self.numbers)}@{where}"
+        self.known[to].since = self.loop.time()
+
         async def work() -> None:
-            task = asyncio.ensure_future(self.fixture.submit(self.workers[who], f"{next(self.numbers)}@{where}"))
+            task = asyncio.ensure_future(self.fixture.submit(self.workers[who], to))
             for _ in range(turns):
                 await asyncio.sleep(0)
             task.cancel()
@@ -313,6 +319,20 @@ class QueueMachine(RuleBasedStateMachine):
         self.shake()
         self.fixture.step_clock(step)
 
+    @rule(step=st.sampled_from(STEPS))
+    def clock_is_wrong_for_a_moment(self, step: int) -> None:
+        self.clock_steps(step)
+        self.wait(5.0)  # it is noticed
+        self.clock_steps(-step)
+
+    @rule(step=st.sampled_from(STEPS), where=st.sampled_from(DESTINATIONS))
+    def clock_is_wrong_while_mail_waits(self, step: int, where: str) -> None:
+        """Long enough for the tries that a notice of delay asks for, and too short for the notice."""
+        self.fixture.script[where] = "later"
+        self.submit(0, 1, [where])
+        self.clock_is_wrong_for_a_moment(step)
+        self.wait(120.0)
+
     @rule(seconds=st.sampled_from([5.0, 61.0, 80.0]))
     def group_is_stopped(self, seconds: float) -> None:
         self.shake()
@@ -361,6 +381,13 @@ class QueueMachine(RuleBasedStateMachine):
         self.check_claims(rows)
         for to, row in rows.items():
             self.check_state(to, row)
+        warned: Any = self.look.execute("SELECT address FROM queued_recipient WHERE warned").fetchall()
+        for (to,) in warned:
+            assert self.age(to) >= SCHEDULE.delay_warning, f"{to}: told of a delay after {self.age(to)} seconds"
+
+    def age(self, to: str) -> float:
+        """Seconds since it was handed in, whatever the clock says; it counts in whole ones."""
+        return self.loop.time() - self.known[to].since + 2.0
 
     def check_state(self, to: str, row: Traced) -> None:
         known = self.known[to]
@@ -374,6 +401,7 @@ class QueueMachine(RuleBasedStateMachine):
             assert known.is_dropped, f"{to} was dropped by nobody"
         elif row.state is State.EXPIRED:
             assert row.attempts >= SCHEDULE.least_attempts, f"{to} was given up after {row.attempts} tries"
+            assert self.age(to) >= SCHEDULE.expire, f"{to} was given up after {self.age(to)} seconds"
 
     def check_claims(self, rows: dict[str, Traced]) -> None:
         """In nobody's hands, and nobody's to try: for no longer than it takes to see that its claimer is dead."""

@@ -52,7 +52,7 @@ from posthouse.protocol.imap.settings import ImapSettings
 from posthouse.protocol.pop3.server import Pop3Settings
 from posthouse.protocol.smtp.server import SmtpSettings, Variant
 from posthouse.protocol.smtp.settings import MAX_HOLD
-from posthouse.queue.sqlite.outgoing import SqliteOutgoing, end_claims
+from posthouse.queue.sqlite.outgoing import SqliteOutgoing, boot_id, end_claims
 from posthouse.queue.sqlite.schema import MIGRATIONS as QUEUE_MIGRATIONS
 from posthouse.queue.sqlite.schema import ROOM as QUEUE_ROOM
 from posthouse.sessions.imap.context import Desk
@@ -98,7 +98,7 @@ def prepare(setup: Setup) -> None:
     leases = SqliteLeases(setup.places.leases)
     leases.void_all()
     leases.close()
-    end_claims(setup.places.mail)
+    end_claims(setup.places.mail, boot_id())
     prepare_index(setup.places.index)
     clear_bus(setup.places.bus)
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from posthouse.delivery.outcome import Delivered, Outcome, Permanent, Transient
 from posthouse.delivery.schedule import Schedule
 from posthouse.message.reply import Reply
-from posthouse.queue.interface import Delay, Record, State, Try, Waiting
+from posthouse.queue.interface import Delay, Message, Record, State, Try, Waiting
 
 OWN_FAULT = Transient(Reply(451, "4.3.0", "This server could not try it; it will do so again"), spoken=False)
 _OWN_FAULT_SECONDS = 45  # until the next try, within a lease; longer each time
@@ -13,11 +13,12 @@ _REPLY_KEPT = 1000  # characters
 
 
 class Records:
-    """`clock` gives seconds since 1970."""
+    """`clock` gives seconds since 1970; `now_for` see Outgoing."""
 
-    def __init__(self, schedule: Schedule, clock: Callable[[], float]) -> None:
+    def __init__(self, schedule: Schedule, clock: Callable[[], float], now_for: Callable[[Message], int]) -> None:
         self._schedule = schedule
         self._clock = clock
+        self._now_for = now_for
 
     def settle(self, waiting: Waiting, outcome: Outcome, at: int) -> Record:
         """The record of an attempt made at that time."""
@@ -26,16 +27,16 @@ class Records:
             return Record(waiting, State.DELIVERED, tried, warned=waiting.warned)
         if isinstance(outcome, Permanent):
             return Record(waiting, State.FAILED, tried, warned=waiting.warned)
-        now = int(self._clock())
         message, attempts = waiting.message, waiting.attempts + 1
-        age = now - message.created
-        if self._schedule.is_over(age=age, left=message.expires - now, attempts=attempts):
+        now = self._now_for(message)
+        age, left = now - message.created, message.expires - now
+        if self._schedule.is_over(age=age, left=left, attempts=attempts):
             return Record(waiting, State.EXPIRED, tried, warned=waiting.warned)
         pause = round(self._schedule.retry_in(attempts))
         if outcome is OWN_FAULT:
             pause = min(pause, _OWN_FAULT_SECONDS * attempts)
         warned = waiting.warned or self._schedule.is_late(age=age, attempts=attempts)
-        return Record(waiting, State.WAITING, tried, now + pause, warned)
+        return Record(waiting, State.WAITING, tried, int(self._clock()) + pause, warned)
 
     def later(self, now: int) -> Callable[[Delay], int | None]:
         """When one that counts as tried now is due again; None: it is given up, or its sender is to be told."""

@@ -51,7 +51,7 @@ _CLAIMED_AT_ONCE = 200
 _POSTPONED_AT_ONCE = 500
 _DOWN_AT_ONCE = 20  # destinations
 _DOWN_SECONDS = 60.0  # a destination that could not be reached is left alone at first
-_CLOCK_SLACK = 60.0  # seconds that the clock may be set back without anything being put right
+_CLOCK_SLACK = 60.0  # seconds that the clock may step without anything being put right
 _GONE = Permanent(Reply(554, "5.3.0", "The message is no longer in our store"), spoken=False)
 
 
@@ -84,7 +84,7 @@ class Sender:
         self._bounces = bounces
         self._log = log
         self._schedule = schedule
-        self._records = Records(schedule, clock)
+        self._records = Records(schedule, clock, outgoing.now_for)
         self._pace = pace
         self._clock = clock
         self._lanes = Lanes(self._make_lane, self._now)
@@ -321,7 +321,8 @@ class Sender:
             return [_GONE] * len(job.waiting)
         message = job.waiting[0].message
         recipients = tuple(one.recipient for one in job.waiting)
-        parcel = Parcel(message.id, message.sender, recipients, job.content, self._clock() - message.created)
+        age = self._outgoing.now_for(message) - message.created
+        parcel = Parcel(message.id, message.sender, recipients, job.content, age)
         began, answered = self._now(), False
         lane.began(began)
         try:
@@ -430,7 +431,7 @@ class Sender:
             if due and await self._guarded(self._compare(), "the claims cannot be read"):
                 compared = now
             before, ahead = ahead, self._clock() - now
-            if ahead < before - _CLOCK_SLACK:
+            if abs(ahead - before) > _CLOCK_SLACK:
                 self._tidy_now.set()
 
     async def _renew(self) -> bool:

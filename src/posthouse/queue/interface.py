@@ -45,6 +45,7 @@ class Message:
     message_id: str  # of its header, without the angle brackets; "" when it has none
     created: int
     expires: int  # after this, a failed attempt is the last one
+    clock_offset: int = 0  # from a clock that does not step to the one that `created` and `expires` are by
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,6 +191,9 @@ class Outgoing(Protocol):
     def put(self, fresh: Fresh, *, mine: bool) -> Put:
         """Have a message queued. `mine`: claimed at once, to be sent by this process now."""
 
+    def now_for(self, message: Message) -> int:
+        """What the clock of the message's times says now: no step since they were read makes it older or younger."""
+
     async def claim(
         self,
         busy: Collection[str],
@@ -257,7 +261,7 @@ class Outgoing(Protocol):
         """Give up all claims."""
 
     async def tidy(self) -> None:
-        """Forget what was settled a week ago; put right what was written while the clock was ahead."""
+        """Forget what was settled a week ago; put right what was written by a clock that has stepped since."""
 
     async def needed_bodies(self) -> set[int]:
         """The bodies that recipients still wait for."""

@@ -151,8 +151,8 @@ class Desk:
             raise
 
     def _traced(self, row: Sequence[Any]) -> Traced:
-        message = message_as_kept(tuple(row[:10]))
-        n, address, notify, orcpt, destination, state, held, due, attempts, claimed, finished = row[10:]
+        message = message_as_kept(tuple(row[:11]))
+        n, address, notify, orcpt, destination, state, held, due, attempts, claimed, finished = row[11:]
         tries = [Try(*each) for each in self._run(_TRIED, (message.number, n))]
         return Traced(
             message,

@@ -42,12 +42,30 @@ class Database(Protocol):
         """Read, off the event loop."""
 
 
-def end_claims(path: Path) -> None:
-    """End all claims in a database: for a server that starts and holds its lock, so that no claimer is alive."""
+def boot_id() -> str:
+    """Which start of the system this is: time.monotonic() counts from it. "" where the system does not tell."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return ""
+
+
+def end_claims(
+    path: Path,
+    boot: str = "",
+    *,
+    clock: Callable[[], float] = time.time,
+    monotonic: Callable[[], float] = time.monotonic,
+) -> None:
+    """End all claims in a database: for a server that starts and holds its lock, so that no claimer is alive.
+
+    `boot`: see boot_id; by it ages survive a clock that stepped while the server was off.
+    """
     if not path.exists():
         return
-    with contextlib.closing(open_database(path, {ROOM: MIGRATIONS})) as connection:
+    with contextlib.closing(open_database(path, {ROOM: MIGRATIONS})) as connection, connection:
         statements.leave_all(connection)
+        statements.begin_clock(connection, boot, int(clock()), round(clock() - monotonic()))
 
 
 class SqliteOutgoing:
@@ -76,7 +94,15 @@ class SqliteOutgoing:
 
     def put(self, fresh: Fresh, *, mine: bool) -> Put:
         """See Outgoing."""
-        return _SqlitePut(fresh, self._token if mine else 0)
+        return _SqlitePut(fresh, self._token if mine else 0, self._offset)
+
+    @property
+    def _offset(self) -> int:
+        return round(self._clock() - self._monotonic())
+
+    def now_for(self, message: Message) -> int:
+        """See Outgoing."""
+        return int(self._monotonic() + message.clock_offset)
 
     async def claim(
         self,
@@ -115,10 +141,10 @@ class SqliteOutgoing:
         holding: Collection[Key] = (),
     ) -> list[Waiting]:
         """See Outgoing."""
-        now = int(self._clock())
+        now, offset = int(self._clock()), self._offset
         return await self._read(
             lambda connection, unreadable: statements.postpone(
-                connection, destination, tried, later, limit, self._token, now, holding, unreadable
+                connection, destination, tried, later, limit, self._token, now, offset, holding, unreadable
             )
         )
 
@@ -204,9 +230,9 @@ class SqliteOutgoing:
 
     async def tidy(self) -> None:
         """See Outgoing."""
-        now = int(self._clock())
-        if await self._database.ask(lambda connection: statements.is_ahead(connection, now)):
-            await self._database.transact(lambda connection: statements.mend_clock(connection, now))
+        now, offset = int(self._clock()), self._offset
+        if await self._database.ask(lambda connection: statements.has_stepped(connection, now, offset)):
+            await self._database.transact(lambda connection: statements.mend_clock(connection, now, offset))
         while await self._database.transact(lambda connection: statements.purge(connection, now)):
             continue
 
@@ -242,8 +268,9 @@ class _SqliteRecorder:
 class _SqlitePut:
     """See Put."""
 
-    def __init__(self, fresh: Fresh, claim: int) -> None:
+    def __init__(self, fresh: Fresh, claim: int, offset: int) -> None:
         self._fresh = fresh
+        self._offset = offset
         self._claim = claim
         self._number = 0
         self._body = 0
@@ -253,7 +280,7 @@ class _SqlitePut:
         kept = entries[-1]
         if kept is not None:
             self._body = kept.message
-            self._number = statements.put(database, self._fresh, kept.message, self._claim)
+            self._number = statements.put(database, self._fresh, kept.message, self._claim, self._offset)
 
     @property
     def waiting(self) -> list[Waiting]:
@@ -271,6 +298,7 @@ class _SqlitePut:
             fresh.message_id,
             fresh.created,
             fresh.expires,
+            self._offset,
         )
         return [
             Waiting(message, n, recipient, destination, 0, False)

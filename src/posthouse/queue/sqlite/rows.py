@@ -26,7 +26,7 @@ _PLAIN = "{}"
 _UNREADABLE = (ValueError, TypeError, AttributeError, msgspec.MsgspecError)  # of any type, and any text
 
 # The columns of `queued` in the order of message_of.
-MESSAGE = "number, id, body, octets, sender, options, account, message_id, created, expires"
+MESSAGE = "number, id, body, octets, sender, options, account, message_id, created, expires, clock_offset"
 
 
 def options_of(sender: Sender) -> str:
@@ -45,24 +45,27 @@ def sender_of(text: str, options: str) -> Sender:
     return Sender(address, body=read.body, smtputf8=read.smtputf8, ret=read.ret, envid=read.envid)
 
 
-def message_of(row: tuple[int, bytes, int, int, str, str, int | None, str, int, int]) -> Message:
+_MessageRow = tuple[int, bytes, int, int, str, str, int | None, str, int, int, int]
+
+
+def message_of(row: _MessageRow) -> Message:
     """The message of a row with the columns MESSAGE. Raises UnreadableRowError."""
-    number, id_, body, octets, sender, options, account, message_id, created, expires = row
+    number, id_, body, octets, sender, options, account, message_id, created, expires, offset = row
     try:
         path = sender_of(sender, options)
     except _UNREADABLE as error:
         raise UnreadableRowError(f"sender {sender!r} with {options!r}: {error}") from error
-    return Message(number, id_, body, octets, path, account, message_id, created, expires)
+    return Message(number, id_, body, octets, path, account, message_id, created, expires, offset)
 
 
-def message_as_kept(row: tuple[int, bytes, int, int, str, str, int | None, str, int, int]) -> Message:
+def message_as_kept(row: _MessageRow) -> Message:
     """The same for people: where the sender cannot be read, it is the text that stands there."""
     try:
         return message_of(row)
     except UnreadableRowError:
-        number, id_, body, octets, sender, _, account, message_id, created, expires = row
+        number, id_, body, octets, sender, _, account, message_id, created, expires, offset = row
         path = Sender(Address(str(sender), ""))
-        return Message(number, id_, body, octets, path, account, message_id, created, expires)
+        return Message(number, id_, body, octets, path, account, message_id, created, expires, offset)
 
 
 def recipient_of(address: str, notify: str, orcpt: str) -> Recipient:

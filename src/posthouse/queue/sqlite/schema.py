@@ -96,4 +96,10 @@ MIGRATIONS = (
             ON CONFLICT (destination) DO UPDATE SET due = excluded.due WHERE excluded.due < due;
     END;
     """,
+    """
+    -- From a clock that does not step to the one that `created` and `expires` are by: how old a message is does not
+    -- depend on what the clock was set to meanwhile.
+    ALTER TABLE queued ADD COLUMN clock_offset INTEGER NOT NULL DEFAULT 0;
+    CREATE TABLE queue_boot (id TEXT NOT NULL);  -- of the system: that clock begins anew with it
+    """,
 )

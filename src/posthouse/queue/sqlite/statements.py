@@ -21,8 +21,9 @@ _TOLD_AT_ONCE = 50  # of those that wait for a destination that is down
 _LOOKED_AT = 5000  # recipients of a destination, for those that may be taken
 
 _PUT = """
-    INSERT INTO queued (id, body, octets, sender, options, account, message_id, created, expires, waiting, hold_until)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+    INSERT INTO queued (id, body, octets, sender, options, account, message_id, created, expires, waiting, hold_until,
+        clock_offset)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
 _PUT_RECIPIENT = """
     INSERT INTO queued_recipient
@@ -48,7 +49,7 @@ _LATE = f"""
     SELECT number, n, due, attempts, warned FROM {_FREE} AND due <= ?2 ORDER BY due, number, n LIMIT ?3
 """
 _SET_ASIDE = "UPDATE queued_recipient SET held = 1, claim = 0 WHERE number = ? AND n = ?"
-_LIFE = "SELECT created, expires FROM queued WHERE number = ?"
+_LIFE = "SELECT created, expires, clock_offset FROM queued WHERE number = ?"
 _POSTPONE = """
     UPDATE queued_recipient SET due = ?3, attempts = attempts + 1, written = ?4 WHERE number = ?1 AND n = ?2
 """
@@ -104,14 +105,22 @@ _MEND_RECIPIENTS = """
             THEN coalesce((SELECT hold_until FROM queued q WHERE q.number = queued_recipient.number), 0) ELSE 0 END)
     WHERE state = 0 AND written > ?1 + ?2
 """
+# A message is as old as the time that has run since it was written, in whatever steps the clock came to where it is.
 _MEND_MESSAGES = """
-    UPDATE queued SET expires = max(?1, hold_until) + max(0, expires - max(created, hold_until)), created = ?1
-    WHERE waiting > 0 AND created > ?1 + ?2
+    UPDATE queued SET clock_offset = ?1, created = created + ?1 - clock_offset,
+        expires = max(created + ?1 - clock_offset, hold_until) + expires - max(created, hold_until)
+    WHERE waiting > 0 AND abs(clock_offset - ?1) > ?2
 """
-_AHEAD = """
+# After the system was started nothing but the clock tells how long it was off.
+_BEGIN_MESSAGES = """
+    UPDATE queued SET clock_offset = ?2, created = min(created, ?1),
+        expires = max(min(created, ?1), hold_until) + expires - max(created, hold_until)
+    WHERE waiting > 0
+"""
+_STEPPED = """
     SELECT EXISTS (SELECT 1 FROM queued_recipient WHERE state = 0 AND written > ?1 + ?2)
         OR EXISTS (SELECT 1 FROM queued WHERE settled > ?1 + ?2)
-        OR EXISTS (SELECT 1 FROM queued WHERE waiting > 0 AND created > ?1 + ?2)
+        OR EXISTS (SELECT 1 FROM queued WHERE waiting > 0 AND abs(clock_offset - ?3) > ?2)
 """
 
 
@@ -127,8 +136,11 @@ def _as_json(names: Collection[str]) -> str:
     return msgspec.json.encode(list(names)).decode()
 
 
-def put(connection: apsw.Connection, fresh: Fresh, body: int, claim: int) -> int:
-    """Queue a message whose body the mailstore has; its number. `claim` is the token of whoever sends it at once."""
+def put(connection: apsw.Connection, fresh: Fresh, body: int, claim: int, offset: int) -> int:
+    """Queue a message whose body the mailstore has; its number. `claim` is the token of whoever sends it at once.
+
+    `offset`: from a clock that does not step to the one that the message was written by.
+    """
     sender = fresh.sender
     connection.execute(
         _PUT,
@@ -145,6 +157,7 @@ def put(connection: apsw.Connection, fresh: Fresh, body: int, claim: int) -> int
             len(fresh.recipients),
             # RFC 4865 3: HOLDFOR is a length of time, which a wrong clock does not change; HOLDUNTIL is a moment.
             0 if sender.hold_for else max(sender.hold_until, fresh.due if fresh.due > fresh.created else 0),
+            offset,
         ),
     )
     number = connection.last_insert_rowid()
@@ -261,6 +274,7 @@ def postpone(
     limit: int,
     token: int,
     now: int,
+    offset: int,
     holding: Collection[tuple[int, int]] = (),
     unreadable: list[str] | None = None,
 ) -> list[Waiting]:
@@ -279,7 +293,11 @@ def postpone(
             continue
         life = _rows(connection, _LIFE, (number,))
         # Where its message is missing it is claimed only to be set aside.
-        again = later(Delay(attempts, bool(warned), *life[0])) if life and when else None
+        again = None
+        if life and when:
+            created, expires, written = life[0]
+            step = offset - written
+            again = later(Delay(attempts, bool(warned), created + step, expires + step))
         if again is None:
             found = _take(connection, messages, number, n, token, unreadable)
             is_wanted = is_wanted or (when == 0 and bool(found))
@@ -388,16 +406,25 @@ def leave_all(connection: apsw.Connection) -> None:
     connection.execute("UPDATE queued_recipient SET claim = 0 WHERE claim <> 0")
 
 
-def is_ahead(connection: apsw.Connection, now: int) -> bool:
-    """Whether something was written while the clock was ahead of what it says now."""
-    return bool(connection.execute(_AHEAD, (now, CLOCK_SLACK)).get)
+def has_stepped(connection: apsw.Connection, now: int, offset: int) -> bool:
+    """Whether something was written by a clock that has stepped since."""
+    return bool(connection.execute(_STEPPED, (now, CLOCK_SLACK, offset)).get)
 
 
-def mend_clock(connection: apsw.Connection, now: int) -> None:
-    """Put right what was written while the clock was ahead: what waits, waits no longer than it was to wait."""
+def mend_clock(connection: apsw.Connection, now: int, offset: int) -> None:
+    """Put right what was written before the clock stepped: ages and lives stay, what waits does not wait longer."""
     connection.execute(_MEND_RECIPIENTS, (now, CLOCK_SLACK))
-    connection.execute(_MEND_MESSAGES, (now, CLOCK_SLACK))
+    connection.execute(_MEND_MESSAGES, (offset, CLOCK_SLACK))
     connection.execute("UPDATE queued SET settled = ?1 WHERE settled > ?1 + ?2", (now, CLOCK_SLACK))
+
+
+def begin_clock(connection: apsw.Connection, boot: str, now: int, offset: int) -> None:
+    """For a server that starts: where the system was started meanwhile, ages go on from what the clock says now."""
+    if boot and connection.execute("SELECT id FROM queue_boot").get == boot:
+        return
+    connection.execute(_BEGIN_MESSAGES, (now, offset))
+    connection.execute("DELETE FROM queue_boot")
+    connection.execute("INSERT INTO queue_boot VALUES (?)", (boot,))
 
 
 def purge(connection: apsw.Connection, now: int) -> int:
