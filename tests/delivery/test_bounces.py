@@ -24,7 +24,7 @@ async def refuse(fixture: Fixture, worker: Any, waiting: list[Any]) -> list[int]
     """All are refused."""
     bounces, records = worker.sender._bounces, worker.sender._records
     outcome = Permanent(NEVER)
-    made = [records.settle(one, outcome, int(fixture.wall)) for one in waiting]
+    made = records.settle_all(waiting, [outcome] * len(waiting), int(fixture.wall))
     notices = {n: bounces.notice(record, outcome) for n, record in enumerate(made)}
     told = {n: notice for n, notice in notices.items() if notice is not None}
     over: list[int] = await bounces.send(told, made, None)

@@ -44,6 +44,22 @@ def test_what_comes_in_is_sent_at_once(play: Play) -> None:
     play(scene)
 
 
+@pytest.mark.parametrize("word", ["later", "down"])
+def test_the_recipients_of_one_message_stay_together(play: Play, word: str) -> None:
+    """However often it is put off: by a reply to each of them, or because the destination is down."""
+
+    async def scene(fixture: Fixture) -> None:
+        worker = await fixture.worker()
+        fixture.script["y.test"] = word
+        await fixture.submit(worker, *(f"{n}@y.test" for n in range(50)))
+        for _ in range(3):
+            await asyncio.sleep(400)
+            assert len({row.due for row in fixture.rows().values()}) == 1
+        assert {row.attempts for row in fixture.rows().values()} != {0}
+
+    play(scene, Schedule())
+
+
 @pytest.mark.parametrize("after", [False, True])
 @pytest.mark.parametrize("word", ["ok", "later", "never"])
 def test_an_outcome_that_could_not_be_recorded_is_recorded_later_and_not_sent_again(

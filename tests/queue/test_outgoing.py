@@ -428,6 +428,15 @@ async def test_a_clock_that_was_set_back_delays_nothing(house: House) -> None:
     assert again.message.expires == again.message.created + 1000
 
 
+async def test_one_message_is_put_off_as_one(house: House) -> None:
+    queue = await house.queue()
+    await house.put(queue, *(f"{n}@y.test" for n in range(20)))
+    times = iter(range(START + 300, START + 400))
+    assert await queue.postpone("y.test", LATER, lambda delay: next(times), 100) == []
+    house.now = START + 300
+    assert len(await queue.claim([], 100)) == 20
+
+
 async def test_a_first_try_does_not_wait_for_a_wrong_clock(house: House) -> None:
     house.now += 30 * 86400
     dead = await house.queue()

@@ -1,6 +1,6 @@
 """What is written down about a recipient after an attempt: settled, given up, or when it is tried again."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from posthouse.delivery.outcome import Delivered, Outcome, Permanent, Transient
 from posthouse.delivery.schedule import Schedule
@@ -20,8 +20,15 @@ class Records:
         self._clock = clock
         self._now_for = now_for
 
-    def settle(self, waiting: Waiting, outcome: Outcome, at: int) -> Record:
-        """The record of an attempt made at that time."""
+    def settle_all(self, waiting: Sequence[Waiting], outcomes: Sequence[Outcome], at: int) -> list[Record]:
+        """The records of an attempt made at that time: one message's recipients at one destination.
+
+        Those that were tried as often are due again together, and leave in one transaction again.
+        """
+        pauses: dict[int, float] = {}
+        return [self._settle(one, outcome, at, pauses) for one, outcome in zip(waiting, outcomes, strict=True)]
+
+    def _settle(self, waiting: Waiting, outcome: Outcome, at: int, pauses: dict[int, float]) -> Record:
         tried = as_tried(outcome, at)
         if isinstance(outcome, Delivered):
             return Record(waiting, State.DELIVERED, tried, warned=waiting.warned)
@@ -32,7 +39,9 @@ class Records:
         age, left = now - message.created, message.expires - now
         if self._schedule.is_over(age=age, left=left, attempts=attempts):
             return Record(waiting, State.EXPIRED, tried, warned=waiting.warned)
-        pause = round(self._schedule.retry_in(attempts))
+        if attempts not in pauses:
+            pauses[attempts] = self._schedule.retry_in(attempts)
+        pause = round(pauses[attempts])
         if outcome is OWN_FAULT:
             pause = min(pause, _OWN_FAULT_SECONDS * attempts)
         warned = waiting.warned or self._schedule.is_late(age=age, attempts=attempts)

@@ -375,7 +375,7 @@ class Sender:
     async def _record(
         self, waiting: Sequence[Waiting], outcomes: Sequence[Outcome], content: Content | None, at: int
     ) -> None:
-        records = [self._records.settle(one, outcome, at) for one, outcome in zip(waiting, outcomes, strict=True)]
+        records = self._records.settle_all(waiting, outcomes, at)
         notices = {
             position: notice
             for position, (record, outcome) in enumerate(zip(records, outcomes, strict=True))

@@ -4,6 +4,7 @@ Every function runs inside one transaction that its caller has opened. Times are
 """
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from functools import cache
 from typing import Any
 
 import apsw
@@ -286,18 +287,20 @@ def postpone(
     taken: list[Waiting] = []
     is_wanted = False
     messages: dict[int, Message] = {}
+
+    @cache  # those of one message are due again together, and leave in one transaction again
+    def due_again(number: int, attempts: int, warned: bool) -> int | None:
+        for created, expires, written in _rows(connection, _LIFE, (number,)):
+            step = offset - written
+            return later(Delay(attempts, warned, created + step, expires + step))
+        return None  # where its message is missing it is claimed only to be set aside
+
     for number, n, when, attempts, warned in _rows(connection, _LATE, (destination, now, limit)):
         if len(taken) >= _TOLD_AT_ONCE:
             break
         if (number, n) in holding or (when == 0 and is_wanted):
             continue
-        life = _rows(connection, _LIFE, (number,))
-        # Where its message is missing it is claimed only to be set aside.
-        again = None
-        if life and when:
-            created, expires, written = life[0]
-            step = offset - written
-            again = later(Delay(attempts, bool(warned), created + step, expires + step))
+        again = due_again(number, attempts, bool(warned)) if when else None
         if again is None:
             found = _take(connection, messages, number, n, token, unreadable)
             is_wanted = is_wanted or (when == 0 and bool(found))
