@@ -6,6 +6,7 @@ import os
 import pwd
 import shutil
 import signal
+import socket
 import ssl
 import subprocess
 import sys
@@ -19,6 +20,8 @@ from pathlib import Path
 import pytest
 
 from posthouse.app.certificate import self_signed
+from posthouse.app.commands.serve import _who_runs
+from posthouse.database.server_lock import ServerLock
 from tests.outside.maildrop import collect
 from tests.outside.program import PASSWORD, free_offset, process_tree
 from tests.outside.wire import Wire
@@ -59,12 +62,12 @@ def run(config: Path, *command: str, stdin: str = "") -> str:
 
 
 @contextmanager
-def serving(folder: Path, *, workers: int = 2, user: str = "", ends: int = 0) -> Iterator[Server]:
+def serving(folder: Path, *, workers: int = 2, user: str = "", ends: int = 0, drain: str = "3s") -> Iterator[Server]:
     offset = free_offset()
     config = folder / "posthouse.toml"
     config.write_text(
         f'[server]\nhostname = "mail.example.test"\ndata = "{folder / "data"}"\nuser = "{user}"\n'
-        f'workers = {workers}\ndrain = "3s"\n'
+        f'workers = {workers}\ndrain = "{drain}"\n'
         f'[smtp]\nlisten = ["127.0.0.1:{25 + offset}"]\n'
         f'[submission]\nlisten = ["127.0.0.1:{587 + offset}"]\nlisten_tls = ["127.0.0.1:{465 + offset}"]\n'
         f'[pop3]\nlisten = ["127.0.0.1:{110 + offset}"]\nlisten_tls = ["127.0.0.1:{995 + offset}"]\n'
@@ -97,6 +100,14 @@ def answers(server: Server) -> bool:
     try:
         with Wire(server.port(25)) as wire:
             return wire.reply().startswith("220")
+    except OSError:
+        return False
+
+
+def connects(server: Server) -> bool:
+    try:
+        with socket.create_connection(("127.0.0.1", server.port(25))):
+            return True
     except OSError:
         return False
 
@@ -136,6 +147,32 @@ def test_workers_share_one_store_and_are_replaced(tmp_path: Path) -> None:
         assert len(collect(server.port(110), "alice@example.test")) == 21
         until(lambda: sockets(bus).keys() == before.keys() and sockets(bus) != before, server.log)
     assert sockets(bus) == {}
+
+
+def test_a_main_process_that_was_killed_frees_its_ports_and_its_data(tmp_path: Path) -> None:
+    with contextlib.ExitStack() as undo:
+        server = undo.enter_context(serving(tmp_path, workers=2, ends=-signal.SIGKILL, drain="60s"))
+        workers = server.workers()
+        busy = undo.enter_context(Wire(server.port(25)))
+        busy.hello()
+        busy.mail()
+        busy.expect(b"DATA", "354")
+        server.process.kill()
+        server.process.wait()
+        until(lambda: not connects(server), server.log)
+        until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in workers), server.log, 30.0)
+
+
+def test_it_is_told_that_a_server_is_still_stopping(tmp_path: Path) -> None:
+    assert _who_runs(tmp_path) == ""
+    lock = ServerLock.acquire(tmp_path)
+    assert "runs already" in _who_runs(tmp_path)
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    (tmp_path / "server.lock").write_text(f"{gone.pid}\n")
+    assert f"(process {gone.pid}) is still stopping" in _who_runs(tmp_path)
+    lock.release()
+    assert _who_runs(tmp_path) == ""
 
 
 def test_stopping_lets_a_message_finish(tmp_path: Path) -> None:

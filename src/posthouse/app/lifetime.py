@@ -19,12 +19,19 @@ class CanFail(Protocol):
     failed: asyncio.Event
 
 
-def stop_at_end_of_file(life_line: int, stop: asyncio.Event) -> None:
-    """Set `stop` when the other end of `life_line` is closed: a worker without a parent would serve on, unwatched."""
+ORPHAN_SECONDS = 3.0  # that a worker without a parent gives to what is under way: until then no other server starts
+
+
+def stop_at_end_of_file(life_line: int, stop: asyncio.Event, ended_first: Callable[[], None] = lambda: None) -> None:
+    """Set `stop` when the other end of `life_line` is closed: a worker without a parent would serve on, unwatched.
+
+    `ended_first` is called before.
+    """
     loop = asyncio.get_running_loop()
 
     def ended() -> None:
         loop.remove_reader(life_line)  # the end of a file can be read for ever: the loop would do nothing else
+        ended_first()
         stop.set()
 
     loop.add_reader(life_line, ended)

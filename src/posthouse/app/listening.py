@@ -39,11 +39,17 @@ def bind_all(places: Sequence[Wanted], workers: int, *, advice: str = "") -> lis
     return bound
 
 
-def close_all(bound: Sequence[Bound]) -> None:
-    """Let go of every port, and of the names of Unix sockets."""
+def close_sockets(bound: Sequence[Bound]) -> None:
+    """Let go of every port, in this process. Names of Unix sockets stay: they may be another server's by now."""
     for place in bound:
         for sock in place.sockets:
             sock.close()
+
+
+def close_all(bound: Sequence[Bound]) -> None:
+    """Let go of every port, and of the names of Unix sockets."""
+    close_sockets(bound)
+    for place in bound:
         if place.endpoint.path:
             Path(place.endpoint.path).unlink(missing_ok=True)
 

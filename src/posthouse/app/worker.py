@@ -295,6 +295,10 @@ class Worker:
         """Take up a new certificate. Raises TlsFilesError; then the old one stays."""
         self._keeper.reload()
 
+    def stop_accepting(self) -> None:
+        """Close this worker's listening sockets; what is open goes on."""
+        self._server.stop_accepting()
+
     async def stop(self, grace: float) -> None:
         """Let what is under way finish for up to `grace` seconds, then let go of everything."""
         self._grace = grace

@@ -122,11 +122,15 @@ class Server:
         self._log.debug("listening", way=way.name, address=str(name))
         return (name, 0) if isinstance(name, str) else plain_address(name)
 
+    def stop_accepting(self) -> None:
+        """Close the listening sockets; what is open goes on."""
+        for acceptor in self._acceptors:
+            acceptor.close()
+
     async def shut_down(self, grace: float) -> int:
         """Accept no more, tell every engine, wait up to `grace` seconds, cut off the rest; returns how many."""
         self._stopping = True
-        for acceptor in self._acceptors:
-            acceptor.close()
+        self.stop_accepting()
         for path in self._paths:
             path.unlink(missing_ok=True)
         for connection, guest in list(self._guests.items()):

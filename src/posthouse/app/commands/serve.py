@@ -8,6 +8,7 @@ import os
 import signal
 import socket
 from collections.abc import Callable
+from pathlib import Path
 
 from posthouse.app.certificate import CertificateFiles, self_signed
 from posthouse.app.commands.where import NOWHERE, Where
@@ -16,8 +17,8 @@ from posthouse.app.data_folder import require_store
 from posthouse.app.descriptors import bound_connections, raise_limit
 from posthouse.app.errors import CommandError, Exit
 from posthouse.app.heartbeat import Heartbeat
-from posthouse.app.lifetime import beat, stop_at_end_of_file, until_stopped, watched_threads
-from posthouse.app.listening import Bound, bind_all, close_all
+from posthouse.app.lifetime import ORPHAN_SECONDS, beat, stop_at_end_of_file, until_stopped, watched_threads
+from posthouse.app.listening import Bound, bind_all, close_all, close_sockets
 from posthouse.app.logs import adopt_library_logs, open_log
 from posthouse.app.malloc import tune_malloc
 from posthouse.app.notify import Notifier
@@ -30,7 +31,7 @@ from posthouse.app.room import give_back, make_room
 from posthouse.app.services import wanted
 from posthouse.app.troubles import explained
 from posthouse.app.worker import Setup, Worker, prepare
-from posthouse.database.server_lock import ServerLock, ServerRunningError
+from posthouse.database.server_lock import ServerLock, ServerRunningError, running_server
 from posthouse.net.loop import new_event_loop
 from posthouse.net.tls import TlsFilesError
 
@@ -44,7 +45,7 @@ def serve(*, where: Where = NOWHERE) -> int:
     assert settings.server.data is not None  # checked when the configuration was read
     count = settings.server.workers or os.cpu_count() or 1
     # In this order: the ports and the key need root, everything that is written needs the user.
-    bound = bind_all(wanted(settings), count)
+    bound = bind_all(wanted(settings), count, advice=_who_runs(settings.server.data))
     try:
         with explained(settings.server.data):
             setup = _set_up(config, count, descriptors)
@@ -94,8 +95,21 @@ def _lock(places: Places) -> ServerLock:
     try:
         return ServerLock.acquire(places.data)
     except ServerRunningError as error:
-        fix = "Stop that one first, or name another folder: server.data."
+        fix = _who_runs(places.data) or "Stop that one first, or name another folder: server.data."
         raise CommandError(str(error), fix=fix, code=Exit.UNAVAILABLE) from None
+
+
+def _who_runs(data: Path) -> str:
+    """What to do about the server that has this data folder; "" when there is none, or none that can be asked."""
+    try:
+        pid = running_server(data)
+    except OSError:
+        return ""
+    if pid is None:
+        return ""
+    if pid and not Path(f"/proc/{pid}").exists():
+        return f"A server of this data folder (process {pid}) is still stopping: start again in a few seconds."
+    return "A server of this data folder runs already: stop that one first, or name another folder: server.data."
 
 
 def _run_worker(
@@ -112,7 +126,18 @@ async def _serve(
     stop = asyncio.Event()
     loop.add_signal_handler(signal.SIGTERM, stop.set)
     adopt_library_logs(setup.log)  # what happens in tasks and callbacks that nobody awaits
-    stop_at_end_of_file(life_line, stop)
+    drain = setup.settings.server.drain
+    worker: Worker | None = None
+
+    def orphaned() -> None:
+        nonlocal drain
+        drain = min(drain, ORPHAN_SECONDS)
+        setup.log.error("the main process is gone, this worker ends", worker=index)
+        if worker is not None:
+            worker.stop_accepting()
+        close_sockets(bound)  # all of them: each is another worker's queue too, and nobody takes up what waits there
+
+    stop_at_end_of_file(life_line, stop, orphaned)
     beat(heartbeat)
     try:
         worker = await Worker.open(setup, index, heartbeat=heartbeat)
@@ -128,7 +153,7 @@ async def _serve(
             ready()
             await until_stopped(stop, worker, setup.log)
     finally:
-        await worker.stop(setup.settings.server.drain)
+        await worker.stop(drain)
     return Exit.OK
 
 
