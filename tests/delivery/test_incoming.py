@@ -1,6 +1,7 @@
 """What comes in: the reply says what became of it, whatever fails before or behind the commit."""
 
 import asyncio
+import contextlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -36,7 +37,7 @@ LOG = open_log("error")
 class Door:
     """The way in of a house."""
 
-    def __init__(self, at: House, **options: Any) -> None:
+    def __init__(self, at: House, *, messages: int = 0, **options: Any) -> None:
         self.at = at
         mailstore: Mailstore = at.store
 
@@ -45,7 +46,7 @@ class Door:
 
         tracer = Tracer("mail.here.test", clock)
         self.volatile = open_connection(at.folder / "volatile.db", durability=Durability.OFF)
-        allowance = Allowance(SqliteAllowanceRows(self.volatile), clock)
+        allowance = Allowance(SqliteAllowanceRows(self.volatile), clock, default_messages=messages)
         self.submission = Submission(at.directory, allowance, tracer, clock, id_factory())
         self.bounces = Bounces(
             at.router,
@@ -124,16 +125,37 @@ async def test_a_report_that_fails_takes_nothing_back(
     assert len(await at.inbox("bob")) == 1
 
 
+async def test_sessions_that_end_together_pass_no_bound(at: House) -> None:
+    door = Door(at, messages=5)
+    replies = await asyncio.gather(*(door.receive("bob@here.test", data=MINE, origin=door.alice) for _ in range(25)))
+    assert sorted(codes([reply for (reply,) in replies])) == [250] * 5 + [451] * 20
+    assert len(await at.inbox("bob")) == 5
+
+
+@pytest.mark.parametrize("error", [StoreError("broken"), StoreFullError("full"), ZeroDivisionError()])
+async def test_what_is_not_kept_counts_for_nothing(at: House, error: Exception) -> None:
+    door = Door(at, messages=1)
+    at.store.failures = [error]
+    with contextlib.suppress(ZeroDivisionError):
+        assert codes(await door.receive("bob@here.test", data=MINE, origin=door.alice)) != [250]
+    not_hers = b"From: x@here.test\r\n\r\n"
+    assert codes(await door.receive("bob@here.test", data=not_hers, origin=door.alice)) == [550]
+    assert codes(await door.receive("bob@here.test", data=MINE, origin=door.alice)) == [250]
+    assert codes(await door.receive("bob@here.test", data=MINE, origin=door.alice)) == [451]
+
+
 @pytest.mark.parametrize("error", [DirectoryBusyError("busy"), ZeroDivisionError()])
-async def test_a_count_that_fails_takes_nothing_back(
-    at: House, door: Door, error: Exception, monkeypatch: pytest.MonkeyPatch
+async def test_what_cannot_be_given_back_changes_no_reply(
+    at: House, error: Exception, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def count(*_: object) -> None:
+    def give_back(*_: object) -> None:
         raise error
 
-    monkeypatch.setattr(door.submission, "count", count)
+    door = Door(at, messages=2)
+    monkeypatch.setattr(door.submission, "give_back", give_back)
+    at.store.failures = [StoreFullError("full")]
+    assert await door.receive("bob@here.test", data=MINE, origin=door.alice) == [NO_SPACE]
     assert codes(await door.receive("bob@here.test", data=MINE, origin=door.alice)) == [250]
-    assert len(await at.inbox("bob")) == 1
 
 
 async def test_a_report_that_was_asked_for(at: House, door: Door) -> None:

@@ -5,6 +5,7 @@ writes to people they know is not.
 """
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from enum import Enum
 from hashlib import blake2b
@@ -33,6 +34,16 @@ class Excess:
     lifts: int
 
 
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """One message that was counted, and those of its recipients that the account had never written to."""
+
+    account: int
+    row: int
+    strangers: tuple[bytes, ...]
+    at: int
+
+
 class AllowanceRows(Protocol):
     """The counters, shared by all processes."""
 
@@ -45,8 +56,14 @@ class AllowanceRows(Protocol):
     def met(self, account: int, since: int) -> list[int]:
         """When the account first wrote to somebody, after `since`, ascending."""
 
-    def add(self, account: int, recipients: Sequence[bytes], now: int) -> None:
-        """Count one message to these."""
+    def transaction(self) -> AbstractContextManager[None]:
+        """What is asked and added within is one: nobody else adds meanwhile."""
+
+    def add(self, account: int, recipients: Sequence[bytes], now: int) -> Taken:
+        """Count one message to these, within a transaction."""
+
+    def remove(self, taken: Taken) -> None:
+        """Take one message out of the count again."""
 
 
 class Allowance:
@@ -65,28 +82,39 @@ class Allowance:
         self._default_messages = default_messages
         self._default_recipients = default_recipients
 
-    def check(self, account: Account, recipients: Sequence[Address]) -> Excess | None:
-        """Whether the account may send a message to these now; None: yes."""
-        now = int(self._clock())
-        since = now - PERIOD
-        limit = self._limit(account.day_messages, self._default_messages)
-        if limit is not None:
-            sent = _until(now, self._rows.sent(account.id, since))
-            if len(sent) + 1 > limit:
-                return _excess(Limit.MESSAGES, limit, sent, 1)
-        limit = self._limit(account.day_recipients, self._default_recipients)
-        if limit is not None:
-            strangers = len(self._rows.strangers(account.id, _hashed(recipients)))
-            met = _until(now, self._rows.met(account.id, since)) if strangers else []
-            if strangers and len(met) + strangers > limit:
-                return _excess(Limit.RECIPIENTS, limit, met, strangers)
-        return None
+    def take(self, account: Account, recipients: Sequence[Address]) -> Taken | Excess | None:
+        """Count a message to these, if the account may send it now: many sessions at once pass no bound.
 
-    def count(self, account: Account, recipients: Sequence[Address]) -> None:
-        """The account has sent a message to these. Costs nothing where nothing is bounded."""
+        None: it may, and nothing is counted because nothing is bounded. Give back what is not sent after all.
+        """
         messages = self._limit(account.day_messages, self._default_messages)
-        if messages is not None or self._limit(account.day_recipients, self._default_recipients) is not None:
-            self._rows.add(account.id, _hashed(recipients), int(self._clock()))
+        strangers = self._limit(account.day_recipients, self._default_recipients)
+        if messages is None and strangers is None:
+            return None
+        now, hashed = int(self._clock()), _hashed(recipients)
+        with self._rows.transaction():
+            excess = self._excess(account, hashed, now, messages, strangers)
+            return excess if excess is not None else self._rows.add(account.id, hashed, now)
+
+    def give_back(self, taken: Taken) -> None:
+        """The message was not taken in."""
+        with self._rows.transaction():
+            self._rows.remove(taken)
+
+    def _excess(
+        self, account: Account, recipients: Sequence[bytes], now: int, messages: int | None, new: int | None
+    ) -> Excess | None:
+        since = now - PERIOD
+        if messages is not None:
+            sent = _until(now, self._rows.sent(account.id, since))
+            if len(sent) + 1 > messages:
+                return _excess(Limit.MESSAGES, messages, sent, 1)
+        if new is not None:
+            strangers = len(self._rows.strangers(account.id, recipients))
+            met = _until(now, self._rows.met(account.id, since)) if strangers else []
+            if strangers and len(met) + strangers > new:
+                return _excess(Limit.RECIPIENTS, new, met, strangers)
+        return None
 
     @staticmethod
     def _limit(own: int | None, default: int) -> int | None:

@@ -10,6 +10,7 @@ from logging import INFO
 
 from structlog.typing import FilteringBoundLogger
 
+from posthouse.accounts.allowance import Taken
 from posthouse.accounts.errors import DirectoryBusyError
 from posthouse.accounts.interface import Account
 from posthouse.delivery.bounces import Bounces
@@ -153,6 +154,31 @@ class Incoming:
         head = head[: header_end(head)]
         if count_received(head) >= self._max_hops:
             return [LOOP] * len(envelope.recipients)
+        taken: Taken | Reply | None = None
+        if origin.account is not None and self._submission is not None:
+            # Before it is kept, in one step with the check: sessions that end together would pass the bound.
+            taken = self._submission.take_allowance(origin.account, [to.address for to in envelope.recipients])
+        if isinstance(taken, Reply):
+            return [taken] * len(envelope.recipients)
+        try:
+            answers = await self._file(envelope, spool, whole, origin, head)
+        except Exception:  # not when it is cancelled: the message may be kept all the same
+            self._give_back(envelope, taken)
+            raise
+        if not any(answer.is_positive for answer in answers):
+            self._give_back(envelope, taken)
+        return answers
+
+    def _give_back(self, envelope: Envelope, taken: Taken | None) -> None:
+        """What cannot be given back counts for a day: that changes no reply."""
+        if taken is None or self._submission is None:
+            return
+        try:
+            self._submission.give_back(taken)
+        except Exception as error:
+            self._log.warning("a message counts that was not kept", id=shown(envelope.id), error=repr(error))
+
+    async def _file(self, envelope: Envelope, spool: Spool, whole: bool, origin: Origin, head: bytes) -> list[Reply]:
         if origin.account is not None and self._submission is not None:
             mail = await self._prepared(self._submission, origin.account, envelope, spool, head)
         else:
@@ -161,16 +187,10 @@ class Incoming:
             return [mail] * len(envelope.recipients)
         answers = await self._router.file(mail, whole=whole)
         try:
-            await self._follow_up(envelope, answers, head, origin)
+            await self._report(envelope, answers, head)
         except Exception as error:  # the mail is kept: whatever else fails, that is what the reply must say
             self._log.error("what follows a delivery failed", id=shown(envelope.id), error=repr(error))
         return answers
-
-    async def _follow_up(self, envelope: Envelope, answers: Sequence[Reply], head: bytes, origin: Origin) -> None:
-        """What is done once a message is kept. None of it can take that back."""
-        if origin.account is not None and self._submission is not None and answers[0].is_positive:
-            self._submission.count(origin.account, [recipient.address for recipient in envelope.recipients])
-        await self._report(envelope, answers, head)
 
     async def _judged(self, envelope: Envelope, spool: Spool, head: bytes, origin: Origin) -> Mail | Reply:
         """From another server: opinions are heard."""
@@ -194,9 +214,6 @@ class Incoming:
         self, submission: Submission, account: Account, envelope: Envelope, spool: Spool, head: bytes
     ) -> Mail | Reply:
         """From a user: checked, completed and signed."""
-        refusal = submission.check_recipients(account, [recipient.address for recipient in envelope.recipients])
-        if refusal is not None:
-            return refusal
         prepared = submission.prepare(account, head, envelope.sender)
         if isinstance(prepared, Reply):
             return prepared

@@ -4,14 +4,12 @@ The sender must be the user's: MAIL FROM, From and Sender. What is missing is ad
 travel is left out (Bcc, Return-Path). A message whose author cannot be told for sure is refused, not guessed at.
 """
 
-import contextlib
 import re
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from posthouse.accounts.allowance import Allowance, Excess
-from posthouse.accounts.errors import DirectoryBusyError
+from posthouse.accounts.allowance import Allowance, Excess, Taken
 from posthouse.accounts.interface import Account, Directory
 from posthouse.message.address import Address, AddressError
 from posthouse.message.addresses import AddressListError, Mailbox, parse_mailboxes
@@ -69,15 +67,17 @@ class Submission:
             return None
         return _not_yours(address, account)
 
-    def check_recipients(self, account: Account, recipients: Sequence[Address]) -> Reply | None:
-        """Whether the account may send to so many. None: yes."""
-        excess = self._allowance.check(account, recipients)
-        return self._too_much(excess) if excess is not None else None
+    def take_allowance(self, account: Account, recipients: Sequence[Address]) -> Taken | Reply | None:
+        """Count a message to these; a refusal if that is too much, None where nothing is bounded.
 
-    def count(self, account: Account, recipients: Sequence[Address]) -> None:
-        """A message was taken. It stays taken when the counters cannot be written: the next check will tell."""
-        with contextlib.suppress(DirectoryBusyError):
-            self._allowance.count(account, recipients)
+        Raises DirectoryBusyError.
+        """
+        taken = self._allowance.take(account, recipients)
+        return self._too_much(taken) if isinstance(taken, Excess) else taken
+
+    def give_back(self, taken: Taken) -> None:
+        """The message was not kept after all. Raises DirectoryBusyError."""
+        self._allowance.give_back(taken)
 
     def prepare(self, account: Account, head: bytes, sender: Sender) -> Prepared | Reply:
         """Check the header of a message and say what is to be added and left out. Raises DirectoryBusyError.

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 import apsw
 
-from posthouse.accounts.allowance import PERIOD
+from posthouse.accounts.allowance import PERIOD, Taken
 from posthouse.accounts.errors import DirectoryBusyError
 from posthouse.database.migrations import migrate
 
@@ -57,22 +57,37 @@ class SqliteAllowanceRows:
                 unknown.difference_update(row[0] for row in self._connection.execute(statement, (account, *some)))
         return unknown
 
-    def add(self, account: int, recipients: Sequence[bytes], now: int) -> None:
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
         """See AllowanceRows."""
         connection = self._connection
         with _told("written"):
             connection.execute("BEGIN IMMEDIATE")
             try:
-                self._add(account, recipients, now)
+                yield
                 connection.execute("COMMIT")
             except BaseException:
                 if connection.in_transaction:
                     connection.execute("ROLLBACK")
                 raise
 
-    def _add(self, account: int, recipients: Sequence[bytes], now: int) -> None:
+    def add(self, account: int, recipients: Sequence[bytes], now: int) -> Taken:
+        """See AllowanceRows."""
+        strangers = tuple(self.strangers(account, recipients))
+        with _told("written"):
+            return Taken(account, self._add(account, recipients, now), strangers, now)
+
+    def remove(self, taken: Taken) -> None:
+        """See AllowanceRows."""
+        rows = ((taken.account, each, taken.at) for each in taken.strangers)
+        with _told("written"):
+            self._connection.execute("DELETE FROM sent WHERE rowid = ? AND account = ?", (taken.row, taken.account))
+            self._connection.executemany("DELETE FROM met WHERE account = ? AND recipient = ? AND at = ?", rows)
+
+    def _add(self, account: int, recipients: Sequence[bytes], now: int) -> int:
         connection = self._connection
         connection.execute("INSERT INTO sent VALUES (?, ?)", (account, now))
+        row = connection.last_insert_rowid()
         connection.execute("DELETE FROM sent WHERE at <= ?", (now - PERIOD,))  # of accounts that are gone, too
         before = connection.total_changes()
         rows = ((account, each, now) for each in recipients)
@@ -83,6 +98,7 @@ class SqliteAllowanceRows:
                 " (SELECT recipient FROM met WHERE account = ?1 ORDER BY at DESC LIMIT -1 OFFSET ?2)",
                 (account, self._bound),
             )
+        return row
 
     def _times(self, statement: str, account: int, since: int) -> list[int]:
         with _told("read"):
