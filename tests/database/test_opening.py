@@ -118,6 +118,18 @@ def test_one_that_may_be_lost_is_put_aside_and_begun_anew(
     assert "x.db.aside" in line
 
 
+def test_one_that_may_be_lost_and_whose_version_is_not_that_of_its_tables_is_begun_anew(path: Path) -> None:
+    """As a file that was cut: what it says of itself and what is in it are of different times."""
+    make(path)
+    with closing(apsw.Connection(str(path))) as connection:
+        connection.pragma("user_version", 0)
+    with pytest.raises(apsw.SQLError):
+        open_database(path, ROOMS)
+    with closing(open_database(path, ROOMS, policy=Policy.REPLACE)) as connection:
+        assert connection.execute("SELECT n FROM a").get == 1
+    assert path.with_name("x.db.aside").exists()
+
+
 def test_a_sound_one_that_may_be_lost_is_kept(path: Path) -> None:
     with closing(open_database(path, ROOMS, policy=Policy.REPLACE)) as connection:
         connection.execute("INSERT INTO b VALUES (7)")

@@ -1,11 +1,14 @@
 """A queue of an earlier version comes over as it is."""
 
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import apsw
+import pytest
 
 from posthouse.database.connection import open_connection
+from posthouse.database.errors import DatabaseDamagedError
 from posthouse.database.migrations import migrate
 from posthouse.queue.interface import State
 from posthouse.queue.sqlite import statements
@@ -76,6 +79,20 @@ def test_a_recipient_without_its_message_does_not_keep_a_queue_from_coming_over(
     claimed = statements.claim(connection, {"c.test": 9, "d.test": 9}, 9, 5, START + 10_000)
     assert [str(one.recipient.address) for one in claimed] == ["due@d.test"]
     connection.close()
+
+
+def test_a_damaged_page_that_is_met_as_claims_are_ended_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "posthouse.db"
+    with closing(open_connection(path)) as connection:
+        migrate(connection, MIGRATIONS, room=ROOM)
+        page = connection.execute("SELECT rootpage FROM sqlite_schema WHERE name = 'queued_claimed'").get
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        size = connection.pragma("page_size")
+    with path.open("r+b") as file:
+        file.seek((page - 1) * size)
+        file.write(b"\x5a" * size)
+    with pytest.raises(DatabaseDamagedError):
+        end_claims(path)
 
 
 def test_the_first_due_time_of_a_destination_is_never_too_late(tmp_path: Path) -> None:

@@ -62,8 +62,14 @@ def open_database(
             if policy is Policy.EXISTING and _is_blank(connection, rooms):
                 raise DatabaseGoneError(path, "is empty")
             configure(connection, durability=durability, cache_kib=cache_kib, checkpoint_pages=checkpoint_pages)
-            for room, steps in rooms.items():
-                migrate(connection, steps, room=room)
+            try:
+                for room, steps in rooms.items():
+                    migrate(connection, steps, room=room)
+            except apsw.SQLError as error:
+                if policy is not Policy.REPLACE:
+                    raise
+                # Its version says that tables are missing which are there, or the other way round.
+                raise DatabaseDamagedError(path, f"is damaged ({error})") from error
             first(connection)
             undo.pop_all()
             return connection

@@ -9,7 +9,7 @@ from typing import Any, Protocol, TypeVar
 
 import apsw
 
-from posthouse.database.opening import open_database
+from posthouse.database.opening import open_database, translated
 from posthouse.queue.interface import (
     LEASE_SECONDS,
     Delay,
@@ -63,7 +63,7 @@ def end_claims(
     """
     if not path.exists():
         return
-    with contextlib.closing(open_database(path, {ROOM: MIGRATIONS})) as connection, connection:
+    with translated(path), contextlib.closing(open_database(path, {ROOM: MIGRATIONS})) as connection, connection:
         statements.leave_all(connection)
         statements.begin_clock(connection, boot, int(clock()), round(clock() - monotonic()))
 
