@@ -143,7 +143,7 @@ def test_memory_is_bounded(directory: SqliteDirectory, monkeypatch: pytest.Monke
         assert all(len(str(key)) < 500 for key in kept)
 
 
-def test_a_file_that_goes_bad_is_told(path: Path) -> None:
+def test_a_file_that_goes_bad_is_told(path: Path, caplog: pytest.LogCaptureFixture) -> None:
     bad = path.with_name("bad.db")
     SqliteRegistry(bad).close()
     directory = SqliteDirectory(bad, Throttle(MemoryThrottleRows(), Clock(0)))
@@ -152,6 +152,9 @@ def test_a_file_that_goes_bad_is_told(path: Path) -> None:
     for look_up in (directory.is_local_domain, directory.scram_keys):
         with pytest.raises(DirectoryBusyError, match="cannot be read"):
             look_up("alice")
+    assert [(each.levelname, "bad.db cannot be read" in each.getMessage()) for each in caplog.records] == [
+        ("ERROR", True)  # once a minute: all logins and recipients fail of it
+    ]
     other.close()
     directory.close()
     for unusable, what in ((path.parent, "is no database but a folder"), (path.with_name("none.db"), "is gone")):

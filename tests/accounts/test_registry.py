@@ -416,3 +416,18 @@ def test_any_text_is_taken_or_refused_with_a_sentence(filled: SqliteRegistry, te
             change()
         except AccountsError as error:
             assert str(error).isprintable()
+
+
+def test_a_damaged_page_is_told_as_damage(tmp_path: Path) -> None:
+    path = tmp_path / "directory.db"
+    with SqliteRegistry(path) as registry:
+        registry.add_domain("a.test")
+    with closing(apsw.Connection(str(path))) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        page = connection.execute("SELECT rootpage FROM sqlite_schema WHERE name = 'domains'").get
+        size = connection.pragma("page_size")
+    with path.open("r+b") as file:
+        file.seek((page - 1) * size)
+        file.write(b"\x5a" * size)
+    with pytest.raises(DirectoryUnusableError, match="is damaged"), SqliteRegistry(path) as registry:
+        registry.add_domain("b.test")

@@ -43,6 +43,7 @@ class RefusalKind(Enum):
     WRONG = "wrong"
     THROTTLED = "throttled"  # too many failures from this address or for this account; see `seconds`
     BUSY = "busy"  # too many password checks are waiting: try again later
+    UNREADABLE = "unreadable"  # the directory cannot be read now
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from posthouse.message.credentials import ScramKeys
 from posthouse.protocol.events import KeysWanted, LoginFailed, LoginProven, PasswordOffered
 
 WRONG = Refusal(RefusalKind.WRONG)
-UNWELL = Refusal(RefusalKind.BUSY)  # the directory cannot be read now
+UNWELL = Refusal(RefusalKind.UNREADABLE)
 
 
 class Logins:

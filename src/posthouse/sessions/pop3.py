@@ -118,6 +118,8 @@ class Pop3Session:
             self.engine.refuse_login("AUTH", "wrong login or password")
         elif refusal.kind is RefusalKind.THROTTLED:
             self.engine.refuse_login("LOGIN-DELAY", f"too many failed logins, wait {refusal.seconds:.0f} seconds")
+        elif refusal.kind is RefusalKind.UNREADABLE:
+            self.engine.refuse_login("SYS/TEMP", "temporary failure, try again later")
         else:
             self.engine.refuse_login("SYS/TEMP", "too many logins at once, try again later")
 

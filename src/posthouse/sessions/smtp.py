@@ -209,6 +209,8 @@ def _refusal(refusal: Refusal) -> Reply:
         return Reply(535, "5.7.8", "Wrong login or password")
     if refusal.kind is RefusalKind.THROTTLED:
         return Reply(454, "4.7.0", f"Too many failed logins; wait {refusal.seconds:.0f} seconds")
+    if refusal.kind is RefusalKind.UNREADABLE:
+        return Reply(454, "4.7.0", "Temporary failure; try again later")
     return Reply(454, "4.7.0", "Too many logins at once; try again later")
 
 

@@ -5,6 +5,7 @@ committed to the file. What is remembered is dropped whole then: changes of acco
 """
 
 import hmac
+import logging
 import os
 import time
 from collections.abc import Callable
@@ -36,6 +37,7 @@ from posthouse.message.signing import SigningKey
 _K = TypeVar("_K")
 _T = TypeVar("_T")
 _KEPT = 32_768  # answers of each kind; strangers' addresses are among them, so it must be bounded
+_COMPLAIN_EVERY = 60.0  # seconds
 _LONGEST_KEPT = 320  # characters: a longer name is nobody's
 
 
@@ -71,6 +73,7 @@ class SqliteDirectory:
         self._ask = self._connection.cursor().execute
         self._secret = self._rows.secret("unknown logins")
         self._version: object = None
+        self._silent_until = 0.0  # monotonic
         self._resolved: dict[Address, Local | Unresolved] = {}
         self._domains: dict[str, bool] = {}
         self._claims: dict[str, Claim] = {}
@@ -178,7 +181,7 @@ class SqliteDirectory:
         try:
             version = self._ask("PRAGMA data_version").get
         except apsw.Error as error:
-            raise DirectoryBusyError(f"{self._path} cannot be read: {error}") from error
+            raise self._unreadable(error) from error
         if version != self._version:
             self._resolved.clear()
             self._domains.clear()
@@ -186,6 +189,14 @@ class SqliteDirectory:
             self._signing_keys.clear()
             self._own_domain = None
             self._version = version
+
+    def _unreadable(self, error: apsw.Error) -> DirectoryBusyError:
+        """What to raise; that it happens is logged once a minute, for all logins and recipients fail of it."""
+        text, now = f"{self._path} cannot be read: {error}", time.monotonic()
+        if now >= self._silent_until:
+            self._silent_until = now + _COMPLAIN_EVERY
+            logging.getLogger(__name__).error(text)
+        return DirectoryBusyError(text)
 
     def _looked_up(self, look_up: Callable[[], _T]) -> _T:
         """An answer from one state of the file."""
@@ -196,7 +207,7 @@ class SqliteDirectory:
             finally:
                 self._ask("COMMIT")
         except apsw.Error as error:
-            raise DirectoryBusyError(f"{self._path} cannot be read: {error}") from error
+            raise self._unreadable(error) from error
 
     def _find(self, login: str) -> Claim:
         self._refresh()

@@ -31,7 +31,7 @@ from posthouse.accounts.sqlite import identities
 from posthouse.accounts.sqlite.connection import open_directory
 from posthouse.accounts.sqlite.rows import SqliteRows
 from posthouse.accounts.sqlite.signing_keys import NewKey, add_missing, generated, keys_of, remove_keys
-from posthouse.database.errors import DatabaseUnusableError
+from posthouse.database.errors import DatabaseDamagedError, DatabaseUnusableError
 from posthouse.message.address import Address
 from posthouse.message.signing import SigningKey
 
@@ -412,6 +412,8 @@ def _named(path: Path) -> Iterator[None]:
         raise DirectoryBusyError(f"{path} is being changed by another program for long; try again") from None
     except DatabaseUnusableError as error:
         raise DirectoryUnusableError(str(error)) from error
+    except (apsw.CorruptError, apsw.NotADBError) as error:
+        raise DirectoryUnusableError(str(DatabaseDamagedError(path, f"is damaged ({error})"))) from error
     except (apsw.Error, OSError) as error:
         raise DirectoryBusyError(f"{path} cannot be used: {error}; check the disk and who may write there") from error
 

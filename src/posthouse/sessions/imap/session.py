@@ -178,6 +178,8 @@ class ImapSession:
         elif refusal.kind is RefusalKind.THROTTLED:
             text = f"Too many failed logins, wait {refusal.seconds:.0f} seconds"
             self.engine.refuse_login("LIMIT", text, guess=True)
+        elif refusal.kind is RefusalKind.UNREADABLE:
+            self.engine.refuse_login("UNAVAILABLE", "Temporary failure, try again later", guess=False)
         else:
             self.engine.refuse_login("UNAVAILABLE", "Too many logins at once, try again later", guess=False)
 
