@@ -22,7 +22,8 @@ def send(program: Program, recipient: str, subject: str = "hi") -> str:
         return wire.data(f"Subject: {subject}\r\n\r\nx\r\n".encode()) if answer.startswith("250") else answer
 
 
-def test_what_a_person_sees_and_ctrl_c(tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])  # Ctrl-C; a terminal that is closed
+def test_what_a_person_sees_and_how_it_ends(tmp_path: Path, number: signal.Signals) -> None:
     offset = free_offset()
     process = subprocess.Popen(
         [sys.executable, "-m", "posthouse", "dev", "--port-offset", str(offset)],
@@ -49,7 +50,7 @@ def test_what_a_person_sees_and_ctrl_c(tmp_path: Path) -> None:
         assert word in text
     assert "\x1b" not in text  # no terminal, no colour
     assert list(tmp_path.iterdir())
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     assert process.wait(10) == 0
     assert process.stderr.read() == ""
     assert list(tmp_path.iterdir()) == []  # nothing is left behind

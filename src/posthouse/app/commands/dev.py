@@ -73,7 +73,7 @@ def dev(
 
 async def _serve(folder: Path, bound: list[Bound], password: str | None, *, kept: bool, as_json: bool) -> None:
     stop = asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     async with running(folder, bound, password) as (accounts, setup):
         adopt_library_logs(setup.log)
