@@ -16,8 +16,9 @@ LOGGED_IN = _made(235, "2.7.0", "Logged in")
 TLS_READY = _made(220, "2.0.0", "Ready to start TLS")
 # RFC 5321 3.5.3: 252 tells nobody who exists here.
 VRFY = _made(252, "2.5.0", "Cannot verify that here; send mail to it and see")
-HELP = _made(214, "2.0.0", "EHLO HELO MAIL RCPT DATA BDAT RSET NOOP VRFY AUTH STARTTLS QUIT: see RFC 5321")
-HELP_LMTP = _made(214, "2.0.0", "LHLO MAIL RCPT DATA BDAT RSET NOOP VRFY AUTH STARTTLS QUIT: see RFC 2033")
+HELP = _made(214, "2.0.0", "EHLO HELO MAIL RCPT DATA BDAT RSET NOOP VRFY STARTTLS QUIT: see RFC 5321")
+HELP_WITH_AUTH = _made(214, "2.0.0", "EHLO HELO MAIL RCPT DATA BDAT RSET NOOP VRFY AUTH STARTTLS QUIT: see RFC 5321")
+HELP_LMTP = _made(214, "2.0.0", "LHLO MAIL RCPT DATA BDAT RSET NOOP VRFY STARTTLS QUIT: see RFC 2033")
 
 TOO_MANY_RECIPIENTS = _made(452, "4.5.3", "Too many recipients; send to the rest in another transaction")
 

@@ -195,7 +195,10 @@ class SmtpServer(Reception):
         self._error(replies.NOT_IMPLEMENTED)
 
     def _do_help(self, _text: str) -> None:
-        self._say(replies.HELP_LMTP if self._lmtp else replies.HELP)
+        if self._lmtp:
+            self._say(replies.HELP_LMTP)
+        else:
+            self._say(replies.HELP_WITH_AUTH if self._settings.auth else replies.HELP)
 
     def _do_quit(self, text: str) -> None:
         if text:
