@@ -53,14 +53,17 @@ def serve(*, where: Where = NOWHERE) -> int:
             setup = dataclasses.replace(setup, places=make_room(setup.places, setup.log))
             prepare(setup)
         notifier = Notifier()
-        setup.log.info("serving", hostname=setup.hostname, workers=count, data=str(setup.places.data))
+
+        def ready() -> None:
+            setup.log.info("serving", hostname=setup.hostname, workers=count, data=str(setup.places.data))
+
         parent = Parent(
             count=count,
             run_worker=functools.partial(_run_worker, setup, bound),
             drain=settings.server.drain,
             log=setup.log,
             notifier=notifier,
-            on_ready=notifier.ready,
+            on_ready=ready,
         )
         code = parent.run()
         give_back(setup.places)
