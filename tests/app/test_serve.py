@@ -151,7 +151,7 @@ def test_workers_share_one_store_and_are_replaced(tmp_path: Path) -> None:
 
 def test_a_main_process_that_was_killed_frees_its_ports_and_its_data(tmp_path: Path) -> None:
     with contextlib.ExitStack() as undo:
-        server = undo.enter_context(serving(tmp_path, workers=2, ends=-signal.SIGKILL, drain="60s"))
+        server = undo.enter_context(serving(tmp_path, workers=2, ends=-signal.SIGKILL, drain="600s"))
         workers = server.workers()
         busy = undo.enter_context(Wire(server.port(25)))
         busy.hello()
