@@ -108,6 +108,16 @@ def sql(path: Path, statement: str) -> None:
         connection.execute(statement).fetchall()
 
 
+def commit_to_log(path: Path, statement: str) -> bytes:
+    """Commit as a server does that is killed then: it stands only in the log, whose octets these are."""
+    connection = apsw.Connection(str(path))
+    connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
+    connection.pragma("wal_autocheckpoint", 0)
+    connection.execute(statement).fetchall()
+    connection.close()
+    return path.with_name(path.name + "-wal").read_bytes()
+
+
 def card(data: Path) -> dict[str, object]:
     found: dict[str, object] = json.loads((data / "store.json").read_text())
     return found

@@ -24,7 +24,18 @@ from posthouse.app.places import Places
 from posthouse.app.store_card import StoreCard
 from posthouse.database.errors import DatabaseFullError
 from posthouse.database.identity import Identity
-from tests.app.folders import ALICE, card, configure, fail_at, first_version, run, serving, sql, subjects
+from tests.app.folders import (
+    ALICE,
+    card,
+    commit_to_log,
+    configure,
+    fail_at,
+    first_version,
+    run,
+    serving,
+    sql,
+    subjects,
+)
 from tests.outside.program import PASSWORD
 
 
@@ -202,6 +213,110 @@ def test_commands_say_what_is_wrong_with_the_mail_and_make_nothing(damage: bytes
         assert "posthouse.db is" in done.stderr
         assert "fsck --salvage" in done.stderr
     assert (data / "posthouse.db").read_bytes() == damage
+    assert sorted(path.name for path in data.iterdir()) == before
+
+
+# What was committed last may stand in the log only: nothing that looks may fold it into another file.
+
+_LOOKS = (
+    "account list",
+    "queue list",
+    "mail trace a@b.test",
+    "fsck",
+    "fsck --accept",
+    "domain list",
+    "domain add b.test",
+)
+
+
+def _another_store(data: Path) -> None:
+    other = Places(data.parent / "other")
+    other.data.mkdir()
+    make(other)
+    shutil.copy(other.mail, data / "posthouse.db")
+
+
+def _empty(data: Path) -> None:
+    (data / "posthouse.db").write_bytes(b"")
+
+
+def _nonsense(data: Path) -> None:
+    (data / "posthouse.db").write_bytes(b"nonsense" * 999)
+
+
+def _older(data: Path) -> None:
+    (data / "posthouse.db-wal").rename(data / "log")
+    sql(data / "posthouse.db", "UPDATE store SET generation = 1")
+    (data / "log").rename(data / "posthouse.db-wal")
+
+
+@pytest.mark.parametrize("swap", [_another_store, _empty, _nonsense, _older])
+def test_the_log_of_a_killed_server_outlives_every_look_at_a_wrong_database(
+    swap: Callable[[Path], None], data: Path, tmp_path: Path
+) -> None:
+    log = commit_to_log(data / "posthouse.db", "UPDATE message SET received = 12345")
+    shutil.copy(data / "posthouse.db", tmp_path / "right.db")
+    swap(data)
+    refused(tmp_path, data)
+    for command in _LOOKS:
+        run(*command.split(), "--data", str(data))
+    assert (data / "posthouse.db-wal").read_bytes() == log
+    (tmp_path / "right.db").rename(data / "posthouse.db")
+    with closing(apsw.Connection(str(data / "posthouse.db"))) as connection:
+        assert connection.execute("SELECT DISTINCT received FROM message").fetchall() == [(12345,)]
+
+
+def test_commands_do_not_work_on_a_swapped_database(data: Path) -> None:
+    _another_store(data)
+    at = ("--data", str(data))
+    for command in ("account list", "account remove bob@example.test --yes", "queue list", "mail trace a@b.test"):
+        done = run(*command.split(), *at)
+        assert done.returncode == Exit.CONFIG, command
+        assert "belongs to another mail store" in done.stderr
+    sql(data / "directory.db", "UPDATE store SET id = randomblob(16)")
+    (data / "store.json").unlink()
+    assert "belongs to another mail store" in run("account", "add", "new@example.test", "--generate", *at).stderr
+
+
+def test_a_log_of_another_store_is_told_by_the_id_below_it(data: Path, tmp_path: Path) -> None:
+    for part in data.iterdir():
+        shutil.rmtree(part) if part.is_dir() else part.unlink()
+    make(Places(data))
+    log = commit_to_log(data / "posthouse.db", "UPDATE store SET generation = 1")
+    _another_store(data)
+    told = refused(tmp_path, data)
+    assert "posthouse.db and posthouse.db-wal belong to different mail stores" in told
+    assert "Put back the posthouse.db that" in told
+    assert run("fsck", "--accept", "--yes", "--data", str(data)).returncode == Exit.CONFIG
+    assert (data / "posthouse.db-wal").read_bytes() == log
+
+
+def test_an_older_file_under_a_later_log_is_not_served_when_they_do_not_fit(data: Path, tmp_path: Path) -> None:
+    older = shutil.copy(data / "posthouse.db", tmp_path / "older.db")
+    sql(data / "posthouse.db", "CREATE TABLE filler AS SELECT randomblob(200000) AS octets")
+    log = commit_to_log(
+        data / "posthouse.db", "UPDATE store SET generation = 3; CREATE TABLE beyond AS SELECT * FROM filler"
+    )
+    shutil.copy(older, data / "posthouse.db")
+    assert "posthouse.db is damaged" in refused(tmp_path, data)
+    assert run("fsck", "--accept", "--yes", "--data", str(data)).returncode == Exit.CONFIG
+    assert (data / "posthouse.db-wal").read_bytes() == log
+
+
+def test_a_log_without_its_file_is_put_aside_when_a_new_one_is_begun(data: Path) -> None:
+    log = commit_to_log(data / "posthouse.db", "UPDATE message SET received = 12345")
+    (data / "posthouse.db").unlink()
+    assert not is_new(Places(data))
+    done = run("fsck", "--salvage", "--yes", "--data", str(data))
+    assert done.returncode == 0, done.stderr
+    assert (data / "posthouse.db.aside-wal").read_bytes() == log
+
+
+def test_a_folder_that_is_in_order_is_left_without_a_log(data: Path) -> None:
+    before = sorted(path.name for path in data.iterdir())
+    assert not any(name.endswith("-wal") for name in before)
+    for command in ("account list", "fsck", "fsck --accept"):
+        assert run(*command.split(), "--data", str(data)).returncode == 0
     assert sorted(path.name for path in data.iterdir()) == before
 
 

@@ -20,11 +20,13 @@ from posthouse.accounts.sqlite.connection import ROOMS as DIRECTORY_ROOMS
 from posthouse.app.errors import CommandError, Exit
 from posthouse.app.places import Places
 from posthouse.app.store_card import StoreCard, StoreCardError, new_card, read_card, write_card
+from posthouse.database.connection import has_log
 from posthouse.database.errors import (
     DatabaseError,
     DatabaseForbiddenError,
     DatabaseGoneError,
     DatabaseUnusableError,
+    ForeignLogError,
     SchemaTooNewError,
 )
 from posthouse.database.identity import STORE_OCTETS, Identity, claim_identity, inspect, set_identity
@@ -37,7 +39,10 @@ from posthouse.queue.sqlite.schema import ROOM as QUEUE_ROOM
 
 MAIL_ROOMS: Mapping[str, Steps] = {"": MIGRATIONS, QUEUE_ROOM: QUEUE_MIGRATIONS}
 
-_SAME_TIME = "Restore it from the backup of the same time as the rest"
+_SAME_TIME = (
+    "Restore it from the backup of the same time as the rest (a database and its -wal go together: move both away,"
+    " remove neither, and put both back)"
+)
 _LOST_MAIL = f"{_SAME_TIME}, or file what is in packs/ anew: posthouse fsck --salvage"
 _LOST_DIRECTORY = (
     f"{_SAME_TIME}; or begin a new one with posthouse domain add NAME, and give the mail to the new accounts"
@@ -80,7 +85,7 @@ _NEVER = Identity(b"", 0)
 
 def is_new(places: Places) -> bool:
     """Whether there is nothing of a mail store in a folder, nor the folder."""
-    if places.card.exists() or has_mail(places) or has_directory(places):
+    if places.card.exists() or has_mail(places) or has_directory(places) or has_log(places.mail):
         return False
     return not pack_sizes(places.packs)
 
@@ -128,14 +133,15 @@ def look(places: Places) -> Parts:
     return replace(inspected(places), card=card)
 
 
-def inspected(places: Places) -> Parts:
-    """The same without store.json."""
-    return Parts(None, _inspected(places.mail, MAIL_ROOMS), _inspected(places.directory, DIRECTORY_ROOMS))
+def inspected(places: Places, *, thorough: bool = False) -> Parts:
+    """The same without store.json. `thorough`: every page of the databases is looked at."""
+    mail = _inspected(places.mail, MAIL_ROOMS, thorough)
+    return Parts(None, mail, _inspected(places.directory, DIRECTORY_ROOMS, thorough))
 
 
-def _inspected(path: Path, rooms: Mapping[str, Steps]) -> Identity | None:
+def _inspected(path: Path, rooms: Mapping[str, Steps], thorough: bool) -> Identity | None:
     try:
-        return inspect(path, rooms)
+        return inspect(path, rooms, thorough=thorough)
     except DatabaseUnusableError as error:
         raise FolderError(str(error), fix_of(error)) from error
 
@@ -154,6 +160,9 @@ def fix_of(error: BaseException | None) -> str:
         return ""
     if isinstance(error, SchemaTooNewError):
         return "Nothing was changed. Run the version of Posthouse that wrote it, or a newer one."
+    if isinstance(error, ForeignLogError):
+        name = error.path.name
+        return f"Put back the {name} that {name}-wal was beside; or put back the right -wal with this one, or none."
     if isinstance(error, DatabaseForbiddenError):
         return "Run this as root or as the owner of the data folder, and see that its disk is mounted for writing."
     return _LOST_MAIL if error.path.name == "posthouse.db" else _LOST_DIRECTORY
@@ -174,6 +183,32 @@ def check(parts: Parts, places: Places) -> None:
         names = " and ".join(path.name for path in older)
         verb = "is" if len(older) == 1 else "are"
         raise FolderError(f"{names} in {places.data} {verb} from an earlier time than the rest", _older_fix())
+
+
+def check_ids(places: Places, *, mail: bool) -> None:
+    """As look() and check() for a command beside a server, which may do with less than all parts.
+
+    `mail`: it opens posthouse.db, which must be fit for that; else it need not be there. Raises FolderError.
+    """
+    try:
+        card = read_card(places.card)
+    except (StoreCardError, SchemaTooNewError, OSError):
+        card = None
+    known: dict[Path, Identity | None] = {}
+    for path, rooms, needed in ((places.mail, MAIL_ROOMS, mail), (places.directory, DIRECTORY_ROOMS, not mail)):
+        try:
+            known[path] = inspect(path, rooms)
+        except DatabaseUnusableError as error:
+            if needed:
+                raise FolderError(str(error), fix_of(error)) from error
+        except DatabaseError:  # busy or full: the command itself will say so
+            return
+    parts = Parts(card, known.get(places.mail), known.get(places.directory))
+    if card is not None and known.keys() == {places.mail, places.directory}:
+        check(parts, places)
+    elif len({part.store for part in (parts.card, parts.mail, parts.directory) if part is not None}) > 1:
+        path = places.mail if parts.mail is not None else places.directory
+        raise FolderError(f"{path} belongs to another mail store than the rest of {places.data}", _older_fix())
 
 
 def _older_fix() -> str:

@@ -24,6 +24,7 @@ from posthouse.app.data_folder import (
 from posthouse.app.errors import CommandError, Exit
 from posthouse.app.places import Places
 from posthouse.app.store_card import StoreCard, StoreCardError, new_card, read_card, write_card
+from posthouse.database.connection import has_log
 from posthouse.database.errors import (
     DatabaseDamagedError,
     DatabaseError,
@@ -77,11 +78,11 @@ def _making(work: Callable[[], None]) -> None:
 
 
 def is_lost(places: Places) -> bool:
-    """Whether posthouse.db is gone, or so damaged that it cannot be opened. Raises FolderError for other reasons."""
+    """Whether posthouse.db is gone or damaged. Reads all of it. Raises FolderError for other reasons."""
     if not has_mail(places):
         return True
     try:
-        inspect(places.mail, MAIL_ROOMS)
+        inspect(places.mail, MAIL_ROOMS, thorough=True)
     except (NotADatabaseError, DatabaseDamagedError):
         return True
     except DatabaseError as error:
@@ -104,7 +105,7 @@ def renew_mail(places: Places, accounts: Collection[int]) -> None:
         # Said first: killed after any of these steps, no server starts before the mail is filed.
         claim_identity(places.directory, DIRECTORY_ROOMS, store)
         write_card(places.card, replace(card or new_card(store, generation), salvage_due=True), schemas())
-        if places.mail.exists():
+        if places.mail.exists() or has_log(places.mail):
             put_aside(places.mail, replace=False)
         begin_anew(places.mail, MAIL_ROOMS, Identity(store, generation), accounts, int(time.time()))
 
@@ -141,14 +142,20 @@ def accept(places: Places, confirm: Callable[[str], None]) -> Accepted:
 
     Under the server lock. Both databases must be there. Raises FolderError.
     """
-    parts = replace(inspected(places), card=_card(places))
+    parts = replace(inspected(places, thorough=True), card=_card(places))
     due = parts.card is not None and parts.card.salvage_due
     wrong = _complaints(parts, places)
     if not wrong:
         return Accepted("", due)
-    confirm(wrong)
+    confirm(wrong + _log_note(places))
     _making(lambda: _accept(places, parts))
     return Accepted(wrong, due or may_lack_mail(parts))
+
+
+def _log_note(places: Places) -> str:
+    """What a log beside posthouse.db means: it is folded in when that is written to."""
+    log = places.mail.with_name(places.mail.name + "-wal")
+    return f" ({log.name} is taken in: it must have come with {places.mail.name})" if has_log(places.mail) else ""
 
 
 def _accept(places: Places, parts: Parts) -> None:

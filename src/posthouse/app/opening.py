@@ -5,7 +5,7 @@ import os
 from posthouse.accounts.errors import DirectoryUnusableError
 from posthouse.accounts.sqlite.registry import SqliteRegistry
 from posthouse.app.config import Config
-from posthouse.app.data_folder import has_directory, is_new, refusal, require_store
+from posthouse.app.data_folder import check_ids, has_directory, is_new, refusal, require_store
 from posthouse.app.errors import CommandError, Exit
 from posthouse.app.making import make, make_directory
 from posthouse.app.passwords import confirmed
@@ -13,9 +13,10 @@ from posthouse.app.places import Places
 from posthouse.app.privileges import User, become, find_user, own_folder, owner_of
 
 
-def open_places(config: Config, *, create: bool = False) -> Places:
+def open_places(config: Config, *, create: bool = False, mail: bool = True, sound: bool = True) -> Places:
     """Find the data folder and become who may write there. With `create`, it is made when missing, and may be empty.
 
+    Its parts must belong together unless `sound` is False. `mail`: posthouse.db is going to be opened.
     Root becomes the folder's owner first: a file of root's among the server's would lock the server out.
     """
     data = config.settings.server.data
@@ -39,6 +40,8 @@ def open_places(config: Config, *, create: bool = False) -> Places:
     places = Places(data)
     if not create:
         require_store(places)
+        if sound:
+            check_ids(places, mail=mail)
     return places
 
 
@@ -50,9 +53,9 @@ def _future_owner(config: Config) -> User | None:
     return find_user(name)
 
 
-def open_registry(config: Config) -> SqliteRegistry:
+def open_registry(config: Config, *, sound: bool = True) -> SqliteRegistry:
     """Open the directory of a mail store that is there. Raises CommandError, AccountsError."""
-    return _registry(open_places(config))
+    return _registry(open_places(config, mail=False, sound=sound))
 
 
 def begin_store(config: Config, *, yes: bool) -> SqliteRegistry:
@@ -62,10 +65,11 @@ def begin_store(config: Config, *, yes: bool) -> SqliteRegistry:
     if is_new(Places(data)):
         confirmed(f"There is no mail store in {data}. Make a new one?", yes=yes)
         make(open_places(config, create=True))
-    places = open_places(config)
+    places = open_places(config, sound=False)
     if not has_directory(places):
         confirmed(f"{places.directory} is gone. Begin a new one, without any domain and account?", yes=yes)
         make_directory(places)
+    check_ids(places, mail=False)
     return _registry(places)
 
 

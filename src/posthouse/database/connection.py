@@ -62,6 +62,23 @@ def connect(path: Path, *, create: bool) -> apsw.Connection:
     return connection
 
 
+def keep_log(connection: apsw.Connection) -> None:
+    """Leave the log beside the file when this is the last connection that is closed.
+
+    SQLite folds it in and removes it then. One who only looks must not do so: the log may be of another file, whose
+    latest commits would be lost with it.
+    """
+    connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
+
+
+def has_log(path: Path) -> bool:
+    """Whether there are commits beside the file that may not be in it yet. Raises OSError."""
+    try:
+        return path.with_name(path.name + "-wal").stat().st_size > 0
+    except FileNotFoundError:
+        return False
+
+
 def check_usable(path: Path) -> None:
     """Say with the system's own error why a file cannot be used. SQLite says "unable to open" for all of them.
 
@@ -100,14 +117,18 @@ def _use_wal(connection: apsw.Connection) -> None:
             return
 
 
-def open_reader(path: Path, *, cache_kib: int = 4096) -> apsw.Connection:
+def open_reader(path: Path, *, cache_kib: int = 4096, fold: bool = False) -> apsw.Connection:
     """A connection that refuses to write, to a file that is there. Raises apsw.Error.
 
     It is opened for writing nevertheless: a reader takes part in the WAL's shared memory and may have to recover it.
+    `fold`: when it is the last one that is closed, it folds the log in, as one that writes does.
     """
+    keep = not fold and has_log(path)
     connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE, statementcachesize=STATEMENT_CACHE)
     connection.set_busy_timeout(BUSY_MILLISECONDS)
     connection.pragma("query_only", True)
+    if keep:
+        keep_log(connection)
     connection.pragma("cache_size", -cache_kib)
     connection.pragma("temp_store", 2)
     return connection

@@ -36,6 +36,10 @@ class DatabaseDamagedError(DatabaseUnusableError):
     """The file is a database, but spoilt."""
 
 
+class ForeignLogError(DatabaseUnusableError):
+    """The log beside the file is that of another one."""
+
+
 class DatabaseForbiddenError(DatabaseUnusableError):
     """The file may not be read or written by this process."""
 

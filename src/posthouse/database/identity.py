@@ -12,10 +12,10 @@ from typing import Any
 
 import apsw
 
-from posthouse.database.connection import connect
-from posthouse.database.errors import DatabaseError, DatabaseFullError, DatabaseGoneError
+from posthouse.database.connection import connect, has_log, keep_log
+from posthouse.database.errors import DatabaseError, DatabaseFullError, DatabaseGoneError, ForeignLogError
 from posthouse.database.migrations import Steps, check_schema, schema_version
-from posthouse.database.opening import open_database, translated
+from posthouse.database.opening import check_filled, open_database, translated, whole
 
 STORE_OCTETS = 16
 
@@ -31,20 +31,42 @@ class Identity:
     generation: int
 
 
-def inspect(path: Path, rooms: Mapping[str, Steps]) -> Identity | None:
+def inspect(path: Path, rooms: Mapping[str, Steps], *, thorough: bool = False) -> Identity | None:
     """The identity in a database that this version can use; None when it has none yet. Changes nothing.
 
-    Raises DatabaseError, DatabaseUnusableError and its kinds.
+    `thorough`: all of the file is read. Raises DatabaseError, DatabaseUnusableError and its kinds.
     """
     with _complained(path), translated(path):
+        check_filled(path)
+        logged, below = has_log(path), _without_log(path)
         connection = connect(path, create=False)
         try:
+            if logged:
+                keep_log(connection)
             check_schema(connection, rooms)
             if not schema_version(connection):
                 raise DatabaseGoneError(path, "is empty")
-            return read_identity(connection)
+            found = read_identity(connection)
+            if below is not None and found is not None and below.store != found.store:
+                raise ForeignLogError(path, f"and {path.name}-wal belong to different mail stores")
+            # A file of an earlier time under a later log is most often no sound tree any more.
+            if thorough or (below is not None and below != found):
+                whole(connection)
+            return found
         finally:
             connection.close()
+
+
+def _without_log(path: Path) -> Identity | None:
+    """What the file itself says; None without a log, or while the log is being folded in."""
+    if not has_log(path):
+        return None
+    try:
+        uri = f"{path.absolute().as_uri()}?immutable=1"
+        with closing(apsw.Connection(uri, flags=apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI)) as connection:
+            return read_identity(connection)
+    except apsw.Error:
+        return None
 
 
 def read_identity(connection: apsw.Connection) -> Identity | None:

@@ -56,6 +56,8 @@ def open_database(
 
     def attempt() -> apsw.Connection:
         with contextlib.ExitStack() as undo, translated(path):
+            if policy is Policy.EXISTING:
+                check_filled(path)
             connection = connect(path, create=policy is not Policy.EXISTING)
             undo.callback(connection.close)
             check_schema(connection, rooms)
@@ -81,11 +83,18 @@ def open_existing_reader(path: Path) -> apsw.Connection:
     """As open_reader(), but says what is wrong with a file by the same errors as open_database()."""
     with translated(path):
         check_usable(path)
+        check_filled(path)
         connection = open_reader(path)
         if not connection.execute("SELECT EXISTS (SELECT 1 FROM sqlite_schema)").get:
             connection.close()
             raise DatabaseGoneError(path, "is empty")
         return connection
+
+
+def check_filled(path: Path) -> None:
+    """Refuse an empty file before SQLite sees it, which removes the log beside it. Raises OSError."""
+    if path.stat().st_size == 0:
+        raise DatabaseGoneError(path, "is empty")
 
 
 def whole(connection: apsw.Connection) -> None:
@@ -120,7 +129,7 @@ def translated(path: Path) -> Iterator[None]:
 
 
 def put_aside(path: Path, *, replace: bool = True) -> Path:
-    """Rename a database with its log; its new name. Raises OSError.
+    """Rename a database with its log, either of which may be missing; its new name. Raises OSError.
 
     One that was put aside before is replaced; without `replace` it stays, and the new name has a number.
     """

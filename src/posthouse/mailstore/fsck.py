@@ -47,6 +47,8 @@ def check(
     """
     if not (folder / DATABASE).exists():
         raise StoreError(f"there is no {DATABASE} in {folder}") from DatabaseGoneError(folder / DATABASE, "is gone")
+    if not (folder / DATABASE).stat().st_size:  # SQLite would remove the log beside it
+        raise StoreError(f"{DATABASE} in {folder} is empty") from DatabaseGoneError(folder / DATABASE, "is empty")
     try:
         connection = open_reader(folder / DATABASE)
         try:

@@ -69,10 +69,10 @@ def fsck(
 
 
 def _check(config: Config, repair: bool, as_json: bool) -> int:
-    places = open_places(config)
+    places = open_places(config, sound=False)
     names, known = {}, None
     if has_directory(places):
-        with open_registry(config) as registry:
+        with open_registry(config, sound=False) as registry:
             names, known = _names(registry), _known(registry)
     else:
         output.note(f"{places.directory} is gone: whether accounts are lost cannot be told.")
@@ -94,7 +94,7 @@ def _check(config: Config, repair: bool, as_json: bool) -> int:
 
 
 def _accept(config: Config, yes: bool) -> int:
-    places = open_places(config)
+    places = open_places(config, sound=False)
     with _alone(places):
         done = accept_parts(places, lambda found: confirmed(f"{found}. Go on with what is there?", yes=yes))
     output.note(f"Accepted: {done.wrong}." if done.wrong else "All parts are there and belong together.")
@@ -104,8 +104,8 @@ def _accept(config: Config, yes: bool) -> int:
 
 
 def _salvage(config: Config, to: str | None, yes: bool) -> int:
-    places = open_places(config)
-    with _alone(places), open_registry(config) as registry:
+    places = open_places(config, sound=False)
+    with _alone(places), open_registry(config, sound=False) as registry:
         targets = homes(places, registry, to)
         if is_lost(places):
             confirmed(f"{places.mail} is lost. Begin a new one for the mail in {places.packs}?", yes=yes)
@@ -127,8 +127,8 @@ def _salvage(config: Config, to: str | None, yes: bool) -> int:
 
 
 def _adopt(config: Config, address: str, account: int | None, yes: bool) -> int:
-    places = open_places(config)
-    with open_registry(config) as registry:
+    places = open_places(config, sound=False)
+    with open_registry(config, sound=False) as registry:
         target = registry.account(address)
         known = _known(registry)
     lost = _lost_accounts(places, known)

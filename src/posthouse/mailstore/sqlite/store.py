@@ -135,7 +135,7 @@ class SqliteMailstore:
                 files.sync_folder(folder)  # the names that were just made
                 reserve = Reserve(folder / "reserve", files, reserve_octets)
                 undo.callback(reserve.close)
-                glance = open_reader(folder / DATABASE, cache_kib=1024)
+                glance = open_reader(folder / DATABASE, cache_kib=1024, fold=True)  # it is closed last
                 undo.callback(glance.close)
                 writer = MailWriter(
                     PackWriter(folder / PACKS, files, store, pack_octets=pack_octets), reserve, lock, bus, clock
