@@ -1,5 +1,6 @@
 """The ways back: what fsck can do for a data folder that lost a part, tried with real servers afterwards."""
 
+import asyncio
 import errno
 import itertools
 import json
@@ -19,12 +20,16 @@ from posthouse.app.data_folder import FolderError, begin
 from posthouse.app.errors import Exit
 from posthouse.app.logs import open_log
 from posthouse.app.places import Places
-from posthouse.app.recovery import Homes
+from posthouse.app.recovery import Claims, Homes
+from posthouse.mailstore.changes import LocalBus
+from posthouse.mailstore.interface import Placement
 from posthouse.mailstore.sqlite.recovering import Owner
+from posthouse.mailstore.sqlite.store import SqliteMailstore
 from posthouse.sessions.imap.breaks import survey
 from tests.app.folders import ALICE, card, configure, fail_at, run, serving, sql, stop, subjects
 from tests.bad_sectors import spoil
 from tests.outside.program import PASSWORD
+from tests.stores import NOW, Bytes, delivery_id
 
 
 def fsck(data: Path, *words: str) -> tuple[int, str, str]:
@@ -288,10 +293,50 @@ def test_whose_a_record_is() -> None:
     alice = b"Return-Path: <x@y.test>\r\nDelivered-To: Alice@example.test\r\nReceived: here\r\n"
     bob = b"Return-Path: <>\r\nDelivered-To: bob@example.test\r\n"
     carol = b"Return-Path: <>\r\nDelivered-To: carol@example.test\r\n"
-    assert homes.owners(alice) == (Owner(1, len(alice), len(alice)),)
+    assert homes.claims(alice) == Claims((Owner(1, len(alice), len(alice)),))
     both = bob + alice
-    assert homes.owners(both) == (Owner(2, len(both), len(bob)), Owner(1, len(alice), len(alice)))
-    assert homes.owners(carol + carol) == (Owner(9, 2 * len(carol), len(carol)),)
-    assert homes.owners(b"") == (Owner(9, 0, 0),)
+    assert homes.claims(both) == Claims((Owner(2, len(both), len(bob)), Owner(1, len(alice), len(alice))))
+    assert homes.claims(carol + carol + alice) == Claims((), ("carol@example.test",))  # nobody else reads her mail
+    assert homes.claims(b"") == Claims((Owner(9, 0, 0),))
     added = b"Received: by a courier\r\nSubject: x\r\n"
-    assert homes.owners(added) == (Owner(9, len(added), len(added)),)
+    assert homes.claims(added) == Claims((Owner(9, len(added), len(added)),))
+    assert Homes(homes.accounts, None).claims(added) == Claims()
+    assert Homes(homes.accounts, None).claims(added + alice) == Claims((Owner(1, len(alice), len(alice)),))
+
+
+def test_mail_of_an_account_that_is_not_there_yet_waits_for_it(data: Path) -> None:
+    at = ("--data", str(data))
+    forget(data, "posthouse.db*", "directory.db*")
+    assert run("domain", "add", "example.test", "--yes", *at).returncode == 0
+    assert run("account", "add", "postmaster@example.test", "--generate", *at).returncode == 0
+    code, out, err = fsck(data, "--salvage", "--yes")
+    assert code == 0
+    assert out == ""
+    assert "alice@example.test (3)" in err
+    assert "bob@example.test (2)" in err
+    assert "account add" in err
+    for name in ("alice", "bob"):
+        assert run("account", "add", f"{name}@example.test", "--generate", *at).returncode == 0
+    code, out, err = fsck(data, "--salvage")
+    assert code == Exit.USAGE  # it asks
+    assert out == ""
+    code, out, err = fsck(data, "--salvage", "--yes")
+    assert sorted(out.splitlines()) == ["alice@example.test\t3", "bob@example.test\t2"], err
+
+
+async def _append_unnamed(data: Path) -> None:
+    store = SqliteMailstore.open(data, bus=LocalBus(), create=False)
+    await store.deliver(delivery_id(), Bytes(b"Subject: sent\r\n\r\nhello\r\n"), [Placement(1, b"")], NOW, whole=True)
+    await store.close()
+
+
+def test_mail_that_does_not_say_whose_it_is_waits_for_a_name(data: Path) -> None:
+    asyncio.run(_append_unnamed(data))
+    forget(data, "posthouse.db*")
+    code, _, err = fsck(data, "--salvage", "--yes")
+    assert code == 0, err
+    assert "1 messages that do not say whose they are" in err
+    assert "--to ADDRESS" in err
+    code, out, err = fsck(data, "--salvage", "--to", "bob@example.test", "--yes")
+    assert out == "bob@example.test\t1\n", err
+    assert "Left where they are" not in err

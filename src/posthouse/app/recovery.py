@@ -8,14 +8,11 @@ import re
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 
-from posthouse.accounts.interface import Local
 from posthouse.accounts.names import text_of
 from posthouse.accounts.sqlite.registry import SqliteRegistry
-from posthouse.app.arrivals import home_of
-from posthouse.app.errors import CommandError, Exit
 from posthouse.app.places import Places
 from posthouse.mailstore.changes import LocalBus
 from posthouse.mailstore.interface import Traits
@@ -35,50 +32,78 @@ _RECEIVED = re.compile(rb"^Received:(?:[^\r\n]|\r?\n[ \t])*?;((?:[^;\r\n]|\r?\n[
 
 
 @dataclass(frozen=True, slots=True)
+class Claims:
+    """Whose a record is by its trace headers; nobody's when both are empty."""
+
+    owners: tuple[Owner, ...] = ()
+    unknown: tuple[str, ...] = ()  # addresses it was delivered to that no account has
+
+
+@dataclass(frozen=True, slots=True)
 class Homes:
-    """Who gets a message: the account that it was for, or else the one that is left for the rest."""
+    """Who gets a message: the account that it was for, or else the one that is named for the rest."""
 
     accounts: Mapping[str, int]  # by address, lower case
-    rest: int
+    rest: int | None  # None: what does not say whose it is stays where it is
 
-    def owners(self, prefixes: bytes) -> tuple[Owner, ...]:
-        """The accounts for the trace headers of a record, each with the part of them that is its own."""
+    def claims(self, prefixes: bytes) -> Claims:
+        """The accounts for the trace headers of a record, each with the part of them that is its own.
+
+        Mail to an address that has no account is nobody else's to read: the record waits until there is one. It cannot
+        be filed for the others alone, since what has a row is not found again.
+        """
         starts = [match.start() for match in _RETURN_PATH.finditer(prefixes)]
         starts = sorted({0, *starts}) if prefixes else [0]
         found: dict[int, Owner] = {}
+        unknown = []
         for start, end in zip(starts, [*starts[1:], len(prefixes)], strict=True):
             own = prefixes[start:end]
             named = _DELIVERED_TO.search(own)
             address = named[1].decode("utf-8", "replace").strip().lower() if named else ""
-            account = self.accounts.get(address, self.rest)
-            found.setdefault(account, Owner(account, len(prefixes) - start, len(own)))
-        return tuple(found.values())
+            account = self.accounts.get(address) if address else self.rest
+            if account is not None:
+                found.setdefault(account, Owner(account, len(prefixes) - start, len(own)))
+            elif address:
+                unknown.append(address)
+        return Claims((), tuple(dict.fromkeys(unknown))) if unknown else Claims(tuple(found.values()))
 
 
-def homes(places: Places, registry: SqliteRegistry, rest: str | None) -> Homes:
+@dataclass(slots=True)
+class Plan:
+    """What a salvage would file, and what it would leave alone: messages."""
+
+    accounts: Counter[int] = field(default_factory=Counter)
+    unknown: Counter[str] = field(default_factory=Counter)  # by address
+    unnamed: int = 0  # that do not say whose they are, while nobody is named for them
+
+
+def homes(registry: SqliteRegistry, rest: str | None) -> Homes:
     """Where salvaged mail goes; `rest`: the address for mail of which nobody can tell whose it was.
 
-    Without it the postmaster of the default domain. Raises CommandError, AccountsError.
+    Raises AccountsError.
     """
     accounts = {text_of(info.account.address).lower(): info.account.id for info in registry.accounts()}
-    if rest is not None:
-        return Homes(accounts, registry.account(rest).id)
-    domains = registry.domains()
-    default = next((domain for domain in domains if domain.is_default), domains[0] if domains else None)
-    home = home_of(places.directory, f"postmaster@{default.name}") if default else None
-    if not isinstance(home, Local) or not home.accounts:
-        raise CommandError(
-            "there is no account yet that could get what is found",
-            fix="Add one: posthouse account add postmaster@DOMAIN, or name one: posthouse fsck --salvage --to ADDRESS",
-            code=Exit.USAGE,
-        )
-    return Homes(accounts, home.accounts[0].id)
+    return Homes(accounts, None if rest is None else registry.account(rest).id)
+
+
+def plan(places: Places, to: Homes) -> Plan:
+    """What salvage() would do, without what the disk does not give. Raises StoreError."""
+    found = Plan()
+    for message in loose_messages(places.data, lambda place: None):  # salvage() tells of it
+        try:
+            claims = to.claims(message.prefixes())
+        except OSError:
+            continue
+        found.accounts.update(owner.account for owner in claims.owners)
+        found.unknown.update(claims.unknown)
+        found.unnamed += not claims.owners and not claims.unknown
+    return found
 
 
 def salvage(places: Places, to: Homes, unreadable: Report) -> Counter[int]:
-    """File all whole messages that are in no mailbox into "Recovered"; how many each account got. Raises StoreError.
+    """File what is in no mailbox and whose owners are known into "Recovered"; how many each account got.
 
-    `unreadable` is called for what the disk does not give.
+    `unreadable` is called for what the disk does not give. Raises StoreError.
     """
 
     async def run() -> Counter[int]:
@@ -121,7 +146,9 @@ def _batches(places: Places, to: Homes, unreadable: Report) -> Iterator[Sequence
     batch = []
     for message in loose_messages(places.data, unreadable):
         try:
-            batch.append(_ready(message, to))
+            if not (owners := to.claims(message.prefixes()).owners):
+                continue
+            batch.append(_ready(message, owners))
         except OSError as error:
             unreadable(Unreadable.because(error, message.record.pack, message.record.offset))
         if len(batch) == _BATCH:
@@ -131,10 +158,9 @@ def _batches(places: Places, to: Homes, unreadable: Report) -> Iterator[Sequence
         yield batch
 
 
-def _ready(message: LooseMessage, to: Homes) -> Salvage:
-    prefixes = message.prefixes()
-    received = _received(prefixes) or message.written
-    return Salvage(message.record, message.headed, int(_traits(message)), received, to.owners(prefixes))
+def _ready(message: LooseMessage, owners: tuple[Owner, ...]) -> Salvage:
+    received = _received(message.prefixes()) or message.written
+    return Salvage(message.record, message.headed, int(_traits(message)), received, owners)
 
 
 def _traits(message: LooseMessage) -> Traits:

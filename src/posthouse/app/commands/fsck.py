@@ -19,8 +19,9 @@ from posthouse.app.making import is_lost, note_salvaged, renew_mail
 from posthouse.app.opening import open_places, open_registry
 from posthouse.app.passwords import confirmed
 from posthouse.app.places import Places
+from posthouse.app.recovery import Plan, homes
 from posthouse.app.recovery import adopt as adopt_mail
-from posthouse.app.recovery import homes
+from posthouse.app.recovery import plan as plan_salvage
 from posthouse.app.recovery import salvage as salvage_mail
 from posthouse.database.server_lock import ServerLock, ServerRunningError
 from posthouse.mailstore.findings import Finding, Severity
@@ -39,9 +40,7 @@ def fsck(
     salvage: Annotated[
         bool, Parameter(help='File whole messages that the database does not know into "Recovered".')
     ] = False,
-    to: Annotated[
-        str | None, Parameter(help="With --salvage: who gets what cannot be told whose it is; else the postmaster.")
-    ] = None,
+    to: Annotated[str | None, Parameter(help="With --salvage: who gets what does not say whose it is.")] = None,
     adopt: Annotated[
         str | None, Parameter(help="Give this account the mail of one that is not known any more.")
     ] = None,
@@ -106,17 +105,26 @@ def _accept(config: Config, yes: bool) -> int:
 def _salvage(config: Config, to: str | None, yes: bool) -> int:
     places = open_places(config, sound=False)
     with _alone(places), open_registry(config, sound=False) as registry:
-        targets = homes(places, registry, to)
+        targets = homes(registry, to)
         if is_lost(places):
             confirmed(f"{places.mail} is lost. Begin a new one for the mail in {places.packs}?", yes=yes)
             renew_mail(places, sorted(_known(registry)))
+        planned, names = plan_salvage(places, targets), _names(registry)
+        if planned.accounts:
+            listed = ", ".join(f"{count} to {names[each]}" for each, count in sorted(planned.accounts.items()))
+            confirmed(f"File {listed}?", yes=yes)
         unreadable: list[Unreadable] = []
         got = salvage_mail(places, targets, unreadable.append)
         note_salvaged(places)
-        names = _names(registry)
     for number, messages in sorted(got.items()):
         print(f"{names[number]}\t{messages}")
     output.note(f'Filed {got.total()} messages into "Recovered".' if got else "There was nothing to file.")
+    _tell_left(planned)
+    return _tell_unreadable(unreadable)
+
+
+def _tell_unreadable(unreadable: list[Unreadable]) -> int:
+    """What the disk did not give; how the command ends."""
     counts = Counter(each.pack for each in unreadable)
     for pack, first in {each.pack: each for each in reversed(unreadable)}.items():
         where = f"packs/{pack}.pack: {counts[pack]} places were passed over, the first at {first.offset}"
@@ -124,6 +132,17 @@ def _salvage(config: Config, to: str | None, yes: bool) -> int:
     if unreadable:
         output.note("Messages there were not filed. If the disk can be put in order, do that and run this again first.")
     return Exit.FAILED if unreadable else Exit.OK
+
+
+def _tell_left(planned: Plan) -> None:
+    """What was left where it is, and what is to be done about it."""
+    if planned.unknown:
+        listed = ", ".join(f"{address} ({count})" for address, count in sorted(planned.unknown.items()))
+        output.note(f"Left where they are, for their accounts are not there: messages to {listed}.")
+        output.note("Before the server starts, add these accounts with posthouse account add, and run it again.")
+    if planned.unnamed:
+        output.note(f"Left where they are: {planned.unnamed} messages that do not say whose they are.")
+        output.note("To have them filed, name who gets them: posthouse fsck --salvage --to ADDRESS")
 
 
 def _adopt(config: Config, address: str, account: int | None, yes: bool) -> int:
