@@ -23,6 +23,7 @@ from posthouse.app.places import Places
 from posthouse.app.recovery import Claims, Homes
 from posthouse.mailstore.changes import LocalBus
 from posthouse.mailstore.interface import Placement
+from posthouse.mailstore.records import make_pack_head
 from posthouse.mailstore.sqlite.recovering import Owner
 from posthouse.mailstore.sqlite.store import SqliteMailstore
 from posthouse.sessions.imap.breaks import survey
@@ -277,6 +278,24 @@ def test_killed_at_each_step_a_new_database_is_begun_again_and_the_mail_filed(da
         assert fsck(copy, "--salvage")[0] == 0
         assert begin_refused(copy) == ""
         assert (copy / "posthouse.db.aside").read_bytes() == b"nonsense" * 999
+
+
+def test_a_pack_that_came_back_is_looked_for_again(data: Path) -> None:
+    pack, away = data / "packs" / "1.pack", data.parent / "1.pack"
+    pack.rename(away)
+    assert fsck(data, "--accept", "--yes")[0] == 0
+    begin(Places(data), open_log("error"))
+    assert card(data)["missing_packs"] == [1]
+    shutil.copy(away, pack)
+    pack.write_bytes(make_pack_head(b"another store 16", 1))  # another's is not the one that was lost
+    begin(Places(data), open_log("error"))
+    assert card(data)["missing_packs"] == [1]
+    shutil.copy(away, pack)
+    begin(Places(data), open_log("error"))
+    assert card(data)["missing_packs"] == []
+    pack.unlink()
+    with pytest.raises(FolderError, match=r"1\.pack"):
+        begin(Places(data), open_log("error"))
 
 
 def test_what_changes_the_folder_is_not_done_beside_a_server(data: Path, tmp_path: Path) -> None:

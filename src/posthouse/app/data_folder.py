@@ -32,6 +32,8 @@ from posthouse.database.errors import (
 from posthouse.database.identity import STORE_OCTETS, Identity, claim_identity, inspect, set_identity
 from posthouse.database.migrations import Steps
 from posthouse.mailstore.interface import StoreError
+from posthouse.mailstore.loose import head_at
+from posthouse.mailstore.records import PackHead
 from posthouse.mailstore.sqlite.migrations import MIGRATIONS
 from posthouse.mailstore.sqlite.presence import Presence, pack_sizes, presence
 from posthouse.queue.sqlite.schema import MIGRATIONS as QUEUE_MIGRATIONS
@@ -303,6 +305,7 @@ def begin(places: Places, log: FilteringBoundLogger) -> None:
         log.error("the disk does not give the start of a pack", pack=pack, advice="posthouse fsck names the messages")
     try:
         card = parts.card or name(places, parts)
+        card = replace(card, missing_packs=_still_missing(places, card))
         _raise_generation(places, card)
     except DatabaseUnusableError as error:
         raise FolderError(str(error), fix_of(error)) from error
@@ -310,6 +313,22 @@ def begin(places: Places, log: FilteringBoundLogger) -> None:
         # Full, perhaps: then mail must be read and deleted. It ends where it stands, as by a crash. What is backed up
         # before such a start is not told from what is backed up after it.
         log.warning("this start could not be noted in the data folder", reason=str(error))
+
+
+def _still_missing(places: Places, card: StoreCard) -> tuple[int, ...]:
+    """The packs whose loss was accepted, without those that have come back: these are looked for again.
+
+    Raises OSError.
+    """
+
+    def is_back(pack: int) -> bool:
+        path = places.packs / f"{pack}.pack"
+        if not path.exists():
+            return False
+        head = head_at(path)
+        return head is None or head == PackHead(card.store, pack)
+
+    return tuple(pack for pack in card.missing_packs if not is_back(pack))
 
 
 def name(places: Places, parts: Parts) -> StoreCard:
