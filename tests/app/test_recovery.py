@@ -19,6 +19,7 @@ from posthouse.app import making, recovery
 from posthouse.app.data_folder import FolderError, begin
 from posthouse.app.errors import Exit
 from posthouse.app.logs import open_log
+from posthouse.app.opening import alone
 from posthouse.app.places import Places
 from posthouse.app.recovery import Claims, Homes
 from posthouse.mailstore.changes import LocalBus
@@ -43,6 +44,14 @@ def findings(data: Path) -> list[dict[str, str]]:
     assert out, err
     found: list[dict[str, str]] = json.loads(out)["findings"]
     return found
+
+
+def spoil(path: Path) -> None:
+    """Overwrite all but the first page."""
+    size = path.stat().st_size - 4096
+    with path.open("r+b") as file:
+        file.seek(4096)
+        file.write(b"\xa5" * size)
 
 
 def forget(data: Path, *names: str) -> None:
@@ -85,14 +94,28 @@ def test_a_lost_database_is_begun_anew_and_all_mail_filed(damage: str, data: Pat
     assert findings(data) == []
 
 
-def test_a_lost_directory_is_begun_anew_and_the_mail_adopted(data: Path, tmp_path: Path) -> None:
-    forget(data, "directory.db*")
+@pytest.mark.parametrize("damage", ["gone", "empty", "no database", "damaged"])
+def test_a_lost_directory_is_begun_anew_and_the_mail_adopted(damage: str, data: Path, tmp_path: Path) -> None:
+    match damage:
+        case "gone":
+            forget(data, "directory.db*")
+        case "empty":
+            (data / "directory.db").write_bytes(b"")
+        case "no database":
+            (data / "directory.db").write_bytes(b"nonsense" * 999)
+        case "damaged":
+            spoil(data / "directory.db")
     at = ("--data", str(data))
     refused = run("account", "add", "alice@example.test", "--generate", *at)
     assert refused.returncode == Exit.CONFIG
     assert "posthouse domain add" in refused.stderr
     assert run("domain", "add", "example.test", *at).returncode == Exit.USAGE  # it asks
-    assert run("domain", "add", "example.test", "--yes", *at).returncode == 0
+    with alone(Places(data)):
+        assert run("domain", "add", "example.test", "--yes", *at).returncode == Exit.UNAVAILABLE
+    made = run("domain", "add", "example.test", "--yes", *at)
+    assert made.returncode == 0
+    assert "Keep the server stopped until all accounts are there" in made.stderr
+    assert (data / "directory.db.aside").exists() == (damage != "gone")
     for name in ("alice", "bob"):
         words = ("account", "add", f"{name}@example.test", "--password-stdin", *at)
         assert run(*words, stdin=PASSWORD + "\n").returncode == 0

@@ -47,8 +47,8 @@ _SAME_TIME = (
 )
 _LOST_MAIL = f"{_SAME_TIME}, or file what is in packs/ anew: posthouse fsck --salvage"
 _LOST_DIRECTORY = (
-    f"{_SAME_TIME}; or begin a new one with posthouse domain add NAME, and give the mail to the new accounts"
-    " with posthouse fsck --adopt ADDRESS"
+    f"{_SAME_TIME}; or begin a new one with posthouse domain add NAME, add all accounts before the server starts (mail"
+    " to those that are not there is refused for good), and give them the mail with posthouse fsck --adopt ADDRESS"
 )
 _ACCEPT = "or, when these are all there are, accept them as they are: posthouse fsck --accept"
 _PACKS_MOUNTED = "Is the disk of that folder mounted? Else restore it from a backup"

@@ -3,8 +3,9 @@
 import contextlib
 import time
 from collections import Counter
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from posthouse.accounts.sqlite.connection import ROOMS as DIRECTORY_ROOMS
 from posthouse.app.data_folder import (
@@ -14,7 +15,6 @@ from posthouse.app.data_folder import (
     check,
     check_packs,
     fix_of,
-    has_mail,
     inspected,
     look,
     may_lack_mail,
@@ -28,11 +28,13 @@ from posthouse.database.connection import has_log
 from posthouse.database.errors import (
     DatabaseDamagedError,
     DatabaseError,
+    DatabaseGoneError,
     DatabaseUnusableError,
     NotADatabaseError,
     SchemaTooNewError,
 )
 from posthouse.database.identity import Identity, claim_identity, inspect, set_identity
+from posthouse.database.migrations import Steps
 from posthouse.database.opening import Policy, open_database, put_aside
 from posthouse.mailstore.fsck import pack_files
 from posthouse.mailstore.loose import head_at
@@ -49,7 +51,7 @@ def make(places: Places) -> None:
 
 
 def make_directory(places: Places) -> None:
-    """Make an empty directory for the mail that is there. Raises CommandError."""
+    """Make an empty directory for the mail that is there; what was its file stays beside it. Raises CommandError."""
     _making(lambda: _make_directory(places))
 
 
@@ -61,8 +63,10 @@ def _make(places: Places) -> None:
 
 
 def _make_directory(places: Places) -> None:
-    card = read_card(places.card)
-    owner = card or (inspect(places.mail, MAIL_ROOMS) if has_mail(places) else None)
+    card = _card(places)
+    owner = card or (None if is_lost(places) else inspect(places.mail, MAIL_ROOMS))
+    if places.directory.exists() or has_log(places.directory):
+        put_aside(places.directory, replace=False)
     open_database(places.directory, DIRECTORY_ROOMS, policy=Policy.CREATE).close()
     if owner is not None:
         set_identity(places.directory, DIRECTORY_ROOMS, Identity(owner.store, owner.generation))
@@ -79,11 +83,18 @@ def _making(work: Callable[[], None]) -> None:
 
 def is_lost(places: Places) -> bool:
     """Whether posthouse.db is gone or damaged. Reads all of it. Raises FolderError for other reasons."""
-    if not has_mail(places):
-        return True
+    return _is_lost(places.mail, MAIL_ROOMS)
+
+
+def is_directory_lost(places: Places) -> bool:
+    """The same of directory.db."""
+    return _is_lost(places.directory, DIRECTORY_ROOMS)
+
+
+def _is_lost(path: Path, rooms: Mapping[str, Steps]) -> bool:
     try:
-        inspect(places.mail, MAIL_ROOMS, thorough=True)
-    except (NotADatabaseError, DatabaseDamagedError):
+        inspect(path, rooms, thorough=True)
+    except (DatabaseGoneError, NotADatabaseError, DatabaseDamagedError):
         return True
     except DatabaseError as error:
         raise FolderError(str(error), fix_of(error)) from error

@@ -1,16 +1,20 @@
 """Open a server's data for a command, beside the running server. None but `domain add` makes anything."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from posthouse.accounts.errors import DirectoryUnusableError
 from posthouse.accounts.sqlite.registry import SqliteRegistry
+from posthouse.app import output
 from posthouse.app.config import Config
-from posthouse.app.data_folder import check_ids, has_directory, is_new, refusal, require_store
+from posthouse.app.data_folder import check_ids, is_new, refusal, require_store
 from posthouse.app.errors import CommandError, Exit
-from posthouse.app.making import make, make_directory
+from posthouse.app.making import is_directory_lost, make, make_directory
 from posthouse.app.passwords import confirmed
 from posthouse.app.places import Places
 from posthouse.app.privileges import User, become, find_user, own_folder, owner_of
+from posthouse.database.server_lock import ServerLock, ServerRunningError
 
 
 def open_places(config: Config, *, create: bool = False, mail: bool = True, sound: bool = True) -> Places:
@@ -59,18 +63,38 @@ def open_registry(config: Config, *, sound: bool = True) -> SqliteRegistry:
 
 
 def begin_store(config: Config, *, yes: bool) -> SqliteRegistry:
-    """The same, but a mail store is made where there is none, and a directory where that is gone; asks first."""
+    """The same, but a mail store is made where there is none, and a directory where that is lost; asks first."""
     data = config.settings.server.data
     assert data is not None
     if is_new(Places(data)):
         confirmed(f"There is no mail store in {data}. Make a new one?", yes=yes)
         make(open_places(config, create=True))
     places = open_places(config, sound=False)
-    if not has_directory(places):
-        confirmed(f"{places.directory} is gone. Begin a new one, without any domain and account?", yes=yes)
-        make_directory(places)
+    if is_directory_lost(places):
+        with alone(places):
+            confirmed(f"{places.directory} is lost. Begin a new one, without any domain and account?", yes=yes)
+            make_directory(places)
+        output.note(
+            "Keep the server stopped until all accounts are there: mail to those that are not is refused for good."
+        )
     check_ids(places, mail=False)
     return _registry(places)
+
+
+@contextmanager
+def alone(places: Places) -> Iterator[None]:
+    """While no server runs, and none starts. Raises CommandError."""
+    try:
+        lock = ServerLock.acquire(places.data)
+    except ServerRunningError as error:
+        raise CommandError(str(error), fix=_STOP, code=Exit.UNAVAILABLE) from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+_STOP = "Stop the server first: this changes what it has in memory."
 
 
 def _registry(places: Places) -> SqliteRegistry:

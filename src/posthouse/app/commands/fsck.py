@@ -16,22 +16,19 @@ from posthouse.app.data_folder import has_directory, refusal
 from posthouse.app.errors import CommandError, Exit
 from posthouse.app.making import accept as accept_parts
 from posthouse.app.making import is_lost, note_salvaged, renew_mail
-from posthouse.app.opening import open_places, open_registry
+from posthouse.app.opening import alone, open_places, open_registry
 from posthouse.app.passwords import confirmed
 from posthouse.app.places import Places
 from posthouse.app.recovery import Plan, homes
 from posthouse.app.recovery import adopt as adopt_mail
 from posthouse.app.recovery import plan as plan_salvage
 from posthouse.app.recovery import salvage as salvage_mail
-from posthouse.database.server_lock import ServerLock, ServerRunningError
 from posthouse.mailstore.findings import Finding, Severity
 from posthouse.mailstore.fsck import check
 from posthouse.mailstore.interface import StoreError
 from posthouse.mailstore.loose import Unreadable
 from posthouse.mailstore.sqlite.archive import Archive
 from posthouse.queue.interface import ACCOUNT
-
-_STOP = "Stop the server first: this changes what it has in memory."
 
 
 def fsck(
@@ -94,7 +91,7 @@ def _check(config: Config, repair: bool, as_json: bool) -> int:
 
 def _accept(config: Config, yes: bool) -> int:
     places = open_places(config, sound=False)
-    with _alone(places):
+    with alone(places):
         done = accept_parts(places, lambda found: confirmed(f"{found}. Go on with what is there?", yes=yes))
     output.note(f"Accepted: {done.wrong}." if done.wrong else "All parts are there and belong together.")
     if done.salvage_due:
@@ -104,7 +101,7 @@ def _accept(config: Config, yes: bool) -> int:
 
 def _salvage(config: Config, to: str | None, yes: bool) -> int:
     places = open_places(config, sound=False)
-    with _alone(places), open_registry(config, sound=False) as registry:
+    with alone(places), open_registry(config, sound=False) as registry:
         targets = homes(registry, to)
         if is_lost(places):
             confirmed(f"{places.mail} is lost. Begin a new one for the mail in {places.packs}?", yes=yes)
@@ -183,19 +180,6 @@ def _lost_accounts(places: Places, known: set[int]) -> Mapping[int, int]:
     """Account -> messages, of those nobody knows."""
     with Archive(places.data) as archive:
         return dict(archive.unknown_accounts(known))
-
-
-@contextmanager
-def _alone(places: Places) -> Iterator[None]:
-    """While no server runs, and none starts."""
-    try:
-        lock = ServerLock.acquire(places.data)
-    except ServerRunningError as error:
-        raise CommandError(str(error), fix=_STOP, code=Exit.UNAVAILABLE) from None
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 @contextmanager
