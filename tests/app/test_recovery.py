@@ -28,7 +28,7 @@ from posthouse.mailstore.records import make_pack_head
 from posthouse.mailstore.sqlite.recovering import Owner
 from posthouse.mailstore.sqlite.store import SqliteMailstore
 from posthouse.sessions.imap.breaks import survey
-from tests.app.folders import ALICE, card, configure, fail_at, run, serving, sql, stop, subjects
+from tests.app.folders import ALICE, card, configure, fail_at, first_version, run, serving, sql, stop, subjects
 from tests.bad_sectors import spoil
 from tests.outside.program import PASSWORD
 from tests.stores import NOW, Bytes, delivery_id
@@ -382,3 +382,60 @@ def test_mail_that_does_not_say_whose_it_is_waits_for_a_name(data: Path) -> None
     code, out, err = fsck(data, "--salvage", "--to", "bob@example.test", "--yes")
     assert out == "bob@example.test\t1\n", err
     assert "Left where they are" not in err
+
+
+@pytest.mark.parametrize(
+    ("part", "said", "code"),
+    [
+        ("no card", "store.json is gone", Exit.FAILED),
+        ("older mail", "posthouse.db in", Exit.FAILED),
+        ("another's mail", "posthouse.db belongs to another mail store", Exit.FAILED),
+        ("no directory", "directory.db is gone", Exit.FAILED),
+        ("empty directory", "directory.db is empty", Exit.FAILED),
+        ("older directory", "directory.db in", Exit.FAILED),
+        ("newer directory", "directory.db is of a newer version", Exit.CONFIG),
+        ("newer mail", "posthouse.db is of a newer version", Exit.CONFIG),
+        ("empty mail", "posthouse.db is empty", Exit.CONFIG),
+        ("no packs", "packs is gone", Exit.CONFIG),
+    ],
+)
+def test_a_check_tells_what_no_server_starts_on(part: str, said: str, code: Exit, data: Path) -> None:
+    match part.split():
+        case ["no", name]:
+            forget(data, {"card": "store.json", "directory": "directory.db*", "packs": "packs"}[name])
+        case ["empty", name]:
+            (data / _DATABASES[name]).write_bytes(b"")
+        case ["older", name]:
+            sql(data / _DATABASES[name], "UPDATE store SET generation = 1")
+        case ["another's", name]:
+            sql(data / _DATABASES[name], "UPDATE store SET id = randomblob(16)")
+        case ["newer", name]:
+            sql(data / _DATABASES[name], "PRAGMA user_version = 99")
+    found, out, err = fsck(data)
+    assert found == code, out + err
+    assert said in (out if code == Exit.FAILED else err)
+    assert "all is well" not in err
+    assert "[Errno" not in out + err
+    assert "no such" not in out + err
+    assert fsck(data, "--repair")[0] != 0
+    if part == "no packs":
+        _, _, err = fsck(data, "--salvage", "--yes")
+        assert "packs is gone" in err
+
+
+_DATABASES = {"mail": "posthouse.db", "directory": "directory.db"}
+
+
+def test_a_folder_of_an_earlier_version_is_to_be_started_once(tmp_path: Path) -> None:
+    data = first_version(tmp_path)
+    at = ("--data", str(data))
+    for command in ("fsck", "fsck --repair", "fsck --salvage --yes", "mail trace alice@example.test", "account list"):
+        done = run(*command.split(), *at)
+        assert done.returncode == Exit.CONFIG, command
+        assert "posthouse.db is of an earlier version" in done.stderr
+        assert "Start the server once" in done.stderr
+
+
+def test_an_option_without_the_one_that_it_belongs_to_is_told(data: Path) -> None:
+    assert fsck(data, "--account", "3")[0] == Exit.USAGE
+    assert fsck(data, "--to", "bob@example.test")[0] == Exit.USAGE

@@ -22,14 +22,16 @@ from posthouse.app.places import Places
 from posthouse.app.store_card import StoreCard, StoreCardError, new_card, read_card, write_card
 from posthouse.database.connection import has_log
 from posthouse.database.errors import (
+    DatabaseDamagedError,
     DatabaseError,
     DatabaseForbiddenError,
     DatabaseGoneError,
     DatabaseUnusableError,
     ForeignLogError,
+    NotADatabaseError,
     SchemaTooNewError,
 )
-from posthouse.database.identity import STORE_OCTETS, Identity, claim_identity, inspect, set_identity
+from posthouse.database.identity import STORE_OCTETS, Identity, claim_identity, inspect, is_outdated, set_identity
 from posthouse.database.migrations import Steps
 from posthouse.mailstore.interface import StoreError
 from posthouse.mailstore.loose import head_at
@@ -196,6 +198,8 @@ def check_ids(places: Places, *, mail: bool) -> None:
         card = read_card(places.card)
     except (StoreCardError, SchemaTooNewError, OSError):
         card = None
+    if mail:
+        require_current(places)
     known: dict[Path, Identity | None] = {}
     for path, rooms, needed in ((places.mail, MAIL_ROOMS, mail), (places.directory, DIRECTORY_ROOMS, not mail)):
         try:
@@ -211,6 +215,52 @@ def check_ids(places: Places, *, mail: bool) -> None:
     elif len({part.store for part in (parts.card, parts.mail, parts.directory) if part is not None}) > 1:
         path = places.mail if parts.mail is not None else places.directory
         raise FolderError(f"{path} belongs to another mail store than the rest of {places.data}", _older_fix())
+
+
+def require_readable(places: Places) -> None:
+    """Refuse a posthouse.db that cannot be asked, unless by damage, and a folder without packs. Raises FolderError."""
+    try:
+        inspect(places.mail, MAIL_ROOMS)
+        require_current(places)
+    except (NotADatabaseError, DatabaseDamagedError):
+        pass
+    except DatabaseUnusableError as error:
+        raise FolderError(str(error), fix_of(error)) from error
+    require_packs(places)
+
+
+def require_current(places: Places) -> None:
+    """Refuse a posthouse.db of an earlier version: only a start brings all parts up to date. Raises FolderError."""
+    try:
+        outdated = is_outdated(places.mail, MAIL_ROOMS)
+    except DatabaseError:  # told by whoever opens it
+        return
+    if outdated:
+        fix = "Start the server once: it brings the folder up to date."
+        raise FolderError(f"{places.mail} is of an earlier version of Posthouse", fix)
+
+
+def require_packs(places: Places) -> None:
+    """Refuse a folder without packs/. Raises FolderError."""
+    if not places.packs.is_dir():
+        raise FolderError(f"{places.packs} is gone", f"{_PACKS_MOUNTED}, {_ACCEPT}")
+
+
+def complaints(places: Places) -> list[FolderError]:
+    """What a start would refuse."""
+    found: list[FolderError] = []
+    parts: Parts | None = None
+    try:
+        parts = look(places)
+        check(parts, places)
+    except FolderError as error:
+        found.append(error)
+    try:
+        check_packs(parts or Parts(None, None, None), places)
+    except FolderError as error:
+        if parts is not None or not isinstance(error.__cause__, StoreError):  # else said already
+            found.append(error)
+    return found
 
 
 def _older_fix() -> str:
@@ -264,8 +314,7 @@ def check_salvaged(parts: Parts, places: Places) -> None:
 
 def check_packs(parts: Parts, places: Places) -> Presence:
     """Refuse a folder that lacks packs which messages are in, unless that was accepted. Raises FolderError."""
-    if not places.packs.is_dir():
-        raise FolderError(f"{places.packs} is gone", f"{_PACKS_MOUNTED}, {_ACCEPT}")
+    require_packs(places)
     try:
         found = presence(places.data, accepted=parts.card.missing_packs if parts.card else ())
     except StoreError as error:

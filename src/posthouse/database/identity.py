@@ -15,7 +15,7 @@ import apsw
 from posthouse.database.connection import connect, has_log, keep_log
 from posthouse.database.errors import DatabaseError, DatabaseFullError, DatabaseGoneError, ForeignLogError
 from posthouse.database.migrations import Steps, check_schema, schema_version
-from posthouse.database.opening import check_filled, open_database, translated, whole
+from posthouse.database.opening import check_filled, open_database, open_existing_reader, translated, whole
 
 STORE_OCTETS = 16
 
@@ -55,6 +55,12 @@ def inspect(path: Path, rooms: Mapping[str, Steps], *, thorough: bool = False) -
             return found
         finally:
             connection.close()
+
+
+def is_outdated(path: Path, rooms: Mapping[str, Steps]) -> bool:
+    """Whether an earlier version made the tables. Changes nothing. Raises DatabaseError."""
+    with _complained(path), translated(path), closing(open_existing_reader(path)) as connection:
+        return any(schema_version(connection, room) < len(steps) for room, steps in rooms.items())
 
 
 def _without_log(path: Path) -> Identity | None:

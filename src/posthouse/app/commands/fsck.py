@@ -12,10 +12,10 @@ from posthouse.accounts.sqlite.registry import SqliteRegistry
 from posthouse.app import output
 from posthouse.app.commands.where import NOWHERE, AsJson, Where, Yes
 from posthouse.app.config import Config
-from posthouse.app.data_folder import has_directory, refusal
+from posthouse.app.data_folder import FolderError, complaints, refusal, require_current, require_packs, require_readable
 from posthouse.app.errors import CommandError, Exit
 from posthouse.app.making import accept as accept_parts
-from posthouse.app.making import is_lost, note_salvaged, renew_mail
+from posthouse.app.making import is_directory_lost, is_lost, note_salvaged, renew_mail
 from posthouse.app.opening import alone, open_places, open_registry
 from posthouse.app.passwords import confirmed
 from posthouse.app.places import Places
@@ -23,6 +23,7 @@ from posthouse.app.recovery import Plan, homes
 from posthouse.app.recovery import adopt as adopt_mail
 from posthouse.app.recovery import plan as plan_salvage
 from posthouse.app.recovery import salvage as salvage_mail
+from posthouse.database.connection import has_log
 from posthouse.mailstore.findings import Finding, Severity
 from posthouse.mailstore.fsck import check
 from posthouse.mailstore.interface import StoreError
@@ -52,6 +53,9 @@ def fsck(
     With --salvage, --adopt or --accept it does only that.
     """
     config = where.load()
+    if (to is not None and not salvage) or (account is not None and adopt is None):
+        fix = "--to goes with --salvage, --account with --adopt."
+        raise CommandError("an option is given without the one that it belongs to", fix=fix, code=Exit.USAGE)
     if salvage + accept + (adopt is not None) + repair > 1:
         raise CommandError("that is too much at once", fix="Give one of them, then the next.", code=Exit.USAGE)
     with _translated():
@@ -66,12 +70,18 @@ def fsck(
 
 def _check(config: Config, repair: bool, as_json: bool) -> int:
     places = open_places(config, sound=False)
+    require_readable(places)
+    # Twice: beside a server, a pack may have been made between the looks at the files and at the catalogue.
+    findings = [_refused(each) for each in complaints(places) and complaints(places)]
     names, known = {}, None
-    if has_directory(places):
+    # Opened, it would take in the log beside it, which may be of another file.
+    if not is_directory_lost(places) and not (findings and has_log(places.directory)):
         with open_registry(config, sound=False) as registry:
             names, known = _names(registry), _known(registry)
     else:
-        output.note(f"{places.directory} is gone: whether accounts are lost cannot be told.")
+        output.note(f"{places.directory} cannot be used: whether accounts are lost cannot be told.")
+    if repair and findings:
+        raise CommandError("nothing is repaired in a folder that no server starts on", fix=findings[0].advice)
     bodies = 0
     with output.progress("Reading every message") as advance:
 
@@ -80,13 +90,17 @@ def _check(config: Config, repair: bool, as_json: bool) -> int:
             bodies = done
             advance(done, total)
 
-        findings = list(check(places.data, repair=repair, accounts=known, progress=progress))
+        findings += list(check(places.data, repair=repair, accounts=known, progress=progress))
     if as_json:
         rows = [_row(finding, names) for finding in findings]
         output.document({"version": 1, "bodies": bodies, "findings": rows})
     else:
         _tell(findings, names, bodies)
     return Exit.FAILED if any(finding.severity is Severity.ERROR for finding in findings) else Exit.OK
+
+
+def _refused(error: FolderError) -> Finding:
+    return Finding(Severity.ERROR, "refused at start", "data folder", error.text, error.fix)
 
 
 def _accept(config: Config, yes: bool) -> int:
@@ -103,9 +117,11 @@ def _salvage(config: Config, to: str | None, yes: bool) -> int:
     places = open_places(config, sound=False)
     with alone(places), open_registry(config, sound=False) as registry:
         targets = homes(registry, to)
+        require_packs(places)
         if is_lost(places):
             confirmed(f"{places.mail} is lost. Begin a new one for the mail in {places.packs}?", yes=yes)
             renew_mail(places, sorted(_known(registry)))
+        require_current(places)
         planned, names = plan_salvage(places, targets), _names(registry)
         if planned.accounts:
             listed = ", ".join(f"{count} to {names[each]}" for each, count in sorted(planned.accounts.items()))

@@ -237,8 +237,8 @@ def audit_file(connection: apsw.Connection) -> Iterator[Finding]:
 def spoilt(what: str) -> Finding:
     """The database itself is damaged."""
     advice = (
-        "Stop the server and restore posthouse.db from the backup of the same time as the rest. Without one, rename"
-        " it, and have the messages in packs/ filed anew: posthouse fsck --salvage"
+        "Stop the server and restore posthouse.db from the backup of the same time as the rest. Without one, have the"
+        " messages in packs/ filed anew, which puts it aside with its log: posthouse fsck --salvage"
     )
     return Finding(Severity.ERROR, "database", "posthouse.db", what, advice)
 
