@@ -17,6 +17,7 @@ from pathlib import Path
 from structlog.typing import FilteringBoundLogger
 
 from posthouse.accounts.sqlite.connection import ROOMS as DIRECTORY_ROOMS
+from posthouse.app.access import access_fix
 from posthouse.app.errors import CommandError, Exit
 from posthouse.app.places import Places
 from posthouse.app.store_card import StoreCard, StoreCardError, new_card, read_card, write_card
@@ -168,7 +169,7 @@ def fix_of(error: BaseException | None) -> str:
         name = error.path.name
         return f"Put back the {name} that {name}-wal was beside; or put back the right -wal with this one, or none."
     if isinstance(error, DatabaseForbiddenError):
-        return "Run this as root or as the owner of the data folder, and see that its disk is mounted for writing."
+        return access_fix(error.path, error.path.parent)
     return _LOST_MAIL if error.path.name == "posthouse.db" else _LOST_DIRECTORY
 
 

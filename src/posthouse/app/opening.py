@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from posthouse.accounts.errors import DirectoryUnusableError
 from posthouse.accounts.sqlite.registry import SqliteRegistry
 from posthouse.app import output
+from posthouse.app.access import check_access
 from posthouse.app.config import Config
 from posthouse.app.data_folder import check_ids, is_new, refusal, require_store
 from posthouse.app.errors import CommandError, Exit
@@ -35,13 +36,8 @@ def open_places(config: Config, *, create: bool = False, mail: bool = True, soun
         )
     if os.geteuid() == 0:
         become(owner_of(data))
-    if not os.access(data, os.R_OK | os.W_OK | os.X_OK):
-        raise CommandError(
-            f"{data} may not be used by you",
-            fix=f"Run it as root, or as its owner: sudo -u {owner_of(data).name} posthouse ...",
-            code=Exit.NO_PERMISSION,
-        )
     places = Places(data)
+    check_access(places)
     if not create:
         require_store(places)
         if sound:

@@ -41,7 +41,7 @@ def explained(data: Path) -> Iterator[None]:
 
 def _told(error: OSError, data: Path) -> CommandError | None:
     if error.errno == errno.EROFS:
-        fix = f"See why: dmesg. Then make it writable again: mount -o remount,rw {_mount_of(data)}"
+        fix = f"See why: dmesg. Then make it writable again: mount -o remount,rw {mount_of(data)}"
         return CommandError(f"the disk that holds {data} is read-only", fix=fix, code=Exit.UNAVAILABLE)
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         text = f"the disk that holds {data} is full, there is not even room to start"
@@ -56,7 +56,7 @@ def _gone(data: Path, reason: str) -> CommandError:
     return CommandError(f"the data folder {data} cannot be used: {reason}", fix=fix, code=Exit.UNAVAILABLE)
 
 
-def _mount_of(path: Path) -> Path:
+def mount_of(path: Path) -> Path:
     """Where the file system of `path` is mounted."""
     for place in (path, *path.parents):
         try:

@@ -10,6 +10,7 @@ import socket
 from collections.abc import Callable
 from pathlib import Path
 
+from posthouse.app.access import check_access
 from posthouse.app.certificate import CertificateFiles, self_signed
 from posthouse.app.commands.where import NOWHERE, Where
 from posthouse.app.config import Config
@@ -83,6 +84,7 @@ def _set_up(config: Config, workers: int, descriptors: int) -> Setup:
         preload()
         become(user)
     places = Places(data)
+    check_access(places)
     hostname = settings.server.hostname or socket.getfqdn()
     if settings.tls.certificate is not None and settings.tls.key is not None:
         certificate = CertificateFiles(settings.tls.certificate, settings.tls.key)

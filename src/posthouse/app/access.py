@@ -1,0 +1,68 @@
+"""May this process use the files of a data folder? Asked before anything is opened: what fails later says less."""
+
+import os
+import pwd
+from collections.abc import Iterator
+from pathlib import Path
+
+from posthouse.app.errors import CommandError, Exit
+from posthouse.app.places import Places
+from posthouse.app.privileges import owner_of
+from posthouse.app.troubles import mount_of
+
+_LOGS = ("", "-wal", "-shm")
+_FOLDERS = ("packs", "spool", "bus", "tls")
+_FILES = ("store.json", "reserve", "write.lock", "server.lock")
+
+
+def check_access(places: Places) -> None:
+    """Refuse a folder with a part that may not be read and written. Costs a look at each pack. Raises CommandError."""
+    for path in _parts(places):
+        if path.exists() and not os.access(path, os.R_OK | os.W_OK | (os.X_OK if path.is_dir() else 0)):
+            raise _refused(path, places.data)
+
+
+def access_fix(path: Path, data: Path) -> str:
+    """What to do about a file that may not be used by this process."""
+    if os.statvfs(path).f_flag & os.ST_RDONLY:
+        mount = mount_of(path)
+        return f"See why: dmesg. Then make it writable: mount -o remount,rw {mount}"
+    owner = owner_of(data).name
+    rights = "u+rwX" if path.is_dir() else "u+rw"
+    return (
+        f"As root: chown {owner} {path}; chmod {rights} {path}. Or run this as {owner}: sudo -u {owner} posthouse ..."
+    )
+
+
+def _parts(places: Places) -> Iterator[Path]:
+    """From the outside to the inside: what is in a folder that may not be entered cannot be seen."""
+    yield places.data
+    for name in (*_FOLDERS, *_FILES):
+        yield places.data / name
+    for database in (
+        places.mail,
+        places.directory,
+        places.destinations,
+        places.index,
+        places.volatile,
+        places.leases,
+    ):
+        for end in _LOGS:
+            yield database.with_name(database.name + end)
+    if places.packs.is_dir():
+        yield from sorted(places.packs.glob("*.pack"))
+
+
+def _refused(path: Path, data: Path) -> CommandError:
+    if os.statvfs(path).f_flag & os.ST_RDONLY:
+        text = f"{path} stands on a file system that is read-only"
+    else:
+        text = f"{path} may not be read and written by {_name()}"
+    return CommandError(text, fix=access_fix(path, data), code=Exit.CONFIG)
+
+
+def _name() -> str:
+    try:
+        return pwd.getpwuid(os.geteuid()).pw_name
+    except KeyError:
+        return f"user {os.geteuid()}"

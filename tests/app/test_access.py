@@ -1,0 +1,65 @@
+"""Files of a data folder that may not be used: which, by whom, and what to do."""
+
+import os
+import pwd
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from posthouse.app.errors import Exit
+from tests.app.folders import configure, run
+
+_PARTS = ("store.json", "posthouse.db", "directory.db", "packs", "packs/1.pack", "reserve", "write.lock", "volatile.db")
+
+
+@pytest.mark.parametrize("part", _PARTS)
+def test_a_part_that_may_not_be_used_is_named(part: str, data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    closed = data / part
+    assert closed.exists()
+    monkeypatch.setattr(os, "access", lambda path, mode: Path(path) != closed)
+    for command in ("fsck", "account list", "mail trace alice@example.test", "queue list", "fsck --salvage"):
+        done = run(*command.split(), "--data", str(data))
+        assert done.returncode == Exit.CONFIG, done.stderr
+        assert f"{closed} may not be read and written by root" in done.stderr
+        assert f"chown root {closed}" in done.stderr
+
+
+def test_a_disk_that_is_read_only_is_no_matter_of_who_one_is(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    monkeypatch.setattr(os, "statvfs", lambda path: SimpleNamespace(f_flag=os.ST_RDONLY))
+    done = run("account", "list", "--data", str(data))
+    assert done.returncode == Exit.CONFIG
+    assert "read-only" in done.stderr
+    assert "remount,rw" in done.stderr
+    assert "Run it as root" not in done.stderr
+
+
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """A folder that other users may enter, as they may not enter pytest's own."""
+    with tempfile.TemporaryDirectory() as name:
+        Path(name).chmod(0o755)
+        yield Path(name)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+def test_a_server_does_not_start_on_a_file_of_somebody_else(data: Path, open_folder: Path) -> None:
+    data = shutil.copytree(data, open_folder / "data")
+    config, _ = configure(open_folder, data)
+    config.write_text(config.read_text().replace('user = ""', 'user = "nobody"'))
+    nobody = pwd.getpwnam("nobody")
+    for part in (data, *data.rglob("*")):
+        os.chown(part, nobody.pw_uid, nobody.pw_gid)
+    os.chown(data / "destinations.db", 0, 0)
+    (data / "destinations.db").chmod(0o600)
+    command = [sys.executable, "-m", "posthouse", "serve", "-c", str(config)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == Exit.CONFIG, done.stderr
+    assert "destinations.db may not be read and written by nobody" in done.stderr
+    assert "chown nobody" in done.stderr
