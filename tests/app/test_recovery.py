@@ -439,3 +439,32 @@ def test_a_folder_of_an_earlier_version_is_to_be_started_once(tmp_path: Path) ->
 def test_an_option_without_the_one_that_it_belongs_to_is_told(data: Path) -> None:
     assert fsck(data, "--account", "3")[0] == Exit.USAGE
     assert fsck(data, "--to", "bob@example.test")[0] == Exit.USAGE
+
+
+def test_a_posthouse_db_of_another_store_than_the_packs_is_not_accepted(data: Path) -> None:
+    pack = data / "packs" / "2.pack"
+    pack.write_bytes(make_pack_head(bytes.fromhex(str(card(data)["store"])), 2))
+    sql(data / "posthouse.db", "UPDATE store SET id = randomblob(16)")
+    before = (data / "store.json").read_bytes()
+    code, _, err = fsck(data, "--accept", "--yes")
+    assert code == Exit.CONFIG
+    assert "knows none of the messages" in err
+    assert "fsck --accept" not in err
+    assert "fsck --salvage" in err
+    assert (data / "store.json").read_bytes() == before
+
+
+def test_a_damaged_name_is_complained_of_once(data: Path) -> None:
+    (data / "store.json").write_bytes(b"{}")
+    _, _, err = fsck(data, "--accept", "--yes")
+    assert "store.json is damaged" in err
+    assert "store.json is gone" not in err
+
+
+def test_a_folder_that_is_not_there_is_told_by_the_option_that_named_it(tmp_path: Path) -> None:
+    config, _ = configure(tmp_path, tmp_path / "none")
+    for words, said in ((("-c", str(config)), str(config)), (("--data", str(tmp_path / "none")), "Is that the name")):
+        done = run("account", "list", *words)
+        assert done.returncode == Exit.UNAVAILABLE
+        assert said in done.stderr
+        assert "-c FILE" not in done.stderr

@@ -28,10 +28,10 @@ def access_fix(path: Path, data: Path) -> str:
         mount = mount_of(path)
         return f"See why: dmesg. Then make it writable: mount -o remount,rw {mount}"
     owner = owner_of(data).name
+    if os.geteuid() not in (0, data.stat().st_uid) and path.stat().st_uid == data.stat().st_uid:
+        return f"Run it as root, or as its owner: sudo -u {owner} posthouse ..."
     rights = "u+rwX" if path.is_dir() else "u+rw"
-    return (
-        f"As root: chown {owner} {path}; chmod {rights} {path}. Or run this as {owner}: sudo -u {owner} posthouse ..."
-    )
+    return f"As root: chown {owner} {path}; chmod {rights} {path}"
 
 
 def _parts(places: Places) -> Iterator[Path]:

@@ -10,6 +10,7 @@ above 0 nothing can have been lost since.
 """
 
 import secrets
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -34,6 +35,7 @@ from posthouse.database.errors import (
 )
 from posthouse.database.identity import STORE_OCTETS, Identity, claim_identity, inspect, is_outdated, set_identity
 from posthouse.database.migrations import Steps
+from posthouse.mailstore.fsck import pack_files
 from posthouse.mailstore.interface import StoreError
 from posthouse.mailstore.loose import head_at
 from posthouse.mailstore.records import PackHead
@@ -182,6 +184,7 @@ def check(parts: Parts, places: Places) -> None:
         if part is None:
             raise FolderError(f"{path} is older than the rest of {places.data}: it has no id", _older_fix())
         if part.store != parts.card.store:
+            check_mail_is_of_packs(parts, places)
             text = f"{path} belongs to another mail store ({part.store.hex()[:8]}) than the rest of {places.data}"
             raise FolderError(f"{text} ({parts.card.store.hex()[:8]})", _older_fix())
     if older := _older(parts, places):
@@ -262,6 +265,26 @@ def complaints(places: Places) -> list[FolderError]:
         if parts is not None or not isinstance(error.__cause__, StoreError):  # else said already
             found.append(error)
     return found
+
+
+def check_mail_is_of_packs(parts: Parts, places: Places) -> None:
+    """Refuse a posthouse.db that knows nothing of the mail in packs/, which another one does. Raises FolderError.
+
+    It is not to be accepted: every message would be missing, and new ones would stand among those of the other.
+    """
+    if parts.card is None or parts.mail is None or parts.mail.store == parts.card.store:
+        return
+    try:
+        heads = Counter(head.store for _, path in pack_files(places.packs) if (head := head_at(path)) is not None)
+    except OSError:  # check_packs() says what is wrong with them
+        return
+    if heads[parts.card.store] and not heads[parts.mail.store]:
+        raise FolderError(
+            f"{places.mail} belongs to another mail store ({parts.mail.store.hex()[:8]}): it knows none of the messages"
+            f" in {heads.total()} packs of this one ({parts.card.store.hex()[:8]})",
+            f"{_SAME_TIME}; or, if there is none, move this one away with its -wal, and file what is in packs/ anew:"
+            " posthouse fsck --salvage",
+        )
 
 
 def _older_fix() -> str:

@@ -13,6 +13,7 @@ from posthouse.app.data_folder import (
     FolderError,
     Parts,
     check,
+    check_mail_is_of_packs,
     check_packs,
     fix_of,
     inspected,
@@ -158,6 +159,7 @@ def accept(places: Places, confirm: Callable[[str], None]) -> Accepted:
     wrong = _complaints(parts, places)
     if not wrong:
         return Accepted("", due)
+    check_mail_is_of_packs(parts, places)
     confirm(wrong + _log_note(places))
     _making(lambda: _accept(places, parts))
     return Accepted(wrong, due or may_lack_mail(parts))
@@ -193,7 +195,7 @@ def _accept(places: Places, parts: Parts) -> None:
 
 def _complaints(parts: Parts, places: Places) -> str:
     """What a start would refuse, one sentence after the other."""
-    found = []
+    found: list[str] = []
     steps: tuple[Callable[[], object], ...] = (
         lambda: look(places),
         lambda: check(parts, places),
@@ -203,7 +205,10 @@ def _complaints(parts: Parts, places: Places) -> str:
         try:
             step()
         except FolderError as error:
-            found.append(error.text)
+            if not any(
+                text.startswith(f"{places.card} ") for text in found if error.text.startswith(f"{places.card} ")
+            ):
+                found.append(error.text)
     return "; ".join(dict.fromkeys(found))
 
 

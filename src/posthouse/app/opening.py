@@ -31,7 +31,7 @@ def open_places(config: Config, *, create: bool = False, mail: bool = True, soun
     if not data.is_dir():
         raise CommandError(
             f"there is no data folder at {data}",
-            fix="Name the server's configuration with -c FILE, or its data folder with --data DIR.",
+            fix=_named_by(config),
             code=Exit.UNAVAILABLE,
         )
     if os.geteuid() == 0:
@@ -43,6 +43,15 @@ def open_places(config: Config, *, create: bool = False, mail: bool = True, soun
         if sound:
             check_ids(places, mail=mail)
     return places
+
+
+def _named_by(config: Config) -> str:
+    """What to do when the folder that was named is not there."""
+    if config.origins.get("server.data") == "--data":
+        return "Is that the name, and is its disk mounted?"
+    if config.file is not None:
+        return f"It is named by server.data in {config.file}. Is its disk mounted? Else: --data DIR"
+    return "Name the server's configuration with -c FILE, or its data folder with --data DIR."
 
 
 def _future_owner(config: Config) -> User | None:

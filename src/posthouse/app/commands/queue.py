@@ -266,4 +266,4 @@ def _message(where: Where, each: Traced) -> bytes:
                 raise CommandError("the message itself is gone: all its recipients are settled")
             return archive.read(found[0])
     except StoreError as error:
-        raise CommandError(str(error)) from None
+        raise CommandError(f"the message itself cannot be read: {error}", fix="See: posthouse fsck") from None
