@@ -46,7 +46,7 @@ def findings(data: Path) -> list[dict[str, str]]:
     return found
 
 
-def spoil(path: Path) -> None:
+def overwrite_pages(path: Path) -> None:
     """Overwrite all but the first page."""
     size = path.stat().st_size - 4096
     with path.open("r+b") as file:
@@ -104,7 +104,7 @@ def test_a_lost_directory_is_begun_anew_and_the_mail_adopted(damage: str, data: 
         case "no database":
             (data / "directory.db").write_bytes(b"nonsense" * 999)
         case "damaged":
-            spoil(data / "directory.db")
+            overwrite_pages(data / "directory.db")
     at = ("--data", str(data))
     refused = run("account", "add", "alice@example.test", "--generate", *at)
     assert refused.returncode == Exit.CONFIG
@@ -183,7 +183,7 @@ def test_one_bad_sector_keeps_no_other_mail_from_being_filed(
         assert "Filed 5 messages" in err
         assert begin_refused(data) == ""
         assert "unreadable pack" in {each["kind"] for each in findings(data)}
-    assert fsck(data, "--salvage")[0] == 0
+    assert fsck(data, "--salvage", "--yes")[0] == 0
     assert findings(data) == []
 
 
@@ -205,7 +205,7 @@ def test_what_the_disk_gives_no_more_when_it_is_to_be_filed_is_passed_over(
     assert code == Exit.FAILED
     assert "1 places were passed over" in err
     assert "Filed 4 messages" in err
-    assert "Filed 1 messages" in fsck(data, "--salvage")[2]
+    assert "Filed 1 messages" in fsck(data, "--salvage", "--yes")[2]
 
 
 def begin_refused(data: Path) -> str:
@@ -237,7 +237,7 @@ def test_an_older_database_is_served_once_the_mail_that_it_does_not_know_is_file
     served = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert served.returncode == Exit.CONFIG
     assert "posthouse fsck --salvage" in served.stderr
-    code, out, _ = fsck(data, "--salvage")
+    code, out, _ = fsck(data, "--salvage", "--yes")
     assert (code, out) == (0, "alice@example.test\t3\n")
     with serving(tmp_path, data) as server:
         assert subjects(server) == ALICE
@@ -278,7 +278,7 @@ def test_killed_at_each_step_an_accept_is_repeated_and_salvage_stays_due(
         assert making.accept(Places(copy), lambda _: None).salvage_due
         assert "posthouse fsck --salvage" in begin_refused(copy)
         assert min(validities(copy)) > before[-1]
-        assert fsck(copy, "--salvage")[0] == 0
+        assert fsck(copy, "--salvage", "--yes")[0] == 0
         assert begin_refused(copy) == ""
 
 
@@ -298,7 +298,7 @@ def test_killed_at_each_step_a_new_database_is_begun_again_and_the_mail_filed(da
         assert begin_refused(copy)
         making.renew_mail(Places(copy), [1])
         assert "posthouse fsck --salvage" in begin_refused(copy)  # as when it is killed before it has filed all
-        assert fsck(copy, "--salvage")[0] == 0
+        assert fsck(copy, "--salvage", "--yes")[0] == 0
         assert begin_refused(copy) == ""
         assert (copy / "posthouse.db.aside").read_bytes() == b"nonsense" * 999
 
