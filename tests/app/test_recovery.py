@@ -228,6 +228,7 @@ def test_an_older_database_is_served_once_the_mail_that_it_does_not_know_is_file
     code, _, err = fsck(data, "--accept", "--yes")
     assert code == 0
     assert "The server starts after: posthouse fsck --salvage" in err
+    assert "refused at start" in {each["kind"] for each in findings(data)}
     for _ in range(2):
         assert "posthouse fsck --salvage" in begin_refused(data)
         _, _, err = fsck(data, "--accept", "--yes")  # it was accepted already, and that does not change what is due

@@ -257,6 +257,7 @@ def complaints(places: Places) -> list[FolderError]:
     try:
         parts = look(places)
         check(parts, places)
+        check_salvaged(parts, places)
     except FolderError as error:
         found.append(error)
     try:
