@@ -49,6 +49,7 @@ class Attempt:
     word: str
     ended: float  # running time
     could_record: bool  # nothing kept its worker from writing that down
+    began: float  # running time
 
 
 @dataclass
@@ -81,6 +82,7 @@ class QueueMachine(RuleBasedStateMachine):
         self.stopped = 0.0
         self.stops: list[tuple[float, float]] = []  # when the group went on, and for how long it had stood still
         self.impaired_since: dict[int, float] = {}  # workers, since when they could not renew their leases
+        self.began: dict[tuple[int, str], float] = {}  # worker, recipient: the last attempt; running time
         self.lost_at: dict[int, float] = {}  # workers, when they last were in that state for too long
         self.context: Any = None
 
@@ -121,6 +123,7 @@ class QueueMachine(RuleBasedStateMachine):
     # What the courier sees.
 
     def begins(self, worker: Worker, address: str) -> None:
+        self.began[worker.name, address] = self.running
         known = self.known[address]
         if worker.store.is_dead:
             self.problems.append(f"{address}: a dead worker sends")
@@ -145,7 +148,7 @@ class QueueMachine(RuleBasedStateMachine):
             return True
         if self.since_renewal(attempt.worker) >= LEASE_SECONDS - LOOKS_WITHIN:
             return True
-        return self.lost_at.get(name, -1.0) >= attempt.ended
+        return self.lost_at.get(name, -1.0) >= attempt.began  # what had begun goes on
 
     def since_renewal(self, worker: Worker) -> float:
         """Seconds of running time since its last beat."""
@@ -161,7 +164,8 @@ class QueueMachine(RuleBasedStateMachine):
             known = self.known[address]
             known.is_recorded |= any(self.is_recorded(each) for each in known.final)
             could_record = worker.store.fail is no_fault
-            known.final.append(Attempt(worker, word, self.running, could_record))
+            began = self.began.get((worker.name, address), self.running)
+            known.final.append(Attempt(worker, word, self.running, could_record, began))
 
     def is_recorded(self, attempt: Attempt) -> bool:
         """Whether its worker has had the time to write down that it had delivered, and no fault to keep it from it."""
