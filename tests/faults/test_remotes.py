@@ -224,7 +224,7 @@ def test_the_rate_beside_the_slow(tmp_path: Path) -> None:
             hanging = [f"u{n}@{kind}.test" for kind in ("silent", "tarpit") for n in range(400)]
             for recipient in hanging:
                 relay.submit("beside@example.test", [recipient], letter("beside", BODY))
-            until(lambda: silent.journal.connections >= 20, lambda: "the silent one is not tried")
+            until(lambda: silent.journal.connections >= 1, lambda: "the silent one is not tried")
             besides = statistics.median(flow(street, 1000) for _ in range(7))
             print(f"1,000 letters in {alone:.2f} s alone, in {besides:.2f} s beside {len(hanging)} that hang")
             assert besides <= alone / 0.9
