@@ -22,9 +22,9 @@ from posthouse.app.data_folder import (
     name,
     schemas,
 )
-from posthouse.app.errors import CommandError, Exit
 from posthouse.app.places import Places
 from posthouse.app.store_card import StoreCard, StoreCardError, new_card, read_card, write_card
+from posthouse.app.troubles import explained
 from posthouse.database.connection import has_log
 from posthouse.database.errors import (
     DatabaseDamagedError,
@@ -48,12 +48,12 @@ def make(places: Places) -> None:
 
     Raises CommandError.
     """
-    _making(lambda: _make(places))
+    _making(places, lambda: _make(places))
 
 
 def make_directory(places: Places) -> None:
     """Make an empty directory for the mail that is there; what was its file stays beside it. Raises CommandError."""
-    _making(lambda: _make_directory(places))
+    _making(places, lambda: _make_directory(places))
 
 
 def _make(places: Places) -> None:
@@ -73,13 +73,12 @@ def _make_directory(places: Places) -> None:
         set_identity(places.directory, DIRECTORY_ROOMS, Identity(owner.store, owner.generation))
 
 
-def _making(work: Callable[[], None]) -> None:
-    try:
-        work()
-    except DatabaseUnusableError as error:
-        raise FolderError(str(error), fix_of(error)) from error
-    except (DatabaseError, OSError) as error:
-        raise CommandError(str(error), code=Exit.TRY_LATER) from error
+def _making(places: Places, work: Callable[[], None]) -> None:
+    with explained(places.data):
+        try:
+            work()
+        except DatabaseUnusableError as error:
+            raise FolderError(str(error), fix_of(error)) from error
 
 
 def is_lost(places: Places) -> bool:
@@ -121,7 +120,7 @@ def renew_mail(places: Places, accounts: Collection[int]) -> None:
             put_aside(places.mail, replace=False)
         begin_anew(places.mail, MAIL_ROOMS, Identity(store, generation), accounts, int(time.time()))
 
-    _making(begin)
+    _making(places, begin)
 
 
 def _store_of_packs(places: Places) -> bytes | None:
@@ -138,7 +137,7 @@ def note_salvaged(places: Places) -> None:
     """All that is whole in the packs has been filed: a server may start. Under the server lock. Raises CommandError."""
     card = _card(places)
     if card is not None and card.salvage_due:
-        _making(lambda: write_card(places.card, replace(card, salvage_due=False), schemas()))
+        _making(places, lambda: write_card(places.card, replace(card, salvage_due=False), schemas()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +160,7 @@ def accept(places: Places, confirm: Callable[[str], None]) -> Accepted:
         return Accepted("", due)
     check_mail_is_of_packs(parts, places)
     confirm(wrong + _log_note(places))
-    _making(lambda: _accept(places, parts))
+    _making(places, lambda: _accept(places, parts))
     return Accepted(wrong, due or may_lack_mail(parts))
 
 
