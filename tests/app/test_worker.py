@@ -106,13 +106,16 @@ async def test_a_chore_that_failed_is_done_again(
     ]
 
 
-async def test_a_worker_that_lost_a_thread_has_failed(setup: Setup) -> None:
+async def test_a_worker_that_lost_a_thread_has_failed(setup: Setup, logged: LogCapture) -> None:
     opened = await Worker.open(setup)
+    assert not opened.failed.is_set()
     thread = threading.Thread(target=opened.thread_died, args=(ZeroDivisionError(),))
     thread.start()
     await opened.failed.wait()
     thread.join()
     await opened.stop(0.0)
+    died = [entry["exc_info"] for entry in logged.entries if entry["event"] == "thread died"]
+    assert [type(error) for error in died] == [ZeroDivisionError]
 
 
 SABOTAGED = """

@@ -261,5 +261,6 @@ async def test_a_port_opens_again_even_if_the_reserve_cannot_be_had(
     acceptor, welcomed = start(listening, log, reserve)
     with socket.create_connection(listening.getsockname()):
         await until(lambda: len(welcomed) == 1)
+    assert not reserve.give()  # there still is none, and the port is open nevertheless
     welcomed[0].close()
     acceptor.close()
