@@ -9,8 +9,8 @@ from posthouse.app.errors import CommandError, Exit
 from posthouse.app.places import Places
 from posthouse.app.privileges import owner_of
 from posthouse.app.troubles import mount_of
+from posthouse.database.connection import files_of
 
-_LOGS = ("", "-wal", "-shm")
 _FOLDERS = ("packs", "spool", "bus", "tls")
 _FILES = ("store.json", "reserve", "write.lock", "server.lock")
 
@@ -47,8 +47,7 @@ def _parts(places: Places) -> Iterator[Path]:
         places.volatile,
         places.leases,
     ):
-        for end in _LOGS:
-            yield database.with_name(database.name + end)
+        yield from files_of(database)
     if places.packs.is_dir():
         yield from sorted(places.packs.glob("*.pack"))
 

@@ -38,6 +38,7 @@ from posthouse.database.migrations import Steps
 from posthouse.mailstore.fsck import pack_files
 from posthouse.mailstore.interface import StoreError
 from posthouse.mailstore.loose import head_at
+from posthouse.mailstore.pack_writer import pack_path
 from posthouse.mailstore.records import PackHead
 from posthouse.mailstore.sqlite.migrations import MIGRATIONS
 from posthouse.mailstore.sqlite.presence import Presence, pack_sizes, presence
@@ -396,7 +397,7 @@ def _still_missing(places: Places, card: StoreCard) -> tuple[int, ...]:
     """
 
     def is_back(pack: int) -> bool:
-        path = places.packs / f"{pack}.pack"
+        path = pack_path(places.packs, pack)
         if not path.exists():
             return False
         head = head_at(path)

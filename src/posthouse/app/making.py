@@ -25,7 +25,7 @@ from posthouse.app.data_folder import (
 from posthouse.app.places import Places
 from posthouse.app.store_card import StoreCard, StoreCardError, new_card, read_card, write_card
 from posthouse.app.troubles import explained
-from posthouse.database.connection import has_log
+from posthouse.database.connection import has_log, log_of
 from posthouse.database.errors import (
     DatabaseDamagedError,
     DatabaseError,
@@ -166,7 +166,7 @@ def accept(places: Places, confirm: Callable[[str], None]) -> Accepted:
 
 def _log_note(places: Places) -> str:
     """What a log beside posthouse.db means: it is folded in when that is written to."""
-    log = places.mail.with_name(places.mail.name + "-wal")
+    log = log_of(places.mail)
     return f" ({log.name} is taken in: it must have come with {places.mail.name})" if has_log(places.mail) else ""
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from structlog.typing import FilteringBoundLogger
 
 from posthouse.app.places import Places
+from posthouse.database.connection import files_of
 from posthouse.mailstore.files import is_full
 
 START_OCTETS = 4 << 20  # what the files beside the databases and their logs take, with room to spare
@@ -40,8 +41,8 @@ def make_room(places: Places, log: FilteringBoundLogger) -> Places:
         log.warning("the disk is full: the reserve was given up to start", data=str(places.data))
         return places
     for path in (places.index, places.leases, places.volatile):  # made anew from the mail, or by what happens next
-        for end in ("", "-wal", "-shm", "-journal"):
-            path.with_name(path.name + end).unlink(missing_ok=True)
+        for file in files_of(path):
+            file.unlink(missing_ok=True)
     scratch = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=_MEMORY if _MEMORY.is_dir() else None))
     with contextlib.suppress(OSError):  # then it will be left behind if this server is killed
         (places.data / _LINK).symlink_to(scratch)

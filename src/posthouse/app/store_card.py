@@ -10,6 +10,7 @@ from typing import Any
 
 from posthouse import __version__
 from posthouse.database.errors import SchemaTooNewError
+from posthouse.mailstore.files import Files
 
 PRODUCT = "posthouse"
 FORMAT = 1
@@ -71,11 +72,7 @@ def write_card(path: Path, card: StoreCard, schemas: Mapping[str, int]) -> None:
     except OSError:
         unnamed.unlink(missing_ok=True)
         raise
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    Files().sync_folder(path.parent)
 
 
 def _parsed(path: Path, document: dict[str, Any]) -> StoreCard:

@@ -8,6 +8,7 @@ from pathlib import Path
 from posthouse.accounts.errors import DirectoryBusyError
 from posthouse.app.errors import CommandError, Exit
 from posthouse.database.errors import DatabaseError
+from posthouse.mailstore.files import is_full
 from posthouse.mailstore.interface import StoreError
 
 _GONE = (
@@ -43,7 +44,7 @@ def _told(error: OSError, data: Path) -> CommandError | None:
     if error.errno == errno.EROFS:
         fix = f"See why: dmesg. Then make it writable again: mount -o remount,rw {mount_of(data)}"
         return CommandError(f"the disk that holds {data} is read-only", fix=fix, code=Exit.UNAVAILABLE)
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+    if is_full(error):
         text = f"the disk that holds {data} is full, there is not even room to start"
         return CommandError(text, fix=f"Make some room (a few megabytes will do): df {data}", code=Exit.UNAVAILABLE)
     if error.errno in _GONE:

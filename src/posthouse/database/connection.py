@@ -71,10 +71,20 @@ def keep_log(connection: apsw.Connection) -> None:
     connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
 
 
+def log_of(path: Path) -> Path:
+    """The write-ahead log of a database."""
+    return path.with_name(path.name + "-wal")
+
+
+def files_of(path: Path) -> tuple[Path, ...]:
+    """A database and what SQLite may keep beside it; any of them may be missing."""
+    return (path, *(path.with_name(path.name + end) for end in ("-wal", "-shm", "-journal")))
+
+
 def has_log(path: Path) -> bool:
     """Whether there are commits beside the file that may not be in it yet. Raises OSError."""
     try:
-        return path.with_name(path.name + "-wal").stat().st_size > 0
+        return log_of(path).stat().st_size > 0
     except FileNotFoundError:
         return False
 

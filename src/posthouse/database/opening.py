@@ -14,7 +14,7 @@ from pathlib import Path
 
 import apsw
 
-from posthouse.database.connection import Durability, check_usable, configure, connect, open_reader
+from posthouse.database.connection import Durability, check_usable, configure, connect, log_of, open_reader
 from posthouse.database.errors import (
     DatabaseDamagedError,
     DatabaseForbiddenError,
@@ -150,11 +150,7 @@ def put_aside(path: Path, *, replace: bool = True) -> Path:
 
 def _is_taken(aside: Path, path: Path) -> bool:
     """Whether another database stands there. A log alone is that of `path` if `path` has none: killed half-way."""
-    return aside.exists() or (_log_of(aside).exists() and _log_of(path).exists())
-
-
-def _log_of(path: Path) -> Path:
-    return path.with_name(path.name + "-wal")
+    return aside.exists() or (log_of(aside).exists() and log_of(path).exists())
 
 
 def _replacing(path: Path, attempt: Callable[[], apsw.Connection]) -> apsw.Connection:

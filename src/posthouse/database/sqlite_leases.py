@@ -13,7 +13,7 @@ from typing import Any
 
 import apsw
 
-from posthouse.database.connection import Durability
+from posthouse.database.connection import Durability, log_of
 from posthouse.database.errors import DatabaseError
 from posthouse.database.leases import Lease
 from posthouse.database.opening import Policy, open_database, put_aside
@@ -100,7 +100,7 @@ def _opened(path: Path) -> apsw.Connection:
 
 def _reserve_space(connection: apsw.Connection, path: Path) -> None:
     """Make the write-ahead log as long as it ever gets, so that leases can be given back when the disk is full."""
-    log = path.with_name(path.name + "-wal")
+    log = log_of(path)
     if log.exists() and log.stat().st_size >= _LOG_OCTETS:
         return
     # Three transactions: what is made and dropped in one never reaches the log. The name is this process's own.

@@ -18,7 +18,7 @@ from posthouse.mailstore.findings import Finding, Severity
 from posthouse.mailstore.interface import StoreError
 from posthouse.mailstore.loose import Loose, Report, Unreadable, head_at, loose_records
 from posthouse.mailstore.pack_check import damage_of
-from posthouse.mailstore.pack_writer import is_pack
+from posthouse.mailstore.pack_writer import is_pack, pack_path
 from posthouse.mailstore.records import PackHead
 from posthouse.mailstore.sqlite import audit, queries, recovering
 from posthouse.mailstore.sqlite.audit import BodyRow
@@ -91,7 +91,7 @@ def _check_packs(folder: Path, connection: apsw.Connection) -> Iterator[Finding]
     # The catalogue after the files: a pack is made before it is known.
     known = audit.packs(connection)
     for pack, (used, end) in sorted(known.items()):
-        path, where = folder / f"{pack}.pack", f"packs/{pack}.pack"
+        path, where = pack_path(folder, pack), f"packs/{pack}.pack"
         try:
             size = path.stat().st_size
         except FileNotFoundError:
@@ -104,7 +104,7 @@ def _check_packs(folder: Path, connection: apsw.Connection) -> Iterator[Finding]
         if size < end:
             yield Finding(Severity.ERROR, "short pack", where, f"ends at {size} and not at {end}", _RESTORE_PACK)
     for pack in sorted(files - known.keys()):
-        if (folder / f"{pack}.pack").exists():
+        if pack_path(folder, pack).exists():
             advice = "It is left alone: no other pack gets its number. Whole messages in it are named below."
             yield Finding(Severity.NOTE, "unknown pack", f"packs/{pack}.pack", "is not in the catalogue", advice)
 
@@ -206,7 +206,7 @@ def _damaged(packs: Path, rows: Sequence[BodyRow]) -> dict[int, str]:
             if row.pack != open_pack:
                 if fd >= 0:
                     os.close(fd)
-                open_pack, fd = row.pack, _open(packs / f"{row.pack}.pack")
+                open_pack, fd = row.pack, _open(pack_path(packs, row.pack))
             wrong = _examine(fd, row)
             if wrong:
                 damaged[row.blob] = f"{wrong} (packs/{row.pack}.pack at {row.offset})"

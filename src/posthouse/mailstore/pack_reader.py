@@ -11,6 +11,7 @@ import os
 from pathlib import Path
 
 from posthouse.mailstore.interface import DamagedError, Entry, StoreError
+from posthouse.mailstore.pack_writer import pack_path
 from posthouse.mailstore.places import Place, alone, unfold
 from posthouse.mailstore.records import HEADER_OCTETS, Header, crc_of, is_start, parse_header
 
@@ -110,7 +111,7 @@ class PackReader:
 
     def path(self, pack: int) -> Path:
         """The file of a pack."""
-        return self._folder / f"{pack}.pack"
+        return pack_path(self._folder, pack)
 
     def _unusable(self, what: str, error: OSError) -> StoreError:
         """A pack that is gone while the others are there does not come back by itself."""

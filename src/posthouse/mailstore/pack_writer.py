@@ -247,7 +247,12 @@ class PackWriter:
             return max((int(file.name[:-5]) for file in files if is_pack(file.name)), default=0)
 
     def _path(self, pack: int) -> Path:
-        return self._folder / f"{pack}.pack"
+        return pack_path(self._folder, pack)
+
+
+def pack_path(folder: Path, pack: int) -> Path:
+    """The file of a pack."""
+    return folder / f"{pack}.pack"
 
 
 def is_pack(name: str) -> bool:

@@ -10,7 +10,7 @@ from posthouse.database.connection import open_reader
 from posthouse.database.identity import read_identity
 from posthouse.mailstore.interface import StoreError
 from posthouse.mailstore.loose import head_at
-from posthouse.mailstore.pack_writer import is_pack
+from posthouse.mailstore.pack_writer import is_pack, pack_path
 from posthouse.mailstore.records import PackHead
 from posthouse.mailstore.sqlite.rows import fetch, numbers
 from posthouse.mailstore.sqlite.store import DATABASE, PACKS
@@ -75,7 +75,7 @@ def _look(packs: Path, heads: Sequence[PackHead]) -> tuple[list[int], list[int]]
     others, unreadable = [], []
     for wanted in heads:
         try:
-            head = head_at(packs / f"{wanted.pack}.pack")
+            head = head_at(pack_path(packs, wanted.pack))
         except OSError:
             unreadable.append(wanted.pack)
             continue

@@ -13,6 +13,7 @@ from typing import Any
 
 import apsw
 
+from posthouse.database.connection import files_of
 from posthouse.database.identity import Identity, write_identity
 from posthouse.database.migrations import Steps
 from posthouse.database.opening import Policy, open_database
@@ -180,14 +181,15 @@ def begin_anew(path: Path, rooms: Mapping[str, Steps], identity: Identity, accou
     each, and the seconds since 1970 are beyond all of them.
     """
     unnamed = path.with_name(path.name + ".new")
-    unnamed.unlink(missing_ok=True)
+    for left in files_of(unnamed):  # by one that was killed: its log must not meet the new file
+        left.unlink(missing_ok=True)
     with closing(open_database(unnamed, rooms, policy=Policy.CREATE)) as connection:
         write_identity(connection, identity)
         with connection:
             connection.executemany(_BEGIN, [(account, now) for account in accounts])
     # Closed, it is one file, and synced; a log of the lost one must not meet it.
-    for end in ("-wal", "-shm"):
-        path.with_name(path.name + end).unlink(missing_ok=True)
+    for old in files_of(path)[1:]:
+        old.unlink(missing_ok=True)
     unnamed.rename(path)
     Files().sync_folder(path.parent)
 

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import apsw
 
-from posthouse.database.connection import Durability, open_connection, open_reader
+from posthouse.database.connection import Durability, files_of, open_connection, open_reader
 from posthouse.database.locks import FileLock
 from posthouse.mailstore.interface import StoreError, StoreFullError
 
@@ -143,5 +143,5 @@ def _connect(path: Path, readers: int) -> Opened:
 
 
 def _remove(path: Path) -> None:
-    for end in ("", "-wal", "-shm", "-journal"):
-        path.with_name(path.name + end).unlink(missing_ok=True)
+    for file in files_of(path):
+        file.unlink(missing_ok=True)
