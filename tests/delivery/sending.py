@@ -191,7 +191,7 @@ class Worker:
 
     def kill(self) -> None:
         self.store.is_dead = True
-        for task in self.sender._tasks:
+        for task in (*self.sender._workers, *self.sender._supervisor._tasks):
             task.cancel()
 
 

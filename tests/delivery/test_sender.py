@@ -201,8 +201,8 @@ def test_every_long_task_begins_again_when_it_fails(play: Play, monkeypatch: Any
             failing_twice(worker.outgoing, name)
         await asyncio.sleep(3000)
         assert min(calls.values()) > 4, calls
-        assert fixture.log.text.count("begins again") == 2 * len(calls)
-        assert sorted(task.get_name() for task in worker.sender._tasks) == ["claims", "poll", "tidy"]
+        assert fixture.log.text.count("is started again") == 2 * len(calls)
+        assert sorted(task.get_name() for task in worker.sender._supervisor._tasks) == ["claims", "poll", "tidy"]
 
     play(scene)
 

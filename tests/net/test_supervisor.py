@@ -103,3 +103,18 @@ async def test_stopping_during_the_pause(log: Log) -> None:
     await asyncio.sleep(0.01)
     await supervisor.stop()
     assert len(asyncio.all_tasks()) == 1
+
+
+async def test_once_it_stops_a_task_may_return(log: Log, logged: LogCapture) -> None:
+    stopping = asyncio.Event()
+    supervisor = Supervisor(log, pauses=QUICK, stopping=stopping)
+
+    async def works_until_then() -> None:
+        await stopping.wait()
+
+    supervisor.run("poll", works_until_then)
+    await asyncio.sleep(0)
+    stopping.set()
+    await until(lambda: not supervisor._tasks)
+    assert not logged.entries
+    await supervisor.stop()

@@ -14,15 +14,14 @@ go wrong with it, and each comes right by itself:
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from logging import INFO
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from structlog.typing import FilteringBoundLogger
 
 from posthouse.delivery.bounces import Bounces
-from posthouse.delivery.chores import AGAIN_SECONDS, supervise, wait
 from posthouse.delivery.couriers.content import Content
 from posthouse.delivery.couriers.interface import Courier
 from posthouse.delivery.couriers.parcel import Parcel
@@ -35,6 +34,7 @@ from posthouse.delivery.schedule import Schedule
 from posthouse.mailstore.interface import Entry, Mailstore, StoreError
 from posthouse.message.ids import shown
 from posthouse.message.reply import Reply
+from posthouse.net.supervisor import Supervisor
 from posthouse.queue.interface import ACCOUNT, MAILBOX, Key, Outgoing, Waiting
 
 T = TypeVar("T")
@@ -43,6 +43,7 @@ POLL_SECONDS = 1.0  # between two looks for what is due
 RENEW_SECONDS = 20.0
 _SOON_SECONDS = 0.05
 _RENEW_AGAIN_SECONDS = 5.0
+_AGAIN_SECONDS = 1.0  # before what failed is tried again
 WATCH_SECONDS = 1.0  # between two looks at the other claimers, and at what operators want
 COMPARE_SECONDS = 10.0  # between two comparisons of what is in memory with the tables
 TIDY_SECONDS = 600.0
@@ -99,7 +100,9 @@ class Sender:
         self._looks_soon = False
         self._stop = asyncio.Event()
         self._tidy_now = asyncio.Event()
-        self._tasks: set[asyncio.Task[None]] = set()
+        # Started again soon, however often it failed: without it the queue would stand still.
+        self._supervisor = Supervisor(log, pauses=(_AGAIN_SECONDS, _AGAIN_SECONDS), stopping=self._stop)
+        self._workers: set[asyncio.Task[None]] = set()  # of the lanes
 
     def has_room_for(self, destinations: Iterable[str]) -> bool:
         """Whether a message that comes in now may be claimed on the way; else it waits in the table."""
@@ -119,7 +122,7 @@ class Sender:
         except StoreError as error:
             self._log.error("nothing is sent until the queue can be written", error=str(error))
         for name, work in (("poll", self._poll), ("claims", self._keep_claims), ("tidy", self._keep_tidy)):
-            self._start(supervise(name, work, self._stop, self._log), name)
+            self._supervisor.run(name, work)
 
     async def stop(self, grace: float) -> None:
         """Let what is on the wire finish for up to `grace` seconds; the rest stays queued."""
@@ -127,12 +130,12 @@ class Sender:
         self._wake.set()
         for lane in self._lanes:
             lane.jobs.clear()
-        working = {task for task in self._tasks if task.get_name() == "lane"}
-        if working:
-            await asyncio.wait(working, timeout=grace)
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._workers:
+            await asyncio.wait(self._workers, timeout=grace)
+        for worker in self._workers:
+            worker.cancel()
+        await self._supervisor.stop()
+        await asyncio.gather(*self._workers, return_exceptions=True)
         self._courier.close()
         try:
             await self._expunge()
@@ -189,7 +192,9 @@ class Sender:
     def _man(self, lane: Lane) -> None:
         if lane.wants_worker():
             lane.active += 1
-            self._start(self._work(lane), "lane")
+            worker = asyncio.get_running_loop().create_task(self._work(lane), name="lane")
+            self._workers.add(worker)
+            worker.add_done_callback(self._workers.discard)
 
     def _make_lane(self, destination: str) -> Lane:
         pace = self._pace(destination)
@@ -202,7 +207,7 @@ class Sender:
             found = await self._guarded(self._look(), "the queue cannot be read")
             self._courier.sweep(self._now())
             if not found:
-                await wait(self._wake, POLL_SECONDS)
+                await _wait(self._wake, POLL_SECONDS)
 
     async def _look(self) -> int:
         """Claim what there is room for; how many recipients."""
@@ -290,7 +295,7 @@ class Sender:
                 if pause:
                     await asyncio.sleep(pause)
                 while not self._may_send and not self._stop.is_set():
-                    await wait(self._stop, WATCH_SECONDS / 4)
+                    await _wait(self._stop, WATCH_SECONDS / 4)
                 if lane.jobs:
                     await self._do(lane, lane.jobs.popleft())
         except Exception:
@@ -349,7 +354,7 @@ class Sender:
         at = int(self._clock())
         if self._log.is_enabled_for(INFO):
             self._tell(job, outcomes)
-        pause, failed, content = AGAIN_SECONDS, False, job.content
+        pause, failed, content = _AGAIN_SECONDS, False, job.content
         try:
             while True:
                 try:
@@ -367,7 +372,7 @@ class Sender:
                 if self._stop.is_set():
                     await asyncio.sleep(pause)
                 else:
-                    await wait(self._stop, pause)
+                    await _wait(self._stop, pause)
                 pause = min(2 * pause, _RECORD_AT_LEAST_EVERY)
         finally:
             self._unrecorded -= failed
@@ -472,7 +477,7 @@ class Sender:
             await self._guarded(self._collect(), "bodies cannot be looked through")
             await self._guarded(self._outgoing.tidy(), "the queue was not tidied")
             for _ in range(int(TIDY_SECONDS)):
-                if await wait(self._tidy_now, 1.0):
+                if await _wait(self._tidy_now, 1.0):
                     break
                 await self._guarded(self._expunge(), "bodies were not let go")
 
@@ -491,7 +496,12 @@ class Sender:
             self._log.error(text, error=str(error))
             return None
 
-    def _start(self, work: Coroutine[Any, Any, None], name: str) -> None:
-        task = asyncio.get_running_loop().create_task(work, name=name)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+
+async def _wait(event: asyncio.Event, seconds: float) -> bool:
+    """Wait for it, for so long; whether it came."""
+    try:
+        async with asyncio.timeout(seconds):
+            await event.wait()
+    except TimeoutError:
+        return False
+    return True

@@ -18,11 +18,21 @@ _RAN_WELL = 300.0  # seconds; a task that ran this long begins with the first pa
 
 
 class Supervisor:
-    """Runs long tasks on one event loop until stop(). `pauses`: the first and the last, in seconds."""
+    """Runs long tasks on one event loop until stop(). `pauses`: the first and the last, in seconds.
 
-    def __init__(self, log: FilteringBoundLogger, *, pauses: tuple[float, float] = (FIRST_PAUSE, LAST_PAUSE)) -> None:
+    Once `stopping` is set a task may return; it is not started again then.
+    """
+
+    def __init__(
+        self,
+        log: FilteringBoundLogger,
+        *,
+        pauses: tuple[float, float] = (FIRST_PAUSE, LAST_PAUSE),
+        stopping: asyncio.Event | None = None,
+    ) -> None:
         self._log = log
         self._first, self._last = pauses
+        self._stopping = stopping or asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
 
     def run(self, name: str, work: Work) -> None:
@@ -59,6 +69,8 @@ class Supervisor:
         while True:
             began = loop.time()
             failure = await self._outcome(work)
+            if self._stopping.is_set() and failure is None:
+                return
             if loop.time() - began >= _RAN_WELL:
                 pause = self._first
             self._log.error("task ended, it is started again", task=name, restart_in=pause, exc_info=failure)
