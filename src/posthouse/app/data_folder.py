@@ -18,8 +18,8 @@ from pathlib import Path
 from structlog.typing import FilteringBoundLogger
 
 from posthouse.accounts.sqlite.connection import ROOMS as DIRECTORY_ROOMS
-from posthouse.app.access import access_fix
 from posthouse.app.errors import CommandError, Exit
+from posthouse.app.permissions import access_fix
 from posthouse.app.places import Places
 from posthouse.app.store_card import StoreCard, StoreCardError, new_card, read_card, write_card
 from posthouse.database.connection import has_log

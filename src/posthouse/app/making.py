@@ -22,9 +22,9 @@ from posthouse.app.data_folder import (
     name,
     schemas,
 )
+from posthouse.app.disk_errors import explain_disk_errors
 from posthouse.app.places import Places
 from posthouse.app.store_card import StoreCard, StoreCardError, new_card, read_card, write_card
-from posthouse.app.troubles import explained
 from posthouse.database.connection import has_log, log_of
 from posthouse.database.errors import (
     DatabaseDamagedError,
@@ -74,7 +74,7 @@ def _make_directory(places: Places) -> None:
 
 
 def _making(places: Places, work: Callable[[], None]) -> None:
-    with explained(places.data):
+    with explain_disk_errors(places.data):
         try:
             work()
         except DatabaseUnusableError as error:

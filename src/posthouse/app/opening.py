@@ -7,12 +7,12 @@ from contextlib import contextmanager
 from posthouse.accounts.errors import DirectoryUnusableError
 from posthouse.accounts.sqlite.registry import SqliteRegistry
 from posthouse.app import output
-from posthouse.app.access import check_access
 from posthouse.app.config import Config
 from posthouse.app.data_folder import check_ids, is_new, refusal, require_store
 from posthouse.app.errors import CommandError, Exit
 from posthouse.app.making import is_directory_lost, make, make_directory
 from posthouse.app.passwords import confirmed
+from posthouse.app.permissions import check_access
 from posthouse.app.places import Places
 from posthouse.app.privileges import User, become, find_user, own_folder, owner_of
 from posthouse.database.server_lock import ServerLock, ServerRunningError

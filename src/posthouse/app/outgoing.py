@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from structlog.typing import FilteringBoundLogger
 
 from posthouse.accounts.interface import Directory
-from posthouse.app.parts import Parts
+from posthouse.app.closing import CloseStack
 from posthouse.app.places import Places
 from posthouse.app.settings import DnsSettings, OutgoingSettings, RouteSettings, Settings
 from posthouse.delivery.bounces import Bounces
@@ -100,7 +100,7 @@ def build_outward(
     log: FilteringBoundLogger,
     *,
     label: str,
-    parts: Parts,
+    parts: CloseStack,
 ) -> Outward:
     """Everything from the queue to the wire. What is to be closed after the sender has stopped joins `parts`."""
     ours = settings.outgoing

@@ -20,12 +20,12 @@ from posthouse.accounts.sqlite.registry import SqliteRegistry
 from posthouse.accounts.sqlite.volatile import check_volatile, open_volatile
 from posthouse.accounts.throttle import Throttle
 from posthouse.app.certificate import CertificateFiles
+from posthouse.app.closing import CloseStack
 from posthouse.app.data_folder import begin
 from posthouse.app.heartbeat import Heartbeat
 from posthouse.app.kinds import Network
 from posthouse.app.listening import Bound
 from posthouse.app.outgoing import Outward, build_outward, build_routes, build_srs
-from posthouse.app.parts import Parts
 from posthouse.app.places import Places
 from posthouse.app.services import Service
 from posthouse.app.settings import Settings
@@ -113,7 +113,7 @@ class Worker:
         self._heartbeat = heartbeat
         self._log = setup.log
         self._loop = asyncio.get_running_loop()
-        self._parts = Parts(setup.log)
+        self._parts = CloseStack(setup.log)
         self._tasks = Supervisor(setup.log)
         self._grace = 0.0  # seconds that stop() gives to what is under way
         self._outward: Outward | None = None

@@ -19,6 +19,8 @@ from posthouse.app.certificate import self_signed
 from posthouse.app.data_folder import is_new
 from posthouse.app.descriptors import raise_limit
 from posthouse.app.dev_accounts import DOMAIN, DevAccount, prepare_accounts
+from posthouse.app.disk_errors import explain_disk_errors
+from posthouse.app.disk_space import give_back, make_room
 from posthouse.app.endpoints import Endpoint
 from posthouse.app.errors import CommandError, Exit
 from posthouse.app.lifetime import until_stopped, watched_threads
@@ -27,10 +29,8 @@ from posthouse.app.logs import adopt_library_logs, open_log
 from posthouse.app.making import make
 from posthouse.app.malloc import tune_malloc
 from posthouse.app.places import Places
-from posthouse.app.room import give_back, make_room
 from posthouse.app.services import Service, Wanted
 from posthouse.app.settings import LimitsSettings, LoginSettings, OutgoingSettings, ServerSettings, Settings
-from posthouse.app.troubles import explained
 from posthouse.app.worker import Setup, Worker, prepare
 from posthouse.database.server_lock import ServerLock, ServerRunningError
 from posthouse.net.loop import new_event_loop
@@ -60,7 +60,7 @@ def dev(
     )
     folder = data or Path(tempfile.mkdtemp(prefix="posthouse-dev-"))
     try:
-        with explained(folder):
+        with explain_disk_errors(folder):
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         with asyncio.Runner(loop_factory=new_event_loop) as runner:
             runner.run(_serve(folder, bound, password, kept=data is not None, as_json=as_json))
@@ -91,13 +91,13 @@ async def running(
 ) -> AsyncIterator[tuple[list[DevAccount], Setup]]:
     """Serve on the bound places from `folder` while the block runs. Raises CommandError."""
     try:
-        with explained(folder):
+        with explain_disk_errors(folder):
             lock = ServerLock.acquire(folder)
     except ServerRunningError as error:
         fix = "Stop that one, or choose another folder with --data."
         raise CommandError(str(error), fix=fix, code=Exit.UNAVAILABLE) from None
     try:
-        with explained(folder):
+        with explain_disk_errors(folder):
             accounts, setup = _set_up(Places(folder), password)
             worker = await Worker.open(setup)
         try:

@@ -10,12 +10,13 @@ import socket
 from collections.abc import Callable
 from pathlib import Path
 
-from posthouse.app.access import check_access
 from posthouse.app.certificate import CertificateFiles, self_signed
 from posthouse.app.commands.where import NOWHERE, Where
 from posthouse.app.config import Config
 from posthouse.app.data_folder import require_store
 from posthouse.app.descriptors import bound_connections, raise_limit
+from posthouse.app.disk_errors import explain_disk_errors
+from posthouse.app.disk_space import give_back, make_room
 from posthouse.app.errors import CommandError, Exit
 from posthouse.app.heartbeat import Heartbeat
 from posthouse.app.lifetime import ORPHAN_SECONDS, beat, stop_at_end_of_file, until_stopped, watched_threads
@@ -23,14 +24,12 @@ from posthouse.app.listening import Bound, bind_all, close_all, close_sockets
 from posthouse.app.logs import adopt_library_logs, open_log
 from posthouse.app.malloc import tune_malloc
 from posthouse.app.notify import Notifier
-from posthouse.app.openness import warn_if_open
 from posthouse.app.parent import PASSED, Parent
+from posthouse.app.permissions import check_access, warn_if_open
 from posthouse.app.places import Places
 from posthouse.app.preload import preload
 from posthouse.app.privileges import become, find_user
-from posthouse.app.room import give_back, make_room
 from posthouse.app.services import wanted
-from posthouse.app.troubles import explained
 from posthouse.app.worker import Setup, Worker, prepare
 from posthouse.database.server_lock import ServerLock, ServerRunningError, running_server
 from posthouse.net.loop import new_event_loop
@@ -48,7 +47,7 @@ def serve(*, where: Where = NOWHERE) -> int:
     # In this order: the ports and the key need root, everything that is written needs the user.
     bound = bind_all(wanted(settings), count, advice=_who_runs(settings.server.data))
     try:
-        with explained(settings.server.data):
+        with explain_disk_errors(settings.server.data):
             setup = _set_up(config, count, descriptors)
             lock = _lock(setup.places)
             setup = dataclasses.replace(setup, places=make_room(setup.places, setup.log))

@@ -53,7 +53,7 @@ from posthouse.mailstore.reserve import RESERVE_OCTETS, Reserve
 from posthouse.mailstore.sqlite import boxes, copying, keywords, marking, queries, removing, views
 from posthouse.mailstore.sqlite.migrations import MIGRATIONS
 from posthouse.mailstore.sqlite.reaper import GRACE_SECONDS, Reaped, Reaper
-from posthouse.mailstore.sqlite.room import Room
+from posthouse.mailstore.sqlite.reclaiming import SpaceReclaimer
 from posthouse.mailstore.sqlite.rows import fetch
 from posthouse.mailstore.sqlite.units import Act, Append, Delivery, Job, Work
 from posthouse.mailstore.sqlite.writer import MailWriter
@@ -91,7 +91,7 @@ class SqliteMailstore:
         self._disk = ThreadPoolExecutor(_DISK_READS, "pack-reader")
         self._reaper = Reaper(self._ask, self._do, self._wait, files, self._packs, store)
         self._furnished: set[int] = set()  # accounts known to be
-        self._room = Room(self._reaper, clock)
+        self._reclaimer = SpaceReclaimer(self._reaper, clock)
         self._closed = False
 
     @classmethod
@@ -449,7 +449,7 @@ class SqliteMailstore:
         try:
             await self._do(unit)
         except StoreFullError:
-            if not await self._room.make():
+            if not await self._reclaimer.reclaim():
                 raise
             unit = make()
             await self._do(unit)

@@ -11,8 +11,11 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import structlog
+from structlog.testing import LogCapture
 
 from posthouse.app.errors import Exit
+from posthouse.app.permissions import warn_if_open
 from tests.app.folders import configure, run
 
 _PARTS = ("store.json", "posthouse.db", "directory.db", "packs", "packs/1.pack", "reserve", "write.lock", "volatile.db")
@@ -63,3 +66,37 @@ def test_a_server_does_not_start_on_a_file_of_somebody_else(data: Path, open_fol
     assert done.returncode == Exit.CONFIG, done.stderr
     assert "destinations.db may not be read and written by nobody" in done.stderr
     assert "chown nobody" in done.stderr
+
+
+SECRET = '[route.out]\npassword = "hunter2"\n'
+
+
+@pytest.mark.parametrize(
+    ("folder", "file", "text", "warned"),
+    [
+        (0o700, 0o600, SECRET, []),
+        (0o750, 0o600, SECRET, ["data"]),
+        (0o700, 0o644, SECRET, ["file"]),
+        (0o700, 0o644, '[tls]\nkey_password = "x"\n', ["file"]),
+        (0o700, 0o644, '[route.out]\npassword_file = "/etc/x"\n', []),
+        (0o705, 0o640, SECRET, ["data", "file"]),
+    ],
+)
+def test_what_is_open_is_named(tmp_path: Path, folder: int, file: int, text: str, warned: list[str]) -> None:
+    logged = LogCapture()
+    log = structlog.wrap_logger(None, processors=[logged], wrapper_class=structlog.make_filtering_bound_logger(0))
+    data, config = tmp_path / "data", tmp_path / "posthouse.toml"
+    data.mkdir()
+    config.write_text(text)
+    data.chmod(folder)
+    config.chmod(file)
+    warn_if_open(data, config, log)
+    assert [name for entry in logged.entries for name in ("data", "file") if name in entry] == warned
+    assert "hunter2" not in str(logged.entries)
+
+
+def test_what_cannot_be_looked_at_is_left_to_whoever_needs_it(tmp_path: Path) -> None:
+    logged = LogCapture()
+    log = structlog.wrap_logger(None, processors=[logged], wrapper_class=structlog.make_filtering_bound_logger(0))
+    warn_if_open(tmp_path / "nowhere", None, log)
+    assert logged.entries == []

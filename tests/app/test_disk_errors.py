@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from posthouse.accounts.errors import DirectoryBusyError
+from posthouse.app.disk_errors import explain_disk_errors
 from posthouse.app.errors import CommandError, Exit
-from posthouse.app.troubles import explained
 from posthouse.database.errors import DatabaseError
 from posthouse.mailstore.interface import StoreError
 
@@ -26,7 +26,7 @@ from posthouse.mailstore.interface import StoreError
     ],
 )
 def test_errors_of_the_system(tmp_path: Path, number: int, text: str) -> None:
-    with pytest.raises(CommandError) as caught, explained(tmp_path):
+    with pytest.raises(CommandError) as caught, explain_disk_errors(tmp_path):
         raise OSError(number, os.strerror(number))
     assert text in caught.value.text
     assert str(tmp_path) in caught.value.text
@@ -36,13 +36,13 @@ def test_errors_of_the_system(tmp_path: Path, number: int, text: str) -> None:
 
 @pytest.mark.parametrize("kind", [StoreError, DatabaseError, DirectoryBusyError])
 def test_errors_of_a_database(tmp_path: Path, kind: type[Exception]) -> None:
-    with pytest.raises(CommandError, match="disk I/O error") as caught, explained(tmp_path):
+    with pytest.raises(CommandError, match="disk I/O error") as caught, explain_disk_errors(tmp_path):
         raise kind("disk I/O error")
     assert caught.value.code == Exit.UNAVAILABLE
-    with pytest.raises(CommandError, match="does not exist"), explained(tmp_path / "gone"):
+    with pytest.raises(CommandError, match="does not exist"), explain_disk_errors(tmp_path / "gone"):
         raise kind("unable to open database file")
 
 
 def test_other_errors_are_not_the_disks(tmp_path: Path) -> None:
-    with pytest.raises(PermissionError), explained(tmp_path):
+    with pytest.raises(PermissionError), explain_disk_errors(tmp_path):
         raise PermissionError(errno.EACCES, "Permission denied")

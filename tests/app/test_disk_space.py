@@ -9,9 +9,9 @@ import pytest
 import structlog
 from structlog.testing import LogCapture
 
-from posthouse.app import room
+from posthouse.app import disk_space
+from posthouse.app.disk_space import give_back, make_room
 from posthouse.app.places import Places
-from posthouse.app.room import give_back, make_room
 
 
 @pytest.fixture
@@ -28,7 +28,7 @@ def log(logged: LogCapture) -> structlog.typing.FilteringBoundLogger:
 @pytest.fixture
 def places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Places:
     (tmp_path / "memory").mkdir()
-    monkeypatch.setattr(room, "_MEMORY", tmp_path / "memory")
+    monkeypatch.setattr(disk_space, "_MEMORY", tmp_path / "memory")
     data = tmp_path / "data"
     data.mkdir()
     for name in ("reserve", "index.db", "index.db-wal", "leases.db", "volatile.db", "posthouse.db", "directory.db"):
@@ -52,7 +52,7 @@ def test_room_enough(places: Places, log: structlog.typing.FilteringBoundLogger,
 def test_the_reserve_first(
     places: Places, log: structlog.typing.FilteringBoundLogger, logged: LogCapture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(room, "_has_room", says(False, True))
+    monkeypatch.setattr(disk_space, "_has_room", says(False, True))
     assert make_room(places, log) == places
     assert (places.data / "reserve").stat().st_size == 0
     assert places.index.exists()
@@ -62,7 +62,7 @@ def test_the_reserve_first(
 def test_then_what_can_be_made_anew(
     places: Places, log: structlog.typing.FilteringBoundLogger, logged: LogCapture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(room, "_has_room", says(False, False))
+    monkeypatch.setattr(disk_space, "_has_room", says(False, False))
     made = make_room(places, log)
     names = {path.name for path in places.data.iterdir()}
     assert names == {"reserve", "posthouse.db", "directory.db", "scratch"}
@@ -79,7 +79,7 @@ def test_what_a_killed_server_left_is_removed(
     places: Places, log: structlog.typing.FilteringBoundLogger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as full:
-        full.setattr(room, "_has_room", says(False, False))
+        full.setattr(disk_space, "_has_room", says(False, False))
         made = make_room(places, log)
     assert made.scratch is not None
     made.leases.write_bytes(b"x")
@@ -110,6 +110,6 @@ def test_what_the_file_system_says(
     monkeypatch.setattr(os, "posix_fallocate", fail)
     if room_enough is None:
         with pytest.raises(OSError, match="Input/output error"):
-            room._has_room(tmp_path)
+            disk_space._has_room(tmp_path)
     else:
-        assert room._has_room(tmp_path) is room_enough
+        assert disk_space._has_room(tmp_path) is room_enough

@@ -8,7 +8,7 @@ from structlog.typing import FilteringBoundLogger
 Close = Callable[[], Awaitable[object] | None]
 
 
-class Parts:
+class CloseStack:
     """The parts of a server that need an end."""
 
     def __init__(self, log: FilteringBoundLogger) -> None:

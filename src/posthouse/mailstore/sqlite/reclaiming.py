@@ -9,7 +9,7 @@ from posthouse.mailstore.sqlite.reaper import Reaper
 _PAUSE = 5.0  # seconds between two looks for space to be given back, when there was none
 
 
-class Room:
+class SpaceReclaimer:
     """One per store. `clock` gives seconds since 1970."""
 
     def __init__(self, reaper: Reaper, clock: Callable[[], float]) -> None:
@@ -19,10 +19,10 @@ class Room:
         self._rounds = 0  # in which there was space to be given back
         self._not_before = 0.0  # the loop's time
 
-    async def make(self) -> bool:
+    async def reclaim(self) -> bool:
         """Give the space of removed mail back; whether there was any. Raises StoreError.
 
-        Who still reads such a message finds its header gone and is told that it is damaged; nobody gets other octets.
+        A reader that still has such a message open gets DamagedError, for its header is gone; nobody gets other octets.
         """
         rounds = self._rounds
         async with self._turn:

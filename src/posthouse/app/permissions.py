@@ -1,16 +1,24 @@
-"""May this process use the files of a data folder? Asked before anything is opened: what fails later says less."""
+"""Who may use the files of a data folder: this process must, and other users should not.
+
+Asked before anything is opened: what fails later says less.
+"""
 
 import os
 import pwd
+import re
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 
+from structlog.typing import FilteringBoundLogger
+
+from posthouse.app.disk_errors import mount_of
 from posthouse.app.errors import CommandError, Exit
 from posthouse.app.places import Places
 from posthouse.app.privileges import owner_of
-from posthouse.app.troubles import mount_of
 from posthouse.database.connection import files_of
 
+_SECRET = re.compile(r"(?m)^\s*(?:key_)?password\s*=\s*\S")  # written in the file itself, not named by ..._file
 _FOLDERS = ("packs", "spool", "bus", "tls")
 _FILES = ("store.json", "reserve", "write.lock", "server.lock")
 
@@ -20,6 +28,15 @@ def check_access(places: Places) -> None:
     for path in _parts(places):
         if path.exists() and not os.access(path, os.R_OK | os.W_OK | (os.X_OK if path.is_dir() else 0)):
             raise _refused(path, places.data)
+
+
+def warn_if_open(data: Path, config: Path | None, log: FilteringBoundLogger) -> None:
+    """Look at the data folder, and at a configuration file that holds passwords."""
+    if _mode(data) & 0o077:
+        log.warning("the data folder is open to other users", data=str(data), fix=f"chmod 700 {data}")
+    if config is not None and _mode(config) & 0o044 and _holds_secrets(config):
+        fix = f"chmod 600 {config}, owned by who starts the server; or name the secrets by password_file"
+        log.warning("the configuration holds passwords and is open to other users", file=str(config), fix=fix)
 
 
 def access_fix(path: Path, data: Path) -> str:
@@ -65,3 +82,17 @@ def _name() -> str:
         return pwd.getpwuid(os.geteuid()).pw_name
     except KeyError:
         return f"user {os.geteuid()}"
+
+
+def _mode(path: Path) -> int:
+    try:
+        return stat.S_IMODE(path.stat().st_mode)
+    except OSError:
+        return 0  # whoever needs it will say so
+
+
+def _holds_secrets(config: Path) -> bool:
+    try:
+        return _SECRET.search(config.read_text(errors="replace")) is not None
+    except OSError:
+        return False

@@ -3,14 +3,14 @@
 import structlog
 from structlog.testing import LogCapture
 
-from posthouse.app.parts import Parts
+from posthouse.app.closing import CloseStack
 
 
 async def test_one_that_cannot_be_closed_does_not_keep_the_others_open() -> None:
     logged = LogCapture()
     log = structlog.wrap_logger(None, processors=[logged], wrapper_class=structlog.make_filtering_bound_logger(0))
     closed: list[str] = []
-    parts = Parts(log)
+    parts = CloseStack(log)
 
     async def slowly() -> None:
         closed.append("index")

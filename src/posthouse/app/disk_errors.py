@@ -24,7 +24,7 @@ _GONE = (
 
 
 @contextmanager
-def explained(data: Path) -> Iterator[None]:
+def explain_disk_errors(data: Path) -> Iterator[None]:
     """Within the block, trouble of the disk that holds the folder `data` becomes a CommandError."""
     try:
         yield
