@@ -100,7 +100,7 @@ def test_what_is_given_back_counts_no_more(connection: apsw.Connection, clock: C
     assert isinstance(allowance.take(ALICE, people("a")), Excess)
     allowance.give_back(taken)
     rows = SqliteAllowanceRows(connection)
-    assert len(rows.sent(1, 0)) == len(rows.met(1, 0)) == 1  # a is known already, and stays so
+    assert len(rows.sent(1, 0)) == len(rows.first_contacts(1, 0)) == 1  # a is known already, and stays so
 
 
 def test_only_strangers_count(connection: apsw.Connection, clock: Clock) -> None:
@@ -156,9 +156,9 @@ def test_many_recipients_at_once(connection: apsw.Connection, clock: Clock) -> N
     known = [n.to_bytes(8, "big") for n in range(250)]
     add(rows, 1, known, int(clock.now))
     strangers = [n.to_bytes(8, "big") for n in range(1000, 1250)]
-    assert rows.strangers(1, [*known, *strangers]) == set(strangers)
-    assert rows.strangers(2, known) == set(known)
-    assert rows.strangers(1, []) == set()
+    assert rows.new_recipients(1, [*known, *strangers]) == set(strangers)
+    assert rows.new_recipients(2, known) == set(known)
+    assert rows.new_recipients(1, []) == set()
 
 
 def test_rows_are_bounded_and_old_ones_forgotten(connection: apsw.Connection, clock: Clock) -> None:
@@ -172,7 +172,7 @@ def test_rows_are_bounded_and_old_ones_forgotten(connection: apsw.Connection, cl
     clock.now += PERIOD
     add(rows, 2, [], int(clock.now))
     assert connection.execute("SELECT count(*) FROM sent").get == 1  # account 1 is gone and nobody asked for it
-    assert rows.strangers(9, [b"kept"]) == set()
+    assert rows.new_recipients(9, [b"kept"]) == set()
 
 
 def test_processes_count_together(tmp_path: Path, connection: apsw.Connection) -> None:
@@ -181,7 +181,7 @@ def test_processes_count_together(tmp_path: Path, connection: apsw.Connection) -
     senders = [subprocess.Popen([sys.executable, "-c", SEND, path]) for _ in range(2)]
     assert [sender.wait(60) for sender in senders] == [0, 0]
     assert len(rows.sent(1, 0)) == 400
-    assert len(rows.met(1, 0)) == 200
+    assert len(rows.first_contacts(1, 0)) == 200
 
 
 def test_a_file_that_cannot_be_used_is_told(connection: apsw.Connection) -> None:
@@ -191,7 +191,7 @@ def test_a_file_that_cannot_be_used_is_told(connection: apsw.Connection) -> None
         add(rows, 1, [b"x"], 0)
     connection.execute("PRAGMA query_only = OFF; DROP TABLE met")
     with pytest.raises(DirectoryBusyError, match="cannot be read"):
-        rows.strangers(1, [b"x"])
+        rows.new_recipients(1, [b"x"])
     with pytest.raises(DirectoryBusyError):
         add(rows, 1, [b"x"], 0)
     assert not connection.in_transaction
@@ -206,7 +206,7 @@ def test_a_full_disk_leaves_the_counts_as_they_were(connection: apsw.Connection)
         for n in range(1000):
             add(rows, 1, [(n * 100 + each).to_bytes(8, "big") for each in range(100)], 0)
     sent = len(rows.sent(1, -1))
-    assert len(rows.met(1, -1)) == 1 + (sent - 1) * 100
+    assert len(rows.first_contacts(1, -1)) == 1 + (sent - 1) * 100
     connection.pragma("max_page_count", 1_000_000)
     add(rows, 1, [b"again"], 0)
     assert len(rows.sent(1, -1)) == sent + 1

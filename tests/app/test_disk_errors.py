@@ -1,4 +1,4 @@
-"""What a disk can do to a server that starts is told in a sentence."""
+"""What a disk can do to a server that starts is reported in a sentence."""
 
 import errno
 import os

@@ -593,7 +593,7 @@ async def test_modseq_of_somebody_unknown(store: Mailstore) -> None:
 
 
 async def test_who_was_away_for_longer_than_is_remembered(store: Mailstore, monkeypatch: pytest.MonkeyPatch) -> None:
-    """RFC 7162 3.2.5.2: then every uid that is not there is told, and no expunge is missed."""
+    """RFC 7162 3.2.5.2: then every uid that is not there is reported, and no expunge is missed."""
     monkeypatch.setattr("posthouse.mailstore.sqlite.removing.LOG_ROWS", 6)
     monkeypatch.setattr("posthouse.mailstore.sqlite.removing._LOG_SLACK", 3)
     await append(store, 1, *(letter() for _ in range(40)))

@@ -60,7 +60,7 @@ def test_one_without_anything_in_it_is_as_good_as_gone(path: Path, made: bool) -
             connection.execute("CREATE TABLE x (n); DROP TABLE x")
     with pytest.raises(DatabaseGoneError, match=r"x\.db is empty"):
         open_database(path, ROOMS)
-    make(path)  # whoever may make it goes on where a killed process stopped
+    make(path)  # with CREATE it goes on where a killed process stopped
 
 
 @pytest.mark.parametrize("room", ["", "other"])

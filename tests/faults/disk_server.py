@@ -115,7 +115,7 @@ def _survivors(cache: list[Cached], how: str, source: random.Random) -> Iterator
 
 
 class Server:
-    """Answers the kernel, until it unmounts or whoever started this goes away."""
+    """Answers the kernel, until it unmounts or the process that started this goes away."""
 
     def __init__(self, disk: Disk, device: int) -> None:
         self._disk, self._device = disk, device

@@ -316,7 +316,7 @@ def test_many_candidates_that_are_none_take_bounded_work(folder: Path, monkeypat
 # Accounts that are gone.
 
 
-def strangers(folder: Path, known: set[int]) -> list[tuple[int | None, str]]:
+def mail_of_unknown_accounts(folder: Path, known: set[int]) -> list[tuple[int | None, str]]:
     found = check(folder, accounts=known)
     return [(each.account, each.what) for each in found if each.kind == "unknown account"]
 
@@ -342,12 +342,12 @@ async def test_mail_of_an_unknown_account_is_named_and_moved_with_its_flags(
     await append(store, 3, letter(b"c\r\n", Flag.NONE, "Blue"))
     before = await contents(store, 1)
     await store.close()
-    assert strangers(folder, {1, 2, 3}) == []
-    ((account, what),) = strangers(folder, {2, 3})
+    assert mail_of_unknown_accounts(folder, {1, 2, 3}) == []
+    ((account, what),) = mail_of_unknown_accounts(folder, {2, 3})
     assert (account, what.split()[:3]) == (1, ["holds", "7", "messages,"])
     assert await adopt_all(folder, 1, 3) == 7
     assert await adopt_all(folder, 1, 3) == 0
-    assert strangers(folder, {2, 3}) == []
+    assert mail_of_unknown_accounts(folder, {2, 3}) == []
     assert_sound(folder)
     store = opened(folder)
     assert await contents(store, 3, "Recovered/INBOX") == before

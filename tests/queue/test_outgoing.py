@@ -148,7 +148,7 @@ async def test_a_clock_that_steps_ends_no_claims(house: House) -> None:
 
 
 async def test_a_group_that_was_stopped_ends_no_claims(house: House) -> None:
-    """All stand still, and go on at the same moment: whoever looks first has seen nothing for 80 seconds."""
+    """All stand still, and go on at the same moment: the first one to look has seen nothing for 80 seconds."""
     mine, other = await house.queue(), await house.queue()
     await house.put(mine, "b@y.test", mine=True)
     await other.watch()

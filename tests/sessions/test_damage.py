@@ -1,4 +1,4 @@
-"""A message whose octets are not those that were kept is told as damaged, and never handed out as if it were sound."""
+"""A message whose octets are not those that were kept is reported as damaged, and never handed out as sound."""
 
 from pathlib import Path
 

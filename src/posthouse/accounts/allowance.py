@@ -1,6 +1,6 @@
 """How much an account may send: messages, and recipients it never wrote to before, in any 24 hours.
 
-A stolen password is first noticed by what is sent with it. Who writes to strangers by the hundred is stopped; who
+A stolen password is first noticed by what is sent with it. Who writes to new_recipients by the hundred is stopped; who
 writes to people they know is not.
 """
 
@@ -40,7 +40,7 @@ class Taken:
 
     account: int
     row: int
-    strangers: tuple[bytes, ...]
+    new_recipients: tuple[bytes, ...]
     at: int
 
 
@@ -50,10 +50,10 @@ class AllowanceRows(Protocol):
     def sent(self, account: int, since: int) -> list[int]:
         """When the account sent messages after `since`, ascending."""
 
-    def strangers(self, account: int, recipients: Sequence[bytes]) -> set[bytes]:
+    def new_recipients(self, account: int, recipients: Sequence[bytes]) -> set[bytes]:
         """Those of the recipients that the account never wrote to."""
 
-    def met(self, account: int, since: int) -> list[int]:
+    def first_contacts(self, account: int, since: int) -> list[int]:
         """When the account first wrote to somebody, after `since`, ascending."""
 
     def transaction(self) -> AbstractContextManager[None]:
@@ -88,12 +88,12 @@ class Allowance:
         None: it may, and nothing is counted because nothing is bounded. Give back what is not sent after all.
         """
         messages = self._limit(account.day_messages, self._default_messages)
-        strangers = self._limit(account.day_recipients, self._default_recipients)
-        if messages is None and strangers is None:
+        new_recipients = self._limit(account.day_recipients, self._default_recipients)
+        if messages is None and new_recipients is None:
             return None
         now, hashed = int(self._clock()), _hashed(recipients)
         with self._rows.transaction():
-            excess = self._excess(account, hashed, now, messages, strangers)
+            excess = self._excess(account, hashed, now, messages, new_recipients)
             return excess if excess is not None else self._rows.add(account.id, hashed, now)
 
     def give_back(self, taken: Taken) -> None:
@@ -110,10 +110,10 @@ class Allowance:
             if len(sent) + 1 > messages:
                 return _excess(Limit.MESSAGES, messages, sent, 1)
         if new is not None:
-            strangers = len(self._rows.strangers(account.id, recipients))
-            met = _until(now, self._rows.met(account.id, since)) if strangers else []
-            if strangers and len(met) + strangers > new:
-                return _excess(Limit.RECIPIENTS, new, met, strangers)
+            new_recipients = len(self._rows.new_recipients(account.id, recipients))
+            contacts = _until(now, self._rows.first_contacts(account.id, since)) if new_recipients else []
+            if new_recipients and len(contacts) + new_recipients > new:
+                return _excess(Limit.RECIPIENTS, new, contacts, new_recipients)
         return None
 
     @staticmethod

@@ -198,7 +198,7 @@ def _tell_other(failure: Exception) -> int:
 
 
 def _tell_refusal(failure: Exception) -> int:
-    from posthouse.app.data_folder import refusal  # what is wrong with a folder is told in one place
+    from posthouse.app.data_folder import refusal  # one place says what is wrong with a folder
 
     refused = refusal(failure)
     output.error(refused.text, refused.fix)

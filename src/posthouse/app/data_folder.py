@@ -238,7 +238,7 @@ def require_current(places: Places) -> None:
     """Refuse a posthouse.db of an earlier version: only a start brings all parts up to date. Raises FolderError."""
     try:
         outdated = is_outdated(places.mail, MAIL_ROOMS)
-    except DatabaseError:  # told by whoever opens it
+    except DatabaseError:  # the command that opens it reports it
         return
     if outdated:
         fix = "Start the server once: it brings the folder up to date."

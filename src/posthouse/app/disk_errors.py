@@ -1,4 +1,4 @@
-"""What a disk can do to a server that starts, each told in a sentence with a way out."""
+"""What a disk can do to a server that starts, each reported in a sentence with a way out."""
 
 import errno
 from collections.abc import Iterator

@@ -45,7 +45,7 @@ def beat(heartbeat: Heartbeat) -> None:
 
 @contextmanager
 def watched_threads(died: Callable[[BaseException], None]) -> Iterator[None]:
-    """Within the block `died` is told, in that thread, what ended a thread that ended with an exception.
+    """Within the block `died` is called with the exception that ended a thread, in that thread.
 
     Who waits for such a thread would wait for ever.
     """
@@ -64,7 +64,7 @@ async def until_stopped(stop: asyncio.Event, worker: CanFail, log: FilteringBoun
     """Wait for `stop`. Ends the process on the spot when the worker has failed.
 
     Without the thread that it lost it can neither finish what is under way nor stop: what is awaited there never comes.
-    To be killed does no harm to what was acknowledged, and whoever watches the process starts another.
+    To be killed does no harm to what was acknowledged, and the parent or the service manager starts another.
     """
     waiting = [asyncio.ensure_future(event.wait()) for event in (stop, worker.failed)]
     try:

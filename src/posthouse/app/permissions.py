@@ -88,7 +88,7 @@ def _mode(path: Path) -> int:
     try:
         return stat.S_IMODE(path.stat().st_mode)
     except OSError:
-        return 0  # whoever needs it will say so
+        return 0  # what opens it reports the error
 
 
 def _holds_secrets(config: Path) -> bool:

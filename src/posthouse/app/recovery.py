@@ -1,4 +1,4 @@
-"""What fsck does when it is told to: gives mail a home whose account, or whose row, is gone.
+"""What fsck does on request: gives mail a home whose account, or whose row, is gone.
 
 Nothing is removed, and what was done once is not done twice: a message that was filed has a row from then on.
 """

@@ -1,7 +1,7 @@
 """The one way to open a database of the data folder: it is there or may be made, is ours, is known to this version.
 
-What is wrong is told by errors of its own, each a sentence: gone, no database, damaged, forbidden, too new. A file of a
-later version is not written at all. Files that may be lost are put aside and begun anew instead.
+Each fault has its own error, whose text is a sentence: gone, no database, damaged, forbidden, too new. A file of a
+later version is not written at all. Files that may be lost are put aside and created again instead.
 """
 
 import contextlib
@@ -154,7 +154,7 @@ def _is_taken(aside: Path, path: Path) -> bool:
 
 
 def _replacing(path: Path, attempt: Callable[[], apsw.Connection]) -> apsw.Connection:
-    """Whoever finds a file spoilt puts that very file aside: another process may have been first."""
+    """The process that finds a file damaged puts that very file aside: another process may have been first."""
     for _ in range(3):
         before = _file_number(path)
         try:
@@ -167,7 +167,7 @@ def _replacing(path: Path, attempt: Callable[[], apsw.Connection]) -> apsw.Conne
                 with lock:
                     if before is not None and _file_number(path) == before:
                         aside = put_aside(path)
-                        logging.getLogger(__name__).warning("%s; begun anew, the old one is %s", error, aside.name)
+                        logging.getLogger(__name__).warning("%s; created again, the old one is %s", error, aside.name)
             finally:
                 lock.close()
     return attempt()

@@ -71,7 +71,7 @@ def _try(fd: int, how: int) -> bool:
 
 
 def _close_to_others(fd: int) -> None:
-    """Whoever may open the file may hold the lock, and so keep the server from starting."""
+    """A process that may open the file may hold the lock, and so keep the server from starting."""
     status = os.fstat(fd)
     if stat.S_IMODE(status.st_mode) & 0o077 and status.st_uid == os.geteuid():
         os.fchmod(fd, 0o600)

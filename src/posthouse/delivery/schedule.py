@@ -20,7 +20,7 @@ class Schedule:
     delay_warning: float = 4 * 3600.0  # 0: never
     expire: float = 5 * 86400.0
     least_attempts: int = 12  # before giving up: a clock that jumped, or a server that was off for a week, is no reason
-    least_before_warning: int = 4  # attempts before the sender is told of a delay, for the same reason
+    least_before_warning: int = 4  # attempts before the sender gets a notice of delay, for the same reason
     chance: Callable[[], float] = field(default=random.SystemRandom().random)
 
     def retry_in(self, attempts: int) -> float:

@@ -378,8 +378,8 @@ class Mailstore(Protocol):
     async def since(self, account: int, mailbox: int, modseq: int) -> Delta:
         """What happened after that modseq.
 
-        The store remembers the last LOG_ROWS expunges of an account, and some more. Whoever asks for what lies further
-        back is told of every uid that was ever given and is there no more (RFC 7162 3.2.5.2 allows it).
+        The store remembers the last LOG_ROWS expunges of an account, and some more. For what lies further back the
+        answer has every uid that was ever given and is there no more (RFC 7162 3.2.5.2 allows it).
         """
 
     async def items(self, account: int, mailbox: int, messages: Sequence[int]) -> list[Item]:

@@ -233,7 +233,7 @@ class Outgoing(Protocol):
         """
 
     def recorder(self, records: Sequence[Record], told: Collection[int] = ()) -> Recorder:
-        """The same inside a delivery: when the sender is told by a message, that message and this are one.
+        """The same inside a delivery: when the sender is notified by a message, that message and this are one.
 
         `told`: positions of the records that the message tells of.
         """

@@ -43,11 +43,11 @@ class SqliteAllowanceRows:
         """See AllowanceRows."""
         return self._times("SELECT at FROM sent WHERE account = ? AND at > ? ORDER BY at", account, since)
 
-    def met(self, account: int, since: int) -> list[int]:
+    def first_contacts(self, account: int, since: int) -> list[int]:
         """See AllowanceRows."""
         return self._times("SELECT at FROM met WHERE account = ? AND at > ? ORDER BY at", account, since)
 
-    def strangers(self, account: int, recipients: Sequence[bytes]) -> set[bytes]:
+    def new_recipients(self, account: int, recipients: Sequence[bytes]) -> set[bytes]:
         """See AllowanceRows."""
         unknown = set(recipients)
         with _told("read"):
@@ -73,13 +73,13 @@ class SqliteAllowanceRows:
 
     def add(self, account: int, recipients: Sequence[bytes], now: int) -> Taken:
         """See AllowanceRows."""
-        strangers = tuple(self.strangers(account, recipients))
+        new_recipients = tuple(self.new_recipients(account, recipients))
         with _told("written"):
-            return Taken(account, self._add(account, recipients, now), strangers, now)
+            return Taken(account, self._add(account, recipients, now), new_recipients, now)
 
     def remove(self, taken: Taken) -> None:
         """See AllowanceRows."""
-        rows = ((taken.account, each, taken.at) for each in taken.strangers)
+        rows = ((taken.account, each, taken.at) for each in taken.new_recipients)
         with _told("written"):
             self._connection.execute("DELETE FROM sent WHERE rowid = ? AND account = ?", (taken.row, taken.account))
             self._connection.executemany("DELETE FROM met WHERE account = ? AND recipient = ? AND at = ?", rows)

@@ -132,7 +132,7 @@ def _is_address(text: str) -> bool:
 def is_forbidden(address: str, *, private: bool) -> bool:
     """Whether an address that DNS gave must not be connected to. `private`: those of private networks are fine.
 
-    Else whoever owns a domain could have us speak to the machines behind our firewall.
+    Else the owner of a domain could have us speak to the machines behind our firewall.
     """
     return not may_reach(address, private=private)
 

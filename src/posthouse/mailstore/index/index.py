@@ -133,7 +133,7 @@ class MessageIndex:
             file = self._database.file
             await self.ensure(account, mailbox, messages)
             found = await self._look(account, messages, job)
-            if self._database.file == file:  # else it was begun anew meanwhile, and is empty
+            if self._database.file == file:  # else it was created again meanwhile, and is empty
                 return found
         raise StoreError("the index is damaged again and again")
 

@@ -45,7 +45,7 @@ class Indexer:
         self._note(account)
 
     async def run(self) -> None:
-        """Until cancelled. Accounts stay watched if it ends otherwise, for whoever starts it again."""
+        """Until cancelled. Accounts stay watched if it ends otherwise, for the next run."""
         try:
             while True:
                 await self._news.wait()

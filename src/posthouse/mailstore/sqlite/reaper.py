@@ -181,7 +181,7 @@ class Reaper:
         start, end = _to_blocks(fd, hole.start, hole.end)
         if self._files.punch(fd, start, end - start):
             return True
-        for blob in hole.blobs:  # without their headers these octets are no records any more, whoever looks for some
+        for blob in hole.blobs:  # without their headers no search takes these octets for records any more
             offset = alone(blob)[1]
             if hole.start <= offset < hole.end:
                 self._files.write(fd, [bytes(HEADER_OCTETS)], offset)

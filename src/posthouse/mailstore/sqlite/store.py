@@ -114,7 +114,7 @@ class SqliteMailstore:
         With `create`, what is missing inside is made; else that is a StoreError.
         `rooms` are the migrations of other rooms that keep their rows in the same database, by name.
         `on_thread_death` is called, in that thread, when the one that commits has ended by an error.
-        `on_hold` is told when this process takes the write lock and gives it back, see FileLock.
+        `on_hold` is called when this process takes the write lock and gives it back, see FileLock.
         Raises StoreError. Takes milliseconds; a database of an earlier version is migrated first.
         """
         files = files or Files()

@@ -71,7 +71,7 @@ def end_claims(
 class SqliteOutgoing:
     """See queue.interface.Outgoing. One per process; `clock` gives seconds since 1970, `monotonic` never steps.
 
-    `on_unreadable` is told of each recipient that cannot be read, and is held for that.
+    `on_unreadable` is called with each recipient that cannot be read, and is held for that.
     """
 
     def __init__(
@@ -232,7 +232,7 @@ class SqliteOutgoing:
         """See Outgoing."""
         now, offset = int(self._clock()), self._offset
         if await self._database.ask(lambda connection: statements.has_stepped(connection, now, offset)):
-            await self._database.transact(lambda connection: statements.mend_clock(connection, now, offset))
+            await self._database.transact(lambda connection: statements.correct_clock(connection, now, offset))
         while await self._database.transact(lambda connection: statements.purge(connection, now)):
             continue
 

@@ -138,7 +138,7 @@ def _as_json(names: Collection[str]) -> str:
 
 
 def put(connection: apsw.Connection, fresh: Fresh, body: int, claim: int, offset: int) -> int:
-    """Queue a message whose body the mailstore has; its number. `claim` is the token of whoever sends it at once.
+    """Queue a message whose body the mailstore has; its number. `claim` is the token of the process that sends it now.
 
     `offset`: from a clock that does not step to the one that the message was written by.
     """
@@ -281,8 +281,8 @@ def postpone(
 ) -> list[Waiting]:
     """Count what is due for a destination that is down as tried, without a try; claims those that need more than that.
 
-    `later` gives the next due time; None for whoever has to be told. One that an operator wants tried is claimed too:
-    it will show whether the destination is still down. `unreadable` as for claim().
+    `later` gives the next due time; None when the sender has to be notified. One that an operator wants tried is
+    claimed, too: it will show whether the destination is still down. `unreadable` as for claim().
     """
     taken: list[Waiting] = []
     is_wanted = False
@@ -317,7 +317,7 @@ def record(connection: apsw.Connection, records: Sequence[Record], token: int, n
     """Write down what became of claimed recipients; returns the bodies that nobody needs any more.
 
     Where the claim was lost meanwhile only the attempt is written: another holds it now, or an operator dropped it. But
-    a delivery settles it whoever holds it: else the other try may fail, and a bounce say what is not true.
+    a delivery settles it, no matter who holds it: else the other try may fail, and a bounce say what is not true.
     """
     over = []
     for entry in records:
@@ -414,7 +414,7 @@ def has_stepped(connection: apsw.Connection, now: int, offset: int) -> bool:
     return bool(connection.execute(_STEPPED, (now, CLOCK_SLACK, offset)).get)
 
 
-def mend_clock(connection: apsw.Connection, now: int, offset: int) -> None:
+def correct_clock(connection: apsw.Connection, now: int, offset: int) -> None:
     """Put right what was written before the clock stepped: ages and lives stay, what waits does not wait longer."""
     connection.execute(_MEND_RECIPIENTS, (now, CLOCK_SLACK))
     connection.execute(_MEND_MESSAGES, (offset, CLOCK_SLACK))

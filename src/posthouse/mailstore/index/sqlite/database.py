@@ -1,4 +1,4 @@
-"""Runs jobs on the index's database in threads of its own; a file that turns out to be damaged is begun anew."""
+"""Runs jobs on the index's database in threads of its own; a file that turns out to be damaged is created again."""
 
 import asyncio
 from collections.abc import Callable
@@ -42,7 +42,7 @@ class IndexDatabase:
 
     @property
     def file(self) -> int:
-        """The name of the file: another one when it was begun anew."""
+        """The name of the file: another one when it was created again."""
         return self._threads.name
 
     async def read(self, job: Callable[[apsw.Connection], T]) -> T:

@@ -1,6 +1,6 @@
 """The file `index.db`: its tables, and how it is made, opened and thrown away.
 
-A file of another version, or one that is damaged, is removed and begun anew. The processes take turns at that. Each
+A file of another version, or one that is damaged, is removed and created again. The processes take turns at that. Each
 file has a name of its own inside (its application_id), so that whoever finds his damaged sees whether somebody has
 put another in its place already. Who still uses a file that was removed may go on: it is complete in itself.
 """
@@ -59,7 +59,7 @@ def open_file(path: Path, readers: int, *, spoilt: int | None = None) -> Opened:
         with lock:
             if _name(path) in (None, spoilt):
                 if path.exists():  # not put aside: it may be as large as the mail, and all of it can be had again
-                    logging.getLogger(__name__).warning("%s is damaged or of another version; begun anew", path)
+                    logging.getLogger(__name__).warning("%s is damaged or of another version; created again", path)
                 _remove(path)
                 _begin(path)
             return _connect(path, readers)
