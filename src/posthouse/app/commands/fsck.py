@@ -57,7 +57,8 @@ def fsck(
         fix = "--to goes with --salvage, --account with --adopt."
         raise CommandError("an option is given without the one that it belongs to", fix=fix, code=Exit.USAGE)
     if salvage + accept + (adopt is not None) + repair > 1:
-        raise CommandError("that is too much at once", fix="Give one of them, then the next.", code=Exit.USAGE)
+        fix = "Give one of them, then the next."
+        raise CommandError("--salvage, --accept, --adopt and --repair cannot be combined", fix=fix, code=Exit.USAGE)
     with _translated():
         if accept:
             return _accept(config, yes)
