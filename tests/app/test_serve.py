@@ -71,6 +71,7 @@ def serving(folder: Path, *, workers: int = 2, user: str = "", ends: int = 0, dr
         f'[smtp]\nlisten = ["127.0.0.1:{25 + offset}"]\n'
         f'[submission]\nlisten = ["127.0.0.1:{587 + offset}"]\nlisten_tls = ["127.0.0.1:{465 + offset}"]\n'
         f'[pop3]\nlisten = ["127.0.0.1:{110 + offset}"]\nlisten_tls = ["127.0.0.1:{995 + offset}"]\n'
+        f'[imap]\nlisten = ["127.0.0.1:{143 + offset}"]\nlisten_tls = ["127.0.0.1:{993 + offset}"]\n'
         "[login]\nplain_on_loopback = true\n"
     )
     run(config, "domain", "add", "example.test", "--yes")
