@@ -73,6 +73,27 @@ async def test_a_pack_that_lost_its_end_is_not_written_to(store: SqliteMailstore
     await again.close()
 
 
+async def test_a_new_pack_that_another_process_looks_at_is_left_for_the_next_number(
+    store: SqliteMailstore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A process that looks for a pack locks each file it finds for a moment, one without a head too."""
+    looks: list[int] = []
+    real = os.open
+
+    def open_and_be_seen(path: Path, flags: int, mode: int = 0o777) -> int:
+        fd = real(path, flags, mode)
+        if flags & os.O_EXCL and not looks:
+            looks.append(real(path, os.O_RDWR))
+            fcntl.flock(looks[0], fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return fd
+
+    monkeypatch.setattr(os, "open", open_and_be_seen)
+    await deliver(store, 1)
+    os.close(looks[0])
+    assert list(packs(tmp_path)) == ["2.pack"]
+    assert await contents(store, 1) == [PREFIX + b"Subject: x\r\n\r\nhello\r\n"]
+
+
 async def test_a_number_whose_file_exists_is_never_taken(store: SqliteMailstore, tmp_path: Path) -> None:
     strange = tmp_path / "packs" / "7.pack"
     strange.write_bytes(b"mail, perhaps, of a database that is not here any more")

@@ -222,19 +222,26 @@ class PackWriter:
             except FileExistsError:
                 continue
             try:
-                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                self._files.write(fd, [make_pack_head(self._store, pack)], 0)
-                self._files.sync(fd)
-                self._files.sync_folder(self._folder)
-                known = catalogue.take_up(pack)
+                ours = self._write_head(fd, pack) and catalogue.take_up(pack) is not None
             except BaseException:
                 self._remove(pack, fd)
                 raise
-            if known is not None:
+            if ours:
                 self._fd, self._pack, self._end = fd, pack, PACK_HEAD_OCTETS
                 return
-            self._remove(pack, fd)  # its row was dropped as that of an empty pack, before there was a file to lock
+            self._remove(pack, fd)  # its row may have been dropped as that of an empty pack, before we had the lock
         raise OSError(f"no number for a new pack in {self._folder}")
+
+    def _write_head(self, fd: int, pack: int) -> bool:
+        """Lock a new file and make it a pack. False when another process, looking for a pack, has locked it first."""
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        self._files.write(fd, [make_pack_head(self._store, pack)], 0)
+        self._files.sync(fd)
+        self._files.sync_folder(self._folder)
+        return True
 
     def _remove(self, pack: int, fd: int) -> None:
         """A pack that we have made and that holds nothing."""
