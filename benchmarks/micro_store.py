@@ -2,7 +2,6 @@
 
 import argparse
 import asyncio
-import hashlib
 import itertools
 import os
 import resource
@@ -15,6 +14,7 @@ import uvloop
 
 from posthouse.database.sqlite_leases import SqliteLeases
 from posthouse.mailstore.changes import LocalBus
+from posthouse.mailstore.digests import new_digest
 from posthouse.mailstore.interface import INBOX, Placement, Traits
 from posthouse.mailstore.sqlite.store import SqliteMailstore
 
@@ -31,7 +31,7 @@ class Bytes:
     def __init__(self, data: bytes) -> None:
         self._data = data
         self.octets = len(data)
-        self.sha256 = hashlib.sha256(data).digest()
+        self.digest = new_digest(data).digest()
 
     def chunks(self) -> Iterator[bytes]:
         yield self._data

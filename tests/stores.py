@@ -1,9 +1,9 @@
 """Bodies and ids for tests of stores."""
 
-import hashlib
 import itertools
 from collections.abc import Iterator, Sequence
 
+from posthouse.mailstore.digests import new_digest
 from posthouse.mailstore.interface import (
     INBOX,
     Appending,
@@ -32,7 +32,7 @@ class Bytes:
         self._data = data
         self._chunk = chunk
         self.traits = traits
-        self.sha256 = hashlib.sha256(data).digest()
+        self.digest = new_digest(data).digest()
 
     @property
     def octets(self) -> int:

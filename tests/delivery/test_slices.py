@@ -68,9 +68,9 @@ def body() -> Counted:
 
 async def test_leaving_fields_out(body: Counted) -> None:
     async def work() -> bytes:
-        return (await trim(body, BCC)).sha256
+        return (await trim(body, BCC)).digest
 
-    assert await body.beside_others(work()) == Bytes(LARGE[:19] + LARGE[36:]).sha256
+    assert await body.beside_others(work()) == Bytes(LARGE[:19] + LARGE[36:]).digest
     assert body.most <= 2 * SLICE
 
 

@@ -20,16 +20,16 @@ from posthouse.mailstore.records import (
 
 def test_a_header_says_what_was_put_in() -> None:
     identity = 0xFEDCBA9876
-    header = make_header([b"second", b"first"], 1 << 39, bytes(range(32)), identity)
+    header = make_header([b"second", b"first"], 1 << 39, bytes(range(16)), identity)
     assert len(header) == HEADER_OCTETS == 56
     crc = zlib.crc32(header[:52] + b"secondfirst")
-    assert parse_header(header + b"more") == Header(11, 1 << 39, bytes(range(32)), crc, identity)
+    assert parse_header(header + b"more") == Header(11, 1 << 39, bytes(range(16)), crc, identity)
     assert crc_of(header, b"secondfirst") == crc
     assert crc_of(bytearray(header), memoryview(b"secondfirsT")) != crc
 
 
 def test_what_is_no_header() -> None:
-    header = make_header([], 5, bytes(32), 7)
+    header = make_header([], 5, bytes(16), 7)
     assert parse_header(header[:-1]) is None
     assert parse_header(bytes(HEADER_OCTETS)) is None
     assert parse_header(b"X" + header[1:]) is None
@@ -46,7 +46,7 @@ def test_a_record_of_before_there_were_identities_has_none() -> None:
 
 
 def test_a_record_is_the_one_that_is_wanted() -> None:
-    record = make_header([b"abc"], 5, bytes(32), 77) + b"abc12345"
+    record = make_header([b"abc"], 5, bytes(16), 77) + b"abc12345"
     assert is_start(memoryview(record), 8, 77)
     assert not is_start(memoryview(record), 8, 78)
     assert not is_start(memoryview(record), 9, 77)

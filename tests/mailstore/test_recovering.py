@@ -138,7 +138,7 @@ async def test_records_without_rows_are_named_filed_and_then_like_any_other(
     assert_sound(folder)
 
 
-@pytest.mark.parametrize("lengths", ["", ", octets = octets + 9, sha256 = zeroblob(32)"])
+@pytest.mark.parametrize("lengths", ["", ", octets = octets + 9, digest = zeroblob(16)"])
 async def test_bodies_whose_messages_were_lost_are_filed_whatever_their_rows_say(lengths: str, folder: Path) -> None:
     """As when pages of the database were damaged: the row of the body is there, those of its messages are not."""
     sql(folder, "DELETE FROM message WHERE account_id = 1")

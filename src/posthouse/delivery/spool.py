@@ -5,12 +5,12 @@ made on the way, so nothing is read twice.
 """
 
 import errno
-import hashlib
 import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from posthouse.mailstore.digests import new_digest
 from posthouse.mailstore.interface import StoreError, StoreFullError, Traits
 
 HEAD = 256 << 10  # octets kept for the header scan
@@ -35,7 +35,7 @@ class Spool:
         self._budget = budget
         self._held = bytearray()  # not a list of pieces: a peer may send one octet at a time
         self._fd = -1
-        self._digest = hashlib.sha256()
+        self._hasher = new_digest()
         self._ascii = True
         self._tail = b""
         self.octets = 0
@@ -46,7 +46,7 @@ class Spool:
     def write(self, data: bytes) -> None:
         """Take the next octets. Raises StoreFullError or StoreError."""
         self.octets += len(data)
-        self._digest.update(data)
+        self._hasher.update(data)
         self._ascii = self._ascii and data.isascii()
         self._tail = (self._tail + data[-2:])[-2:]
         if len(self.head) < HEAD:
@@ -58,9 +58,9 @@ class Spool:
             self._spill(data)
 
     @property
-    def sha256(self) -> bytes:
+    def digest(self) -> bytes:
         """See Body."""
-        return self._digest.digest()
+        return self._hasher.digest()
 
     @property
     def traits(self) -> Traits:

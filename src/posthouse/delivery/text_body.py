@@ -2,8 +2,8 @@
 
 import re
 from collections.abc import Iterator
-from hashlib import sha256
 
+from posthouse.mailstore.digests import new_digest
 from posthouse.mailstore.interface import Traits
 
 _BARE = re.compile(rb"(?<!\r)\n|\r(?!\n)")
@@ -15,7 +15,7 @@ class TextBody:
     def __init__(self, data: bytes) -> None:
         self._data = data
         self.octets = len(data)
-        self.sha256 = sha256(data).digest()
+        self.digest = new_digest(data).digest()
         self.traits = Traits.NONE if data.isascii() else Traits.EIGHT_BIT
         if data.startswith(b".") or b"\n." in data:
             self.traits |= Traits.DOT_LINES

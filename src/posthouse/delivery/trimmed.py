@@ -1,18 +1,18 @@
 """A body with pieces of its head left out, such as Bcc: read through, nothing copied."""
 
 from collections.abc import Iterator, Sequence
-from hashlib import sha256
 
 from posthouse.delivery.slices import in_slices
+from posthouse.mailstore.digests import new_digest
 from posthouse.mailstore.interface import Body, Traits
 
 
 async def trim(body: Body, cuts: Sequence[tuple[int, int]]) -> "Trimmed":
     """A body without these pieces: (start, end) in octets, ascending, apart from one another."""
-    digest = sha256()
+    hasher = new_digest()
     async for piece in in_slices(_kept(body, cuts)):
-        digest.update(piece)
-    return Trimmed(body, cuts, digest.digest())
+        hasher.update(piece)
+    return Trimmed(body, cuts, hasher.digest())
 
 
 class Trimmed:
@@ -22,7 +22,7 @@ class Trimmed:
         self._body = body
         self._cuts = tuple(cuts)
         self.octets = body.octets - sum(end - start for start, end in cuts)
-        self.sha256 = digest
+        self.digest = digest
 
     @property
     def traits(self) -> Traits:

@@ -227,6 +227,6 @@ def _examine(fd: int, row: BodyRow) -> str:
     if fd < 0:
         return "its pack cannot be opened"
     try:
-        return damage_of(fd, row.offset, row.prefixes, row.octets, row.sha256, row.identity)
+        return damage_of(fd, row.offset, row.prefixes, row.octets, row.digest, row.identity)
     except OSError as error:
         return f"the disk does not give it: {error}"

@@ -92,8 +92,8 @@ class Body(Protocol):
         """Length of the body."""
 
     @property
-    def sha256(self) -> bytes:
-        """Digest of the body, 32 bytes."""
+    def digest(self) -> bytes:
+        """Digest of the body, 16 octets; see digests.py."""
 
     @property
     def traits(self) -> Traits:

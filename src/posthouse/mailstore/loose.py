@@ -168,7 +168,7 @@ def _whole(fd: int, pack: int, offset: int, end: int, unreadable: Report) -> tup
         if record.end > end:
             return None, 0
         cost = record.end - offset
-        if damage_of(fd, offset, header.prefixes, header.body, header.sha256, header.identity):
+        if damage_of(fd, offset, header.prefixes, header.body, header.digest, header.identity):
             return None, cost
     except OSError as error:
         unreadable(Unreadable.because(error, pack, offset))

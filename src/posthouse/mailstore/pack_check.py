@@ -1,14 +1,14 @@
 """Compares a record in a pack with what the database says of it."""
 
-import hashlib
 import os
 
+from posthouse.mailstore.digests import hasher_like
 from posthouse.mailstore.records import HEADER_OCTETS, crc_of, parse_header
 
 _CHUNK = 1024 * 1024
 
 
-def damage_of(fd: int, offset: int, prefixes: int, octets: int, sha256: bytes, identity: int) -> str:
+def damage_of(fd: int, offset: int, prefixes: int, octets: int, digest: bytes, identity: int) -> str:
     """What is wrong with the record at `offset`; "" when nothing is. Reads all of it. Raises OSError."""
     start = os.pread(fd, HEADER_OCTETS + prefixes, offset)
     header = parse_header(start)
@@ -20,20 +20,20 @@ def damage_of(fd: int, offset: int, prefixes: int, octets: int, sha256: bytes, i
         return "the trace headers are damaged"
     if header.identity != identity:
         return "the record there is another one"
-    if header.sha256 != sha256:
+    if header.digest != digest:
         return "the record there is of another body"
-    if _hash(fd, offset + HEADER_OCTETS + prefixes, octets) != sha256:
+    if _hash(fd, offset + HEADER_OCTETS + prefixes, octets, digest) != digest:
         return "the body is damaged"
     return ""
 
 
-def _hash(fd: int, offset: int, octets: int) -> bytes:
-    digest = hashlib.sha256()
+def _hash(fd: int, offset: int, octets: int, known: bytes) -> bytes:
+    hasher = hasher_like(known)
     while octets > 0:
         chunk = os.pread(fd, min(octets, _CHUNK), offset)
         if not chunk:  # the file is too short: what is missing makes the digest wrong
             break
-        digest.update(chunk)
+        hasher.update(chunk)
         offset += len(chunk)
         octets -= len(chunk)
-    return digest.digest()
+    return hasher.digest()

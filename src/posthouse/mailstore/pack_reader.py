@@ -6,10 +6,10 @@ first, so that nothing damaged goes out as if it were sound.
 """
 
 import contextlib
-import hashlib
 import os
 from pathlib import Path
 
+from posthouse.mailstore.digests import digest_of, hasher_like
 from posthouse.mailstore.interface import DamagedError, Entry, StoreError
 from posthouse.mailstore.pack_writer import pack_path
 from posthouse.mailstore.places import Place, alone, unfold
@@ -21,7 +21,6 @@ _AT_ONCE = 256 << 10  # octets that are read and compared on the event loop
 _CHECKED_AT_ONCE = 1 << 20  # octets that are compared there before they are read in pieces: some 600 us
 _CHUNK = 1 << 20
 _CHECKED_AT_MOST = 1024  # long messages remembered as sound
-_DIGEST = slice(20, 52)  # where a header has it
 
 
 class PackReader:
@@ -151,7 +150,7 @@ class PackReader:
             else:
                 own = memoryview(data)[place.prefix_octets :]
                 prefixes = memoryview(start_octets)[HEADER_OCTETS:]
-            if crc_of(start_octets, prefixes) != header.crc or hashlib.sha256(own).digest() != header.sha256:
+            if crc_of(start_octets, prefixes) != header.crc or digest_of(own, header.digest) != header.digest:
                 raise _damaged(entry, place)
         return bytes(data)
 
@@ -159,13 +158,13 @@ class PackReader:
         header, start = _header(fd, entry, place)
         if type(entry.place) is int:
             start += os.pread(fd, header.prefixes, place.record + HEADER_OCTETS)
-        digest = hashlib.sha256()
+        hasher = hasher_like(header.digest)
         offset, end = place.record + HEADER_OCTETS + header.prefixes, header.body
         while end > 0 and (chunk := os.pread(fd, min(end, _CHUNK), offset)):
-            digest.update(chunk)
+            hasher.update(chunk)
             offset += len(chunk)
             end -= len(chunk)
-        if crc_of(start, memoryview(start)[HEADER_OCTETS:]) != header.crc or digest.digest() != header.sha256:
+        if crc_of(start, memoryview(start)[HEADER_OCTETS:]) != header.crc or hasher.digest() != header.digest:
             raise _damaged(entry, place)
 
 
@@ -179,8 +178,7 @@ def _start_in_memory(fd: int, record: int, entry: Entry, length: int) -> memoryv
         return None
     if length == entry.octets:
         header = parse_header(data)
-        body = view[HEADER_OCTETS + (header.prefixes if header else 0) :]
-        if hashlib.sha256(body).digest() != data[_DIGEST]:
+        if header is None or digest_of(view[HEADER_OCTETS + header.prefixes :], header.digest) != header.digest:
             return None
     return view[HEADER_OCTETS:]
 

@@ -336,7 +336,7 @@ class _Run:
             record.backs = [distances[prefix] for prefix in prefixes]
             written = list(reversed(distances))
         record.identity = next(self._identities)
-        self._add(make_header(written, record.body.octets, record.body.sha256, record.identity))
+        self._add(make_header(written, record.body.octets, record.body.digest, record.identity))
         for prefix in written:
             self._add(prefix)
 

@@ -13,12 +13,14 @@ contiguous read. A prefix that several placements share stands there once. All n
             8   4  octets of all prefixes                            8  16  id of the store
            12   5  octets of the body                               24   8  number of the pack
            17   3  identity, its lower 24 bits                      32  28  unused, 0
-           20  32  SHA-256 of the body                              60   4  CRC-32 of the 60 octets before
+           20  16  digest of the body (digests.py)                  60   4  CRC-32 of the 60 octets before
+           36  16  unused, 0
            52   4  CRC-32 of the 52 octets before and of all prefixes
 
 The identity is a random number that the record's row in the database has, too. Whoever reads compares the two, so a
 reference to what was there before, or elsewhere, finds damage and never another person's mail. Records of version 1,
-and packs without a head, were written before there were identities and heads: theirs is 0.
+and packs without a head, were written before there were identities and heads: theirs is 0. Up to version 2 the digest
+is a SHA-256 of 32 octets.
 """
 
 import random
@@ -28,11 +30,14 @@ import zlib
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
+from posthouse.mailstore.digests import DIGEST_OCTETS
+
 _FIELDS = struct.Struct("<4sHHIQ32s")
 _CRC = struct.Struct("<I")
 _QUICK = struct.Struct("<4sHHIQ32xI")  # the whole header without the digest
+_DIGESTS = (0, 32, 32, DIGEST_OCTETS)  # octets, by version
 _MAGIC = b"PHrc"
-_VERSION = 2
+_VERSION = 3
 _BODY_BITS = 40
 _BODY_MASK = (1 << _BODY_BITS) - 1
 _LOW_BITS = 24
@@ -52,7 +57,7 @@ class Header(NamedTuple):
 
     prefixes: int  # octets
     body: int  # octets
-    sha256: bytes
+    digest: bytes  # of the body
     crc: int
     identity: int
 
@@ -74,10 +79,10 @@ def identities() -> Iterator[int]:
         yield source.getrandbits(16 + _LOW_BITS) or 1
 
 
-def make_header(prefixes: Sequence[bytes], body: int, sha256: bytes, identity: int) -> bytes:
+def make_header(prefixes: Sequence[bytes], body: int, digest: bytes, identity: int) -> bytes:
     """The header of a record with these prefixes, in the order they are written in."""
     high, low = identity >> _LOW_BITS, identity & _LOW_MASK
-    fields = _FIELDS.pack(_MAGIC, _VERSION, high, sum(map(len, prefixes)), low << _BODY_BITS | body, sha256)
+    fields = _FIELDS.pack(_MAGIC, _VERSION, high, sum(map(len, prefixes)), low << _BODY_BITS | body, digest)
     crc = zlib.crc32(fields)
     for prefix in prefixes:
         crc = zlib.crc32(prefix, crc)
@@ -88,11 +93,12 @@ def parse_header(data: bytes | bytearray) -> Header | None:
     """What the first octets of a record say; None when they are no header of a version we know."""
     if len(data) < HEADER_OCTETS:
         return None
-    magic, version, high, prefixes, body, sha256 = _FIELDS.unpack_from(data)
+    magic, version, high, prefixes, body, digest = _FIELDS.unpack_from(data)
     if magic != _MAGIC or not 0 < version <= _VERSION:
         return None
     (crc,) = _CRC.unpack_from(data, _FIELDS.size)
-    return Header(prefixes, body & _BODY_MASK, sha256, crc, high << _LOW_BITS | body >> _BODY_BITS)
+    identity = high << _LOW_BITS | body >> _BODY_BITS
+    return Header(prefixes, body & _BODY_MASK, digest[: _DIGESTS[version]], crc, identity)
 
 
 def is_start(data: memoryview, octets: int, identity: int) -> bool:

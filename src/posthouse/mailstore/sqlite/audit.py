@@ -223,7 +223,7 @@ class BodyRow(NamedTuple):
     offset: int
     prefixes: int
     octets: int
-    sha256: bytes
+    digest: bytes
     identity: int
 
 
@@ -282,7 +282,7 @@ def count_bodies(connection: apsw.Connection) -> int:
 def bodies(connection: apsw.Connection, after: int, limit: int) -> list[BodyRow]:
     """Bodies in use with ids above `after`."""
     statement = """
-        SELECT blob_id, pack, offset, prefixes, octets, sha256, identity FROM blob
+        SELECT blob_id, pack, offset, prefixes, octets, digest, identity FROM blob
         WHERE blob_id > ? AND refs > 0 ORDER BY blob_id LIMIT ?
     """
     return list(map(BodyRow._make, fetch(connection, statement, (after, limit))))

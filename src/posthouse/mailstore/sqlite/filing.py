@@ -51,7 +51,7 @@ _MAILBOXES = Insert(
     messages = excluded.messages, unseen = excluded.unseen, deleted = excluded.deleted, octets = excluded.octets
     """,
 )
-_BLOBS = Insert("INSERT INTO blob (blob_id, identity, sha256, prefixes, octets, traits, refs, freed)", 8)
+_BLOBS = Insert("INSERT INTO blob (blob_id, identity, digest, prefixes, octets, traits, refs, freed)", 8)
 _MESSAGES = Insert(
     "INSERT INTO message"
     " (account_id, mailbox_id, message_id, uid, blob_id, prefix_back, prefix_octets, octets, received,"
@@ -207,7 +207,7 @@ class Filing:
             (
                 blob,
                 delivery.identity,
-                body.sha256,
+                body.digest,
                 delivery.prefix_octets,
                 body.octets,
                 int(body.traits),

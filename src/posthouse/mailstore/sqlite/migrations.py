@@ -146,4 +146,7 @@ MIGRATIONS = (
     UPDATE pack SET live = (SELECT count(*) FROM blob WHERE blob.pack = pack.pack);
     CREATE INDEX blob_unused ON blob (freed) WHERE refs = 0;
     """,
+    """
+    ALTER TABLE blob RENAME COLUMN sha256 TO digest;    -- of the body; 16 octets: XXH3, 32 octets: SHA-256
+    """,
 )

@@ -37,7 +37,7 @@ _OCCUPIED = f"""
 _KNOW_PACK = "INSERT OR IGNORE INTO pack (pack, end, live, opened, headed) VALUES (?, 0, 0, 0, ?)"
 _GROW_PACK = "UPDATE pack SET end = max(end, ?2), live = live + ?3, opened = opened + 1 WHERE pack = ?1"
 _BLOB = """
-    INSERT OR REPLACE INTO blob (blob_id, identity, sha256, prefixes, octets, traits, refs, freed)
+    INSERT OR REPLACE INTO blob (blob_id, identity, digest, prefixes, octets, traits, refs, freed)
     VALUES (?, ?, ?, ?, ?, ?, ?, NULL)
 """
 _WITH_ROWS = """
@@ -165,7 +165,7 @@ def file_loose(connection: apsw.Connection, found: Sequence[Salvage], now: int) 
         connection.execute(_KNOW_PACK, (record.pack, int(each.headed)))
         connection.execute(_GROW_PACK, (record.pack, record.end, int(place not in known)))
         refs = len(each.owners)
-        row = (place, header.identity, header.sha256, header.prefixes, header.body, each.traits, refs)
+        row = (place, header.identity, header.digest, header.prefixes, header.body, each.traits, refs)
         connection.execute(_BLOB, row)
         for owner in each.owners:
             message = (place, owner.back, owner.octets, owner.octets + header.body, each.received, 0)
