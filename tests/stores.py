@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 from posthouse.mailstore.digests import new_digest
 from posthouse.mailstore.interface import (
@@ -60,6 +61,11 @@ class BrokenBody(Bytes):
 def delivery_id(seconds: float = NOW) -> bytes:
     """A new one, made at that time."""
     return int(seconds * 1000).to_bytes(6, "big") + next(_numbers).to_bytes(10, "big")
+
+
+def octets_used(pack: Path) -> int:
+    """The length of a pack without the zeros that its writer keeps behind its end."""
+    return len(pack.read_bytes().rstrip(b"\0"))
 
 
 async def deliver(

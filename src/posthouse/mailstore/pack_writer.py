@@ -11,6 +11,10 @@ A process appends to one pack at a time and holds a lock (flock) on its file, so
   to its end, and those of a batch whose rows were rolled back, once a later commit has overwritten what the failed one
   may have left in the database's log.
 
+Behind a small batch zeros are written, which the next ones overwrite: a sync that makes a file longer costs the file
+system a commit of its journal, too, and takes twice as long. They are cut off when the pack is closed. After a crash
+they stay, and the pack is continued behind them, like behind anything else.
+
 After an error of writing or syncing nobody can say what is on the disk: the pack is left as it is, not touched again
 while this process lives, and the next batch goes to another.
 """
@@ -37,6 +41,8 @@ from posthouse.mailstore.records import (
 PACK_OCTETS = 256 * 1024 * 1024  # a pack longer than this is not appended to
 _RUN_OCTETS = 4 * 1024 * 1024  # written in one go, so that a large body is never whole in memory
 _RUN_BUFFERS = 1000
+_AHEAD = bytes(1 << 20)  # the zeros
+_SMALL_BATCH = len(_AHEAD) // 8  # octets; the time of a larger one goes into its own writing
 _TRIES = 5  # to make a pack whose number nobody else takes meanwhile
 
 
@@ -89,6 +95,7 @@ class PackWriter:
         self._fd = -1
         self._pack = 0
         self._end = 0  # where the next batch goes
+        self._length = 0  # of the file: from the end to there are zeros
         self._identities = identities()
         self._spoilt: list[int] = []  # fds, kept for their locks
         self._abandoned: list[Extent] = []  # their rows were rolled back
@@ -129,9 +136,9 @@ class PackWriter:
 
     def close(self) -> None:
         """Let go of all files. Raises nothing."""
-        held = [*self._spoilt, self._fd]
-        self._spoilt, self._fd = [], -1
-        for fd in held:
+        self._let_go()
+        spoilt, self._spoilt = self._spoilt, []
+        for fd in spoilt:
             _close(fd)
 
     def _write(self, records: Sequence[Record]) -> Extent:
@@ -141,6 +148,7 @@ class PackWriter:
             for record in records:
                 run.lay(record, self._pack)
             run.flush()
+            self._write_ahead(run.position)
         except OSError as error:
             if is_full(error):
                 self._cut()
@@ -155,12 +163,37 @@ class PackWriter:
         self._end = run.position
         return Extent(self._pack, start, self._end)
 
+    def _write_ahead(self, end: int) -> None:
+        """Write zeros behind a batch that ends there, where there are none left."""
+        if end <= self._length:
+            return
+        self._length = end
+        if end - self._end > _SMALL_BATCH:
+            return
+        try:
+            self._files.write(self._fd, [_AHEAD], end)
+        except OSError as error:
+            if not is_full(error):
+                raise
+            self._files.cut(self._fd, end)  # it goes without; others need the space that some of them may have taken
+        else:
+            self._length = end + len(_AHEAD)
+
     def _cut(self) -> None:
         """A full disk needs the space of a batch that was not written to its end. No row knows of it yet."""
         try:
             self._files.cut(self._fd, self._end)
+            self._length = self._end
         except OSError:
             self._spoil()
+
+    def _let_go(self) -> None:
+        """Close the pack, without the zeros behind its end: we have written them, and nothing else was there."""
+        fd, self._fd = self._fd, -1
+        if fd >= 0 and self._length > self._end:
+            with contextlib.suppress(OSError):  # it is lost space, and no more than that
+                self._files.cut(fd, self._end)
+        _close(fd)
 
     def _spoil(self) -> None:
         fd, self._fd = self._fd, -1
@@ -172,8 +205,7 @@ class PackWriter:
 
     def _ready(self, catalogue: Catalogue) -> None:
         if self._fd >= 0 and (self._end >= self._limit or not os.fstat(self._fd).st_nlink):
-            fd, self._fd = self._fd, -1  # it is full, or somebody has removed it: what went there would be gone
-            _close(fd)
+            self._let_go()  # it is full, or somebody has removed it: what went there would be gone
         if self._fd < 0 and not any(self._take_up(catalogue, pack) for pack in self._candidates()):
             self._make(catalogue)
 
@@ -198,8 +230,11 @@ class PackWriter:
         if known is None or known > end or end >= self._limit:
             _close(fd)
             return False
-        self._fd, self._pack, self._end = fd, pack, end
+        self._begin(fd, pack, end)
         return True
+
+    def _begin(self, fd: int, pack: int, end: int) -> None:
+        self._fd, self._pack, self._end, self._length = fd, pack, end, end
 
     def _lock(self, fd: int, pack: int) -> int:
         """The length of the file, once it is ours; 0 when another process has it, or it is no pack of this store."""
@@ -227,7 +262,7 @@ class PackWriter:
                 self._remove(pack, fd)
                 raise
             if ours:
-                self._fd, self._pack, self._end = fd, pack, PACK_HEAD_OCTETS
+                self._begin(fd, pack, PACK_HEAD_OCTETS)
                 return
             self._remove(pack, fd)  # its row may have been dropped as that of an empty pack, before we had the lock
         raise OSError(f"no number for a new pack in {self._folder}")

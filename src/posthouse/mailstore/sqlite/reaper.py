@@ -37,6 +37,7 @@ GRACE_SECONDS = 3600.0
 DELIVERY_DAYS = 30  # longer than any queue tries again (RFC 5321 4.5.4.1: 4-5 days)
 
 _BATCH = 1000
+_CHUNK = 1 << 20
 _BLOCK = 4096  # octets; larger blocks give back what they can
 _CLOCK_SLACK = 60  # seconds; what was freed later than now was freed while the clock was ahead
 _UNUSED = f"""
@@ -207,10 +208,13 @@ class Reaper:
     def _remove(self, pack: int, lock: int, seen: _Empty) -> bool:
         """Unlink a pack, if it is ours and ends where it should.
 
-        What it has behind its end may be mail which only a younger database knew of.
+        What it has behind its end may be mail which only a younger database knew of; zeros a writer has left there.
         """
-        size = os.fstat(lock).st_size
-        head = parse_pack_head(os.pread(lock, PACK_HEAD_OCTETS, 0))
+        try:
+            size = _octets_used(lock, max(seen.end, PACK_HEAD_OCTETS))
+            head = parse_pack_head(os.pread(lock, PACK_HEAD_OCTETS, 0))
+        except OSError:  # one bad disk keeps nobody else's space
+            return False
         torn = head is None and size <= PACK_HEAD_OCTETS  # its maker died before it could hold anything
         if size > max(seen.end, PACK_HEAD_OCTETS) or not (torn or head == self._head(pack, headed=bool(seen.headed))):
             return False
@@ -218,6 +222,17 @@ class Reaper:
         with contextlib.suppress(FileNotFoundError):
             self._packs.path(pack).unlink()
         return True
+
+
+def _octets_used(fd: int, end: int) -> int:
+    """The length of the file, or `end` when there is nothing but zeros behind that."""
+    size = position = os.fstat(fd).st_size
+    while position > end:
+        start = max(end, position - _CHUNK)
+        if os.pread(fd, position - start, start).strip(b"\0"):
+            return size
+        position = start
+    return min(size, end)
 
 
 def _to_blocks(fd: int, start: int, end: int) -> tuple[int, int]:
