@@ -3,6 +3,7 @@
 
 PYTHON ?= python3
 FUZZ_SECONDS ?= 300
+TEST_PROCESSES ?= 4
 ARGS ?=
 
 VENV := .venv
@@ -27,7 +28,7 @@ run: $(RUNTIME) ## start a mail server for trying out: posthouse dev $(ARGS)
 
 test: $(DEV) ## install what the tests need and run them all
 	@sh tools/test_packages.sh
-	$(PY) -m pytest $(ARGS)
+	$(PY) -m pytest --numprocesses $(TEST_PROCESSES) --dist worksteal $(ARGS)
 
 check: $(DEV) ## formatting, lint, types, layers, the RFC index
 	$(VENV)/bin/ruff format --check .

@@ -54,7 +54,7 @@ def test_the_usual_cost_is_that_of_the_design() -> None:
     assert HashCost() == HashCost(memory=19 * 1024, passes=2, lanes=1, iterations=50_000)
 
 
-@pytest.mark.parametrize(("scheme", "rest"), FOREIGN)
+@pytest.mark.parametrize(("scheme", "rest"), FOREIGN, ids=range(len(FOREIGN)))  # salts differ in each process
 def test_foreign_hashes_are_recognised_and_checked(hasher: Hasher, scheme: str, rest: str) -> None:
     stored = recognised(scheme + rest)
     assert looks_hashed(scheme + rest)

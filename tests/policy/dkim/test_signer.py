@@ -81,6 +81,7 @@ def test_the_longest_domain_stands_on_a_line_of_its_own() -> None:
         ("rsa-sha256", der(Ed25519PrivateKey.generate()), "is none for rsa-sha256"),
         ("rsa-sha1", rsa_key().private, "is none for rsa-sha1"),
     ],
+    ids=["nonsense", "empty", "short", "of another kind", "of an old kind"],
 )
 def test_keys_that_cannot_sign(algorithm: str, private: bytes, said: str) -> None:
     key = SigningKey(DOMAIN, "ph2026r", algorithm, private)
