@@ -4,6 +4,7 @@
 PYTHON ?= python3
 FUZZ_SECONDS ?= 300
 TEST_PROCESSES ?= 4
+FAULT_PROCESSES ?= 2
 ARGS ?=
 
 VENV := .venv
@@ -53,7 +54,8 @@ fuzz: $(DEV) ## fuzz each parser and engine for FUZZ_SECONDS (300) seconds
 
 faults: $(DEV) ## the long forms of the tests of faults; POSTHOUSE_FAULTS_SCALE=0.2 for a fifth of them
 	@sh tools/test_packages.sh
-	POSTHOUSE_LONG=1 $(PY) -m pytest tests/faults tests/stateful -rA --timeout 7200 --durations 0 --durations-min 10 $(ARGS)
+	POSTHOUSE_LONG=1 $(PY) -m pytest --numprocesses $(FAULT_PROCESSES) --dist worksteal --timeout 7200 -rA \
+		--durations 0 --durations-min 10 tests/faults tests/stateful $(ARGS)
 
 lock: ## resolve pyproject.toml anew into requirements/*.txt
 	@test -x .work/lock/bin/uv || { $(PYTHON) -m venv .work/lock && .work/lock/bin/python -m pip install --quiet uv; }
