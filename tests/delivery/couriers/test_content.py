@@ -8,7 +8,7 @@ from posthouse.delivery.couriers.content import Content
 from posthouse.mailstore.changes import LocalBus
 from posthouse.mailstore.interface import DamagedError
 from posthouse.mailstore.sqlite.store import SqliteMailstore
-from tests.stores import PREFIX, deliver
+from tests.stores import PREFIX, deliver, octets_used
 
 
 @pytest.mark.parametrize("size", [200, 100_000, 400_000, 3_000_000])
@@ -19,7 +19,7 @@ async def test_no_octet_of_a_damaged_message_goes_out(tmp_path: Path, size: int)
     assert b"".join([piece async for piece in Content(store, entry).pieces()]) == PREFIX + b"x" * size
     pack = tmp_path / "packs" / "1.pack"
     data = bytearray(pack.read_bytes())
-    data[-1] ^= 1
+    data[octets_used(pack) - 1] ^= 1
     pack.write_bytes(data)
     await store.close()
     store = SqliteMailstore.open(tmp_path, bus=LocalBus(), reserve_octets=4096)  # what was checked is remembered
