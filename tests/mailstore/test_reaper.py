@@ -324,3 +324,23 @@ async def test_a_pack_whose_maker_died_goes(store: SqliteMailstore, tmp_path: Pa
     await store.reap(NOW * 2)
     assert list((tmp_path / "packs").iterdir()) == []
     assert count(tmp_path, "pack") == 0
+
+
+async def test_a_hole_never_reaches_where_mail_is_written_next(
+    store: SqliteMailstore, files: FaultyFiles, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The zeros behind the last record are the place of the next one, which may be written meanwhile."""
+    loop = asyncio.get_running_loop()
+    punch = files.punch
+
+    def deliver_then_punch(fd: int, offset: int, length: int) -> bool:
+        # The range is settled; before it is punched another message is kept, and acknowledged.
+        delivered = asyncio.run_coroutine_threadsafe(deliver(store, 2, b"kept\r\n"), loop)
+        assert delivered.result(60) is Filed.KEPT
+        return punch(fd, offset, length)
+
+    await deliver(store, 1, b"x" * 5000)
+    await remove(store, 1)
+    monkeypatch.setattr(files, "punch", deliver_then_punch)
+    assert (await store.reap(NOW * 2)).blobs == 1
+    assert await contents(store, 2) == [PREFIX + b"kept\r\n"]

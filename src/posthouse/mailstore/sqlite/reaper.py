@@ -5,9 +5,10 @@ punched into its pack, and only after that its row is dropped: whenever the mach
 it again, and no message ever refers to a hole. A pack without blobs is unlinked, under the lock a writer would need.
 
 Only whole blocks give space back, and small messages share them. So a hole is made wider over what is zero already, to
-the bounds of its first and last block: that changes no octet of anybody, whether a row knows of it or not. Before a
-file is touched it is seen that it is the pack the rows speak of; where bodies of old lie over each other nothing is
-punched. A pack that cannot be used is left for another round, and keeps nobody else's space.
+the bounds of its first and last block: that changes no octet of anybody, whether a row knows of it or not. It never
+reaches beyond the next record that has a row: the zeros behind the last one are where a writer goes on. Before a file
+is touched it is seen that it is the pack the rows speak of; where bodies of old lie over each other nothing is punched.
+A pack that cannot be used is left for another round, and keeps nobody else's space.
 """
 
 import contextlib
@@ -78,6 +79,7 @@ class _Hole(NamedTuple):
     end: int
     blobs: Sequence[int]
     headed: bool = False  # whether the pack begins with a head
+    limit: int = 0  # up to here nobody writes any more
 
 
 class _Empty(NamedTuple):
@@ -179,7 +181,7 @@ class Reaper:
         return supported
 
     def _punch_one(self, fd: int, hole: _Hole) -> bool:
-        start, end = _to_blocks(fd, hole.start, hole.end)
+        start, end = _to_blocks(fd, hole)
         if self._files.punch(fd, start, end - start):
             return True
         for blob in hole.blobs:  # without their headers no search takes these octets for records any more
@@ -235,10 +237,11 @@ def _octets_used(fd: int, end: int) -> int:
     return min(size, end)
 
 
-def _to_blocks(fd: int, start: int, end: int) -> tuple[int, int]:
-    """The range made wider over zeros, to the bounds of its first and last block."""
+def _to_blocks(fd: int, hole: _Hole) -> tuple[int, int]:
+    """The range made wider over zeros, to the bounds of its first and last block, where nobody writes any more."""
+    start, end = hole.start, hole.end
     before = os.pread(fd, start % _BLOCK, start - start % _BLOCK)
-    after = os.pread(fd, -end % _BLOCK, end)
+    after = os.pread(fd, min(-end % _BLOCK, max(hole.limit - end, 0)), end)
     zeros_before = len(before) - len(before.rstrip(b"\0"))
     zeros_after = len(after) - len(after.lstrip(b"\0"))
     return start - zeros_before, end + zeros_after
@@ -266,12 +269,13 @@ def _find_holes(connection: apsw.Connection, before: int, now: int, sick: Sequen
 
 
 def _clipped(connection: apsw.Connection, hole: _Hole) -> _Hole:
-    """Without what its neighbours have, should they lie over it."""
+    """Without what its neighbours have, should they lie over it; and how far it may be made wider."""
     previous = fetch(connection, _BEFORE, (hole.blobs[0], place_of(hole.pack, 0)))
     following = fetch(connection, _AFTER, (hole.blobs[-1], place_of(hole.pack + 1, 0)))
     start = max([hole.start, *(end for (end,) in previous)])
     end = min([hole.end, *(offset for (offset,) in following)])
-    return hole._replace(start=start, end=max(start, end))
+    limit = following[0][0] if following else end
+    return hole._replace(start=start, end=max(start, end), limit=limit)
 
 
 def _join(holes: Iterable[_Hole]) -> list[_Hole]:
