@@ -29,7 +29,7 @@ run: $(RUNTIME) ## start a mail server for trying out: posthouse dev $(ARGS)
 
 test: $(DEV) ## install what the tests need and run them all
 	@sh tools/test_packages.sh
-	$(PY) -m pytest --numprocesses $(TEST_PROCESSES) --dist worksteal $(ARGS)
+	$(PY) -m pytest --numprocesses $(TEST_PROCESSES) --dist loadfile $(ARGS)
 
 check: $(DEV) ## formatting, lint, types, layers, the RFC index
 	$(VENV)/bin/ruff format --check .
@@ -54,7 +54,7 @@ fuzz: $(DEV) ## fuzz each parser and engine for FUZZ_SECONDS (300) seconds
 
 faults: $(DEV) ## the long forms of the tests of faults; POSTHOUSE_FAULTS_SCALE=0.2 for a fifth of them
 	@sh tools/test_packages.sh
-	POSTHOUSE_LONG=1 $(PY) -m pytest --numprocesses $(FAULT_PROCESSES) --dist worksteal --timeout 7200 -rA \
+	POSTHOUSE_LONG=1 $(PY) -m pytest --numprocesses $(FAULT_PROCESSES) --dist loadfile --timeout 7200 -rA \
 		--durations 0 --durations-min 10 tests/faults tests/stateful $(ARGS)
 
 lock: ## resolve pyproject.toml anew into requirements/*.txt
