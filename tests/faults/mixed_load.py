@@ -118,6 +118,12 @@ class Mixed:
         for thread in self._threads:
             thread.join()
 
+    def cut(self, kill: Callable[[], None]) -> None:
+        """Stop a process for good, and write down when: what it had sent and not recorded may be sent once more."""
+        began = time.monotonic()
+        kill()
+        self.mail.cuts.append((began, time.monotonic()))
+
     def _again(self, work: Callable[[random.Random], None], source: random.Random) -> None:
         while not self._stop.is_set():
             with suppress(*_ENDS):

@@ -110,7 +110,7 @@ def test_full_and_free_again_and_again(tmp_path: Path) -> None:
             one_filling(load, filler, n, source)
             faults += [f"filling {n}: {fault}" for fault in load.imap_faults(load.imap, owners)]
             faults += [f"filling {n}: {fault}" for fault in load.mail_faults(load.mail)]
-        load.relay.kill()
+        load.cut(load.relay.kill)
         load.relay.start()
         load.drain(600 if LONG else 60)
         taken = load.taken()

@@ -41,18 +41,15 @@ def strike(load: Mixed, kind: str, source: random.Random) -> None:
     at_work(load, len(load.mail.acknowledged))
     time.sleep(source.uniform(0.05, 0.5))
     worker = source.choice([pid for pid in process_tree(load.relay.pid) if pid != load.relay.pid])
-    began = time.monotonic()
     if kind == "stop one":
         os.kill(worker, signal.SIGSTOP)
         time.sleep(source.uniform(0.05, 0.5))
         with suppress(ProcessLookupError):
             os.kill(worker, signal.SIGCONT)
+    elif kind == "kill all":
+        load.cut(load.relay.kill)
     else:
-        if kind == "kill all":
-            load.relay.kill()
-        else:
-            os.kill(worker, signal.SIGKILL)
-        load.mail.cuts.append((began, time.monotonic()))
+        load.cut(lambda: os.kill(worker, signal.SIGKILL))
     if kind != "kill all":
         at_work(load, len(load.mail.acknowledged))
     load.end()
@@ -75,7 +72,7 @@ def test_faults_at_random_moments(tmp_path: Path) -> None:
             if n % 10 == 9:
                 faults += [f"fault {n}: {fault}" for fault in load.mail_faults(load.mail)]
         if not LONG:  # else what a killed worker had claimed comes back by itself, once its lease has lapsed
-            load.relay.kill()
+            load.cut(load.relay.kill)
             load.relay.start()
         load.drain(600 if LONG else 60)
         taken = load.taken()
