@@ -1,14 +1,17 @@
 """Flags and keywords of messages, and the modseqs that tell of their changes."""
 
 import asyncio
+import itertools
 
 import pytest
 
 from posthouse.mailstore.changes import LocalBus
 from posthouse.mailstore.interface import (
-    FIRST_KEYWORD,
     INBOX,
-    MAX_KEYWORDS,
+    KEYWORD_SETS_PAGE,
+    KEYWORD_SHIFT,
+    MAX_MESSAGE_KEYWORDS,
+    SYSTEM_FLAGS,
     Flag,
     Mailstore,
     Marked,
@@ -17,10 +20,11 @@ from posthouse.mailstore.interface import (
     Setting,
     TooManyKeywordsError,
 )
-from tests.stores import append, box_of, deliver, ids_of, letter, rows_of
+from posthouse.mailstore.memory import keywords as memory_keywords
+from posthouse.mailstore.sqlite import keywords as sqlite_keywords
+from tests.stores import append, ascending, box_of, deliver, ids_of, letter, rows_of
 
 SEEN, DELETED, FLAGGED = Flag.SEEN, Flag.DELETED, Flag.FLAGGED
-WORK, HOME = 1 << FIRST_KEYWORD, 1 << FIRST_KEYWORD + 1
 
 
 async def filled(store: Mailstore, count: int = 3) -> tuple[int, list[int]]:
@@ -134,23 +138,61 @@ async def test_very_many_messages(store: Mailstore) -> None:
     assert len(marked.rows) == 1500
     held = await box_of(store, 1)
     assert (held.unseen, held.deleted) == (0, 1500)
-    assert set(await flags_of(store)) == {SEEN | DELETED | WORK}
+    assert set(await flags_of(store)) == {SEEN | DELETED | 1 << KEYWORD_SHIFT}
 
 
 # Keywords
 
 
-async def test_keywords_get_bits_in_the_order_of_their_first_use(store: Mailstore) -> None:
-    assert await store.keywords(1) == []
+async def names_of(store: Mailstore, name: str = INBOX) -> list[tuple[int, set[str]]]:
+    """The flags of the messages, and their keywords."""
+    sets = await all_sets(store)
+    return [(flags & SYSTEM_FLAGS, set(sets.get(flags >> KEYWORD_SHIFT, ()))) for flags in await flags_of(store, name)]
+
+
+async def all_sets(store: Mailstore) -> dict[int, tuple[str, ...]]:
+    found: dict[int, tuple[str, ...]] = {}
+    while page := await store.keyword_sets(1, max(found, default=0)):
+        assert ascending(list(page)) and len(page) <= KEYWORD_SETS_PAGE
+        found.update(page)
+    return found
+
+
+async def test_messages_have_sets_of_keywords(store: Mailstore) -> None:
+    assert await store.keywords(1) == [] and await store.keyword_sets(1) == {}
     box, ids = await filled(store)
     await store.mark(1, box, ids[:1], Setting.ADD, Marks(SEEN, ("Work", "Home")))
     assert await store.keywords(1) == ["Work", "Home"]
-    assert await flags_of(store) == [SEEN | WORK | HOME, 0, 0]
+    assert await flags_of(store) == [SEEN | 1 << KEYWORD_SHIFT, 0, 0]
+    assert await store.keyword_sets(1) == {1: ("Work", "Home")}
     await store.create(1, "A")
-    await append(store, 1, letter(b"x", Flag.NONE, "$Third", "Home"), mailbox="A")
+    await append(store, 1, letter(b"x", Flag.NONE, "$Third", "Home"), letter(b"y", SEEN, "home", "work"), mailbox="A")
     assert await store.keywords(1) == ["Work", "Home", "$Third"]
-    assert await flags_of(store, "A") == [1 << FIRST_KEYWORD + 2 | HOME]
+    assert await names_of(store, "A") == [(0, {"$Third", "Home"}), (SEEN, {"Work", "Home"})]
+    assert await store.keyword_sets(1, after=1) == {2: ("Home", "$Third")}
     assert await store.keywords(2) == []
+
+
+@pytest.mark.parametrize(
+    ("setting", "named", "after"),
+    [
+        (Setting.ADD, ("C",), {"A", "B", "C"}),
+        (Setting.ADD, ("b",), {"A", "B"}),
+        (Setting.ADD, (), {"A", "B"}),
+        (Setting.REMOVE, ("a", "C"), {"B"}),
+        (Setting.REMOVE, ("A", "B"), set()),
+        (Setting.REMOVE, (), {"A", "B"}),
+        (Setting.REPLACE, ("C", "a"), {"A", "C"}),
+        (Setting.REPLACE, (), set()),
+    ],
+)
+async def test_setting_keywords(store: Mailstore, setting: Setting, named: tuple[str, ...], after: set[str]) -> None:
+    await append(store, 1, letter(b"x", SEEN, "A", "B"), letter(b"y", FLAGGED, "A", "B"))
+    box, ids = (await box_of(store, 1)).id, await ids_of(store, 1)
+    marked = await store.mark(1, box, ids[:1], setting, Marks(SEEN, named))
+    assert await names_of(store) == [(0 if setting is Setting.REMOVE else SEEN, after), (FLAGGED, {"A", "B"})]
+    assert marked.rows == (await rows_of(store, 1))[:1]
+    assert set(await store.keywords(1)) == {"A", "B"} | after
 
 
 async def test_the_case_of_keywords_does_not_count(store: Mailstore) -> None:
@@ -158,10 +200,39 @@ async def test_the_case_of_keywords_does_not_count(store: Mailstore) -> None:
     await store.mark(1, box, ids[:1], Setting.ADD, Marks(Flag.NONE, ("Work", "WORK")))
     await store.mark(1, box, ids[1:], Setting.ADD, Marks(Flag.NONE, ("wORK",)))
     assert await store.keywords(1) == ["Work"]
-    assert await flags_of(store) == [WORK, WORK]
+    assert await names_of(store) == [(0, {"Work"})] * 2
     await store.mark(1, box, ids, Setting.REMOVE, Marks(Flag.NONE, ("work",)))
     assert await flags_of(store) == [0, 0]
-    assert await store.keywords(1) == ["Work"]  # none ever goes away
+
+
+async def test_a_keyword_goes_with_the_last_message_that_has_it(store: Mailstore) -> None:
+    """However that comes about; and the number of a set never comes back."""
+    box, ids = await filled(store, 6)
+    await store.create(1, "A")
+    for message, name in zip(ids, ("mark", "replace", "expunge", "remove", "move", "stays"), strict=True):
+        await store.mark(1, box, [message], Setting.ADD, Marks(Flag.NONE, (name, "both")))
+    await store.copy(1, box, ids[:5], "A")
+    assert len(await store.keywords(1)) == 7 and len(await store.keyword_sets(1)) == 6
+    await store.delete(1, "A")
+    assert len(await store.keywords(1)) == 7 and len(await store.keyword_sets(1)) == 6
+    await store.mark(1, box, ids[:1], Setting.REMOVE, Marks(Flag.NONE, ("mark",)))
+    await store.mark(1, box, ids[1:2], Setting.REPLACE, Marks(Flag.NONE, ("both",)))
+    await store.expunge(1, INBOX, ids[2:3])
+    await store.remove(1, box, ids[3:4], marked=False)
+    await append(store, 1, letter(b"x", Flag.NONE, "new"), mailbox=INBOX)
+    await store.create(1, "B")
+    await store.move(1, box, ids[4:5], "B")
+    assert set(await store.keywords(1)) == {"both", "move", "stays", "new"}
+    await store.delete(1, "B")
+    assert await store.keywords(1) == ["both", "stays", "new"]
+    there = await store.keyword_sets(1)
+    assert list(there.values()) == [("both", "stays"), ("both",), ("new",)]
+    await append(store, 1, letter(b"x", Flag.NONE, "mark", "both"))
+    assert max(await store.keyword_sets(1)) > max(there)
+    await store.forget(1)
+    assert await store.keywords(1) == [] and await store.keyword_sets(1) == {}
+    await append(store, 1, letter(b"x", Flag.NONE, "mark"))
+    assert min(await store.keyword_sets(1)) > max(there) + 1
 
 
 async def test_removing_a_keyword_nobody_knows_makes_none(store: Mailstore) -> None:
@@ -169,56 +240,69 @@ async def test_removing_a_keyword_nobody_knows_makes_none(store: Mailstore) -> N
     before = store.modseq(1)
     marked = await store.mark(1, box, ids, Setting.REMOVE, Marks(Flag.NONE, ("Work",)))
     assert [row.flags for row in marked.rows] == [0]
+    await store.mark(1, box, [999], Setting.ADD, Marks(Flag.NONE, ("Work",)))
+    await store.mark(1, box, ids, Setting.ADD, Marks(Flag.NONE, ("Work",)), unchanged_since=0)
     assert await store.keywords(1) == []
     assert store.modseq(1) == before
 
 
-async def test_every_keyword_there_can_be(store: Mailstore) -> None:
+async def test_hundreds_of_keywords_in_an_account(store: Mailstore) -> None:
+    """As many as labels come with an account of a large provider, in more sets than one page has."""
+    labels = [f"label{number}" for number in range(600)]
+    await append(store, 1, *(letter(b"%d" % number, Flag.NONE, name) for number, name in enumerate(labels)))
+    pairs = list(itertools.pairwise(labels))
+    await append(store, 1, *(letter(b"%d" % number, Flag.NONE, *pair) for number, pair in enumerate(pairs)))
+    assert await store.keywords(1) == labels
+    assert [names for _, names in await names_of(store)] == [{name} for name in labels] + list(map(set, pairs))
+    assert len(await all_sets(store)) == 1199 > KEYWORD_SETS_PAGE
+
+
+async def test_a_message_with_too_many_keywords(store: Mailstore) -> None:
     box, ids = await filled(store, 2)
-    every = tuple(f"k{number}" for number in range(MAX_KEYWORDS))
-    marked = await store.mark(1, box, ids[:1], Setting.REPLACE, Marks(~Flag.NONE, every))
-    full = (1 << FIRST_KEYWORD + MAX_KEYWORDS) - 1
-    assert [row.flags for row in marked.rows] == [full]
-    assert await flags_of(store) == [full, 0]
-    assert [item.flags for item in await store.items(1, box, ids)] == [full, 0]
-    assert [row.flags for row in (await store.since(1, box, 0)).changed] == [full, 0]
-    await store.mark(1, box, ids[:1], Setting.REMOVE, Marks(Flag.NONE, every[:-1]))
-    assert (await flags_of(store))[0] == 31 | 1 << FIRST_KEYWORD + MAX_KEYWORDS - 1
-
-
-async def test_one_keyword_too_many_changes_nothing(store: Mailstore) -> None:
-    box, ids = await filled(store, 1)
-    most = tuple(f"k{number}" for number in range(MAX_KEYWORDS - 1))
-    await store.mark(1, box, ids, Setting.ADD, Marks(Flag.NONE, most))
+    most = tuple(f"k{number}" for number in range(MAX_MESSAGE_KEYWORDS))
+    await store.mark(1, box, ids[:1], Setting.ADD, Marks(SEEN, most))
     before, held = store.modseq(1), await rows_of(store, 1)
-    marks = Marks(SEEN, ("K3", "last", "one too many"))
-    with pytest.raises(TooManyKeywordsError):
-        await store.mark(1, box, ids, Setting.ADD, marks)
-    with pytest.raises(TooManyKeywordsError):
-        await store.append(1, INBOX, [letter(b"x", SEEN, "last"), letter(b"y", SEEN, "one too many")])
+    for setting, marks in ((Setting.ADD, Marks(DELETED, ("more",))), (Setting.REPLACE, Marks(SEEN, (*most, "more")))):
+        with pytest.raises(TooManyKeywordsError):
+            await store.mark(1, box, ids[::-1], setting, marks)
+    assert (store.modseq(1), await rows_of(store, 1), await store.keywords(1)) == (before, held, list(most))
+    await append(store, 1, letter(b"x", SEEN, *most, "more"))  # kept, without the keyword that has no room
+    assert (await names_of(store))[2] == (SEEN, set(most))
     assert await store.keywords(1) == list(most)
-    assert store.modseq(1) == before
-    assert await rows_of(store, 1) == held
-    await store.mark(1, box, ids, Setting.REPLACE, Marks(Flag.NONE, ("last",)))
-    assert await flags_of(store) == [1 << FIRST_KEYWORD + MAX_KEYWORDS - 1]
-    assert len(await store.keywords(1)) == MAX_KEYWORDS
+    await store.mark(1, box, ids[:1], Setting.REMOVE, Marks(Flag.NONE, most[:1]))
+    await store.mark(1, box, ids[:1], Setting.ADD, Marks(Flag.NONE, ("more",)))
 
 
-async def test_one_keyword_too_many_beside_others(store: Mailstore) -> None:
+@pytest.mark.parametrize("limit", ["MAX_KEYWORDS", "MAX_KEYWORD_SETS"])
+async def test_an_account_with_too_many_keywords(store: Mailstore, limit: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (sqlite_keywords, memory_keywords):
+        monkeypatch.setattr(module, limit, 4)
+    box, ids = await filled(store, 5)
+    for message, name in zip(ids, "abcd", strict=False):
+        await store.mark(1, box, [message], Setting.ADD, Marks(Flag.NONE, (name,)))
+    before, held = store.modseq(1), await rows_of(store, 1)
+    for setting in (Setting.ADD, Setting.REPLACE):
+        with pytest.raises(TooManyKeywordsError):
+            await store.mark(1, box, ids, setting, Marks(SEEN, ("e",)))
+    assert (store.modseq(1), await rows_of(store, 1)) == (before, held)
+    await append(store, 1, letter(b"x", SEEN, "e"), letter(b"y", SEEN, "A"))
+    assert (await names_of(store))[5:] == [(SEEN, set()), (SEEN, {"a"})]
+    assert await store.keywords(1) == list("abcd")
+    await store.expunge(1, INBOX, ids[1:2])  # what no message has makes room
+    await store.mark(1, box, ids[4:], Setting.ADD, Marks(SEEN, ("e",)))
+    assert await store.keywords(1) == list("acde")
+
+
+async def test_keywords_of_many_at_once(store: Mailstore) -> None:
     box, ids = await filled(store, 1)
-    most = tuple(f"k{number}" for number in range(MAX_KEYWORDS - 2))
-    await store.mark(1, box, ids, Setting.ADD, Marks(Flag.NONE, most))
-    orders = [("one",), ("two", "three"), ("four", "five")]
-    outcomes = await asyncio.gather(
-        *(store.append(1, INBOX, [letter(b"x", Flag.NONE, *order)]) for order in orders[:2]),
-        store.mark(1, box, ids, Setting.ADD, Marks(Flag.NONE, orders[2])),
+    names = [f"k{number}" for number in range(12)]
+    await asyncio.gather(
+        *(store.append(1, INBOX, [letter(b"x", Flag.NONE, name, "all")]) for name in names[:4]),
+        *(store.mark(1, box, ids, Setting.ADD, Marks(Flag.NONE, (name,))) for name in names[4:8]),
+        *(store.mark(1, box, ids, Setting.REMOVE, Marks(Flag.NONE, (name,))) for name in names[4:6]),
         deliver(store, 1),
-        return_exceptions=True,
     )
-    done = [order for order, outcome in zip(orders, outcomes, strict=False) if not isinstance(outcome, Exception)]
-    assert [type(outcome) for outcome in outcomes].count(TooManyKeywordsError) == 3 - len(done) > 0
-    assert set(await store.keywords(1)) - set(most) == {keyword for order in done for keyword in order}
-    assert (await box_of(store, 1)).messages == 2 + len(set(done) & set(orders[:2]))
+    assert set(await store.keywords(1)) == {*names[:4], *names[6:8], "all"}
 
 
 # Watchers

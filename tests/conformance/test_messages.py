@@ -7,8 +7,8 @@ import pytest
 
 from posthouse.mailstore.changes import LocalBus
 from posthouse.mailstore.interface import (
-    FIRST_KEYWORD,
     INBOX,
+    KEYWORD_SHIFT,
     Appending,
     Delta,
     Filed,
@@ -67,7 +67,7 @@ async def test_append_one(store: Mailstore) -> None:
     (entry,) = await store.entries(1)
     assert (entry.uid, entry.octets, entry.traits, entry.received) == (1, 17, Traits.DOT_LINES, 12345)
     assert await fetch(store, entry) == b"Subject: x\r\n\r\n.\r\n"
-    flags = SEEN | Flag.DRAFT | 1 << FIRST_KEYWORD
+    flags = SEEN | Flag.DRAFT | 1 << KEYWORD_SHIFT
     assert await rows_of(store, 1) == [Row(1, entry.message, flags, store.modseq(1), 17, 12345)]
     assert await store.usage(1) == Usage(1, 17)
 
@@ -235,7 +235,7 @@ async def test_a_copy_has_flags_and_dates(store: Mailstore) -> None:
     assert await contents(store, 1, "A") == [b"there", b"one", b"two"]
     assert await contents(store, 1) == [b"one", b"two"]
     _, first, second = await rows_of(store, 1, "A")
-    assert (first.flags, first.received, first.octets) == (SEEN | DELETED | 1 << FIRST_KEYWORD, 77, 3)
+    assert (first.flags, first.received, first.octets) == (SEEN | DELETED | 1 << KEYWORD_SHIFT, 77, 3)
     assert (second.flags, second.received) == (0, NOW)
     assert first.modseq == second.modseq == store.modseq(1)
     assert not {first.message, second.message} & set(ids)

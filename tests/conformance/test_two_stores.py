@@ -272,7 +272,7 @@ class TwoStores(RuleBasedStateMachine):
             assert _ranked(rows) == _ranked(theirs)
             self._boxes[account] = boxes
             self._rows.update(rows)
-            for ask in (Mailstore.keywords, Mailstore.subscriptions, _changes):
+            for ask in (Mailstore.keywords, Mailstore.keyword_sets, Mailstore.subscriptions, _changes):
                 first, second = (self._run(ask(store, account)) for store in self._stores)
                 assert first == second
 

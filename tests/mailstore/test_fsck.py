@@ -12,11 +12,11 @@ import pytest
 from posthouse.mailstore.changes import LocalBus
 from posthouse.mailstore.findings import Finding, Severity
 from posthouse.mailstore.fsck import check
-from posthouse.mailstore.interface import INBOX, Placement, StoreError
+from posthouse.mailstore.interface import INBOX, Flag, Placement, StoreError
 from posthouse.mailstore.records import HEADER_OCTETS, PACK_HEAD_OCTETS
 from posthouse.mailstore.sqlite.store import SqliteMailstore
 from tests.store_invariants import assert_sound
-from tests.stores import NOW, PREFIX, Bytes, deliver, delivery_id
+from tests.stores import NOW, PREFIX, Bytes, append, deliver, delivery_id, letter
 
 SECOND = PACK_HEAD_OCTETS + HEADER_OCTETS + len(PREFIX) + 4000  # where the second record starts
 
@@ -164,6 +164,38 @@ async def test_wrong_numbers_are_found_and_repaired(folder: Path, statement: str
         await deliver(store, account)
     await store.close()
     assert_sound(folder)
+
+
+@pytest.mark.parametrize(
+    ("statement", "kinds"),
+    [
+        ("UPDATE keyword_set SET messages = 7 WHERE set_id = 1", ["counters of keywords"]),
+        ("UPDATE keyword SET sets = 7 WHERE keyword_id = 1", ["sets of keyword"]),
+        ("UPDATE account SET next_keyword_set = 2", ["next set of keywords"]),
+        ("INSERT INTO keyword VALUES (1, 9, 'Gone', 0)", ["unused keyword"]),
+        (
+            "UPDATE message SET flags = 1 WHERE flags >> 5 = 2",
+            ["counters of keywords", "unused keywords", "sets of keyword", "sets of keyword", "unused keyword"],
+        ),
+        (
+            "DELETE FROM keyword_set WHERE set_id = 2",
+            ["keywords of message", "sets of keyword", "sets of keyword", "unused keyword"],
+        ),
+    ],
+)
+async def test_wrong_keywords_are_found_and_repaired(tmp_path: Path, statement: str, kinds: list[str]) -> None:
+    store = SqliteMailstore.open(tmp_path, bus=LocalBus(), reserve_octets=4096)
+    await append(store, 1, letter(b"a", Flag.SEEN, "A"), letter(b"b", Flag.SEEN, "A", "B"))
+    await store.close()
+    change(tmp_path, statement)
+    repaired = list(check(tmp_path, repair=True))
+    assert [finding.kind for finding in repaired] == kinds and all(finding.repaired for finding in repaired)
+    assert_sound(tmp_path)
+    store = SqliteMailstore.open(tmp_path, bus=LocalBus(), reserve_octets=4096)
+    await append(store, 1, letter(b"c", Flag.SEEN, "B"), letter(b"d", Flag.SEEN, "C"))
+    assert set(await store.keywords(1)) == {"A", "B", "C"}
+    await store.close()
+    assert_sound(tmp_path)
 
 
 def test_a_body_in_use_that_was_counted_as_unused(folder: Path) -> None:

@@ -2,7 +2,9 @@
 
 import hashlib
 import struct
+import tarfile
 import zlib
+from contextlib import closing
 from pathlib import Path
 
 import apsw
@@ -11,11 +13,13 @@ import pytest
 from posthouse.database.migrations import migrate
 from posthouse.mailstore.changes import LocalBus
 from posthouse.mailstore.fsck import check
-from posthouse.mailstore.interface import INBOX, StoreError
+from posthouse.mailstore.interface import INBOX, KEYWORD_SHIFT, SYSTEM_FLAGS, Flag, StoreError
 from posthouse.mailstore.sqlite.migrations import MIGRATIONS
 from posthouse.mailstore.sqlite.store import SqliteMailstore
 from tests.store_invariants import assert_sound
-from tests.stores import NOW, PREFIX, contents, deliver
+from tests.stores import NOW, PREFIX, contents, deliver, rows_of
+
+UPGRADE = Path(__file__).parent.parent / "upgrade"
 
 
 def record(prefix: bytes, body: bytes) -> bytes:
@@ -84,3 +88,46 @@ async def test_a_place_that_was_given_twice(tmp_path: Path) -> None:
         await store.read(lost, 0, lost.octets)
     await store.close()
     assert {finding.kind for finding in check(tmp_path)} == {"damaged message"}
+
+
+async def _keywords(store: SqliteMailstore, account: int, name: str) -> list[tuple[int, set[str]]]:
+    """The system flags of the messages in a mailbox, and their keywords."""
+    sets = {0: (), **await store.keyword_sets(account)}
+    rows = await rows_of(store, account, name)
+    return [(row.flags & SYSTEM_FLAGS, set(sets[row.flags >> KEYWORD_SHIFT])) for row in rows]
+
+
+async def test_keywords_of_a_folder_that_had_them_as_bits(tmp_path: Path) -> None:
+    with tarfile.open(UPGRADE / "keywords-as-bits.tar.xz") as archive:
+        archive.extractall(tmp_path, filter="data")
+    with closing(apsw.Connection(str(tmp_path / "posthouse.db"))) as connection:
+        bob = int(connection.execute("SELECT DISTINCT account_id FROM keyword").get)
+    store = SqliteMailstore.open(tmp_path, bus=LocalBus(), reserve_octets=4096)
+    seen, deleted = int(Flag.SEEN), int(Flag.DELETED)
+    assert await _keywords(store, bob, INBOX) == [(seen, {"Projekt-X"}), (deleted, {"Projekt-X"})]
+    assert await _keywords(store, bob, "Work") == [(seen, {"$Label1", "Projekt-X"}), (deleted, {"Projekt-X"})]
+    assert await store.keywords(bob) == ["$Label1", "Projekt-X"]  # what no message has any more did not come along
+    await store.delete(bob, "Work")
+    assert await store.keywords(bob) == ["Projekt-X"]
+    await store.close()
+    assert_sound(tmp_path)
+
+
+async def test_all_the_bits_there_were(tmp_path: Path) -> None:
+    connection = old_store(tmp_path, [b"%d\r\n" % number for number in range(60)])
+    names = [f"k{number}" for number in range(57)]
+    for bit, name in enumerate(names, 5):
+        connection.execute("INSERT INTO keyword VALUES (1, ?, ?)", (bit, name))
+        connection.execute("UPDATE message SET flags = ? WHERE message_id = ?", (1 | 1 << bit, bit - 4))
+    connection.execute("UPDATE message SET flags = ? WHERE message_id = 58", ((1 << 62) - 1,))
+    connection.execute("DELETE FROM keyword WHERE name = 'k7'")  # as in a database that lost a row
+    connection.execute("UPDATE mailbox SET unseen = 2, deleted = 1")
+    connection.close()
+    names[7:8] = []
+    store = SqliteMailstore.open(tmp_path, bus=LocalBus(), reserve_octets=4096)
+    one_each: list[tuple[int, set[str]]] = [(1, {name}) for name in names]
+    one_each.insert(7, (1, set()))
+    assert await _keywords(store, 1, INBOX) == [*one_each, (31, set(names)), (0, set()), (0, set())]
+    assert await store.keywords(1) == names
+    await store.close()
+    assert_sound(tmp_path)

@@ -16,7 +16,7 @@ from posthouse.database.identity import read_identity
 from posthouse.mailstore.changes import LocalBus
 from posthouse.mailstore.findings import Finding, Severity
 from posthouse.mailstore.fsck import check
-from posthouse.mailstore.interface import Flag, Placement, StoreError
+from posthouse.mailstore.interface import KEYWORD_SHIFT, Flag, Placement, StoreError
 from posthouse.mailstore.loose import Unreadable
 from posthouse.mailstore.pack_check import damage_of
 from posthouse.mailstore.records import make_header
@@ -355,9 +355,9 @@ async def test_mail_of_an_unknown_account_is_named_and_moved_with_its_flags(
         b"a\r\n",
         b"b\r\n",
     ]
-    names = await store.keywords(3)
+    sets = {0: (), **await store.keyword_sets(3)}
     snapshot = await store.snapshot(3, "Recovered/Work/2026")
-    flags = [{name for bit, name in enumerate(names, 5) if each >> bit & 1} for each in snapshot.flags]
+    flags = [set(sets[each >> KEYWORD_SHIFT]) for each in snapshot.flags]
     assert flags == [{"Red", "Blue"}, set()]
     assert [Flag(each & 31) for each in snapshot.flags] == [Flag.SEEN, Flag.DELETED]
     box = await store.mailbox(3, "Recovered/Work/2026")

@@ -6,6 +6,7 @@ from typing import Any
 
 from posthouse.mailstore.interface import Row
 from tests.stateful.operations import KEPT, Model, Order, Outcome, model_outcome
+from tests.stateful.worker import by_name
 
 _RANKS = {"deliver": 0, "append": 1}
 _TRIES = 30_000  # of orders of one group, before the judge gives up
@@ -139,10 +140,12 @@ def view_of(model: Model, account: int) -> tuple[Any, ...]:
     """What the model says of an account, in the form of worker.look()."""
     owner = model._look(account)
     boxes = [owner.boxes[name].view() for name in sorted(owner.boxes)]
-    rows = {box.id: list(map(_row, box.items.values())) for box in owner.boxes.values()}
+    sets = owner.keywords.page(0)
+    rows = {box.id: [by_name(_row(item), sets) for item in box.items.values()] for box in owner.boxes.values()}
+    used = sorted({name for box in rows.values() for row in box for name in row.flags[1]})
     changes = sorted(owner.changes(), key=lambda change: (change.modseq, change.mailbox, change.uid))
     held = [item.entry.octets for item in owner.items()]
-    return boxes, rows, owner.keywords, sorted(owner.subscriptions), changes, (len(held), sum(held))
+    return boxes, rows, used, sorted(owner.subscriptions), changes, (len(held), sum(held))
 
 
 def _row(item: Any) -> Row:

@@ -15,13 +15,13 @@ import socket
 import struct
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from posthouse.mailstore.changes import LocalBus
-from posthouse.mailstore.interface import Entry, StoreError
+from posthouse.mailstore.interface import KEYWORD_SHIFT, SYSTEM_FLAGS, Entry, Row, StoreError
 from posthouse.mailstore.sqlite.store import SqliteMailstore
 from tests.stateful.faulty_disk import Disk, Fault, FaultyFiles, install
 from tests.stateful.operations import MIGRATIONS, ODD, ROOM, UNKNOWN, Order, Outcome, carry_out
@@ -149,10 +149,20 @@ def digest(octets: bytes) -> tuple[int, bytes, bytes]:
 async def look(store: Any, account: int) -> tuple[Any, ...]:
     """Mailboxes, their rows, keywords, subscriptions, changes, usage."""
     boxes = await store.mailboxes(account)
-    rows = {box.id: await rows_of(store, account, box.name) for box in boxes}
+    sets = await store.keyword_sets(account)
+    rows = {box.id: [by_name(row, sets) for row in await rows_of(store, account, box.name)] for box in boxes}
     changes = await store.changes(account, 0)
     names = await store.subscriptions(account)
-    return boxes, rows, await store.keywords(account), names, changes, await store.usage(account)
+    # A mailbox that is being removed may have others still, where the disk failed.
+    used = sorted({name for box in rows.values() for row in box for name in row.flags[1]})
+    assert set(used) <= {name.lower() for name in await store.keywords(account)}
+    return boxes, rows, used, names, changes, await store.usage(account)
+
+
+def by_name(row: Row, sets: Mapping[int, Sequence[str]]) -> Any:
+    """A row whose flags are the system flags and the keywords, in small letters."""
+    keywords = () if row.flags <= SYSTEM_FLAGS else sets[row.flags >> KEYWORD_SHIFT]
+    return row._replace(flags=(row.flags & SYSTEM_FLAGS, tuple(sorted(map(str.lower, keywords)))))  # type: ignore[arg-type]
 
 
 def _outcome(result: Outcome | BaseException) -> Outcome:

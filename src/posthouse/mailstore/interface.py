@@ -44,11 +44,11 @@ class OverQuotaError(StoreError):
 
 
 class TooManyKeywordsError(StoreError):
-    """The account has as many different keywords as there can be."""
+    """A message, or the messages of an account together, would have more keywords than the store keeps."""
 
 
 class Flag(IntFlag):
-    """The flags every mailbox knows, as bits of Item.flags. Keywords have the bits from FIRST_KEYWORD on."""
+    """The flags every mailbox knows, as the low KEYWORD_SHIFT bits of Item.flags."""
 
     NONE = 0
     SEEN = 1
@@ -59,8 +59,14 @@ class Flag(IntFlag):
 
 
 LOG_ROWS = 20_000  # expunges of an account that are remembered for clients that were away
-FIRST_KEYWORD = 5  # the bit of an account's first keyword
-MAX_KEYWORDS = 57  # of an account: flags are one integer of SQLite, 62 bits and a sign
+# The bits of Item.flags from here on are the number of the set of keywords that the message has; 0: it has none. A
+# number is never given twice in an account. See Mailstore.keyword_sets().
+KEYWORD_SHIFT = 5
+SYSTEM_FLAGS = (1 << KEYWORD_SHIFT) - 1
+MAX_KEYWORDS = 5_000  # different ones that the messages of an account have
+MAX_MESSAGE_KEYWORDS = 100  # of one message
+MAX_KEYWORD_SETS = 50_000  # different ones that the messages of an account have
+KEYWORD_SETS_PAGE = 1_000  # given in one answer
 
 
 class Role(StrEnum):
@@ -138,7 +144,7 @@ class Item(NamedTuple):
     """A message with what may change about it, and with what stays when it is copied."""
 
     entry: Entry
-    flags: int  # bits: Flag, and the account's keywords
+    flags: int  # Flag, and above them the number of the set of its keywords
     modseq: int  # of its last change
     saved: int  # when it came into this mailbox, seconds since 1970
     origin: int  # the message id it was first kept under: the same for all copies in the account
@@ -214,7 +220,9 @@ class Measure(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Marks:
-    """Flags and keywords by name. A keyword's case is that of its first use in the account; it does not count."""
+    """Flags and keywords by name. The case of keywords does not count; a keyword is shown as it was first named, for as
+    long as any message of the account has it.
+    """
 
     flags: Flag = Flag.NONE
     keywords: tuple[str, ...] = ()
@@ -362,7 +370,14 @@ class Mailstore(Protocol):
         """
 
     async def keywords(self, account: int) -> list[str]:
-        """The account's keywords: the first one has bit FIRST_KEYWORD, and so on. None ever goes away."""
+        """The keywords that messages of the account have, in the order of their first use. Takes microseconds."""
+
+    async def keyword_sets(self, account: int, after: int = 0) -> dict[int, tuple[str, ...]]:
+        """The sets of keywords that messages of the account have: number -> names.
+
+        Those with numbers above `after`, ascending, at most KEYWORD_SETS_PAGE of them. A set that no message has any
+        more is gone, and its number is not given again: who knows it may go on using it.
+        """
 
     # Messages of a mailbox, by its id. All raise NoSuchMailboxError; messages that are not there are passed over.
 
@@ -396,7 +411,7 @@ class Mailstore(Protocol):
         unchanged_since: int | None = None,
     ) -> Marked:
         """Change flags. Messages with a modseq above `unchanged_since` are left alone. One whose flags stay the same
-        keeps its modseq. All that change get the same new one. Raises TooManyKeywordsError.
+        keeps its modseq. All that change get the same new one. Raises TooManyKeywordsError, and changes nothing then.
         """
 
     async def append(
@@ -410,8 +425,10 @@ class Mailstore(Protocol):
     ) -> Placed:
         """Put messages into a mailbox that is there, all or none. `sources` is the uid that was replaced, if any.
 
+        Keywords that there is no room for are left out.
+
         `replacing`: mailbox id and message id of one that goes in the same transaction (RFC 8508); quota is counted
-        without it. Raises NoSuchMailboxError, also when that one is not there; OverQuotaError, TooManyKeywordsError.
+        without it. Raises NoSuchMailboxError, also when that one is not there; OverQuotaError.
         """
 
     async def copy(

@@ -1,21 +1,19 @@
 """What the store in memory holds of one account."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from posthouse.mailstore.interface import (
-    FIRST_KEYWORD,
-    MAX_KEYWORDS,
+    KEYWORD_SHIFT,
     Change,
     Entry,
     Flag,
     Item,
     Mailbox,
-    Marks,
     NoSuchMailboxError,
     Role,
-    TooManyKeywordsError,
 )
+from posthouse.mailstore.memory.keywords import Keywords
 
 
 @dataclass(slots=True)
@@ -61,7 +59,7 @@ class Account:
     uidvalidity: int = 0  # the highest given
     boxes: dict[str, Box] = field(default_factory=dict)  # by name
     gone: list[Change] = field(default_factory=list)  # messages that were expunged
-    keywords: list[str] = field(default_factory=list)
+    keywords: Keywords = field(default_factory=Keywords)
     subscriptions: set[str] = field(default_factory=set)
     furnished: bool = False
 
@@ -79,6 +77,11 @@ class Account:
         """The next modseq."""
         self.modseq += 1
         return self.modseq
+
+    def drop_unused_keywords(self) -> None:
+        """Those that no message has."""
+        if self.keywords.sets:
+            self.keywords.keep({item.flags >> KEYWORD_SHIFT for item in self.items()})
 
     def by_id(self, number: int) -> Box:
         """A mailbox. Raises NoSuchMailboxError."""
@@ -127,21 +130,3 @@ class Account:
         for box in self.boxes.values():
             for item in box.items.values():
                 yield Change(item.modseq, box.id, item.entry.message, item.entry.uid, False)
-
-    def bits(self, several: Sequence[Marks], *, make: bool = True) -> list[int]:
-        """Marks as bits. Unknown keywords get one, or none without `make`. Raises TooManyKeywordsError."""
-        known = {name.lower(): at for at, name in enumerate(self.keywords, FIRST_KEYWORD)}
-        new: list[str] = []
-        found = []
-        for marks in several:
-            bits = int(marks.flags)
-            for keyword in marks.keywords:
-                if keyword.lower() not in known and make:
-                    known[keyword.lower()] = FIRST_KEYWORD + len(known)
-                    new.append(keyword)
-                bits |= 1 << known[keyword.lower()] if keyword.lower() in known else 0
-            found.append(bits)
-        if len(known) > MAX_KEYWORDS:
-            raise TooManyKeywordsError(f"an account can have {MAX_KEYWORDS} keywords, and no more")
-        self.keywords += new
-        return found

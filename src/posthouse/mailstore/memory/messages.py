@@ -14,6 +14,7 @@ from posthouse.mailstore.interface import (
     Placed,
     Row,
     Setting,
+    TooManyKeywordsError,
 )
 from posthouse.mailstore.memory.account import Account, Box
 
@@ -35,18 +36,25 @@ def mark(
     """See Mailstore."""
     if not messages:
         return Marked([], [])
-    named = owner.bits([marks], make=setting is not Setting.REMOVE)[0]
+    before = owner.keywords.copy()
     rows: list[Row] = []
     conflicts: list[int] = []
     modseq, changed = owner.modseq + 1, 0
-    for item in box.those(messages):
-        if unchanged_since is not None and item.modseq > unchanged_since:
-            conflicts.append(item.entry.uid)
-            continue
-        flags = _changed(item.flags, setting, named)
+    become: dict[int, int] = {}  # message -> new flags
+    try:
+        for item in box.those(messages):
+            if unchanged_since is not None and item.modseq > unchanged_since:
+                conflicts.append(item.entry.uid)
+            else:
+                become[item.entry.message] = owner.keywords.changed(item.flags, setting, marks)
+    except TooManyKeywordsError:
+        owner.keywords = before
+        raise
+    for message, flags in become.items():
+        item = box.items[message]
         if flags != item.flags:
             owner.modseq = box.modseq = changed = modseq
-            item = box.items[item.entry.message] = item._replace(flags=flags, modseq=modseq)
+            item = box.items[message] = item._replace(flags=flags, modseq=modseq)
         rows.append(row(item))
     return Marked(rows, conflicts, changed)
 
@@ -69,7 +77,8 @@ def append(
     if bodies:
         _check_room(owner, sum(map(len, bodies)) - freed, quota)
     uids = []
-    for message, flags, body in zip(messages, owner.bits([each.marks for each in messages]), bodies, strict=True):
+    several = [owner.keywords.fitting(message.marks) for message in messages]
+    for message, flags, body in zip(messages, several, bodies, strict=True):
         owner.bump()
         entry = Entry(0, 0, len(body), int(message.body.traits), message.received, (b"", body))
         uids.append(owner.put(box, entry, flags, now))
@@ -105,12 +114,6 @@ def number(item: Item, measure: Measure) -> int:
             return item.saved
         case Measure.ORIGIN:
             return item.origin
-
-
-def _changed(flags: int, setting: Setting, named: int) -> int:
-    if setting is Setting.ADD:
-        return flags | named
-    return flags & ~named if setting is Setting.REMOVE else named
 
 
 def _check_room(owner: Account, coming: int, quota: int | None) -> None:

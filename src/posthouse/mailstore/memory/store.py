@@ -35,6 +35,7 @@ from posthouse.mailstore.interface import (
 from posthouse.mailstore.memory import boxes
 from posthouse.mailstore.memory import messages as letters
 from posthouse.mailstore.memory.account import Account, Box
+from posthouse.mailstore.memory.keywords import Keywords
 from posthouse.mailstore.names import canonical, checked
 
 
@@ -175,7 +176,11 @@ class MemoryMailstore:
 
     async def keywords(self, account: int) -> list[str]:
         """See Mailstore."""
-        return list(self._look(account).keywords)
+        return self._look(account).keywords.names()
+
+    async def keyword_sets(self, account: int, after: int = 0) -> dict[int, tuple[str, ...]]:
+        """See Mailstore."""
+        return self._look(account).keywords.page(after)
 
     # Messages.
 
@@ -267,7 +272,13 @@ class MemoryMailstore:
         with self._change(account) as owner:
             if owner.boxes:
                 owner.bump()
-            self._accounts[account] = Account(owner.modseq, owner.next_message, owner.next_box, owner.uidvalidity)
+            self._accounts[account] = Account(
+                owner.modseq,
+                owner.next_message,
+                owner.next_box,
+                owner.uidvalidity,
+                keywords=Keywords(owner.keywords.next_set),
+            )
         self._delivered = {known for known in self._delivered if known[1] != account}
 
     async def close(self) -> None:
@@ -298,6 +309,7 @@ class MemoryMailstore:
         try:
             yield owner
         finally:
+            self._accounts[account].drop_unused_keywords()
             after = self._accounts[account].modseq
             if after > before:
                 self._bus.publish(account, after)

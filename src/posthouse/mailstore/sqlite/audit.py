@@ -149,6 +149,68 @@ _AUDITS = (
         severity=Severity.ERROR,
     ),
     _Audit(
+        "keywords of message",
+        """
+        SELECT account_id, 'account ' || account_id,
+            printf('%d messages have keywords that are not known', count(*)), account_id, flags >> 5
+        FROM message WHERE flags > 31 AND NOT EXISTS (SELECT 1 FROM keyword_set
+            WHERE keyword_set.account_id = message.account_id AND set_id = flags >> 5)
+        GROUP BY account_id, flags >> 5
+        """,
+        "UPDATE message SET flags = flags & 31 WHERE account_id = ?1 AND flags >> 5 = ?2",
+        advice="posthouse fsck --repair takes these keywords off.",
+    ),
+    _Audit(
+        "counters of keywords",
+        """
+        WITH held AS (SELECT account_id, flags >> 5 AS set_id, count(*) AS n FROM message WHERE flags > 31
+            GROUP BY 1, 2)
+        SELECT account_id, 'account ' || account_id,
+            printf('counts %d messages with keywords %s, but has %d', messages, members, coalesce(n, 0)),
+            account_id, set_id, coalesce(n, 0)
+        FROM keyword_set LEFT JOIN held USING (account_id, set_id) WHERE messages <> coalesce(n, 0)
+        """,
+        "UPDATE keyword_set SET messages = ?3 WHERE account_id = ?1 AND set_id = ?2",
+    ),
+    _Audit(
+        "unused keywords",
+        """
+        SELECT account_id, 'account ' || account_id, printf('keeps keywords %s that no message has', members),
+            account_id, set_id
+        FROM keyword_set WHERE messages = 0
+        """,
+        "DELETE FROM keyword_set WHERE account_id = ?1 AND set_id = ?2",
+    ),
+    _Audit(
+        "sets of keyword",
+        """
+        WITH held AS (SELECT account_id, value AS keyword_id, count(*) AS n FROM keyword_set, json_each(members)
+            GROUP BY 1, 2)
+        SELECT account_id, 'account ' || account_id,
+            printf('counts %d uses of keyword %s, but there are %d', sets, name, coalesce(n, 0)),
+            account_id, keyword_id, coalesce(n, 0)
+        FROM keyword LEFT JOIN held USING (account_id, keyword_id) WHERE sets <> coalesce(n, 0)
+        """,
+        "UPDATE keyword SET sets = ?3 WHERE account_id = ?1 AND keyword_id = ?2",
+    ),
+    _Audit(
+        "unused keyword",
+        "SELECT account_id, 'account ' || account_id, printf('keeps keyword %s that no message has', name), account_id,"
+        " keyword_id FROM keyword WHERE sets = 0",
+        "DELETE FROM keyword WHERE account_id = ?1 AND keyword_id = ?2",
+    ),
+    _Audit(
+        "next set of keywords",
+        """
+        WITH used AS (SELECT account_id, max(set_id) AS last FROM keyword_set GROUP BY account_id)
+        SELECT account_id, 'account ' || account_id,
+            printf('would give number %d to a set of keywords, but %d was given', next_keyword_set, last),
+            account_id, last
+        FROM account JOIN used USING (account_id) WHERE next_keyword_set <= last
+        """,
+        "UPDATE account SET next_keyword_set = ?2 + 1 WHERE account_id = ?1",
+    ),
+    _Audit(
         "references of body",
         """
         WITH counted AS (SELECT blob_id, count(*) AS refs FROM message GROUP BY blob_id)

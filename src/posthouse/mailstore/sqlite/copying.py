@@ -7,7 +7,7 @@ from typing import Any
 import apsw
 
 from posthouse.mailstore.interface import INBOX, Flag, NoSuchMailboxError, OverQuotaError, Placed, Role
-from posthouse.mailstore.sqlite import boxes, removing
+from posthouse.mailstore.sqlite import boxes, keywords, removing
 from posthouse.mailstore.sqlite.rows import Insert, fetch, numbers
 
 _SOURCES = """
@@ -97,6 +97,7 @@ def _copy(
     deleted = sum(bool(source[7] & Flag.DELETED.value) for source in sources)
     connection.execute(_GROW_MAILBOX, (account, box, len(sources), modseq, unseen, deleted, octets))
     _refer(connection, sources)
+    keywords.count(connection, account, (source[7] for source in sources), 1)
     uids = list(range(uid, uid + len(sources)))
     return Placed(uidvalidity, [source[0] for source in sources], uids), [source[1] for source in sources], modseq
 

@@ -16,7 +16,7 @@ from posthouse.mailstore.interface import (
 )
 from posthouse.mailstore.places import folded, place_of
 from posthouse.mailstore.sqlite import removing
-from posthouse.mailstore.sqlite.keywords import bits
+from posthouse.mailstore.sqlite.keywords import KeywordSets
 from posthouse.mailstore.sqlite.rows import Insert, Lookup, Value, fetch
 from posthouse.mailstore.sqlite.units import Append, Delivery
 
@@ -295,7 +295,7 @@ class Filing:
         return box
 
     def _refusal(self, append: Append) -> StoreError | None:
-        """What speaks against it, after what was filed before it; else its parts get their flags as bits."""
+        """What speaks against it, after what was filed before it; else its parts get their flags."""
         account = append.account
         there = fetch(self._connection, _THERE, (account, append.mailbox))
         if not there:
@@ -314,12 +314,10 @@ class Filing:
             coming = sum(part.body.octets for part in append.parts)
             if self._accounts[account].octets + coming - leaving > append.quota:
                 return OverQuotaError("there is no room for this")
-        try:
-            flags = bits(self._connection, account, append.marks)
-        except StoreError as error:
-            return error
-        for part, each in zip(append.parts, flags, strict=True):
-            part.flags = each
+        sets = KeywordSets(self._connection, account)
+        for part, marks in zip(append.parts, append.marks, strict=True):
+            part.flags = sets.fitting(marks)
+        sets.write()
         if replaced:
             self._replaced[replaced] = freed
         return None

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 
 import apsw
 
-from posthouse.mailstore.interface import Flag, Marked, Marks, Row, Setting
+from posthouse.mailstore.interface import KEYWORD_SHIFT, Flag, Marked, Marks, Row, Setting
 from posthouse.mailstore.sqlite.boxes import bump, require
-from posthouse.mailstore.sqlite.keywords import bits
+from posthouse.mailstore.sqlite.keywords import KeywordSets
 from posthouse.mailstore.sqlite.rows import fetch, numbers
 
 _LOOK = """
@@ -37,7 +37,8 @@ def mark(
     require(connection, account, mailbox)
     if not messages:
         return Marked([], []), 0
-    (named,) = bits(connection, account, [marks], make=setting is not Setting.REMOVE)
+    sets = KeywordSets(connection, account)
+    become: dict[int, int] = {}  # flags -> new flags: messages have few different ones
     rows: list[Row] = []
     conflicts: list[int] = []
     changing: dict[int, list[int]] = defaultdict(list)  # new flags -> message ids
@@ -47,23 +48,23 @@ def mark(
         if unchanged_since is not None and row.modseq > unchanged_since:
             conflicts.append(row.uid)
             continue
-        flags = _changed(row.flags, setting, named)
+        flags = become.get(row.flags, -1)
+        if flags < 0:
+            flags = become[row.flags] = sets.changed(row.flags, setting, marks)
         if flags == row.flags:
             rows.append(row)
             continue
         modseq = modseq or bump(connection, account)
+        if (before := row.flags >> KEYWORD_SHIFT) != (after := flags >> KEYWORD_SHIFT):
+            sets.count(before, -1)
+            sets.count(after, 1)
         changing[flags].append(row.message)
         unseen += bool(row.flags & Flag.SEEN.value) - bool(flags & Flag.SEEN.value)
         deleted += bool(flags & Flag.DELETED.value) - bool(row.flags & Flag.DELETED.value)
         rows.append(row._replace(flags=flags, modseq=modseq))
+    sets.write()
     for flags, ids in changing.items():
         connection.execute(_SET, (account, mailbox, numbers(ids), flags, modseq))
     if modseq:
         connection.execute(_COUNT, (account, mailbox, modseq, unseen, deleted))
     return Marked(rows, conflicts, modseq), modseq
-
-
-def _changed(flags: int, setting: Setting, named: int) -> int:
-    if setting is Setting.ADD:
-        return flags | named
-    return flags & ~named if setting is Setting.REMOVE else named

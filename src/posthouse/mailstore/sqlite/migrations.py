@@ -149,4 +149,51 @@ MIGRATIONS = (
     """
     ALTER TABLE blob RENAME COLUMN sha256 TO digest;    -- of the body; 16 octets: XXH3, 32 octets: SHA-256
     """,
+    """
+    -- Keywords were bits of message.flags, 57 of an account for ever. Now the bits above the five system flags are the
+    -- number of the set of keywords that the message has.
+    ALTER TABLE account ADD COLUMN next_keyword_set INTEGER NOT NULL DEFAULT 1;  -- numbers are never given again
+    CREATE TABLE keyword_set (          -- a row for each that a message has
+        account_id INTEGER NOT NULL,
+        set_id INTEGER NOT NULL,
+        members TEXT NOT NULL,          -- keyword_ids as a JSON array, ascending
+        messages INTEGER NOT NULL,      -- that have it
+        PRIMARY KEY (account_id, set_id)
+    ) WITHOUT ROWID;
+    ALTER TABLE keyword RENAME TO old_keyword;
+    CREATE TABLE keyword (
+        account_id INTEGER NOT NULL,
+        keyword_id INTEGER NOT NULL,
+        name TEXT NOT NULL COLLATE NOCASE,
+        sets INTEGER NOT NULL,          -- that it is in
+        PRIMARY KEY (account_id, keyword_id)
+    ) WITHOUT ROWID;
+    CREATE TABLE keyword_bits (
+        account_id INTEGER NOT NULL,
+        bits INTEGER NOT NULL,          -- of message.flags, as they were
+        set_id INTEGER NOT NULL,
+        messages INTEGER NOT NULL,
+        PRIMARY KEY (account_id, bits)
+    ) WITHOUT ROWID;
+    UPDATE message SET flags = flags & (31 | coalesce(
+        (SELECT sum(1 << bit) FROM old_keyword WHERE old_keyword.account_id = message.account_id), 0)) WHERE flags > 31;
+    INSERT INTO keyword_bits
+        SELECT account_id, bits, row_number() OVER (PARTITION BY account_id ORDER BY bits), messages FROM
+        (SELECT account_id, flags & ~31 AS bits, count(*) AS messages FROM message WHERE flags > 31 GROUP BY 1, 2);
+    INSERT INTO keyword_set SELECT account_id, set_id, (SELECT json_group_array(bit) FROM (SELECT bit FROM old_keyword
+        WHERE old_keyword.account_id = keyword_bits.account_id AND bits & (1 << bit) ORDER BY bit)), messages
+        FROM keyword_bits;
+    UPDATE message SET flags = (flags & 31) | ((SELECT set_id FROM keyword_bits
+        WHERE keyword_bits.account_id = message.account_id AND bits = flags & ~31) << 5) WHERE flags > 31;
+    INSERT INTO keyword SELECT account_id, bit, name, sets FROM old_keyword JOIN (SELECT account_id, value AS bit,
+        count(*) AS sets FROM keyword_set, json_each(members) GROUP BY 1, 2) USING (account_id, bit);
+    UPDATE account SET next_keyword_set = 1 + coalesce(
+        (SELECT max(set_id) FROM keyword_set WHERE keyword_set.account_id = account.account_id), 0);
+    DROP TABLE keyword_bits;
+    DROP TABLE old_keyword;
+    CREATE UNIQUE INDEX keyword_by_name ON keyword (account_id, name);
+    CREATE UNIQUE INDEX keyword_set_by_members ON keyword_set (account_id, members);
+    -- EXPUNGE asks for what is marked, whatever the mailbox holds. A message without \\Deleted costs it nothing.
+    CREATE INDEX message_deleted ON message (account_id, mailbox_id, uid) WHERE flags & 8;
+    """,
 )

@@ -18,7 +18,7 @@ from posthouse.database.identity import Identity, write_identity
 from posthouse.database.migrations import Steps
 from posthouse.database.opening import Policy, open_database
 from posthouse.mailstore.files import Files
-from posthouse.mailstore.interface import FIRST_KEYWORD, BadNameError, Flag, Marks, Role, TooManyKeywordsError
+from posthouse.mailstore.interface import KEYWORD_SHIFT, SYSTEM_FLAGS, BadNameError, Flag, Marks, Role
 from posthouse.mailstore.loose import Loose, Range
 from posthouse.mailstore.names import SEPARATOR, checked
 from posthouse.mailstore.places import place_of
@@ -89,7 +89,6 @@ _HIGHEST_UIDVALIDITY = """
     UPDATE account SET uidvalidity = max(uidvalidity, coalesce(
         (SELECT max(uidvalidity) FROM mailbox WHERE mailbox.account_id = account.account_id), 0))
 """
-_SYSTEM_FLAGS = (1 << FIRST_KEYWORD) - 1
 
 _Message = tuple[int, int, int, int, int, int]  # blob, prefix_back, prefix_octets, octets, received, flags
 
@@ -142,10 +141,10 @@ def adopt(connection: apsw.Connection, account: int, target: int, now: int) -> i
     held = fetch(connection, _HELD, (account, MESSAGES))
     for (mailbox, name), rows in groupby(held, itemgetter(0, 1)):
         moved = list(rows)
-        names = keywords.names(connection, account)
+        become = _flags(connection, account, target, [row[8] for row in moved])
         messages = [
-            (blob, back, prefix, octets, received, _flags(connection, target, flags, names))
-            for _, _, _, blob, back, prefix, octets, received, flags in moved
+            (blob, back, prefix, octets, received, flags)
+            for (_, _, _, blob, back, prefix, octets, received, _), flags in zip(moved, become, strict=True)
         ]
         connection.executemany(_REFER, [(blob,) for blob, *_ in messages])
         _file(connection, target, _below_recovered(name), messages, now)
@@ -229,11 +228,12 @@ def _below_recovered(name: str) -> str:
         return RECOVERED
 
 
-def _flags(connection: apsw.Connection, target: int, flags: int, names: Sequence[str]) -> int:
-    """The flags in another account, whose keywords have other bits. Keywords it has no room for are left out."""
-    own = tuple(name for bit, name in enumerate(names, FIRST_KEYWORD) if flags >> bit & 1)
-    system = flags & _SYSTEM_FLAGS
-    try:
-        return keywords.bits(connection, target, [Marks(Flag(system), own)])[0]
-    except TooManyKeywordsError:
-        return system
+def _flags(connection: apsw.Connection, account: int, target: int, several: Sequence[int]) -> list[int]:
+    """The flags in another account, which has its own sets of keywords. Keywords it has no room for are left out."""
+    named = keywords.sets_of(connection, account, {flags >> KEYWORD_SHIFT for flags in several})
+    sets = keywords.KeywordSets(connection, target)
+    become = [
+        sets.fitting(Marks(Flag(flags & SYSTEM_FLAGS), named.get(flags >> KEYWORD_SHIFT, ()))) for flags in several
+    ]
+    sets.write()
+    return become

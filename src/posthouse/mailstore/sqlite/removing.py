@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 import apsw
 
 from posthouse.mailstore.interface import LOG_ROWS, Flag
+from posthouse.mailstore.sqlite import keywords
 from posthouse.mailstore.sqlite.boxes import bump, find, require
 from posthouse.mailstore.sqlite.rows import Insert, fetch, numbers
 
@@ -104,7 +105,7 @@ def forget(connection: apsw.Connection, account: int, now: int) -> tuple[bool, i
     if connection.changes():
         return True, 0
     connection.execute(_LOG_GONE, (account,))
-    for table in ("keyword", "subscription", "mailbox"):
+    for table in ("keyword_set", "keyword", "subscription", "mailbox"):
         connection.execute(f"DELETE FROM {table} WHERE account_id = ?", (account,))
     if connection.changes():
         modseq = bump(connection, account)
@@ -163,6 +164,7 @@ def _count_down(
         deleted = sum(bool(flags & _DELETED) for _, flags in those)
         octets = sum(size for size, _ in those)
         connection.execute(_SHRINK_MAILBOX, (account, box, modseq, len(those), unseen, deleted, octets))
+    keywords.count(connection, account, (flags for _, _, flags in removed), -1)
     return modseq, log_rows
 
 

@@ -62,7 +62,7 @@ class Delivery(Work[list[Filed]]):
         self.whole = whole
         self.also = also
         self.entries: list[Entry | None] = []  # of the placements, kept for the rider
-        self.flags = 0  # bits
+        self.flags = 0  # as in Item
         self.append: Append | None = None  # what it is a part of
         self.octets = body.octets
         self.pack = 0

@@ -9,7 +9,6 @@ from posthouse.mailstore.interface import (
     OverQuotaError,
     StoreError,
     StoreFullError,
-    TooManyKeywordsError,
 )
 from posthouse.protocol.imap.commands import Append
 from posthouse.protocol.imap.events import MessageOffered
@@ -38,14 +37,14 @@ class Arrivals:
         engine = self._ctx.engine
         try:
             await self._check(offer)
-            flags, keywords = marks(offer.flags)
+            named = marks(offer.flags, lenient=True)
         except RefusedError as error:
             self.drop()
             engine.refuse_message(error.code, str(error))
             return
         spool = self._ctx.services.incoming.open_spool()
         received = int(self._ctx.desk.clock()) if offer.date is None else offer.date
-        self._spools.append((spool, received, Marks(flags, keywords)))
+        self._spools.append((spool, received, named))
         engine.accept_message()
 
     async def _check(self, offer: MessageOffered) -> None:
@@ -106,8 +105,6 @@ class Arrivals:
             raise RefusedError("There is no such mailbox", "TRYCREATE") from None
         except OverQuotaError:
             raise RefusedError("There is no room for this message", "OVERQUOTA") from None
-        except TooManyKeywordsError as error:
-            raise RefusedError(f"No more keywords: {error}", "LIMIT") from None
         except StoreFullError:
             raise NO_SPACE from None
         except StoreError:

@@ -1,6 +1,7 @@
 """STORE, COPY, MOVE and EXPUNGE."""
 
 from posthouse.mailstore.interface import (
+    SYSTEM_FLAGS,
     Flag,
     Marks,
     NoSuchMailboxError,
@@ -24,7 +25,7 @@ async def store(ctx: Context, command: Store) -> None:
     """Change flags; durable before the client hears of it."""
     view = _writable(ctx)
     check_numbers(view, command.numbers.greatest, uid=command.uid)
-    flags, keywords = marks(command.flags)
+    named = marks(command.flags)
     if command.unchanged_since is not None:
         ctx.notice_condstore()
     chosen = view.positions(command.numbers, uid=command.uid, saved=ctx.saved)
@@ -34,13 +35,13 @@ async def store(ctx: Context, command: Store) -> None:
             view.mailbox.id,
             [view.messages[at] for at in chosen],
             _SETTINGS[command.how],
-            Marks(flags, keywords),
+            named,
             unchanged_since=command.unchanged_since,
         )
     except TooManyKeywordsError as error:
         raise RefusedError(f"No more keywords: {error}", "LIMIT") from None
     await ctx.know_flags(row.flags for row in marked.rows)
-    surprising = _surprising(ctx, view, marked.rows, command) if command.silent else []
+    surprising = _surprising(ctx, view, marked.rows, command, named) if command.silent else []
     for row in marked.rows:
         view.note(row)
     _tell(ctx, view, marked.rows, command, surprising)
@@ -56,17 +57,32 @@ async def store(ctx: Context, command: Store) -> None:
     ctx.engine.done(code)
 
 
-def _surprising(ctx: Context, view: View, rows: list[Row], command: Store) -> list[int]:
+def _surprising(ctx: Context, view: View, rows: list[Row], command: Store, named: Marks) -> list[int]:
     """Uids of messages whose flags are not what the client makes of what it was told and has asked for."""
-    named = 0
-    for flag in command.flags:
-        named |= ctx.flag_bits(flag.decode("ascii", "replace"))
+    expected: dict[int, tuple[int, frozenset[str]]] = {}  # flags -> what the client makes of them
     found = []
     for row in rows:
         before = view.flags[view.position(row.uid)]
-        if row.flags != {"+": before | named, "-": before & ~named, "": named}[command.how]:
+        if before not in expected:
+            expected[before] = _expected(ctx, before, command.how, named)
+        if expected[before] != _by_name(ctx, row.flags):
             found.append(row.uid)
     return found
+
+
+def _expected(ctx: Context, flags: int, how: str, named: Marks) -> tuple[int, frozenset[str]]:
+    system, keywords = _by_name(ctx, flags)
+    wanted = frozenset(map(str.lower, named.keywords))
+    match how:
+        case "+":
+            return system | named.flags, keywords | wanted
+        case "-":
+            return system & ~named.flags, keywords - wanted
+    return int(named.flags), wanted
+
+
+def _by_name(ctx: Context, flags: int) -> tuple[int, frozenset[str]]:
+    return flags & SYSTEM_FLAGS, frozenset(map(str.lower, ctx.keywords.of(flags)))
 
 
 def _tell(ctx: Context, view: View, rows: list[Row], command: Store, surprising: list[int]) -> None:

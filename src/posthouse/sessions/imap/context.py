@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 from posthouse.accounts.interface import Account
 from posthouse.mailstore.changes import ChangeBus
 from posthouse.mailstore.index import MessageIndex
-from posthouse.mailstore.interface import FIRST_KEYWORD, Flag, Item, Mailstore
+from posthouse.mailstore.interface import Flag, Item, Mailstore, Marks
 from posthouse.net.connection import Connection
 from posthouse.protocol.imap.server import ImapServer
+from posthouse.sessions.imap.keywords import KnownKeywords
 from posthouse.sessions.imap.view import View
 from posthouse.sessions.services import Services
 
@@ -25,6 +26,7 @@ _BY_NAME = {name.lower(): flag for name, flag in SYSTEM_FLAGS.items()}
 
 _AHEAD = 64
 _ITEMS_KEPT = 2000
+_SHOWN_KEPT = 10_000
 
 
 class RefusedError(Exception):
@@ -57,9 +59,12 @@ class Context:
     desk: Desk
     view: View | None = None
     saved: list[int] = field(default_factory=list)  # uids of $
-    keywords: list[str] = field(default_factory=list)
+    keywords: KnownKeywords = field(init=False)
     _items: dict[int, Item] = field(default_factory=dict)  # by message id; only what never changes is used of them
     _shown: dict[int, bytes] = field(default_factory=dict)  # flags as bits -> as the client reads them
+
+    def __post_init__(self) -> None:
+        self.keywords = KnownKeywords(self.store, self.account.id)
 
     @property
     def store(self) -> Mailstore:
@@ -128,61 +133,50 @@ class Context:
 
     # Flags.
 
-    async def learn_keywords(self) -> bool:
-        """Ask the store for the account's keywords; whether there are new ones."""
-        known = await self.store.keywords(self.account.id)
-        fresh = len(known) > len(self.keywords)
-        self.keywords = known
-        return fresh
-
     async def know_flags(self, flags: Iterable[int]) -> None:
         """Make sure that flags_text() can name all these flags; tells the client of keywords it has not heard of."""
-        limit = 1 << (FIRST_KEYWORD + len(self.keywords))
-        if any(bits >= limit for bits in flags) and await self.learn_keywords():
+        if max(flags, default=0) >= self.keywords.limit and await self.keywords.learn():
             self.engine.send(self.flags_line())
 
     def flags_line(self) -> bytes:
         """The flags there are in this account."""
-        return b"* FLAGS (%b)\r\n" % b" ".join([*map(str.encode, SYSTEM_FLAGS), *map(str.encode, self.keywords)])
+        return b"* FLAGS (%b)\r\n" % " ".join([*SYSTEM_FLAGS, *self.keywords.names]).encode()
 
     def flags_text(self, bits: int) -> bytes:
         """Flags in parentheses."""
         shown = self._shown.get(bits)
         if shown is None:
-            names = [name.encode() for name, flag in SYSTEM_FLAGS.items() if bits & flag.value]
-            names += [keyword.encode() for at, keyword in enumerate(self.keywords, FIRST_KEYWORD) if bits >> at & 1]
-            shown = b"(%b)" % b" ".join(names)
-            if bits < 1 << (FIRST_KEYWORD + len(self.keywords)):
+            names = [name for name, flag in SYSTEM_FLAGS.items() if bits & flag.value]
+            shown = f"({' '.join((*names, *self.keywords.of(bits)))})".encode()
+            if bits < self.keywords.limit:
+                if len(self._shown) > _SHOWN_KEPT:
+                    self._shown.clear()
                 self._shown[bits] = shown
         return shown
-
-    def flag_bits(self, name: str) -> int:
-        """A flag or keyword as a bit; 0 for a keyword nobody has used."""
-        system = _BY_NAME.get(name.lower())
-        if system is not None:
-            return system.value
-        for at, keyword in enumerate(self.keywords, FIRST_KEYWORD):
-            if keyword.lower() == name.lower():
-                return 1 << at
-        return 0
 
 
 MAX_KEYWORD = 100
 
 
-def marks(flags: Iterable[bytes]) -> tuple[Flag, tuple[str, ...]]:
-    """Flags as a client names them. Raises RefusedError."""
+def marks(flags: Iterable[bytes], *, lenient: bool = False) -> Marks:
+    """Flags as a client names them; system flags that are not known here are passed over (RFC 9051 2.3.2).
+
+    With `lenient` keywords that are too long are passed over, too, else they raise RefusedError.
+    """
     found = Flag.NONE
     keywords: list[str] = []
     for octets in flags:
         name = octets.decode("ascii", "replace")
-        system = _BY_NAME.get(name.lower())
+        system = system_flag(name)
         if system is not None:
             found |= system
-        elif name.startswith("\\"):
-            raise RefusedError(f"There is no flag {name} that you could set", bad=True)
-        elif len(name) > MAX_KEYWORD:
-            raise RefusedError(f"A keyword has at most {MAX_KEYWORD} characters", "LIMIT")
-        else:
+        elif len(name) <= MAX_KEYWORD:
             keywords.append(name)
-    return found, tuple(keywords)
+        elif not lenient:
+            raise RefusedError(f"A keyword has at most {MAX_KEYWORD} characters", "LIMIT")
+    return Marks(found, tuple(keywords))
+
+
+def system_flag(name: str) -> Flag | None:
+    """The flag of that name, NONE for one that is not known here; None for a keyword."""
+    return _BY_NAME.get(name.lower(), Flag.NONE if name.startswith("\\") else None)

@@ -4,13 +4,13 @@ import asyncio
 from collections.abc import Sequence
 
 from posthouse.mailstore.index import SortKeys
-from posthouse.mailstore.interface import Measure
+from posthouse.mailstore.interface import KEYWORD_SHIFT, Measure
 from posthouse.message.text import ThreadRow, thread_ordered_subject, thread_references, thread_text
 from posthouse.protocol.imap import keys
 from posthouse.protocol.imap.commands import Search
 from posthouse.protocol.imap.keys import Compared, Key, Moment, Returning
 from posthouse.protocol.imap.sets import compact, page
-from posthouse.sessions.imap.context import Context
+from posthouse.sessions.imap.context import Context, system_flag
 from posthouse.sessions.imap.fetching import check_numbers
 from posthouse.sessions.imap.sorting import FEW, ordered
 from posthouse.sessions.imap.updating import update
@@ -28,7 +28,7 @@ async def search(ctx: Context, command: Search) -> None:
     view = ctx.opened
     if command.uses_modseq:
         ctx.notice_condstore()
-    await ctx.learn_keywords()
+    await ctx.know_flags(view.flags)
     saving = "save" in command.returning.options
     try:
         found = await _Matching(ctx, view).find(command.key, range(len(view)))
@@ -169,10 +169,7 @@ class _Matching:
         view = self._view
         match key:
             case keys.Flagged():
-                bit, flags = self._ctx.flag_bits(key.flag), view.flags
-                if key.wanted:
-                    return [at for at in among if flags[at] & bit]
-                return [at for at in among if not flags[at] & bit]
+                return self._flagged(key, among)
             case keys.InSet():
                 check_numbers(view, key.numbers.greatest, uid=key.uid)
                 if isinstance(among, range) and len(among) == len(view):
@@ -185,6 +182,16 @@ class _Matching:
                 return [at for at in among if view.modseqs[at] >= key.modseq]
             case _:
                 return ()  # Recent: no message ever is
+
+    def _flagged(self, key: keys.Flagged, among: _Found) -> _Found:
+        flags, wanted, system = self._view.flags, key.wanted, system_flag(key.flag)
+        if system is not None:
+            bit = system.value
+            return [at for at in among if bool(flags[at] & bit) is wanted]
+        sets = self._ctx.keywords.holding(key.flag)
+        if not sets:
+            return () if wanted else among
+        return [at for at in among if (flags[at] >> KEYWORD_SHIFT in sets) is wanted]
 
     async def _containing(self, key: keys.Contains, among: _Found) -> set[int]:
         messages = [self._view.messages[at] for at in among]

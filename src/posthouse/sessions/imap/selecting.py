@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 
-from posthouse.mailstore.interface import MAX_KEYWORDS, Flag, NoSuchMailboxError
+from posthouse.mailstore.interface import Flag, NoSuchMailboxError
 from posthouse.protocol.imap.answers import mailbox as mailbox_text
 from posthouse.protocol.imap.commands import Close, Resync, Select
 from posthouse.protocol.imap.sets import compact, holds
@@ -23,7 +23,7 @@ async def select(ctx: Context, command: Select) -> None:
         raise RefusedError("There is no such mailbox", "NONEXISTENT") from None
     if command.condstore or command.resync:
         ctx.notice_condstore()
-    await ctx.learn_keywords()
+    await ctx.keywords.read()
     view = ctx.view = View(snapshot, read_only=command.read_only)
     engine.select(True)
     engine.send(_greeting(ctx, view))
@@ -35,8 +35,8 @@ async def select(ctx: Context, command: Select) -> None:
 
 def _greeting(ctx: Context, view: View) -> bytes:
     mailbox = view.mailbox
-    names = [*SYSTEM_FLAGS, *ctx.keywords]
-    settable = [] if view.read_only else names + (["\\*"] if len(ctx.keywords) < MAX_KEYWORDS else [])
+    names = [*SYSTEM_FLAGS, *ctx.keywords.names]
+    settable = [] if view.read_only else names + (["\\*"] if not ctx.keywords.are_full else [])
     lines = [
         ctx.flags_line(),
         f"* OK [PERMANENTFLAGS ({' '.join(settable)})] Flags that stay\r\n".encode(),
