@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from posthouse.mailstore.interface import (
+    SYSTEM_FLAGS,
     Appending,
     Entry,
     Mailbox,
@@ -232,6 +233,8 @@ def _plain(result: object) -> object:
         case Mailbox():
             return replace(result, modseq=0)
         case Marked(rows, conflicts, modseq):
-            return [row._replace(modseq=0) for row in rows], conflicts, modseq > 0
+            # Which number a set of keywords has is the store's own; that its keywords are right is seen in its rows.
+            plain = [row._replace(modseq=0, flags=row.flags & SYSTEM_FLAGS) for row in rows]
+            return plain, conflicts, modseq > 0
         case _:
             return result

@@ -16,7 +16,7 @@ import struct
 import sys
 import traceback
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -133,7 +133,9 @@ class Server:
 
     async def since(self, account: int, box: int, modseq: int) -> Any:
         """What happened there."""
-        return await self._store.since(account, box, modseq)
+        delta = await self._store.since(account, box, modseq)
+        sets = await self._store.keyword_sets(account)
+        return replace(delta, changed=[by_name(row, sets) for row in delta.changed])
 
     async def close(self) -> None:
         """Close the store in an orderly way. Not on an ill disk: what SQLite passes over then, the VFS would raise."""
