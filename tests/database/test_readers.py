@@ -85,3 +85,40 @@ async def test_close_finishes_what_waits(path: Path) -> None:
     with pytest.raises(DatabaseClosedError):
         await pool.run(number)
     await pool.close()
+
+
+async def test_owners_take_turns(path: Path) -> None:
+    """Who has asked for much waits for himself."""
+    pool = ReaderPool(partial(open_reader, path), threads=1)
+    going = threading.Event()
+    order: list[str] = []
+
+    def job(name: str) -> None:
+        def work(connection: apsw.Connection) -> None:
+            going.wait(10)
+            order.append(name)
+
+        jobs.append(asyncio.ensure_future(pool.run(work, name[0])))
+
+    jobs: list[asyncio.Future[None]] = []
+    for number in range(50):
+        job(f"a{number}")
+    await asyncio.sleep(0)
+    for name in ("b0", "c0", "b1"):
+        job(name)
+    await asyncio.sleep(0)
+    going.set()
+    await asyncio.gather(*jobs)
+    # The first of a's may have been at work already; then each in turn.
+    at = order.index("b0")
+    assert at <= 2 and order[at : at + 4] == ["b0", "c0", f"a{at}", "b1"]
+    assert [name for name in order if name[0] == "a"] == [f"a{number}" for number in range(50)]
+    await pool.close()
+
+
+async def test_what_was_asked_for_is_answered_before_the_end(path: Path) -> None:
+    pool = ReaderPool(partial(open_reader, path))
+    waiting = [asyncio.ensure_future(pool.run(number, owner % 3)) for owner in range(20)]
+    await asyncio.sleep(0)
+    await pool.close()
+    assert await asyncio.gather(*waiting) == [7] * 20

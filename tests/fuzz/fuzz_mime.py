@@ -17,7 +17,6 @@ from posthouse.message.mime import (
     body_structure,
     decoded,
     envelope,
-    header_octets,
     scan,
     section,
     select_fields,
@@ -44,7 +43,7 @@ def fuzz(data: bytes) -> None:
     for numbers in ([1], [2], [1, 1], [1, 2], [2, 1, 1]):
         part = section(root, numbers)
         assert part is None or 0 <= part.header <= part.body <= part.end <= len(data)
-    start, end = header_octets(data, root)
+    start, end = root.header, root.body
     chosen = select_fields(data[start:end], {b"SUBJECT"}, False)
     others = select_fields(data[start:end], {b"SUBJECT"}, True)
     assert chosen.endswith(b"\r\n") and others.endswith(b"\r\n")

@@ -139,6 +139,11 @@ class Entry(NamedTuple):
     place: object  # the store's own: where the bytes are
     identity: int = 0  # the store's own: what must be found there
 
+    @property
+    def sent_octets(self) -> int:
+        """Octets of it once its last line ends with CRLF."""
+        return self.octets + 2 * bool(self.traits & Traits.OPEN_END.value)
+
 
 class Item(NamedTuple):
     """A message with what may change about it, and with what stays when it is copied."""
@@ -189,6 +194,15 @@ class Snapshot:
     modseqs: "array[int]"  # "Q"
     octets: "array[int]"  # "Q"
     received: "array[int]"  # "Q"
+
+
+@dataclass(frozen=True, slots=True)
+class Maildrop:
+    """The messages of a mailbox as columns, by id, and the first of them as entries: up to a thousand."""
+
+    messages: "array[int]"  # "Q"
+    sent_octets: "array[int]"  # "Q", as of Entry
+    first: list[Entry]
 
 
 @dataclass(frozen=True, slots=True)
@@ -308,6 +322,12 @@ class Mailstore(Protocol):
 
     async def entries(self, account: int, mailbox: str = INBOX) -> list[Entry]:
         """The messages of a mailbox, by uid. Empty when there is no such account or mailbox."""
+
+    async def maildrop(self, account: int, mailbox: str = INBOX) -> Maildrop:
+        """The messages of a mailbox in some 16 octets each. Empty when there is no such account or mailbox.
+
+        Of a large one that changes meanwhile it may have a message that was just removed.
+        """
 
     async def find(self, account: int, mailbox: str, messages: Sequence[int]) -> list[Entry]:
         """Those of the messages that are there, by uid."""
@@ -441,6 +461,9 @@ class Mailstore(Protocol):
 
     async def remove(self, account: int, mailbox: int, messages: Sequence[int], *, marked: bool = True) -> list[int]:
         """Expunge those of the messages that are there, with `marked` only those with Flag.DELETED; their uids."""
+
+    async def deleted(self, account: int, mailbox: int) -> dict[int, int]:
+        """Uid -> message id of the messages with Flag.DELETED, by uid. Costs by their number, not by the mailbox."""
 
     async def deleted_octets(self, account: int, mailbox: int) -> int:
         """How much the messages with Flag.DELETED take."""

@@ -1,12 +1,14 @@
 """A POP3 session: locks the maildrop at login, streams messages, makes deletions durable at QUIT."""
 
 import contextlib
-from collections.abc import Awaitable
+from array import array
+from collections.abc import Awaitable, Sequence
+from typing import overload
 
 from posthouse.accounts.interface import Account, Refusal, RefusalKind
 from posthouse.database.errors import DatabaseError
 from posthouse.database.leases import Lease
-from posthouse.mailstore.interface import INBOX, DamagedError, Entry, StoreError, Traits
+from posthouse.mailstore.interface import INBOX, DamagedError, Entry, Maildrop, StoreError, Traits
 from posthouse.net.connection import Connection
 from posthouse.protocol.events import KeysWanted, LoginFailed, LoginProven, PasswordOffered, StartTlsOffered
 from posthouse.protocol.pop3.events import Drop, MessageWanted, QuitOffered
@@ -16,6 +18,8 @@ from posthouse.sessions.services import Services
 
 LEASE_SECONDS = 60.0  # so long a maildrop stays locked after its worker was killed; renewed while the session lives
 RENEW_SECONDS = 20.0  # between two calls of Pop3Service.renew
+_AHEAD = 64  # messages looked up with one that is asked for: clients go through them in order
+_KNOWN = 2000  # of them are held
 _PIECE = 1 << 17  # octets read at once: nearly every message, so that it is compared with what was kept on the way
 
 
@@ -54,14 +58,15 @@ class Pop3Session:
         self._account: Account | None = None
         self._lease: Lease | None = None
         self._held_until = 0.0  # the loop's time; so long the lease is certainly ours
-        self._entries: list[Entry] = []
+        self._messages = array("Q")  # ids, in the order of the session's numbers
+        self._entries: dict[int, Entry] = {}  # by message id: what was looked up
         self._holding = holding
 
     def handle(self, event: object) -> Awaitable[None] | None:
         """See Session."""
         match event:
             case MessageWanted():
-                return self._send(self._entries[event.number - 1], event.lines)
+                return self._answer(event)
             case PasswordOffered():
                 return self._verify(event)
             case QuitOffered():
@@ -102,15 +107,15 @@ class Pop3Session:
             return
         self._holding.add(self)
         try:
-            self._entries = await self._services.mailstore.entries(outcome.id)
+            maildrop = await self._services.mailstore.maildrop(outcome.id)
         except StoreError:
             await self._give_back()
             self.engine.refuse_login("SYS/TEMP", "the mail store is unwell, try again later")
             return
         self._account = outcome
-        self.engine.accept_login(
-            Drop([_size(entry) for entry in self._entries], [_uidl(outcome, e) for e in self._entries])
-        )
+        self._messages = maildrop.messages
+        self._entries = {entry.message: entry for entry in maildrop.first}
+        self.engine.accept_login(_drop(outcome, maildrop))
 
     def _refuse(self, refusal: Refusal) -> None:
         # RFC 3206 4: AUTH for what the user must mend, SYS/TEMP for what mends itself; RFC 2449 8.1.2: LOGIN-DELAY.
@@ -122,6 +127,29 @@ class Pop3Session:
             self.engine.refuse_login("SYS/TEMP", "temporary failure, try again later")
         else:
             self.engine.refuse_login("SYS/TEMP", "too many logins at once, try again later")
+
+    def _answer(self, offer: MessageWanted) -> Awaitable[None]:
+        entry = self._entries.get(self._messages[offer.number - 1])
+        return self._find(offer) if entry is None else self._send(entry, offer.lines)
+
+    async def _find(self, offer: MessageWanted) -> None:
+        """Look a message up, and those that are likely to be asked for next."""
+        assert self._account is not None
+        at = offer.number - 1
+        try:
+            found = await self._services.mailstore.find(self._account.id, INBOX, self._messages[at : at + _AHEAD])
+        except StoreError as error:
+            self._services.log.error("message not read", connection=self._connection.id, error=str(error))
+            self.engine.reject("SYS/TEMP", "this message cannot be read at the moment, try again later")
+            return
+        if len(self._entries) > _KNOWN:
+            self._entries.clear()
+        self._entries.update((entry.message, entry) for entry in found)
+        entry = self._entries.get(self._messages[at])
+        if entry is None:
+            self.engine.reject("", "this message was removed by another program")
+        else:
+            await self._send(entry, offer.lines)
 
     async def _send(self, entry: Entry, lines: int | None) -> None:
         store = self._services.mailstore
@@ -144,7 +172,7 @@ class Pop3Session:
         traits = entry.traits
         engine = self.engine
         engine.begin_message(
-            _size(entry), bool(traits & (Traits.DOT_LINES | Traits.BARE_BREAKS)), bool(traits & Traits.OPEN_END)
+            entry.sent_octets, bool(traits & (Traits.DOT_LINES | Traits.BARE_BREAKS)), bool(traits & Traits.OPEN_END)
         )
         sent = 0
         while data:
@@ -162,7 +190,7 @@ class Pop3Session:
 
     async def _quit(self, offer: QuitOffered) -> None:
         assert self._account is not None and self._lease is not None
-        ids = [self._entries[number - 1].message for number in offer.deleted]
+        ids = [self._messages[number - 1] for number in offer.deleted]
         try:
             if ids and not await self._is_ours(self._lease):
                 raise StoreError("the lease was lost")
@@ -202,9 +230,27 @@ class Pop3Session:
         await self._give_back()
 
 
-def _size(entry: Entry) -> int:
-    return entry.octets + 2 * bool(entry.traits & Traits.OPEN_END)
+def _drop(account: Account, maildrop: Maildrop) -> Drop:
+    return Drop(maildrop.sent_octets, UniqueIds(f"{account.id:x}", maildrop.messages))
 
 
-def _uidl(account: Account, entry: Entry) -> str:
-    return f"{account.id:x}.{entry.message:x}"
+class UniqueIds(Sequence[str]):
+    """What UIDL says of each message, made when it is asked for."""
+
+    __slots__ = ("_account", "_messages")
+
+    def __init__(self, account: str, messages: "array[int]") -> None:
+        self._account = account
+        self._messages = messages
+
+    def __len__(self) -> int:
+        return len(self._messages)
+
+    @overload
+    def __getitem__(self, at: int) -> str: ...
+    @overload
+    def __getitem__(self, at: slice) -> list[str]: ...
+    def __getitem__(self, at: int | slice) -> str | list[str]:
+        if isinstance(at, slice):
+            return [f"{self._account}.{message:x}" for message in self._messages[at]]
+        return f"{self._account}.{self._messages[at]:x}"

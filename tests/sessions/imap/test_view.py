@@ -5,7 +5,7 @@ from array import array
 from hypothesis import given
 from hypothesis import strategies as st
 
-from posthouse.mailstore.interface import Delta, Mailbox, Row, Snapshot
+from posthouse.mailstore.interface import Delta, Flag, Mailbox, Row, Snapshot
 from posthouse.protocol.imap.sets import NumberSet
 from posthouse.sessions.imap.view import View
 
@@ -99,3 +99,11 @@ def test_a_client_that_follows_expunge_stays_in_step(held: set[int], out: set[in
         assert uids.pop(number - 1) == uid
     assert uids == sorted(held - out) == list(seen.uids)
     assert [message // 10 for message in seen.messages] == uids
+
+
+@given(st.lists(st.integers(0, 1 << 40), max_size=40))
+def test_the_first_that_was_not_seen(flags: list[int]) -> None:
+    seen = view(*range(1, len(flags) + 1))
+    seen.flags = array("Q", flags)
+    expected = next((at for at, each in enumerate(flags) if not each & Flag.SEEN.value), -1)
+    assert seen.first_without(Flag.SEEN) == expected

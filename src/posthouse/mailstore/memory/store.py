@@ -19,6 +19,7 @@ from posthouse.mailstore.interface import (
     Item,
     Mailbox,
     MailboxExistsError,
+    Maildrop,
     Marked,
     Marks,
     Measure,
@@ -87,6 +88,12 @@ class MemoryMailstore:
         """See Mailstore."""
         box = self._look(account).boxes.get(canonical(mailbox))
         return [item.entry for item in box.items.values()] if box else []
+
+    async def maildrop(self, account: int, mailbox: str = INBOX) -> Maildrop:
+        """See Mailstore."""
+        entries = await self.entries(account, mailbox)
+        messages, octets = [entry.message for entry in entries], [entry.sent_octets for entry in entries]
+        return Maildrop(array("Q", messages), array("Q", octets), entries[:1000])
 
     async def find(self, account: int, mailbox: str, messages: Sequence[int]) -> list[Entry]:
         """See Mailstore."""
@@ -261,6 +268,11 @@ class MemoryMailstore:
             box = owner.by_id(mailbox)
             wanted = [item for item in box.those(messages) if not marked or item.flags & Flag.DELETED]
             return owner.take(box, [item.entry.message for item in wanted])
+
+    async def deleted(self, account: int, mailbox: int) -> dict[int, int]:
+        """See Mailstore."""
+        items = self._look(account).by_id(mailbox).items.values()
+        return {item.entry.uid: item.entry.message for item in items if item.flags & Flag.DELETED}
 
     async def deleted_octets(self, account: int, mailbox: int) -> int:
         """See Mailstore."""

@@ -33,6 +33,7 @@ from posthouse.mailstore.interface import (
     Item,
     Mailbox,
     MailboxExistsError,
+    Maildrop,
     Marked,
     Marks,
     Measure,
@@ -55,6 +56,7 @@ from posthouse.mailstore.sqlite.migrations import MIGRATIONS
 from posthouse.mailstore.sqlite.reaper import GRACE_SECONDS, Reaped, Reaper
 from posthouse.mailstore.sqlite.reclaiming import SpaceReclaimer
 from posthouse.mailstore.sqlite.rows import fetch
+from posthouse.mailstore.sqlite.snapshots import read_maildrop, read_snapshot
 from posthouse.mailstore.sqlite.units import Act, Append, Delivery, Job, Work
 from posthouse.mailstore.sqlite.writer import MailWriter
 
@@ -179,12 +181,17 @@ class SqliteMailstore:
     async def entries(self, account: int, mailbox: str = INBOX) -> list[Entry]:
         """See Mailstore."""
         name = canonical(mailbox)
-        return await self._ask(lambda connection: queries.entries(connection, account, name))
+        return await self._ask(lambda connection: queries.entries(connection, account, name), account)
+
+    async def maildrop(self, account: int, mailbox: str = INBOX) -> Maildrop:
+        """See Mailstore."""
+        name = canonical(mailbox)
+        return await read_maildrop(lambda job: self._ask(job, account), account, name)
 
     async def find(self, account: int, mailbox: str, messages: Sequence[int]) -> list[Entry]:
         """See Mailstore."""
         name = canonical(mailbox)
-        return await self._ask(lambda connection: queries.find(connection, account, name, messages))
+        return await self._ask(lambda connection: queries.find(connection, account, name, messages), account)
 
     async def read(self, entry: Entry, offset: int, length: int) -> bytes:
         """See Mailstore. What the kernel has cached is read without leaving the event loop."""
@@ -213,25 +220,25 @@ class SqliteMailstore:
 
     async def changes(self, account: int, since: int) -> list[Change]:
         """See Mailstore."""
-        return await self._ask(lambda connection: queries.changes(connection, account, since))
+        return await self._ask(lambda connection: queries.changes(connection, account, since), account)
 
     # Mailboxes.
 
     async def mailboxes(self, account: int) -> list[Mailbox]:
         """See Mailstore."""
-        found = await self._ask(lambda connection: views.mailboxes(connection, account))
+        found = await self._ask(lambda connection: views.mailboxes(connection, account), account)
         if not any(box.name == INBOX for box in found):
             await self._ensure_inbox(account)
-            return await self._ask(lambda connection: views.mailboxes(connection, account))
+            return await self._ask(lambda connection: views.mailboxes(connection, account), account)
         return found
 
     async def mailbox(self, account: int, name: str) -> Mailbox | None:
         """See Mailstore."""
         name = canonical(name)
-        found = await self._ask(lambda connection: views.by_name(connection, account, name))
+        found = await self._ask(lambda connection: views.by_name(connection, account, name), account)
         if found is None and name == INBOX:
             await self._ensure_inbox(account)
-            return await self._ask(lambda connection: views.by_name(connection, account, name))
+            return await self._ask(lambda connection: views.by_name(connection, account, name), account)
         return found
 
     async def create(self, account: int, name: str, role: Role = Role.NONE) -> Mailbox:
@@ -276,7 +283,7 @@ class SqliteMailstore:
 
     async def subscriptions(self, account: int) -> list[str]:
         """See Mailstore."""
-        return await self._ask(lambda connection: views.subscriptions(connection, account))
+        return await self._ask(lambda connection: views.subscriptions(connection, account), account)
 
     async def furnish(self, account: int, mailboxes: Sequence[tuple[str, Role]]) -> None:
         """See Mailstore."""
@@ -304,23 +311,36 @@ class SqliteMailstore:
 
     async def measured(self, account: int, mailbox: int, measure: Measure, low: int, high: int) -> set[int]:
         """See Mailstore."""
-        return await self._ask(lambda connection: views.measured(connection, account, mailbox, measure, low, high))
+        found: set[int] = set()
+        end = await self._ask(lambda connection: views.next_message(connection, account, mailbox), account)
+        for first in range(0, end, views.MEASURED_IDS):
+            step = partial(
+                views.measured,
+                account=account,
+                number=mailbox,
+                measure=measure,
+                low=low,
+                high=high,
+                first=first,
+            )
+            found.update(await self._ask(step, account))
+        return found
 
     async def snapshot(self, account: int, name: str) -> Snapshot:
         """See Mailstore."""
         name = canonical(name)
         if name == INBOX:
             await self.mailbox(account, name)
-        return await self._ask(lambda connection: views.snapshot(connection, account, name))
+        return await read_snapshot(lambda job: self._ask(job, account), account, name)
 
     async def since(self, account: int, mailbox: int, modseq: int) -> Delta:
         """See Mailstore."""
-        return await self._ask(lambda connection: views.since(connection, account, mailbox, modseq))
+        return await self._ask(lambda connection: views.since(connection, account, mailbox, modseq), account)
 
     async def items(self, account: int, mailbox: int, messages: Sequence[int]) -> list[Item]:
         """See Mailstore."""
         wanted = list(messages)
-        return await self._ask(lambda connection: views.items(connection, account, mailbox, wanted))
+        return await self._ask(lambda connection: views.items(connection, account, mailbox, wanted), account)
 
     async def mark(
         self,
@@ -385,9 +405,13 @@ class SqliteMailstore:
             frees_space=True,
         )
 
+    async def deleted(self, account: int, mailbox: int) -> dict[int, int]:
+        """See Mailstore."""
+        return await self._ask(lambda connection: views.deleted(connection, account, mailbox), account)
+
     async def deleted_octets(self, account: int, mailbox: int) -> int:
         """See Mailstore."""
-        return await self._ask(lambda connection: views.deleted_octets(connection, account, mailbox))
+        return await self._ask(lambda connection: views.deleted_octets(connection, account, mailbox), account)
 
     async def forget(self, account: int) -> None:
         """See Mailstore. In several transactions, so that others are not held up; may be called again after a crash."""
@@ -493,9 +517,10 @@ class SqliteMailstore:
             raise StoreError("the mailstore was closed")
         return await asyncio.get_running_loop().run_in_executor(self._disk, function, *values)
 
-    async def _ask(self, job: Callable[[apsw.Connection], T]) -> T:
+    async def _ask(self, job: Callable[[apsw.Connection], T], account: int | None = None) -> T:
+        """Read off the event loop. What takes long comes in pieces, and the accounts take turns."""
         try:
-            return await self._readers.run(job)
+            return await self._readers.run(job, account)
         except DatabaseError as error:
             raise StoreError(str(error)) from error
 

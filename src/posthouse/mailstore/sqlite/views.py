@@ -2,12 +2,12 @@
 
 from array import array
 from collections.abc import Sequence
-from operator import gt
 from typing import Any
 
 import apsw
 import msgspec
 
+from posthouse.mailstore.columns import empty
 from posthouse.mailstore.interface import Delta, Entry, Item, Mailbox, Measure, NoSuchMailboxError, Role, Row, Snapshot
 from posthouse.mailstore.sqlite.boxes import require
 from posthouse.mailstore.sqlite.rows import fetch
@@ -16,12 +16,15 @@ _MAILBOX = """
     SELECT mailbox_id, name, uidvalidity, uidnext, modseq, messages, unseen, deleted, octets, role FROM mailbox
     WHERE account_id = ?1 AND
 """
-_PAGE = 10_000  # rows in one step: as lists of numbers they take fifteen times the space of the columns
-_COLUMNS = f"""
+# Rows in one step: as lists of numbers they take fifteen times the space of the columns. A step is some 10 ms, after
+# which others get their turn.
+PAGE = 10_000
+MEASURED_IDS = 100_000  # ids of messages looked at in one step
+_COLUMNS = """
     SELECT json_group_array(uid), json_group_array(message_id), json_group_array(flags), json_group_array(modseq),
         json_group_array(octets), json_group_array(received)
     FROM (SELECT * FROM message WHERE account_id = ?1 AND mailbox_id = ?2 AND message_id > ?3
-        ORDER BY message_id LIMIT {_PAGE})
+        ORDER BY message_id LIMIT ?4)
 """
 _CHANGED = """
     SELECT uid, message_id, flags, modseq, octets, received FROM message INDEXED BY message_modseq
@@ -40,6 +43,10 @@ _ITEMS = """
             coalesce(identity, 0) AS identity, flags, modseq, saved, origin
         FROM message LEFT JOIN blob USING (blob_id)
         WHERE account_id = ?1 AND mailbox_id = ?2 AND message_id IN (SELECT value FROM json_each(?3)))
+"""
+_DELETED = """
+    SELECT uid, message_id FROM message INDEXED BY message_deleted
+    WHERE account_id = ? AND mailbox_id = ? AND flags & 8 ORDER BY uid
 """
 _MODSEQ = "SELECT modseq FROM account WHERE account_id = ?"
 _numbers = msgspec.json.Decoder(list[int])
@@ -66,31 +73,25 @@ def by_id(connection: apsw.Connection, account: int, number: int) -> Mailbox:
     raise NoSuchMailboxError("the mailbox is not there any more")
 
 
-def snapshot(connection: apsw.Connection, account: int, name: str) -> Snapshot:
-    """A mailbox whole. Raises NoSuchMailboxError."""
+def begin_snapshot(connection: apsw.Connection, account: int, name: str) -> Snapshot:
+    """A mailbox with its first messages, up to PAGE of them. Raises NoSuchMailboxError."""
     with connection:
         found = by_name(connection, account, name)
         if not found:
             raise NoSuchMailboxError(f"there is no mailbox {name}")
         at = modseq(connection, account)
-        columns = _columns(connection, account, found.id)
-    uids = columns[0]
-    if any(map(gt, uids, uids[1:])):  # ids and uids ascend together, as a rule
-        order = sorted(range(len(uids)), key=uids.__getitem__)
-        columns = [array(column.typecode, [column[at] for at in order]) for column in columns]
+        columns = page(connection, account, found.id, 0)
     assert found is not None
     return Snapshot(found, at, *columns)
 
 
-def _columns(connection: apsw.Connection, account: int, number: int) -> "list[array[int]]":
-    columns = [array("L"), *(array("Q") for _ in range(5))]
-    while True:
-        last = columns[1][-1] if columns[1] else 0
-        texts = fetch(connection, _COLUMNS, (account, number, last))[0]
-        for column, text in zip(columns, texts, strict=True):
-            column.extend(_numbers.decode(text))
-        if len(columns[0]) % _PAGE or texts[0] == "[]":
-            return columns
+def page(connection: apsw.Connection, account: int, number: int, after: int) -> "list[array[int]]":
+    """The columns of the next messages of a mailbox, those with ids above `after`: PAGE of them, fewer at the end."""
+    columns = empty()
+    texts = fetch(connection, _COLUMNS, (account, number, after, PAGE))[0]
+    for column, text in zip(columns, texts, strict=True):
+        column.extend(_numbers.decode(text))
+    return columns
 
 
 def since(connection: apsw.Connection, account: int, number: int, before: int) -> Delta:
@@ -131,21 +132,36 @@ def modseq(connection: apsw.Connection, account: int) -> int:
     return 0
 
 
-def measured(connection: apsw.Connection, account: int, number: int, measure: Measure, low: int, high: int) -> set[int]:
-    """Ids of the messages whose number lies there."""
+def next_message(connection: apsw.Connection, account: int, number: int) -> int:
+    """The id that no message has yet. Raises NoSuchMailboxError."""
     require(connection, account, number)
+    return int(fetch(connection, "SELECT next_message FROM account WHERE account_id = ?", (account,))[0][0])
+
+
+def measured(
+    connection: apsw.Connection, account: int, number: int, measure: Measure, low: int, high: int, first: int
+) -> list[int]:
+    """Ids, from `first` on MEASURED_IDS of them, of the messages whose number lies there."""
     statement = f"""
         SELECT json_group_array(message_id) FROM message
-        WHERE account_id = ? AND mailbox_id = ? AND {measure.value} BETWEEN ? AND ?
+        WHERE account_id = ? AND mailbox_id = ? AND message_id BETWEEN ? AND ? AND {measure.value} BETWEEN ? AND ?
     """
-    return set(_numbers.decode(fetch(connection, statement, (account, number, low, high))[0][0]))
+    values = (account, number, first, first + MEASURED_IDS - 1, low, high)
+    return _numbers.decode(fetch(connection, statement, values)[0][0])
+
+
+def deleted(connection: apsw.Connection, account: int, number: int) -> dict[int, int]:
+    """Uid -> message id of the messages with Flag.DELETED, by uid. Reads no others."""
+    require(connection, account, number)
+    return dict(fetch(connection, _DELETED, (account, number)))
 
 
 def deleted_octets(connection: apsw.Connection, account: int, number: int) -> int:
     """How much the messages with Flag.DELETED take."""
     require(connection, account, number)
     statement = """
-        SELECT coalesce(sum(octets), 0) FROM message WHERE account_id = ? AND mailbox_id = ? AND flags & 8
+        SELECT coalesce(sum(octets), 0) FROM message INDEXED BY message_deleted
+        WHERE account_id = ? AND mailbox_id = ? AND flags & 8
     """
     return int(fetch(connection, statement, (account, number))[0][0])
 

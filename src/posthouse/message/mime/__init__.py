@@ -7,7 +7,6 @@ from posthouse.message.mime.sections import (
     UnknownEncodingError,
     can_decode,
     decoded,
-    header_octets,
     section,
     select_fields,
 )
@@ -22,7 +21,6 @@ __all__ = [
     "decoded",
     "envelope",
     "header_end",
-    "header_octets",
     "scan",
     "section",
     "select_fields",

@@ -36,11 +36,6 @@ def section(root: Part, numbers: Sequence[int]) -> Part | None:
     return part
 
 
-def header_octets(data: bytes, part: Part) -> tuple[int, int]:
-    """Where the header of a message is, its empty line included."""
-    return part.header, part.body
-
-
 def select_fields(header: bytes, names: Collection[bytes], exclude: bool) -> bytes:
     """The fields of these names (in capitals), or all others, and the empty line (RFC 9051 6.4.5, HEADER.FIELDS)."""
     kept: list[bytes] = []

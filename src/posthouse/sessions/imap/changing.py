@@ -2,7 +2,6 @@
 
 from posthouse.mailstore.interface import (
     SYSTEM_FLAGS,
-    Flag,
     Marks,
     NoSuchMailboxError,
     OverQuotaError,
@@ -138,17 +137,20 @@ def _copied(placed: Placed) -> str:
 
 
 async def expunge(ctx: Context, command: Expunge) -> None:
-    """Remove what is marked, of all messages or of those whose uids are named (RFC 4315 2.1)."""
+    """Remove what is marked, of all messages or of those whose uids are named (RFC 4315 2.1).
+
+    The store is asked which are: it knows without looking at the others.
+    """
     view = _writable(ctx)
     await update(ctx, expunge=True)
+    marked = await ctx.store.deleted(ctx.account.id, view.mailbox.id)
     if command.numbers is None:
-        chosen = [at for at, flags in enumerate(view.flags) if flags & Flag.DELETED.value]
+        chosen = list(marked.values())
     else:
-        named = view.positions(command.numbers, uid=True, saved=ctx.saved)
-        chosen = [at for at in named if view.flags[at] & Flag.DELETED.value]
+        places = sorted(at for at in map(view.position, marked) if at >= 0)
+        chosen = [view.messages[at] for at in view.named(places, command.numbers, uid=True, saved=ctx.saved)]
     if chosen:
-        messages = [view.messages[at] for at in chosen]
-        await ctx.store.remove(ctx.account.id, view.mailbox.id, messages)
+        await ctx.store.remove(ctx.account.id, view.mailbox.id, chosen)
         await update(ctx, expunge=True)
     ctx.engine.done(f"HIGHESTMODSEQ {max(1, view.mailbox.modseq)}" if ctx.qresync else "")
 

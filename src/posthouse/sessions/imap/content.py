@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from posthouse.mailstore.interface import DamagedError, Entry, Item, Mailstore
 from posthouse.message.mime import (
@@ -11,13 +11,13 @@ from posthouse.message.mime import (
     can_decode,
     decoded,
     header_end,
-    header_octets,
     scan,
     section,
     select_fields,
 )
 from posthouse.protocol.imap.commands import Section
 from posthouse.sessions.imap.context import RefusedError
+from posthouse.sessions.imap.trees import LastTree
 
 _PIECE = 64 << 10
 _HEAD = 8 << 10  # octets in which most headers end
@@ -34,12 +34,13 @@ class Long:
 
 
 class Content:
-    """One message; what was read of it is kept while this lives."""
+    """One message; what was read of it is kept while this lives, but for the parts of a long one."""
 
-    __slots__ = ("_data", "_decoded", "_header", "_root", "_store", "entry")
+    __slots__ = ("_data", "_decoded", "_header", "_root", "_store", "_trees", "entry")
 
-    def __init__(self, store: Mailstore, item: Item) -> None:
+    def __init__(self, store: Mailstore, item: Item, trees: LastTree) -> None:
         self._store = store
+        self._trees = trees
         self.entry: Entry = item.entry
         self._data: bytes | None = None
         self._header: bytes | None = None
@@ -54,11 +55,17 @@ class Content:
         if wanted.binary:
             return await self._binary(wanted)
         if not wanted.numbers and not wanted.text:
-            return await self._whole(wanted.partial)
-        octets = await self._octets(wanted)
-        if octets is None:
+            return await self._span(0, self.entry.octets, wanted.partial)
+        if not wanted.numbers and wanted.text.startswith("HEADER"):
+            header = await self._of_header(await self._read_header(), wanted)
+            return _literal(_cut(memoryview(header), wanted.partial))
+        found = await self._range(wanted)
+        if found is None:
             return b" NIL"  # there is no such part
-        return _literal(_cut(octets, wanted.partial))
+        if not wanted.text.startswith("HEADER."):
+            return await self._span(*found, wanted.partial)
+        header = await self._of_header(await self._read(found[0], found[1] - found[0]), wanted)
+        return _literal(_cut(memoryview(header), wanted.partial))
 
     async def check(self, wanted: Section) -> None:
         """Raises RefusedError when section() would."""
@@ -76,15 +83,16 @@ class Content:
         data, root = await self._read_all(), await self._tree()
         return await asyncio.to_thread(body, data, root) if len(data) > _SLOW else body(data, root)
 
-    async def _whole(self, partial: tuple[int, int] | None) -> bytes | Long:
-        start, count = partial or (0, self.entry.octets)
-        count = max(0, min(count, self.entry.octets - start))
+    async def _span(self, first: int, end: int, partial: tuple[int, int] | None) -> bytes | Long:
+        """The octets from `first` to `end`, or a part of them. What is long is read while it is sent."""
+        start, count = partial or (0, end - first)
+        start, count = first + start, max(0, min(count, end - first - start))
         if self._data is None and (count > _PIECE or count < self.entry.octets):
             await self._store.check(self.entry)  # what is read at once is checked on the way
         if count <= _PIECE:
             return _literal(await self._read(start, count) if count else b"")
-        first = await self._read(start, _PIECE)  # before the length is said: an ill disk is told in time
-        return Long(_head(count), count, self._pieces(start, count, first))
+        piece = await self._read(start, _PIECE)  # before the length is said: an ill disk is told in time
+        return Long(_head(count), count, self._pieces(start, count, piece))
 
     async def _pieces(self, start: int, count: int, first: bytes) -> AsyncIterator[bytes]:
         yield first
@@ -94,34 +102,29 @@ class Content:
             sent += len(piece)
             yield piece
 
-    async def _octets(self, wanted: Section) -> memoryview | None:
-        if not wanted.numbers and wanted.text.startswith("HEADER"):
-            return await self._of_header(memoryview(await self._read_header()), wanted)
+    async def _range(self, wanted: Section) -> tuple[int, int] | None:
+        """Where the octets stand; None when there is no such part."""
         part = await self._part(wanted)
-        data = memoryview(await self._read_all())
         if part is None:
             return None
         if not wanted.text:
-            return data[part.body : part.end]
+            return part.body, part.end
         if wanted.text == "MIME":
-            return data[part.header : part.body]
+            return part.header, part.body
         if wanted.numbers:  # HEADER and TEXT of a message within the message
             if part.type.lower() != b"message" or not part.parts:
                 return None
             part = part.parts[0]
-        start, end = header_octets(await self._read_all(), part)
-        if wanted.text == "TEXT":
-            return data[end : part.end]
-        return await self._of_header(data[start:end], wanted)
+        return (part.body, part.end) if wanted.text == "TEXT" else (part.header, part.body)
 
     @staticmethod
-    async def _of_header(header: memoryview, wanted: Section) -> memoryview:
+    async def _of_header(header: bytes, wanted: Section) -> bytes:
         if wanted.text == "HEADER":
             return header
-        octets, fields, exclude = bytes(header), frozenset(wanted.fields), wanted.text.endswith("NOT")
-        if len(octets) > _PIECE:
-            return memoryview(await asyncio.to_thread(select_fields, octets, fields, exclude))
-        return memoryview(select_fields(octets, fields, exclude))
+        fields, exclude = frozenset(wanted.fields), wanted.text.endswith("NOT")
+        if len(header) > _PIECE:
+            return await asyncio.to_thread(select_fields, header, fields, exclude)
+        return select_fields(header, fields, exclude)
 
     async def _binary(self, wanted: Section) -> bytes | Long:
         part = await self._part(wanted)
@@ -137,9 +140,9 @@ class Content:
     async def _decode(self, part: Part, numbers: tuple[int, ...]) -> bytes:
         if self._decoded is None or self._decoded[0] != numbers:
             _must_be_known(part)
-            data = await self._read_all()
-            slow = part.end - part.body > _SLOW
-            octets = await asyncio.to_thread(decoded, data, part) if slow else decoded(data, part)
+            data = await self._read(part.body, part.end - part.body)
+            alone = replace(part, header=0, body=0, end=len(data))
+            octets = await asyncio.to_thread(decoded, data, alone) if len(data) > _SLOW else decoded(data, alone)
             self._decoded = numbers, octets
         return self._decoded[1]
 
@@ -176,9 +179,19 @@ class Content:
 
     async def _tree(self) -> Part:
         if self._root is None:
-            data = await self._read_all()
-            self._root = await asyncio.to_thread(scan, data) if len(data) > _SLOW else scan(data)
+            self._root = self._trees.find(self.entry.message)
+        if self._root is None:
+            if self.entry.octets <= _SLOW:
+                self._root = scan(await self._read_all())
+            else:
+                self._root = await self._scan_long()
+                self._trees.note(self.entry.message, self._root)
         return self._root
+
+    async def _scan_long(self) -> Part:
+        """Where the parts are. The octets are not kept: what is asked for of them is read when its turn comes."""
+        data = self._data if self._data is not None else await self._read(0, self.entry.octets)
+        return await asyncio.to_thread(scan, data)
 
 
 def _must_be_known(part: Part) -> None:

@@ -11,6 +11,7 @@ from posthouse.mailstore.interface import Flag, Item, Mailstore, Marks
 from posthouse.net.connection import Connection
 from posthouse.protocol.imap.server import ImapServer
 from posthouse.sessions.imap.keywords import KnownKeywords
+from posthouse.sessions.imap.trees import LastTree
 from posthouse.sessions.imap.view import View
 from posthouse.sessions.services import Services
 
@@ -60,6 +61,7 @@ class Context:
     view: View | None = None
     saved: list[int] = field(default_factory=list)  # uids of $
     keywords: KnownKeywords = field(init=False)
+    trees: LastTree = field(default_factory=LastTree)
     _items: dict[int, Item] = field(default_factory=dict)  # by message id; only what never changes is used of them
     _shown: dict[int, bytes] = field(default_factory=dict)  # flags as bits -> as the client reads them
 

@@ -187,7 +187,7 @@ async def _answer_one(
     ctx: Context, view: View, at: int, item: Item, digest: Shown | None, command: Fetch, *, told: bool
 ) -> int:
     """One message; how many octets wait. Raises RefusedError and DamagedError, and has then said nothing of it."""
-    content = Content(ctx.store, item)
+    content = Content(ctx.store, item, ctx.trees)
     if digest is not None and digest.is_missing:
         await content.check_whole()  # tells why it cannot be shown
         raise StoreError("it could not be read a moment ago")

@@ -44,8 +44,8 @@ def _greeting(ctx: Context, view: View) -> bytes:
     ]
     if not ctx.rev2:
         lines.append(b"* 0 RECENT\r\n")
-        unseen = next((at for at, flags in enumerate(view.flags, 1) if not flags & Flag.SEEN.value), 0)
-        if unseen:
+        if mailbox.unseen:
+            unseen = view.first_without(Flag.SEEN) + 1
             lines.append(b"* OK [UNSEEN %d] The first one not seen\r\n" % unseen)
     lines += [
         b"* OK [UIDVALIDITY %d] UIDs are valid\r\n" % mailbox.uidvalidity,
@@ -94,23 +94,21 @@ async def close(ctx: Context, command: Close) -> None:
     view = ctx.opened
     code = ""
     if command.expunge and not view.read_only:
-        marked = [
-            message for message, flags in zip(view.messages, view.flags, strict=True) if flags & Flag.DELETED.value
-        ]
-        removed = await _remove(ctx, view, marked)
+        removed = await _remove_marked(ctx, view)
         if ctx.qresync:
             code = f"HIGHESTMODSEQ {max(1, await _known_up_to(ctx, view, removed))}"  # RFC 7162 3.2.8
     leave(ctx)
     ctx.engine.done(code)
 
 
-async def _remove(ctx: Context, view: View, messages: list[int]) -> list[int]:
-    if messages:
-        try:
-            return await ctx.store.remove(ctx.account.id, view.mailbox.id, messages)
-        except NoSuchMailboxError:
-            return []  # then they are gone already
-    return []
+async def _remove_marked(ctx: Context, view: View) -> list[int]:
+    r"""Remove all that is \Deleted now (RFC 9051 6.4.1); the uids."""
+    account, mailbox = ctx.account.id, view.mailbox.id
+    try:
+        marked = await ctx.store.deleted(account, mailbox)
+        return await ctx.store.remove(account, mailbox, list(marked.values())) if marked else []
+    except NoSuchMailboxError:
+        return []  # then they are gone already
 
 
 async def _known_up_to(ctx: Context, view: View, removed: list[int]) -> int:
