@@ -22,6 +22,7 @@ class House:
             version=directives.get("version", ""),
             starttls=directives.get("starttls", "yes") == "yes",
             plaintext_auth=directives.get("plaintext_auth", "yes") == "yes",
+            scram=directives.get("scram", "yes") == "yes",
             append_limit=int(directives.get("append_limit", 1000)),
         )
         bindings = {"tls-server-end-point": b"certificate"} if directives.get("bindings") == "yes" else {}

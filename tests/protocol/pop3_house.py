@@ -32,6 +32,7 @@ class House:
             hostname="pop.test",
             stls=directives.get("stls", "yes") == "yes",
             plaintext_auth=directives.get("plaintext_auth", "yes") == "yes",
+            scram=directives.get("scram", "yes") == "yes",
         )
         bindings = {"tls-server-end-point": b"certificate"} if directives.get("bindings") == "yes" else {}
         self.engine = Pop3Server(

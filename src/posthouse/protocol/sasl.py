@@ -37,10 +37,12 @@ Step = Challenge | PasswordOffered | KeysWanted | LoginProven | LoginFailed | Ma
 _BINDING_TYPES = ("tls-server-end-point", "tls-unique", "tls-exporter")  # RFC 5929, RFC 9266
 
 
-def mechanisms(*, bindings: Mapping[str, bytes], plaintext_ok: bool) -> tuple[str, ...]:
-    """The names to announce, best first."""
-    plus = ("SCRAM-SHA-256-PLUS",) if bindings else ()
+def mechanisms(*, bindings: Mapping[str, bytes], plaintext_ok: bool, scram: bool = True) -> tuple[str, ...]:
+    """The names to announce, best first. Without `scram` passwords come as they are typed, or not at all."""
     plain = ("PLAIN", "LOGIN") if plaintext_ok else ()
+    if not scram:
+        return plain
+    plus = ("SCRAM-SHA-256-PLUS",) if bindings else ()
     return (*plus, "SCRAM-SHA-256", *plain)
 
 

@@ -389,3 +389,41 @@ def test_a_reply_whatever_comes(data: bytes, directives: dict[str, str]) -> None
         said += server.data_to_send()
     for line in said.splitlines(keepends=True):
         assert line[:1] in b"2345" and line[:3].isdigit() and line[3:4] in b" -" and line.endswith(b"\r\n")
+
+
+def test_refusals_are_reported_with_their_command() -> None:
+    """Of each kind: by the engine, by the session, of a message at its end, in a login; never with a secret."""
+    refused: list[tuple[str, bytes]] = []
+    settings = SmtpSettings("mx.test", auth=True, plaintext_auth=True, on_refusal=lambda *each: refused.append(each))
+    server = SmtpServer(settings, nonce=lambda: "nonce")
+    tell(server, b"EHLO c\r\nNONSENSE\r\nMAIL FROM:<@>\r\n")
+    tell(server, b"AUTH PLAIN AGFsaWNlAHNlY3JldA==\r\n")
+    server.refuse_login(Reply(535, "5.7.8", "Wrong"))
+    tell(server, b"a line with a bare \n in it\r\nMAIL FROM:<a@client.test>\r\n")
+    server.accept_sender()
+    tell(server, b"RCPT TO:<nobody@example.test>\r\n")
+    server.reject(Reply(550, "5.1.1", "There is none"))
+    tell(server, b"RCPT TO:<alice@example.test>\r\n")
+    server.accept_recipient()
+    tell(server, b"DATA\r\n")
+    server.accept_data()
+    tell(server, b"Subject: bare\nLF\r\n.\r\n")
+    said = [(command, reply.split(b" ")[0]) for command, reply in refused]
+    assert said == [
+        ("NONSENSE", b"500"),
+        ("MAIL FROM:<@>", b"501"),
+        ("AUTH PLAIN", b"535"),
+        ("", b"500"),
+        ("", b"500"),
+        ("RCPT TO:<nobody@example.test>", b"550"),
+        ("DATA", b"550"),
+    ]
+
+
+@pytest.mark.parametrize("end", ["time_out", "shut_down"])
+def test_an_end_that_nobody_asked_for_is_no_refusal(end: str) -> None:
+    refused: list[object] = []
+    server = SmtpServer(SmtpSettings("mx.test", on_refusal=lambda *each: refused.append(each)), nonce=lambda: "nonce")
+    tell(server, b"EHLO c\r\n")
+    getattr(server, end)()
+    assert b"421 " in server.data_to_send() and refused == []

@@ -23,4 +23,5 @@ class ImapSettings:
     version: str = ""  # what ID says
     starttls: bool = True
     plaintext_auth: bool = False  # allow logins without TLS; only dev on loopback
+    scram: bool = True  # not where the directory has no keys, and can only look at a password as it is
     append_limit: int = 50 << 20  # octets of a message, RFC 7889

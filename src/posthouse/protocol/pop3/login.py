@@ -74,7 +74,9 @@ class Login(Link):
 
     def _mechanisms(self) -> tuple[str, ...]:
         """What AUTH may use at this moment."""
-        return mechanisms(bindings=self._bindings, plaintext_ok=True) if self._may_log_in else ()
+        if not self._may_log_in:
+            return ()
+        return mechanisms(bindings=self._bindings, plaintext_ok=True, scram=self._settings.scram)
 
     def _do_stls(self, argument: bytes) -> None:
         if self._secure or not self._settings.stls:

@@ -17,5 +17,6 @@ class Pop3Settings:
     implementation: str = "Posthouse"  # what CAPA says we are (RFC 2449 6.9)
     stls: bool = True
     plaintext_auth: bool = False  # allow logins without TLS; only dev on loopback
+    scram: bool = True  # not where the directory has no keys, and can only look at a password as it is
     login_delay: int = 0  # seconds between two logins, RFC 2449 6.5
     expire: str = "NEVER"  # days that messages are kept, RFC 2449 6.7

@@ -20,6 +20,7 @@ class Link:
     """
 
     __slots__ = (
+        "_command",
         "_eof",
         "_errors",
         "_events",
@@ -42,6 +43,7 @@ class Link:
         self._events: deque[object] = deque()
         self._out: list[bytes] = []
         self._unsent = 0  # octets in _out
+        self._command: bytes | None = b""  # the line that is answered now; None: we speak unasked
         self._offer: type | None = None  # the event that waits for its answer
         self._read: Callable[[Any], bool]
         self._expect_command()
@@ -88,6 +90,7 @@ class Link:
 
     def time_out(self) -> None:
         """See Engine."""
+        self._command = None
         self._hang_up("4.4.2", "nothing came for too long")
 
     def shut_down(self) -> None:
@@ -95,6 +98,7 @@ class Link:
         if not self._stopping and self._is_busy():
             self._stopping = True
         else:
+            self._command = None
             self._hang_up("4.3.2", "the server is stopping")
 
     def hang_up(self, reply: Reply) -> None:
@@ -126,6 +130,8 @@ class Link:
     def _say(self, reply: bytes) -> None:
         self._out.append(reply)
         self._unsent += len(reply)
+        if reply[:1] >= b"4" and self._settings.on_refusal is not None and self._command is not None:
+            self._settings.on_refusal(_without_secrets(self._command), reply)
 
     def _error(self, reply: bytes) -> None:
         """Say what the peer did wrong, and count it."""
@@ -163,3 +169,9 @@ class Link:
         if self._receiving:
             self._receiving = False
             self._events.append(MessageDropped(reason))
+
+
+def _without_secrets(command: bytes) -> str:
+    """A command line for people to read; what stands behind the mechanism of AUTH is half a password."""
+    words = command.decode("utf-8", "replace").split(" ")
+    return " ".join(words[:2] if words[0].upper() == "AUTH" else words)

@@ -57,7 +57,7 @@ class Login(Link):
         """What AUTH may use at this moment."""
         if not self._settings.auth or not (self._secure or self._settings.plaintext_auth):
             return ()
-        return mechanisms(bindings=self._bindings, plaintext_ok=True)
+        return mechanisms(bindings=self._bindings, plaintext_ok=True, scram=self._settings.scram)
 
     def _do_auth(self, text: str) -> None:
         name, _, initial = text.partition(" ")

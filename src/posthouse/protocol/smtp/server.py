@@ -113,8 +113,10 @@ class SmtpServer(Reception):
         if line is None:
             return False
         if isinstance(line, LineFault):
+            self._command = b""
             self._refuse_line(line, replies.LINE_TOO_LONG)
             return True
+        self._command = line
         verb, _, rest = line.partition(b" ")
         command = COMMANDS.get(verb) or COMMANDS.get(verb.upper())
         if command is None:

@@ -32,10 +32,14 @@ class SmtpSettings:
     starttls: bool = True
     auth: bool = False
     plaintext_auth: bool = False  # allow AUTH without TLS; only dev on loopback
+    scram: bool = True  # not where the directory has no keys, and can only look at a password as it is
     greeting: str = "Posthouse"
     hold_until: Callable[[], str] | None = (
         None  # the latest time a message may be held to (RFC 4865), as RFC 3339 has it
     )
+    # Called with each command line that is refused ("" if it cannot be read; no secrets) and the reply's octets. After
+    # DATA and BDAT that is the refusal of the message.
+    on_refusal: Callable[[str, bytes], None] | None = None
 
     @property
     def max_drained(self) -> int:
