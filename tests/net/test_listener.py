@@ -246,6 +246,34 @@ async def test_work_at_hand_is_finished(house: House) -> None:
     assert await stopping == 0
 
 
+NEVER = 3600.0  # seconds: what waits for this does not end within the test
+
+
+@pytest.mark.parametrize("tls", [False, True])
+async def test_without_lingering_nobody_waits_for_peers(house: House, certificate: Certificate, tls: bool) -> None:
+    """Those at rest are gone although they hold on to their end; what is at hand is finished first."""
+    go_on = asyncio.Event()
+
+    async def work(session: LineSession, text: bytes) -> None:
+        await go_on.wait()
+        session.engine.answer(text)
+
+    way = ListenerSettings("lines", implicit_tls=tls)
+    limits = Limits(sweep=0.02, linger=NEVER)
+    address = await house.open(work, limits=limits, keeper=certificate.keeper(), way=way)
+    trusting = certificate.trusting if tls else None
+    idle, busy = [await house.client(address, trusting) for _ in range(2)]
+    busy.send(b"keep this\r\n")
+    await until(lambda: house.sessions[1].engine.received == 11)
+    stopping = asyncio.create_task(house.servers[0].shut_down(NEVER, linger=False))
+    await until(lambda: house.servers[0].numbers.open == 1)
+    assert not stopping.done()
+    go_on.set()
+    assert await stopping == 0  # with both clients connected still
+    assert await idle.rest() == b"stopping\r\n"
+    assert await busy.rest() == b"keep this\r\nstopping\r\n"
+
+
 async def test_what_takes_too_long_is_cut_off(house: House) -> None:
     cut: list[bytes] = []
 

@@ -53,7 +53,7 @@ def _is_free(port: int) -> bool:
 
 
 class Program:
-    """`posthouse dev` over one data folder; may be stopped, killed and started again at the same ports."""
+    """`posthouse dev --strict` over one data folder; may be stopped, killed and started again at the same ports."""
 
     def __init__(self, data: Path, *, wrapper: tuple[str, ...] = (), options: tuple[str, ...] = ()) -> None:
         self.data = data
@@ -85,7 +85,8 @@ class Program:
     def start(self) -> "Program":
         """Start, and wait until the one line of --json says that everything serves."""
         command = [*self._wrapper, sys.executable, "-m", "posthouse", "dev", "--data", str(self.data)]
-        command += ["--port-offset", str(self.offset), "--json", "--password", PASSWORD, *self._options]
+        command += ["--port-offset", str(self.offset), "--json", "--strict", "--password", PASSWORD]
+        command += ["--quiet", *self._options]
         began = time.monotonic()
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(

@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import contextlib
+import functools
 import os
 import time
 from collections.abc import Callable, Sequence
@@ -13,6 +14,7 @@ from structlog.typing import FilteringBoundLogger
 
 from posthouse import __version__
 from posthouse.accounts.allowance import Allowance
+from posthouse.accounts.interface import Directory
 from posthouse.accounts.remembered import Remembered
 from posthouse.accounts.sqlite import SqliteDirectory, SqliteThrottleRows
 from posthouse.accounts.sqlite.allowance import SqliteAllowanceRows
@@ -31,7 +33,7 @@ from posthouse.app.services import Service
 from posthouse.app.settings import Settings
 from posthouse.database.fallback_leases import FallbackLeases
 from posthouse.database.sqlite_leases import SqliteLeases
-from posthouse.delivery.incoming import Incoming
+from posthouse.delivery.incoming import Incoming, OnReceived
 from posthouse.delivery.router import Router
 from posthouse.delivery.signing import Signing
 from posthouse.delivery.spool import SpoolBudget
@@ -86,6 +88,8 @@ class Setup:
     log: FilteringBoundLogger
     workers: int = 1  # how many there are
     connections: int = 0  # bound of each worker, if descriptors bound it below what is configured; 0: they do not
+    on_received: OnReceived | None = None  # watches messages
+    on_refusal: Callable[[str, str, bytes], None] | None = None  # watches refusals: service, command, reply
 
 
 def prepare(setup: Setup) -> None:
@@ -116,6 +120,7 @@ class Worker:
         self._parts = CloseStack(setup.log)
         self._tasks = Supervisor(setup.log)
         self._grace = 0.0  # seconds that stop() gives to what is under way
+        self._linger = True  # whether it waits for peers to hang up then
         self._outward: Outward | None = None
         self.failed = asyncio.Event()  # it cannot go on: the process must end, and be replaced
 
@@ -156,12 +161,13 @@ class Worker:
         self._volatile = open_volatile(places.volatile)
         self._parts.add("counters", self._volatile.close)
         self._volatile.set_busy_timeout(_VOLATILE_MILLISECONDS)
-        self._directory = SqliteDirectory(
+        accounts = SqliteDirectory(
             places.directory,
             Throttle(SqliteThrottleRows(self._volatile), time.time),
             remembered=Remembered(time.monotonic, seconds=settings.login.remember),
         )
-        self._parts.add("directory", self._directory.close)
+        self._parts.add("directory", accounts.close)
+        self._directory = self._choose_directory(accounts)
         self._leases = SqliteLeases(places.leases)
         self._parts.add("leases", self._leases.close)
 
@@ -177,17 +183,22 @@ class Worker:
         )
         self._parts.add("connections", self._hang_up)
 
-    def _build_services(self, label: str) -> Services:
-        settings, hostname = self._setup.settings, self._setup.hostname
-        tracer = Tracer(hostname, time.time)
-        router = self._build_router(label)
+    # What another kind of server does differently.
+
+    def _choose_directory(self, accounts: SqliteDirectory) -> Directory:
+        """Who is asked about addresses and logins; `accounts` are those of the data folder."""
+        return accounts
+
+    def _build_submission(self, tracer: Tracer) -> Submission | None:
+        """What is asked of messages that users submit; None: they are taken as they are."""
+        settings = self._setup.settings
         allowance = Allowance(
             SqliteAllowanceRows(self._volatile),
             time.time,
             default_messages=settings.submission.messages,
             default_recipients=settings.submission.new_recipients,
         )
-        submission = Submission(
+        return Submission(
             self._directory,
             allowance,
             tracer,
@@ -195,15 +206,52 @@ class Worker:
             self._new_id,
             sent_copy=settings.submission.sent_copy,
         )
+
+    def _smtp_settings(self, place: Bound) -> SmtpSettings:
+        settings = self._setup.settings
+        variant = _VARIANTS[place.service]
+        watcher = self._setup.on_refusal
+        return SmtpSettings(
+            hostname=self._setup.hostname,
+            variant=variant,
+            max_size=settings.smtp.max_size,
+            max_recipients=settings.smtp.max_recipients,
+            max_unknown=settings.limits.unknown_recipients,
+            starttls=not place.endpoint.path,
+            auth=variant is Variant.SUBMISSION,
+            plaintext_auth=self._allows_plaintext(place),
+            hold_until=_latest_release if variant is Variant.SUBMISSION and self._outward else None,
+            on_refusal=functools.partial(watcher, place.service.value) if watcher is not None else None,
+        )
+
+    def _pop3_settings(self, place: Bound) -> Pop3Settings:
+        return Pop3Settings(self._setup.hostname, plaintext_auth=self._allows_plaintext(place))
+
+    def _imap_settings(self, place: Bound) -> ImapSettings:
+        return ImapSettings(
+            self._setup.hostname,
+            version=__version__,
+            starttls=not place.endpoint.path,
+            plaintext_auth=self._allows_plaintext(place),
+            append_limit=self._setup.settings.smtp.max_size,
+        )
+
+    # All of the rest is the same for each.
+
+    def _build_services(self, label: str) -> Services:
+        settings, hostname = self._setup.settings, self._setup.hostname
+        tracer = Tracer(hostname, time.time)
+        router = self._build_router(label)
         incoming = Incoming(
             router,
             self._mailstore,
             SpoolBudget(self._setup.places.spool, in_memory=settings.limits.spool_memory),
             tracer,
             self._log,
-            submission=submission,
+            submission=self._build_submission(tracer),
             signing=Signing(self._directory, time.time),
             bounces=self._outward.bounces if self._outward else None,
+            on_received=self._setup.on_received,
             max_hops=settings.smtp.max_hops,
         )
         return Services(
@@ -299,49 +347,32 @@ class Worker:
         """Close this worker's listening sockets; what is open goes on."""
         self._server.stop_accepting()
 
-    async def stop(self, grace: float) -> None:
-        """Let what is under way finish for up to `grace` seconds, then let go of everything."""
-        self._grace = grace
+    async def stop(self, grace: float, *, linger: bool = True) -> None:
+        """Let what is under way finish for up to `grace` seconds, then let go of everything.
+
+        Without `linger` connections at rest are closed at once, whether or not their peers hang up.
+        """
+        self._grace, self._linger = grace, linger
         await self._tasks.stop()
         await self._parts.close()
 
     async def _hang_up(self) -> None:
-        cut_off = await self._server.shut_down(self._grace)
+        cut_off = await self._server.shut_down(self._grace, linger=self._linger)
         if cut_off:
             self._log.info("connections cut off", count=cut_off)
 
     def _session_factory(self, place: Bound) -> MakeSession:
-        settings = self._setup.settings
-        plain = settings.login.plain_on_loopback and _is_loopback(place)
         if place.service in (Service.POP3, Service.POP3S):
-            pop3 = Pop3Service(Pop3Settings(self._setup.hostname, plaintext_auth=plain), self._services)
+            pop3 = Pop3Service(self._pop3_settings(place), self._services)
             self._tasks.every(RENEW_SECONDS, "renewal of maildrops", pop3.renew)
             return pop3
         if place.service in (Service.IMAP, Service.IMAPS):
-            return ImapService(
-                ImapSettings(
-                    self._setup.hostname,
-                    version=__version__,
-                    starttls=not place.endpoint.path,
-                    plaintext_auth=plain,
-                    append_limit=settings.smtp.max_size,
-                ),
-                self._services,
-                Desk(self._index, self._bus, self._indexer.take_up),
-            )
-        variant = _VARIANTS[place.service]
-        smtp = SmtpSettings(
-            hostname=self._setup.hostname,
-            variant=variant,
-            max_size=settings.smtp.max_size,
-            max_recipients=settings.smtp.max_recipients,
-            max_unknown=settings.limits.unknown_recipients,
-            starttls=not place.endpoint.path,
-            auth=variant is Variant.SUBMISSION,
-            plaintext_auth=plain,
-            hold_until=_latest_release if variant is Variant.SUBMISSION and self._outward else None,
-        )
-        return SmtpService(smtp, self._services)
+            desk = Desk(self._index, self._bus, self._indexer.take_up)
+            return ImapService(self._imap_settings(place), self._services, desk)
+        return SmtpService(self._smtp_settings(place), self._services)
+
+    def _allows_plaintext(self, place: Bound) -> bool:
+        return self._setup.settings.login.plain_on_loopback and _is_loopback(place)
 
     async def _purge(self) -> None:
         """Give back the space of what was deleted, and forget the mail of removed accounts."""

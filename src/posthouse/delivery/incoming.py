@@ -51,6 +51,9 @@ class Origin:
 
 STRANGER = Origin()
 
+# Called with each message, once it is settled: envelope, content, the reply for each recipient, milliseconds it took.
+OnReceived = Callable[[Envelope, Spool, Sequence[Reply], float], None]
+
 
 class Incoming:
     """The way in, one per process. Without `submission` messages of users are taken as they are."""
@@ -67,6 +70,7 @@ class Incoming:
         submission: Submission | None = None,
         signing: Signing | None = None,
         bounces: Bounces | None = None,
+        on_received: OnReceived | None = None,
         max_hops: int = MAX_HOPS,
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -78,6 +82,7 @@ class Incoming:
         self._submission = submission
         self._signing = signing
         self._bounces = bounces
+        self._on_received = on_received
         self._clock = clock
         self._log = log
         self._max_hops = max_hops
@@ -132,7 +137,18 @@ class Incoming:
             answers = [UNWELL] * len(envelope.recipients)
         if self._log.is_enabled_for(INFO):
             self._tell(envelope, spool, answers, started)
+        if self._on_received is not None:
+            self._show(self._on_received, envelope, spool, answers, started)
         return answers
+
+    def _show(
+        self, watcher: OnReceived, envelope: Envelope, spool: Spool, answers: Sequence[Reply], started: float
+    ) -> None:
+        """The message is kept or refused already: a watcher that fails changes no reply."""
+        try:
+            watcher(envelope, spool, answers, (self._clock() - started) * 1000)
+        except Exception:
+            self._log.exception("a message could not be shown", id=shown(envelope.id))
 
     def _tell(self, envelope: Envelope, spool: Spool, answers: Sequence[Reply], started: float) -> None:
         self._log.info(

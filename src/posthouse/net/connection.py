@@ -65,6 +65,7 @@ class Connection(asyncio.Protocol):
         "due",
         "eof",
         "id",
+        "lingers",
         "local_ip",
         "local_port",
         "lost",
@@ -93,6 +94,7 @@ class Connection(asyncio.Protocol):
         self.lost = False
         self.congested_since = 0.0  # when the peer stopped reading what we write; 0: it reads
         self.due = 0.0  # when this connection must have got past its present stage; 0: no matter
+        self.lingers = True  # whether close() waits for the peer to hang up
         self.reader: Reader | None = None
         self._loop = loop
         self._keeper = keeper
@@ -279,7 +281,7 @@ class Connection(asyncio.Protocol):
         self._closing = True
         self._held.clear()
         self.due = self.now() + self._limits.linger
-        if self.eof:
+        if self.eof or not self.lingers:
             self._transport.close()
             return
         self._transport.write_eof()

@@ -127,13 +127,18 @@ class Server:
         for acceptor in self._acceptors:
             acceptor.close()
 
-    async def shut_down(self, grace: float) -> int:
-        """Accept no more, tell every engine, wait up to `grace` seconds, cut off the rest; returns how many."""
+    async def shut_down(self, grace: float, *, linger: bool = True) -> int:
+        """Accept no more, tell every engine, wait up to `grace` seconds, cut off the rest; returns how many.
+
+        Without `linger` nobody waits for peers to hang up: those at rest are gone at once, though some may miss our
+        last word.
+        """
         self._stopping = True
         self.stop_accepting()
         for path in self._paths:
             path.unlink(missing_ok=True)
         for connection, guest in list(self._guests.items()):
+            connection.lingers = linger
             if guest.pump is None:
                 connection.abort()
             else:

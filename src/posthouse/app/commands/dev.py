@@ -1,24 +1,31 @@
-"""posthouse dev: a whole server on loopback, ready accounts, nothing to configure."""
+"""posthouse dev: a whole server on loopback that takes any mail and sends none; nothing to configure."""
 
 import asyncio
 import contextlib
 import dataclasses
 import datetime
+import gc
 import os
 import shutil
 import signal
+import sys
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
 
-from posthouse.app import output, welcome
+from posthouse.app import output
 from posthouse.app.certificate import self_signed
 from posthouse.app.data_folder import is_new
 from posthouse.app.descriptors import raise_limit
-from posthouse.app.dev_accounts import DOMAIN, DevAccount, prepare_accounts
+from posthouse.app.dev import welcome
+from posthouse.app.dev.accounts import DOMAIN, DevAccount, prepare_accounts
+from posthouse.app.dev.feed import Feed, left_out
+from posthouse.app.dev.lines import LineWriter
+from posthouse.app.dev.worker import CatchAllWorker
 from posthouse.app.disk_errors import explain_disk_errors
 from posthouse.app.disk_space import give_back, make_room
 from posthouse.app.endpoints import Endpoint
@@ -36,58 +43,111 @@ from posthouse.database.server_lock import ServerLock, ServerRunningError
 from posthouse.net.loop import new_event_loop
 
 HOST = "127.0.0.1"
-_GRACE = 2.0  # seconds
+_OFFSET = 1000  # added to the standard ports
+_GRACE = 0.1  # seconds for what is under way at the end; connections at rest are closed at once
+_LAST_LINES = 0.05  # seconds for the feed's reader to take what is left
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What the command line asks for, beside where to listen and where to keep things."""
+
+    strict: bool = False
+    password: str | None = None
+    as_json: bool = False
+    quiet: bool = True
 
 
 def dev(
     *,
     data: Annotated[Path | None, Parameter(help="Keep everything in this folder (otherwise nothing is kept).")] = None,
-    port_offset: Annotated[int, Parameter(help="Added to the standard ports: 25 becomes 1025.")] = 1000,
-    password: Annotated[str | None, Parameter(help="The password of both accounts (otherwise random ones).")] = None,
+    port_offset: Annotated[
+        int | None, Parameter(help="Added to the standard ports: with 1000, the default, 25 becomes 1025.")
+    ] = None,
+    free_ports: Annotated[bool, Parameter(help="Let the system choose free ports; --json tells which.")] = False,
+    strict: Annotated[
+        bool, Parameter(help="Be a real server: two accounts, no relaying, logins and senders are checked.")
+    ] = False,
+    password: Annotated[
+        str | None, Parameter(help="With --strict: the password of both accounts (otherwise random ones).")
+    ] = None,
+    quiet: Annotated[bool, Parameter(help="Show no mail as it comes in, and no refusals.")] = False,
     as_json: Annotated[
-        bool, Parameter(name="--json", help="Write one JSON line once all are ready, for programs.")
+        bool, Parameter(name="--json", help="Write JSON, for programs: a line once all are ready, then one per event.")
     ] = False,
 ) -> int:
     """Start all services on this machine alone, to try things out."""
-    if not 0 <= port_offset <= 64_000:
-        raise CommandError("--port-offset is out of range", fix="Give a number from 0 to 64000.", code=Exit.USAGE)
     tune_malloc()
     raise_limit()
+    options = Options(strict=strict, password=_checked(password, strict=strict), as_json=as_json, quiet=quiet)
     bound = bind_all(
-        [Wanted(service, Endpoint(HOST, service.standard_port + port_offset), "--port-offset") for service in Service],
+        _places(port_offset, free_ports=free_ports),
         1,
-        advice="Is another `posthouse dev` running? Choose other ports: posthouse dev --port-offset 2000",
+        advice="Is another `posthouse dev` running? Choose other ports: --port-offset 2000, or --free-ports",
     )
     folder = data or Path(tempfile.mkdtemp(prefix="posthouse-dev-"))
     try:
         with explain_disk_errors(folder):
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         with asyncio.Runner(loop_factory=new_event_loop) as runner:
-            runner.run(_serve(folder, bound, password, kept=data is not None, as_json=as_json))
+            runner.run(_serve(folder, bound, options, kept=data is not None))
     finally:
         close_all(bound)
         if data is None:
             shutil.rmtree(folder, ignore_errors=True)
+        gc.freeze()  # Python's last look at all objects would take 100 ms, and nothing is left to be found
     return Exit.OK
 
 
-async def _serve(folder: Path, bound: list[Bound], password: str | None, *, kept: bool, as_json: bool) -> None:
+def _checked(password: str | None, *, strict: bool) -> str | None:
+    if password is not None and not strict:
+        fix = "Leave it out, or give --strict as well for two accounts with that password."
+        raise CommandError("without --strict any password is the right one", fix=fix, code=Exit.USAGE)
+    return password
+
+
+def _places(offset: int | None, *, free_ports: bool) -> list[Wanted]:
+    if free_ports:
+        if offset is not None:
+            fix = "Give one of them."
+            raise CommandError("--free-ports and --port-offset exclude each other", fix=fix, code=Exit.USAGE)
+        return [Wanted(service, Endpoint(HOST, 0), "--free-ports") for service in Service]
+    added = _OFFSET if offset is None else offset
+    if not 0 <= added <= 64_000:
+        raise CommandError("--port-offset is out of range", fix="Give a number from 0 to 64000.", code=Exit.USAGE)
+    return [Wanted(service, Endpoint(HOST, service.standard_port + added), "--port-offset") for service in Service]
+
+
+async def _serve(folder: Path, bound: list[Bound], options: Options, *, kept: bool) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    async with running(folder, bound, password) as (accounts, setup):
-        adopt_library_logs(setup.log)
-        ports = {place.service.value: place.endpoint.port for place in bound}
-        if as_json:
-            output.document(welcome.as_document(HOST, DOMAIN, ports, accounts, setup))
-        else:
-            welcome.show(HOST, DOMAIN, ports, accounts, kept=str(folder) if kept else "")
-        await stop.wait()
+    with _feed(options) as feed:
+        async with running(folder, bound, options, feed) as (accounts, setup):
+            adopt_library_logs(setup.log)
+            ports = {place.service.value: place.endpoint.port for place in bound}
+            if options.as_json:
+                output.document(welcome.as_document(HOST, ports, accounts, setup, strict=options.strict))
+            else:
+                welcome.show(HOST, ports, accounts, setup, strict=options.strict, kept=kept)
+            await stop.wait()
+
+
+@contextlib.contextmanager
+def _feed(options: Options) -> Iterator[Feed | None]:
+    if options.quiet:
+        yield None
+        return
+    lines = LineWriter(sys.stdout.fileno(), left_out(options.as_json))
+    try:
+        yield Feed(lines.write, as_json=options.as_json, colour=output.has_colour(sys.stdout))
+    finally:
+        lines.close(_LAST_LINES)
 
 
 @contextlib.asynccontextmanager
 async def running(
-    folder: Path, bound: list[Bound], password: str | None = None
+    folder: Path, bound: list[Bound], options: Options, feed: Feed | None = None
 ) -> AsyncIterator[tuple[list[DevAccount], Setup]]:
     """Serve on the bound places from `folder` while the block runs. Raises CommandError."""
     try:
@@ -98,8 +158,8 @@ async def running(
         raise CommandError(str(error), fix=fix, code=Exit.UNAVAILABLE) from None
     try:
         with explain_disk_errors(folder):
-            accounts, setup = _set_up(Places(folder), password)
-            worker = await Worker.open(setup)
+            accounts, setup = _set_up(Places(folder), options, feed)
+            worker = await (Worker if options.strict else CatchAllWorker).open(setup)
         try:
             with watched_threads(worker.thread_died):
                 await worker.start(bound)
@@ -109,24 +169,26 @@ async def running(
                 finally:
                     ends.cancel()
         finally:
-            await worker.stop(_GRACE)
+            await worker.stop(_GRACE, linger=False)
             give_back(setup.places)
     finally:
         lock.release()
 
 
-def _set_up(places: Places, password: str | None) -> tuple[list[DevAccount], Setup]:
+def _set_up(places: Places, options: Options, feed: Feed | None) -> tuple[list[DevAccount], Setup]:
     log = open_log("info" if os.environ.get("POSTHOUSE_LOG") else "warning", brief=True)
     places = make_room(places, log)
     if is_new(places):
         make(places)
-    accounts = prepare_accounts(places, password)
+    accounts = prepare_accounts(places, options.password) if options.strict else []
     setup = Setup(
         settings=_settings(places.data),
         hostname=f"mail.{DOMAIN}",
         places=places,
         certificate=self_signed(places.tls, ["localhost", HOST, f"mail.{DOMAIN}"], _now()),
         log=log,
+        on_received=feed.arrived if feed is not None else None,
+        on_refusal=feed.refused if feed is not None else None,
     )
     prepare(setup)
     return accounts, setup

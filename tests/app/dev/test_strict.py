@@ -1,4 +1,4 @@
-"""posthouse dev, the whole program: what it prints, what it keeps, how it ends, and commands beside it."""
+"""posthouse dev --strict, the whole program: what it prints, what it keeps, how it ends, and commands beside it."""
 
 import json
 import os
@@ -26,7 +26,7 @@ def send(program: Program, recipient: str, subject: str = "hi") -> str:
 def test_what_a_person_sees_and_how_it_ends(tmp_path: Path, number: signal.Signals) -> None:
     offset = free_offset()
     process = subprocess.Popen(
-        [sys.executable, "-m", "posthouse", "dev", "--port-offset", str(offset)],
+        [sys.executable, "-m", "posthouse", "dev", "--strict", "--port-offset", str(offset)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -60,7 +60,7 @@ def test_what_a_person_sees_and_how_it_ends(tmp_path: Path, number: signal.Signa
 
 def test_a_kept_folder_is_continued_with_its_passwords(tmp_path: Path) -> None:
     data = tmp_path / "data"
-    command = [sys.executable, "-m", "posthouse", "dev", "--data", str(data), "--json", "--port-offset"]
+    command = [sys.executable, "-m", "posthouse", "dev", "--strict", "--data", str(data), "--json", "--port-offset"]
     said = []
     for _ in range(2):
         process = subprocess.Popen([*command, str(free_offset())], stdout=subprocess.PIPE, text=True)

@@ -1,4 +1,4 @@
-"""The accounts of `posthouse dev`: bob, and alice who is the catch-all. Their passwords are kept with the data."""
+"""The accounts of `posthouse dev --strict`: bob, and alice who is the catch-all; passwords are kept with the data."""
 
 import json
 import os

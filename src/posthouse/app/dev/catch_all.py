@@ -1,0 +1,103 @@
+"""A directory in which every address has a mailbox and every password is right.
+
+Nothing is written: the number of an account is made from the address, so it is the same tomorrow and in every process.
+The mailbox itself is made by the store, with its first message. Accounts that the data folder has keep their numbers.
+
+A login with an "@" is that address. Any other login, such as "all", sees the mail of everybody: each message gets one
+more placement there, which costs a row and no second body.
+"""
+
+from dataclasses import replace
+from hashlib import blake2b
+
+from posthouse.accounts.interface import Account, Directory, Local, Refusal
+from posthouse.accounts.names import domain_key, local_key, split_login
+from posthouse.message.address import Address
+from posthouse.message.credentials import ScramKeys
+from posthouse.message.signing import SigningKey
+
+_UNPROVABLE = ScramKeys(bytes(16), 4096, bytes(32), bytes(32))
+
+
+class CatchAllDirectory:
+    """See Directory. `accounts` are asked first; `own_domain` stands for this server."""
+
+    def __init__(self, accounts: Directory, own_domain: str) -> None:
+        self._accounts = accounts
+        self._own_domain = own_domain
+
+    def resolve(self, address: Address) -> Local:
+        """See Directory: the mailbox of the address, and the one that has everything."""
+        account = self._account(address)
+        # Under the same address: a copy of it says to whom it was sent, and can be sent again to somebody else.
+        return Local((account, replace(account, id=EVERYTHING, quota=None)))
+
+    def is_local_domain(self, domain: str) -> bool:
+        """See Directory."""
+        return True
+
+    def may_send_as(self, account: Account, address: Address) -> bool:
+        """See Directory."""
+        return True
+
+    def own_domain(self) -> str:
+        """See Directory."""
+        return self._own_domain
+
+    def srs_secret(self) -> bytes:
+        """See Directory. Nothing is forwarded."""
+        return b""
+
+    def signing_keys(self, domain: str) -> tuple[SigningKey, ...]:
+        """See Directory. What is sent here arrives as it was sent."""
+        return ()
+
+    async def verify(self, login: str, password: str, ip: str) -> Account:
+        """See Directory."""
+        local, domain = split_login(login)
+        if local and domain:
+            return self._account(Address(local, domain))
+        return Account(EVERYTHING, Address(login, ""), None)
+
+    def scram_keys(self, login: str) -> ScramKeys:
+        """See Directory. A proof needs one password to be the right one, so services must not offer SCRAM."""
+        return _UNPROVABLE
+
+    def admit(self, login: str, ip: str) -> Account | Refusal:
+        """See Directory. Never called: no proof holds."""
+        raise RuntimeError("a proof cannot hold here")
+
+    def note_failure(self, login: str, ip: str) -> None:
+        """See Directory."""
+
+    def throttled(self, login: str, ip: str) -> float:
+        """See Directory."""
+        return 0.0
+
+    def _account(self, address: Address) -> Account:
+        """The one that the data folder has under exactly this address, or the one that is made from it."""
+        name = _name(address)
+        found = self._accounts.resolve(address)
+        if isinstance(found, Local) and not found.outside and len(found.accounts) == 1:
+            (known,) = found.accounts
+            if _name(known.address) == name:
+                return known
+        return Account(account_number(address), address, None)
+
+
+def account_number(address: Address) -> int:
+    """The number of the account that an address has, however it is spelt: 62 bits, never 0 (that is the queue's)."""
+    return _number(_name(address))
+
+
+def _name(address: Address) -> str:
+    local, domain = local_key(address.local), domain_key(address.domain)
+    return f"{address.local if local is None else local}@{address.domain.lower() if domain is None else domain}"
+
+
+def _number(name: str) -> int:
+    digest = blake2b(name.encode("utf-8", "surrogatepass"), digest_size=8, person=b"dev account").digest()
+    return int.from_bytes(digest, "big") >> 2 or 1
+
+
+EVERYTHING = _number("")  # no address has an empty name

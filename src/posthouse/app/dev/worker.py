@@ -1,0 +1,41 @@
+"""The worker of `posthouse dev`: any sender, any recipient, any login."""
+
+from dataclasses import replace
+
+from posthouse.accounts.interface import Directory
+from posthouse.accounts.sqlite import SqliteDirectory
+from posthouse.app.dev.accounts import DOMAIN
+from posthouse.app.dev.catch_all import CatchAllDirectory
+from posthouse.app.listening import Bound
+from posthouse.app.services import Service
+from posthouse.app.worker import Worker
+from posthouse.delivery.submission import Submission
+from posthouse.message.trace import Tracer
+from posthouse.protocol.imap.settings import ImapSettings
+from posthouse.protocol.pop3.settings import Pop3Settings
+from posthouse.protocol.smtp.settings import SmtpSettings, Variant
+
+
+class CatchAllWorker(Worker):
+    """A worker that takes any mail, and changes nothing of it."""
+
+    def _choose_directory(self, accounts: SqliteDirectory) -> Directory:
+        return CatchAllDirectory(accounts, DOMAIN)
+
+    def _build_submission(self, tracer: Tracer) -> Submission | None:
+        return None
+
+    def _smtp_settings(self, place: Bound) -> SmtpSettings:
+        usual = super()._smtp_settings(place)
+        if usual.variant is Variant.LMTP:
+            return usual
+        # Port 25's stand-in has no STARTTLS: clients that take it whenever it is offered (nodemailer) would then
+        # refuse the certificate. Who asks for TLS has a port with it.
+        starttls = usual.starttls and place.service is not Service.SMTP
+        return replace(usual, variant=Variant.RELAY, auth=True, scram=False, starttls=starttls)
+
+    def _pop3_settings(self, place: Bound) -> Pop3Settings:
+        return replace(super()._pop3_settings(place), scram=False)
+
+    def _imap_settings(self, place: Bound) -> ImapSettings:
+        return replace(super()._imap_settings(place), scram=False)
