@@ -11,6 +11,7 @@ VENV := .venv
 PY := $(VENV)/bin/python
 RUNTIME := $(VENV)/.runtime-ready
 DEV := $(VENV)/.dev-ready
+APPS := .work/apps/.ready
 PIP := $(PY) -m pip --disable-pip-version-check --no-input install --quiet
 
 .PHONY: help venv run test check bench bench-large fuzz faults lock clean
@@ -27,7 +28,7 @@ venv: $(RUNTIME) ## prepare .venv with what the program needs, and nothing else
 run: $(RUNTIME) ## start a mail server for trying out: posthouse dev $(ARGS)
 	@$(VENV)/bin/posthouse dev $(ARGS)
 
-test: $(DEV) ## install what the tests need and run them all
+test: $(DEV) $(APPS) ## install what the tests need and run them all
 	@sh tools/test_packages.sh
 	$(PY) -m pytest --numprocesses $(TEST_PROCESSES) --dist loadfile $(ARGS)
 
@@ -63,6 +64,8 @@ lock: ## resolve pyproject.toml anew into requirements/*.txt
 		--group build pyproject.toml -o requirements/runtime.txt
 	.work/lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --upgrade \
 		--group build --group dev pyproject.toml -c requirements/runtime.txt -o requirements/dev.txt
+	.work/lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --upgrade \
+		--group apps -o requirements/apps.txt
 
 clean: ## remove .venv, caches and scratch files
 	rm -rf $(VENV) .work build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage
@@ -79,4 +82,11 @@ $(RUNTIME): requirements/runtime.txt pyproject.toml
 $(DEV): requirements/dev.txt $(RUNTIME)
 	@echo "Installing what the tests need into $(VENV) (once) ..."
 	@$(PIP) --require-hashes -r requirements/dev.txt
+	@touch $@
+
+# Programs that send mail, whose libraries Posthouse itself has no use for: an environment of their own.
+$(APPS): requirements/apps.txt $(DEV)
+	@echo "Installing what the programs of tests/interop/apps need into .work/apps (once) ..."
+	@PYTHON="$(PYTHON)" sh tools/make_venv.sh .work/apps
+	@.work/apps/bin/python -m pip --disable-pip-version-check --no-input install --quiet --require-hashes -r requirements/apps.txt
 	@touch $@
