@@ -4,6 +4,7 @@ set -eu
 
 packages="swaks msmtp mpop fetchmail getmail6 s-nail curl postfix dovecot-pop3d openssl iproute2 \
 dovecot-imapd dovecot-lmtpd isync offlineimap3 neomutt ca-certificates \
+mutt libmail-java default-jdk-headless php-cli php-imap ruby libmail-imapclient-perl \
 libnet-ssleay-perl libio-socket-ssl-perl libauthen-sasl-perl libdigest-hmac-perl \
 opendkim-tools libmail-dkim-perl unbound ldnsutils dns-root-data"
 

@@ -3,6 +3,7 @@
 import os
 import shutil
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,14 @@ PACKAGES = {
     "offlineimap": "offlineimap3",
     "neomutt": "neomutt",
     "thunderbird": "thunderbird",
+    "mutt": "mutt",
+    "java": "default-jdk-headless",
+    "javac": "default-jdk-headless",
+    "keytool": "default-jdk-headless",
+    "node": "nodejs",
+    "perl": "libmail-imapclient-perl",
+    "php": "php-cli php-imap",
+    "ruby": "ruby",
 }
 SECONDS = 110
 
@@ -33,9 +42,19 @@ def tool(name: str) -> str:
     return path
 
 
-def run(*command: str, home: Path, stdin: bytes = b"", allowed: tuple[int, ...] = (0,)) -> str:
-    """Run a foreign program with `home` as its home; what it printed. Another exit code fails with all of it."""
+def run(
+    *command: str,
+    home: Path,
+    stdin: bytes = b"",
+    allowed: tuple[int, ...] = (0,),
+    more: Mapping[str, str] | None = None,
+) -> str:
+    """Run a foreign program with `home` as its home; what it printed. Another exit code fails with all of it.
+
+    `more` stands in its environment.
+    """
     environment = {"HOME": str(home), "FETCHMAILHOME": str(home), "PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8"}
+    environment |= more or {}
     done = subprocess.run(
         command, input=stdin, capture_output=True, cwd=home, env=environment, timeout=SECONDS, check=False
     )
