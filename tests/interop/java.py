@@ -11,16 +11,20 @@ BUILT = Path(__file__).parents[2] / ".work" / "java"
 _STORE_PASSWORD = "changeit"
 
 
-def java(source: Path, *arguments: str, home: Path, ca_file: Path, allowed: tuple[int, ...] = (0,)) -> str:
-    """Run the class that `source` is named after; certificates of `ca_file` are trusted. What it printed."""
+def java(source: Path, *arguments: str, home: Path, ca_file: Path | None = None) -> str:
+    """Run the class that `source` is named after, which trusts the certificates of `ca_file`. What it printed."""
     assert MAIL.exists(), "JavaMail is not installed: apt-get install libmail-java"
     classes = BUILT / hashlib.sha256(source.read_bytes()).hexdigest()[:16]
     path = f"{classes}:{MAIL}:{ACTIVATION}"
     if not (classes / f"{source.stem}.class").exists():
         run(tool("javac"), "-encoding", "UTF-8", "-cp", path, "-d", str(classes), str(source), home=home)
+    trust = _trusting(ca_file, home) if ca_file is not None else []
+    return run(tool("java"), *trust, "-cp", path, source.stem, *arguments, home=home)
+
+
+def _trusting(ca_file: Path, home: Path) -> list[str]:
     store = home / "trusted.p12"
     if not store.exists():
         keytool = [tool("keytool"), "-importcert", "-noprompt", "-alias", "test", "-file", str(ca_file)]
         run(*keytool, "-keystore", str(store), "-storepass", _STORE_PASSWORD, home=home)
-    trust = [f"-Djavax.net.ssl.trustStore={store}", f"-Djavax.net.ssl.trustStorePassword={_STORE_PASSWORD}"]
-    return run(tool("java"), *trust, "-cp", path, source.stem, *arguments, home=home, allowed=allowed)
+    return [f"-Djavax.net.ssl.trustStore={store}", f"-Djavax.net.ssl.trustStorePassword={_STORE_PASSWORD}"]

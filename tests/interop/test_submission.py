@@ -13,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from tests.interop.java import java
 from tests.interop.senders import Login, Sending, Way, curl, msmtp, swaks, with_smtplib
 from tests.interop.tools import run, tool
 from tests.outside.maildrop import wait_for
@@ -59,7 +60,18 @@ def nodemailer(sending: Sending, home: Path) -> None:
     run(tool("node"), "-e", _NODE, str(NODE_MODULES / "nodemailer"), home=home, stdin=json.dumps(given).encode())
 
 
+def javamail(sending: Sending, home: Path) -> None:
+    """Send with JavaMail."""
+    letter = home / "javamail.eml"
+    letter.write_bytes(sending.message)
+    given = ["localhost", str(sending.port), sending.way.value, sending.sender, sending.recipient, str(letter)]
+    if login := sending.login:
+        given += [login.user, login.password]
+    java(Path(__file__).parent / "Submit.java", *given, home=home)
+
+
 CLIENTS: dict[str, Client] = {
+    "javamail": javamail,
     "msmtp": msmtp,
     "swaks": swaks,
     "curl": curl,

@@ -1,16 +1,11 @@
 """NeoMutt on a terminal of its own, with the keys of its user pressed beforehand."""
 
-import os
-import pty
-import select
-import signal
-import subprocess
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
 from tests.interop.imap.account import ImapAccount
-from tests.interop.tools import SECONDS, tool
+from tests.interop.terminal import on_a_terminal, pushed
+from tests.interop.tools import tool
 
 _SETTINGS = """
 set imap_user="{user}" imap_pass="{password}"
@@ -35,40 +30,5 @@ def neomutt(account: ImapAccount, home: Path, keys: Sequence[str], folder: str =
     url = f"{scheme}://{account.host}:{port}/"
     settings = {"user": account.user, "password": account.password, "ca": account.ca_file}
     rc.write_text(_SETTINGS.format(**settings, url=url, home=home))
-    pushed = "".join([*keys, "<quit>"]).replace("\\", "\\\\").replace('"', '\\"')
-    command = [tool("neomutt"), "-n", "-F", str(rc), "-f", url + folder, "-e", f'push "{pushed}"']
-    return _on_a_terminal(command, home)
-
-
-def _on_a_terminal(command: list[str], home: Path) -> str:
-    environment = {"HOME": str(home), "PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8", "TERM": "xterm"}
-    ours, theirs = pty.openpty()
-    try:
-        with subprocess.Popen(
-            command, stdin=theirs, stdout=theirs, stderr=theirs, env=environment, cwd=home, start_new_session=True
-        ) as process:
-            os.close(theirs)
-            screen = _read(ours, time.monotonic() + SECONDS / 4)
-            if process.poll() is None:
-                try:
-                    process.wait(2)
-                except subprocess.TimeoutExpired:
-                    os.killpg(process.pid, signal.SIGKILL)
-                    raise AssertionError(
-                        f"{command}: still there, with this on the screen:\n{screen[-4000:]}"
-                    ) from None
-    finally:
-        os.close(ours)
-    assert process.returncode == 0, f"{command}: {process.returncode}\n{screen[-4000:]}"
-    return screen
-
-
-def _read(terminal: int, limit: float) -> str:
-    """All that is written to the terminal until its program has gone."""
-    pieces = []
-    while select.select([terminal], [], [], max(0.0, limit - time.monotonic()))[0]:
-        try:
-            pieces.append(os.read(terminal, 65536))
-        except OSError:  # EIO: nobody holds the other end any more
-            break
-    return b"".join(pieces).decode(errors="replace")
+    command = [tool("neomutt"), "-n", "-F", str(rc), "-f", url + folder, "-e", pushed(*keys, "<quit>")]
+    return on_a_terminal(command, home)

@@ -14,6 +14,7 @@ public class Submit {
         properties.put("mail.smtp.starttls.enable", "true");
         properties.put("mail.smtp.starttls.required", "true");
         for (String each : new String[] {"smtp", "smtps"}) {
+            properties.put("mail." + each + ".ssl.trust", "*");
             properties.put("mail." + each + ".from", given[3]);
             properties.put("mail." + each + ".localhost", "client.test");
             properties.put("mail." + each + ".allow8bitmime", "true");
