@@ -1,22 +1,25 @@
-"""Draw docs/dev.svg: what `posthouse dev` shows in a terminal, as it is today."""
+"""Draw docs/dev.svg: what `posthouse dev` shows in a terminal, as it is today, with a message that comes in."""
 
 import html
 import os
 import pty
 import re
 import signal
+import smtplib
 import sys
 import time
+from email.message import EmailMessage
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 _SECONDS = 20.0
-_WIDTH, _TOP, _LINE = 860, 60, 20
+_WIDTH, _TOP, _LINE = 930, 60, 20
 _STYLES = {
     "1": 'font-weight="bold" fill="#eceff4"',
     "2": 'fill="#8892a2"',
     "36": 'fill="#88c0d0"',
     "32": 'fill="#a3be8c"',
+    "33": 'fill="#ebcb8b"',
 }
 
 
@@ -25,13 +28,29 @@ def shown() -> str:
     pid, terminal = pty.fork()
     if pid == 0:
         os.environ["COLUMNS"] = "96"
-        os.execv(sys.executable, [sys.executable, "-m", "posthouse", "dev", "--password", "open-sesame"])
+        os.execv(sys.executable, [sys.executable, "-m", "posthouse", "dev"])
     text, limit = b"", time.monotonic() + _SECONDS
     while b"Ctrl-C" not in text and time.monotonic() < limit:
+        text += os.read(terminal, 65536)
+    _use_it()
+    while b"refused" not in text and time.monotonic() < limit:
         text += os.read(terminal, 65536)
     os.kill(pid, signal.SIGINT)
     os.waitpid(pid, 0)
     return text.decode().replace("\r\n", "\n").strip("\n")
+
+
+def _use_it() -> None:
+    """What an application does: a receipt, and one that has a bad address."""
+    message = EmailMessage()
+    message["Subject"] = "Your receipt"
+    message["From"], message["To"] = "app@myapp.test", "customer@example.com"
+    message.set_content("Thank you!")
+    message.add_alternative("<p>Thank you!", subtype="html")
+    with smtplib.SMTP("127.0.0.1", 1025, local_hostname="localhost") as client:
+        client.send_message(message)
+        client.docmd("MAIL", "FROM:<app@myapp.test>")
+        client.docmd("RCPT", "TO:<customer@example..com>")
 
 
 def drawn(text: str) -> str:

@@ -1,6 +1,8 @@
 """Java programs of one file, with JavaMail; compiled once for each version of the file."""
 
 import hashlib
+import os
+import shutil
 from pathlib import Path
 
 from tests.interop.tools import run, tool
@@ -16,8 +18,16 @@ def java(source: Path, *arguments: str, home: Path, ca_file: Path | None = None)
     assert MAIL.exists(), "JavaMail is not installed: apt-get install libmail-java"
     classes = BUILT / hashlib.sha256(source.read_bytes()).hexdigest()[:16]
     path = f"{classes}:{MAIL}:{ACTIVATION}"
-    if not (classes / f"{source.stem}.class").exists():
-        run(tool("javac"), "-encoding", "UTF-8", "-cp", path, "-d", str(classes), str(source), home=home)
+    if not classes.exists():
+        made = home / classes.name
+        run(tool("javac"), "-encoding", "UTF-8", "-cp", path, "-d", str(made), str(source), home=home)
+        BUILT.mkdir(parents=True, exist_ok=True)
+        moved = BUILT / f"{classes.name}.{os.getpid()}"
+        shutil.move(made, moved)
+        try:
+            moved.rename(classes)
+        except OSError:  # another process was faster
+            shutil.rmtree(moved)
     trust = _trusting(ca_file, home) if ca_file is not None else []
     return run(tool("java"), *trust, "-cp", path, source.stem, *arguments, home=home)
 

@@ -31,6 +31,7 @@ def show(
     host: str, ports: Mapping[str, int], accounts: Sequence[DevAccount], setup: Setup, *, strict: bool, kept: bool
 ) -> None:
     """Print it, readable at a glance. `accounts` are those of a strict server."""
+    feed = " Mail that comes in is shown below." if setup.on_received is not None else ""
     ready = styled("Posthouse is ready", "bold", sys.stdout)
     if strict:
         head = f"{ready} for {DOMAIN}, on {host} alone."
@@ -54,9 +55,9 @@ def show(
         "",
         *_examples(host, ports, accounts[0] if strict else DevAccount(_SOMEBODY, "x")),
         "",
-        f"TLS is tested with: export SSL_CERT_FILE={shlex.quote(str(setup.certificate.certificate))}",
+        f"To trust its certificate: export SSL_CERT_FILE={shlex.quote(str(setup.certificate.certificate))}",
         f"Kept in {setup.places.data}." if kept else "Nothing is kept. (--data DIR keeps it.)",
-        styled("Ctrl-C ends it. Mail that comes in is shown below.", "dim", sys.stdout),
+        styled(f"Ctrl-C ends it.{feed}", "dim", sys.stdout),
     ]
     print("\n".join(lines), flush=True)
 
