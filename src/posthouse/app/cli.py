@@ -42,7 +42,11 @@ _NOUNS = {
 
 # Command, what it does, and an example for its help page.
 _VERBS = (
-    ("dev", "Start all services on this machine alone, to try things out.", "posthouse dev --data ./mail"),
+    (
+        "dev",
+        "Take any mail on this machine, show it and send none: for trying things out.",
+        "posthouse dev --data ./mail",
+    ),
     ("serve", "Run the server.", "posthouse serve -c /etc/posthouse/posthouse.toml"),
     ("domain add", "Take in mail for a domain.", "posthouse domain add example.org"),
     ("domain list", "List the domains.", "posthouse domain list --json"),

@@ -76,7 +76,7 @@ def dev(
         bool, Parameter(name="--json", help="Write JSON, for programs: a line once all are ready, then one per event.")
     ] = False,
 ) -> int:
-    """Start all services on this machine alone, to try things out."""
+    """Take any mail on this machine, show it and send none: for trying things out."""
     tune_malloc()
     raise_limit()
     options = Options(strict=strict, password=_checked(password, strict=strict), as_json=as_json, quiet=quiet)
