@@ -299,3 +299,27 @@ async def test_without_any_domain_nothing_is_refused_for_good(tmp_path: Path) ->
         found.registry.add_domain("other.test")
         assert (await found.deliver(["alice@example.test"], MESSAGE))[0].startswith("550 5.7.1")
         assert (await found.login("alice@example.test"))[1].startswith("-ERR [AUTH]")
+
+
+async def test_a_cr_too_many_is_left_out(tmp_path: Path) -> None:
+    """docs/decisions/023: what is kept has a header and a body that every reader finds."""
+    async with world(tmp_path) as found:
+        for name in ("smtp", "lmtp"):
+            doubled = MESSAGE.replace(b"\r\n", b"\r\r\n")
+            assert (await found.deliver(["alice@example.test"], doubled, name=name))[-1].startswith("250")
+        for message in await collected(found, "alice"):
+            assert message.endswith(PLAIN) and b"\r\r" not in message
+
+
+@pytest.mark.parametrize("name", ["smtp", "lmtp"])
+async def test_binary_data_has_a_header_in_lines(tmp_path: Path, name: str) -> None:
+    async with world(tmp_path) as found:
+        talk = await found.talk(name)
+        await talk.ask("LHLO client.test" if name == "lmtp" else "EHLO client.test")
+        for head, code in ((b"Subject: x\r\r\n\r\r\n", "550 5.6.11"), (b"Subject: x\r\n\r\n", "250 2.0.0")):
+            await talk.ask("MAIL FROM:<sender@client.test> BODY=BINARYMIME")
+            await talk.ask("RCPT TO:<alice@example.test>")
+            content = head + b"\r\n\n\0"
+            talk.writer.write(b"BDAT %d LAST\r\n" % len(content) + content)
+            assert (await talk.line()).startswith(code)
+        assert len(await collected(found, "alice")) == 1

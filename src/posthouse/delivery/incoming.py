@@ -21,6 +21,7 @@ from posthouse.delivery.submission import Submission
 from posthouse.delivery.trimmed import behind, trim, without
 from posthouse.mailstore.interface import Body, Mailstore, StoreError, StoreFullError
 from posthouse.message.address import Address
+from posthouse.message.coding import has_true_breaks
 from posthouse.message.envelope import Envelope, Recipient, Sender
 from posthouse.message.header import count_received, delivered_to, header_end, message_id
 from posthouse.message.ids import shown
@@ -31,6 +32,7 @@ from posthouse.policy.verdict import Judge
 MAX_HOLD = 30 * 86400 + 60  # seconds, RFC 4865 3; clocks differ
 MAX_HOPS = 100  # RFC 5321 6.3: at least 100 Received fields
 
+BROKEN_HEADER = Reply(550, "5.6.11", "The header section holds a bare CR or LF; its lines must end with CRLF")
 NO_SPACE = Reply(452, "4.3.1", "No space left for mail here; please try again later")
 TOO_LATE = Reply(501, "5.5.4", "Bad argument: HOLDUNTIL is further away than messages are held here")
 UNWELL = Reply(451, "4.3.0", "The mail store is unwell; please try again later")
@@ -170,6 +172,8 @@ class Incoming:
         head = head[: header_end(head)]
         if count_received(head) >= self._max_hops:
             return [LOOP] * len(envelope.recipients)
+        if spool.bare_breaks and not has_true_breaks(head):  # BODY=BINARYMIME; RFC 3030 3: the header has lines
+            return [BROKEN_HEADER] * len(envelope.recipients)
         taken: Taken | Reply | None = None
         if origin.account is not None and self._submission is not None:
             # Before it is kept, in one step with the check: sessions that end together would pass the bound.

@@ -4,7 +4,6 @@ The sender must be the user's: MAIL FROM, From and Sender. What is missing is ad
 travel is left out (Bcc, Return-Path). A message whose author cannot be told for sure is refused, not guessed at.
 """
 
-import re
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from posthouse.accounts.allowance import Allowance, Excess, Taken
 from posthouse.accounts.interface import Account, Directory
 from posthouse.message.address import Address, AddressError
 from posthouse.message.addresses import AddressListError, Mailbox, parse_mailboxes
+from posthouse.message.coding import has_true_breaks
 from posthouse.message.edit import Field, placed_fields
 from posthouse.message.envelope import Sender
 from posthouse.message.ids import shown
@@ -23,8 +23,6 @@ _CUT = frozenset({b"bcc", b"resent-bcc", b"return-path"})
 _AUTHORS = frozenset({b"from", b"sender"})
 # RFC 5322 3.6: at most once. Two of them, and every reader may take another for the true one.
 _ONCE = (b"from", b"sender", b"date", b"message-id", b"reply-to", b"subject", b"to", b"cc", b"mime-version")
-# Doubled CRs are what clients in the field send (docs/decisions/010), and no reader sees a field begin there.
-_BARE_BREAK = re.compile(rb"(?<!\r)\n|\r(?!\r?\n)")
 _SHOWN = 200  # characters of an address in a reply: RFC 5321 4.5.3.1.5 leaves 512 for its line
 
 _ByName = dict[bytes, list[Field]]
@@ -137,7 +135,7 @@ class Submission:
 
 def _ambiguous(head: bytes, by_name: _ByName) -> Reply | None:
     """A header that readers may take in several ways. RFC 6409 8 lets us mend it or refuse it."""
-    if _BARE_BREAK.search(head):  # BODY=BINARYMIME lets them come this far; some readers see lines there
+    if not has_true_breaks(head):  # some readers see lines there
         return Reply(554, "5.6.0", "The header holds a CR or LF on its own")
     if head.startswith((b" ", b"\t")):  # it would continue the last field put in front
         return Reply(554, "5.6.0", "The header begins with a folded line")

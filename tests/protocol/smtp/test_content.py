@@ -34,10 +34,12 @@ def test_a_body_survives_dot_stuffing(body: bytes, cut: int, behind: bytes) -> N
     content = body + b"\r\n"
     reader, got, rest = read_all(stuffed(content) + b".\r\n" + behind, cut)
     assert reader.ended
-    assert (got, rest) == (content, behind)
+    assert rest == behind
     assert reader.dot_lines == (content.startswith(b".") or b"\r\n." in content)
     plain = re.sub(rb"(?<![.\r])\r\r\n|\r\n", b"", content)  # CR CR LF is forgiven, but not behind a dot
     assert reader.bare_breaks == (b"\r" in plain or b"\n" in plain)
+    if not reader.bare_breaks:
+        assert got == content.replace(b"\r\r\n", b"\r\n")
 
 
 @given(PIECES, st.integers(1, 9))

@@ -22,6 +22,7 @@ class MessageOffered:
     date: int | None  # seconds since 1970
     octets: int
     replacing: bool = False  # another one goes in its stead
+    binary: bool = False  # it comes as literal8 (RFC 3516 4.4)
 
 
 @dataclass(frozen=True, slots=True)

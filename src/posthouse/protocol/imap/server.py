@@ -146,7 +146,7 @@ class ImapServer(Login):
         except GrammarError as fault:
             self._break_off(fault)
             return
-        self._offer_up(MessageOffered(name, about.flags, about.date, literal.octets, about.replacing))
+        self._offer_up(MessageOffered(name, about.flags, about.date, literal.octets, about.replacing, literal.binary))
 
     def _say_fault(self, fault: GrammarError) -> None:
         if isinstance(fault, CharsetError):

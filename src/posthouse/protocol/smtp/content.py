@@ -3,7 +3,7 @@
 DATA ends with CRLF "." CRLF and nothing else. What other servers have taken for it (LF.LF, CR.CR and their kin) is the
 stuff of SMTP smuggling: a bare CR or LF never ends anything here, and the message that holds one is refused as a whole.
 One slip is forgiven, since clients in the field make it and nobody takes it for an end: one CR too many before a CRLF,
-unless a dot stands before it (docs/decisions/010).
+unless a dot stands before it. It is left out, so that what is kept has clean lines (docs/decisions/023).
 
 The readers work on blocks with a few vector operations, never on lines. DataReader imagines a CRLF in front of the
 message, so that its first line is like any other, and holds back the last octets of a block where they may be the
@@ -76,9 +76,10 @@ class DataReader:
         return len(data) - held
 
     def _plain(self, block: bytes) -> bytes:
+        before, self._before = self._before, block[-1]
         if not self.bare_breaks and holds_bare_break(block):
-            self.bare_breaks = _holds_more_than_doubled_crs(block, self._before)
-        self._before = block[-1]
+            self.bare_breaks = _holds_more_than_doubled_crs(block, before)
+            block = block.replace(b"\r\r\n", b"\r\n")
         if sz.find(block, b"\r\n.") >= 0:
             if not self.dot_lines and sz.find(block, b"\r\n..") >= 0:
                 self.dot_lines = True

@@ -10,6 +10,7 @@ from posthouse.mailstore.interface import (
     StoreError,
     StoreFullError,
 )
+from posthouse.message.line_ends import LineEnds
 from posthouse.protocol.imap.commands import Append
 from posthouse.protocol.imap.events import MessageOffered
 from posthouse.protocol.imap.sets import NumberSet, compact
@@ -29,6 +30,7 @@ class Arrivals:
     def __init__(self, ctx: Context) -> None:
         self._ctx = ctx
         self._spools: list[tuple[Spool, int, Marks]] = []
+        self._line_ends = LineEnds()  # of the message at hand
         self._octets = 0
         self._failure: RefusedError | None = None
 
@@ -42,6 +44,8 @@ class Arrivals:
             self.drop()
             engine.refuse_message(error.code, str(error))
             return
+        self._end_message()
+        self._line_ends = LineEnds(binary=offer.binary)
         spool = self._ctx.services.incoming.open_spool()
         received = int(self._ctx.desk.clock()) if offer.date is None else offer.date
         self._spools.append((spool, received, named))
@@ -69,7 +73,15 @@ class Arrivals:
 
     def take(self, data: bytes) -> None:
         """Octets of the message at hand."""
-        if self._failure is not None or not self._spools:
+        self._write(self._line_ends.feed(data))
+
+    def _end_message(self) -> None:
+        """The message at hand, if there is one, has come to its end."""
+        self._write(self._line_ends.end())
+        self._line_ends = LineEnds()
+
+    def _write(self, data: bytes) -> None:
+        if not data or self._failure is not None or not self._spools:
             return
         try:
             self._spools[-1][0].write(data)
@@ -80,6 +92,7 @@ class Arrivals:
 
     async def keep(self, command: Append) -> None:
         """All messages have come: make them durable, all or none."""
+        self._end_message()
         try:
             if self._failure is not None:
                 raise self._failure
@@ -136,5 +149,6 @@ class Arrivals:
         for spool, _, _ in self._spools:
             spool.close()
         self._spools.clear()
+        self._line_ends = LineEnds()
         self._octets = 0
         self._failure = None
