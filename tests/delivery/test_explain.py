@@ -48,6 +48,8 @@ def test_the_last_of_many_tries() -> None:
 def test_words_of_ours_are_not_laid_to_the_other_server() -> None:
     text = explain(Reply(554, "", "no way"), BOB, spoken=False, expired=False)
     assert text.startswith("The message to bob@there.test could not be delivered.")
+    text = explain(Reply(554, "5.6.3", "it cannot be converted"), BOB, spoken=False, expired=False)
+    assert text.startswith("The message would have to be changed") and "server" not in text
 
 
 @given(

@@ -24,6 +24,10 @@ _SEEDS = (
     _MIME + b"multipart/signed; boundary=b\r\n\r\n--b\r\n\r\n\xc3\xbc\r\n--b--\r\n",
     _MIME + b"message/rfc822\r\nContent-Transfer-Encoding: 8bit\r\n\r\n" + _MIME + b"text/plain\r\n\r\n\xff\r\n",
     _MIME + b"message/global\r\n\r\nSubject: \xc3\xbc\r\n\r\n",
+    b'Subject: \xc3\xbc\r\nTo: "\xc3\xbc" <a@b>, \xff (\xff) <c@d>\r\n\r\nno MIME \xc3\xbc\r\n',
+    _MIME + b"text/plain\r\nContent-Transfer-Encoding: base64\r\n\r\n" + b"YWJj" * 400,
+    _MIME + b"text/plain\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n" + b"=C3=BC" * 300 + b"\xc3\xbc\r\n",
+    b"References: " + b"<a@b> " * 300 + b"\r\n\r\nx\r\n",
 )
 
 
@@ -45,7 +49,8 @@ def check(message: bytes) -> None:
     assert is_seven_bit(converted)
     assert to_seven_bit(converted) == converted
     before, after = message[: header_end(message)], converted[: header_end(converted)]
-    assert _CODING.sub(b"", before) == _CODING.sub(b"", after)
+    if is_seven_bit(before) and before.endswith(b"\r\n\r\n") and b"mime-version:" in before.lower():
+        assert _CODING.sub(b"", before) == _CODING.sub(b"", after)
     assert len(converted) <= 4 * len(message) + 100_000
 
 

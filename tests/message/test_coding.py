@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from posthouse.message.coding import (
     MAX_LINE,
+    LineCheck,
     base64_lines,
     has_lines,
     has_true_breaks,
@@ -74,3 +75,14 @@ def test_header_text_is_read_back(text: str) -> None:
 )
 def test_what_needs_no_coding(data: bytes, lines: bool, seven: bool) -> None:
     assert (has_lines(data), is_seven_bit(data)) == (lines, seven)
+
+
+@given(
+    st.lists(st.sampled_from([b"\r\n", b"\0", b"x" * 499, b"x", b"xy"]), max_size=12).map(b"".join), st.integers(1, 700)
+)
+def test_the_line_check_does_not_depend_on_cuts(data: bytes, cut: int) -> None:
+    data += b"\r\n"
+    check = LineCheck()
+    for at in range(0, len(data), cut):
+        check.feed(data[at : at + cut])
+    assert check.fits == has_lines(data)

@@ -1,6 +1,8 @@
 """8-bit mail for servers that take 7 bits only."""
 
+import base64
 import email
+import quopri
 import re
 from email import policy
 from email.generator import BytesGenerator
@@ -10,6 +12,7 @@ from io import BytesIO
 import pytest
 
 from posthouse.message.coding import is_seven_bit
+from posthouse.message.header import header_end
 from posthouse.message.seven_bit import MAX_PARTS, to_seven_bit
 from tests.outside import samples
 
@@ -133,9 +136,10 @@ def test_a_report_in_utf8_is_coded_whole() -> None:
 @pytest.mark.parametrize(
     "message",
     [
-        "Subject: ü\r\nMIME-Version: 1.0\r\n\r\nx\r\n".encode(),  # the header itself
-        "Subject: x\r\n\r\nno MIME: ü\r\n".encode(),
-        MIME + b"Content-Type: message/rfc822\r\n\r\nSubject: no MIME\r\n\r\n\xc3\xbc\r\n",
+        "From: jörg@here.test\r\n\r\nx\r\n".encode(),  # RFC 6532 alone allows it
+        "Message-ID: <ü@here.test>\r\n\r\nx\r\n".encode(),
+        "X-Ü: x\r\n\r\nx\r\n".encode(),
+        "Content-Type: text/plain; charset=ü\r\n\r\nx\r\n".encode(),
         multipart("signed", PART),  # RFC 1847 2.1
         multipart("encrypted", PART),
         multipart("mixed", multipart("signed", PART).replace(b"b", b"c")),
@@ -150,13 +154,53 @@ def test_a_report_in_utf8_is_coded_whole() -> None:
         multipart("mixed", b"no field\r\n" + PART),
         MIME + b"Content-Type: message/partial\r\n\r\n\xc3\xbc\r\n",
         MIME + b"Content-Type: message/delivery-status\r\n\r\n\xc3\xbc\r\n",
-        MIME + b"Content-Type: nonsense\r\n\r\n\xc3\xbc\r\n",
+        MIME + b"Content-Type: multipart mixed\r\n\r\n\xc3\xbc\r\n",
+        MIME + b"Content-Transfer-Encoding: x-uue\r\n\r\n\xc3\xbc\r\n",
         MIME + b"Content-Transfer-Encoding: base64\r\n\r\n\xc3\xbc\r\n",
         MIME + b"Content-Transfer-Encoding: 8bit\r\nContent-Transfer-Encoding: 8bit\r\n\r\n\xc3\xbc\r\n",
     ],
 )
 def test_what_cannot_be_is_told(message: bytes) -> None:
     assert to_seven_bit(message) is None
+
+
+def test_a_message_without_mime_fields_gets_them() -> None:
+    """What cron and scripts write: long lines, 8-bit text."""
+    long = b"x" * 3000 + b"\r\n"
+    for body, charset in ((long, "us-ascii"), ("Grüße\r\n".encode(), "utf-8"), (b"Gr\xfc\xdfe\r\n", "unknown-8bit")):
+        converted = to_seven_bit(b"Subject: x\r\n\r\n" + body)
+        assert converted is not None and is_seven_bit(converted)
+        message = email.message_from_bytes(converted)
+        assert message["MIME-Version"] == "1.0" and message.get_content_charset() == charset
+        assert message.get_payload(decode=True) == body
+    for head in (b"Content-Type: text/html\r\n", b"Content-Type: Text\r\n", b"Content-Transfer-Encoding: 8bit\r\n"):
+        converted = to_seven_bit(head + b"\r\n" + "Grüße\r\n".encode())
+        assert converted is not None and is_seven_bit(converted)
+        message = email.message_from_bytes(converted)
+        assert message["MIME-Version"] == "1.0" and message.get_payload(decode=True) == "Grüße\r\n".encode()
+
+
+def test_a_header_alone_is_a_message() -> None:
+    assert to_seven_bit("Subject: ü\r\n".encode()) == b"Subject: =?utf-8?B?w7w=?=\r\n\r\n"
+    assert to_seven_bit("\r\nü\r\n".encode()) == (
+        b"MIME-Version: 1.0\r\nContent-Type: text/plain; charset=utf-8\r\n"
+        b"Content-Transfer-Encoding: quoted-printable\r\n\r\n=C3=BC\r\n"
+    )
+
+
+def test_encoded_bodies_with_long_lines() -> None:
+    data = bytes(range(256)) * 20
+    message = MIME + b"Content-Transfer-Encoding: base64\r\n\r\n" + base64.b64encode(data)
+    for body in (message, message + b"\r\n"):
+        converted = to_seven_bit(body)
+        assert converted is not None and is_seven_bit(converted)
+        same_content(converted, body)
+    text = "Grüße".encode() + b"=20" * 800 + b"=\r\n\0 left\r\n"
+    converted = to_seven_bit(MIME + b"Content-Transfer-Encoding: quoted-printable\r\n\r\n" + text)
+    assert converted is not None and is_seven_bit(converted)
+    assert quopri.decodestring(converted[header_end(converted) :].replace(b"=\r\n", b"")) == (
+        "Grüße".encode() + b" " * 800 + b"\0 left\r\n"
+    )
 
 
 def test_nesting_and_parts_are_bounded() -> None:

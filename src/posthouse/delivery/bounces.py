@@ -201,7 +201,12 @@ class Bounces:
         # RFC 3461 6.1: nobody wants to be told of the fate of a notification.
         envelope = Envelope(bounce, _LOCAL, null, [Recipient(address, ("NEVER",))])
         return Mail(
-            envelope, TextBody(data), may_relay=True, within_quota=False, message_id=f"{shown(bounce)}@{self._hostname}"
+            envelope,
+            TextBody(data),
+            may_relay=True,
+            within_quota=False,
+            message_id=f"{shown(bounce)}@{self._hostname}",
+            sendable=True,
         )
 
 

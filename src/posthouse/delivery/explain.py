@@ -8,6 +8,7 @@ _ASK = "Ask the recipient, by other means, for another address."
 _POSTMASTER = "If you think that this is a mistake, show this message to the people who run the recipient's mail."
 _SMALLER = "Send it smaller, or put large attachments where the recipient can fetch them."
 _LATER_OR_ELSE = "Try again later, or tell the recipient by other means."
+_SIMPLER = "Send it in a simpler form."
 _SENDER = "Show this message to the people who run your own mail."
 
 _MEANINGS = {
@@ -32,7 +33,7 @@ _MEANINGS = {
     "4.4": ("No mail server can be found for {domain}.", _WRONG_ADDRESS),
     "4.6": ("Mail for {address} goes round in circles.", _POSTMASTER),
     "4.7": ("The message could not be handed over in time.", _LATER_OR_ELSE),
-    "6.3": ("The server of {domain} cannot take the message in the form it has.", "Send it in a simpler form."),
+    "6.3": ("The server of {domain} cannot take the message in the form it has.", _SIMPLER),
     "6.7": (
         "The server of {domain} does not know addresses and headers with letters beyond ASCII.",
         "Use plain ASCII in the addresses and the subject.",
@@ -60,6 +61,12 @@ _BY_SUBJECT = {
     "6": ("The server of {domain} cannot take the message in the form it has.", "Send it in a simpler form."),
     "7": ("The server of {domain} refuses the message.", _POSTMASTER),
 }
+_OURS = {  # said by this server: no other one is to blame
+    "6.3": (
+        "The message would have to be changed to be sent to {domain}, which cannot be done without breaking it.",
+        "Send it in a simpler form, without a signature, or with the text in an attachment.",
+    ),
+}
 _KEPT = ("The message to {address} is on its way, or has arrived.", "There is nothing to do.")
 _LATER = (
     "The message to {address} could not be delivered yet.",
@@ -76,13 +83,15 @@ def explain(reply: Reply, recipient: Address, *, spoken: bool, expired: bool) ->
     elif reply.code < 500 and not expired:
         meaning = _LATER
     else:
-        meaning = _meaning(reply) or (_REFUSED if spoken and not expired else _NEVER)
+        meaning = _meaning(reply, spoken=spoken) or (_REFUSED if spoken and not expired else _NEVER)
     what, todo = (text.format(address=recipient, domain=recipient.domain or "this server") for text in meaning)
     if expired:
         return f"The message to {recipient} was given up after many tries over days. {what} {todo}"
     return f"{what} {todo}"
 
 
-def _meaning(reply: Reply) -> tuple[str, str] | None:
+def _meaning(reply: Reply, *, spoken: bool) -> tuple[str, str] | None:
     status = reply.enhanced.partition(".")[2] or _BY_CODE.get(reply.code, "")
+    if not spoken and status in _OURS:
+        return _OURS[status]
     return _MEANINGS.get(status) or _BY_SUBJECT.get(status.partition(".")[0])

@@ -15,6 +15,7 @@ from posthouse.accounts.errors import DirectoryBusyError
 from posthouse.accounts.interface import Account
 from posthouse.delivery.bounces import Bounces
 from posthouse.delivery.router import LOOP, MAILBOX_FULL, Mail, Router
+from posthouse.delivery.sendable import UNSENDABLE, Converter, UnsendableError
 from posthouse.delivery.signing import Signing
 from posthouse.delivery.spool import Spool, SpoolBudget
 from posthouse.delivery.submission import Submission
@@ -86,6 +87,7 @@ class Incoming:
         self._bounces = bounces
         self._on_received = on_received
         self._clock = clock
+        self._converter = Converter()
         self._log = log
         self._max_hops = max_hops
 
@@ -233,13 +235,18 @@ class Incoming:
     async def _prepared(
         self, submission: Submission, account: Account, envelope: Envelope, spool: Spool, head: bytes
     ) -> Mail | Reply:
-        """From a user: checked, completed and signed."""
+        """From a user: checked, completed, converted and signed."""
         prepared = submission.prepare(account, head, envelope.sender)
         if isinstance(prepared, Reply):
             return prepared
         body: Body = await trim(spool, prepared.cuts) if prepared.cuts else spool
-        final = prepared.added + without(head, prepared.cuts)
-        rest = behind(body, len(final) - len(prepared.added))
+        kept = without(head, prepared.cuts)
+        try:
+            body, kept = await self._converter.make_sendable(body, kept, smtputf8=envelope.sender.smtputf8)
+        except UnsendableError:
+            return UNSENDABLE
+        final = prepared.added + kept
+        rest = behind(body, len(kept))
         signature = await self._signing.sign(prepared.domain, final, rest) if self._signing is not None else b""
         return Mail(
             envelope,
@@ -251,6 +258,7 @@ class Incoming:
             message_id=prepared.message_id,
             hold_until=self._held_until(envelope.sender),
             sent_copy=prepared.sent_copy,
+            sendable=True,
         )
 
     def _held_until(self, sender: Sender) -> int:

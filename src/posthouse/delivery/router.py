@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 from posthouse.accounts.interface import Account, Directory, Local, Unresolved
 from posthouse.delivery.routes import Routes
+from posthouse.delivery.sendable import UNSENDABLE, Converter
 from posthouse.delivery.srs import Srs, SrsError
 from posthouse.mailstore.interface import Body, Entry, Filed, Mailstore, Placement, Rider
 from posthouse.message.address import Address
@@ -66,6 +67,7 @@ class Mail:
     hold_until: int = 0  # seconds since 1970 (RFC 4865); 0: at once
     sent_copy: bool = False
     within_quota: bool = True  # not so for what this server itself has to say
+    sendable: bool = False  # known to have a form in which it can go anywhere
 
 
 @dataclass(slots=True)
@@ -102,6 +104,7 @@ class Router:
         self._routes = routes or Routes()
         self._srs = srs
         self._expire = expire
+        self._converter = Converter()
         self.sender: Handoff | None = None  # set once it exists
 
     def resolve(self, address: Address, sender: Sender, *, may_relay: bool) -> Routed | Reply:
@@ -151,6 +154,8 @@ class Router:
         `also` is done in the same transaction, even when there is nowhere to go. Raises StoreError.
         """
         plan = self._plan(mail)
+        if plan.outside and not mail.sendable and not await self._converter.can_be_sent(mail.body):
+            plan = self._plan(mail, outside=False)
         if whole and any(plan.answers):
             return [next(answer for answer in plan.answers if answer)] * len(plan.answers)
         filed = await self._deliver(mail.envelope.id, mail, plan, whole=whole, also=also)
@@ -192,7 +197,8 @@ class Router:
             self.sender.offer(put.waiting, kept[-1])
         return filed
 
-    def _plan(self, mail: Mail) -> _Plan:
+    def _plan(self, mail: Mail, *, outside: bool = True) -> _Plan:
+        """Take the recipients apart; without `outside` those that lead elsewhere are refused."""
         envelope = mail.envelope
         plan = _Plan([None] * len(envelope.recipients))
         path = return_path(envelope.sender.address)
@@ -203,6 +209,9 @@ class Router:
                 continue
             if routed.forwarded and str(recipient.address).lower() in mail.been:
                 plan.answers[n] = LOOP
+                continue
+            if routed.outside and not outside:
+                plan.answers[n] = UNSENDABLE
                 continue
             if routed.outside:
                 plan.through.add(recipient.address)

@@ -22,6 +22,26 @@ def has_lines(data: bytes) -> bool:
     return len(data) <= MAX_LINE or max(map(len, data.split(b"\r\n"))) <= MAX_LINE
 
 
+class LineCheck:
+    """Whether what goes by has no NUL and no line that is too long. Bare CRs and LFs are not looked for."""
+
+    __slots__ = ("_open", "fits")
+
+    def __init__(self) -> None:
+        self._open = 0  # octets of the line under way
+        self.fits = True
+
+    def feed(self, piece: bytes) -> None:
+        """Look at the next octets, cut anywhere."""
+        if not self.fits:
+            return
+        lines = piece.split(b"\n")
+        first, last = len(lines[0]) + self._open, len(lines[-1])
+        self._open = first if len(lines) == 1 else last
+        # A line has its CR still.
+        self.fits = b"\0" not in piece and first <= MAX_LINE + 1 and max(map(len, lines)) <= MAX_LINE + 1
+
+
 def has_true_breaks(data: bytes) -> bool:
     """Whether CR and LF stand together only, as in text of the canonical form (RFC 2046 4.1.1)."""
     breaks = data.count(b"\r\n")

@@ -1,15 +1,18 @@
 """An 8-bit message made fit for a server without 8BITMIME (RFC 6152 3), or without room for long lines.
 
 Walks the MIME structure by hand and codes anew only the leaves that need it: text as quoted-printable, the rest as
-base64. Everything else keeps its octets, and nothing is ever left out. What a signature covers must not be touched
-(RFC 1847 2.1), what has no MIME header cannot be labelled, and what two readers could read in two ways is not guessed
-at: then there is no way, and the sender is told.
+base64. Header lines that are too long are folded, raw 8-bit text in a header becomes encoded-words, and a message
+without MIME fields gets them. Everything else keeps its octets, and nothing is ever left out. What a signature covers
+must not be touched (RFC 1847 2.1), and what two readers could read in two ways is not guessed at: then there is no way,
+and the sender hears of it.
 """
 
 import re
 
-from posthouse.message.coding import base64_lines, has_true_breaks, is_seven_bit, quoted_printable
+from posthouse.message.coding import MAX_LINE, base64_lines, has_true_breaks, is_seven_bit, quoted_printable
+from posthouse.message.folding import fold_long
 from posthouse.message.header import fields, header_end
+from posthouse.message.header_words import NotEncodableError, to_ascii
 
 MAX_DEPTH = 50
 MAX_PARTS = 5000
@@ -22,6 +25,9 @@ _KIND = re.compile(rb"[ \t]*(" + _TOKEN + rb"/" + _TOKEN + rb")(?=[ \t;(]|\Z)")
 _PARAMETER = re.compile(
     rb"[ \t]*;[ \t]*(" + _TOKEN + rb")[ \t]*=[ \t]*" + rb'(?:"((?:[^"\\]|\\.)*+)"|([^ \t;"]++))', re.DOTALL
 )
+_BASE64 = re.compile(rb"[A-Za-z0-9+/= \t\r\n]*+")
+_NO_QUOTED = re.compile(rb"[\x00\x80-\xff]|\r(?!\n)|(?<!\r)\n")
+_QUOTED_PIECE = re.compile(rb"(?:=[0-9A-Fa-f]{2}|[^\r\n]){1,25}")
 _CODING = re.compile(rb"^content-transfer-encoding[ \t]*:[^\r]*(?:\r\n[ \t][^\r]*)*\r\n", re.IGNORECASE | re.MULTILINE)
 
 
@@ -46,9 +52,10 @@ class _Walk:
         """A message, the outer one or one within: its own MIME-Version makes its labels mean something (RFC 2045 4)."""
         if is_seven_bit(message):
             return message
-        if not _value(message[: header_end(message)], b"mime-version"):
-            raise _HopelessError
-        return self._entity(message, depth, b"text/plain")
+        head, body = _divided(message)
+        if not _value(head, b"mime-version") and not is_seven_bit(body):
+            head = _labelled(head, body)
+        return self._entity(head + body, depth, b"text/plain")
 
     def _entity(self, entity: bytes, depth: int, usual: bytes) -> bytes:
         """Header and body of a message or part; `usual` is its type when it names none."""
@@ -57,14 +64,15 @@ class _Walk:
             raise _HopelessError
         if is_seven_bit(entity):
             return entity
-        end = header_end(entity)
-        head, body = entity[:end], entity[end:]
-        if not is_seven_bit(head) or not _HEAD.fullmatch(head):  # RFC 6532 headers, or broken ones
-            raise _HopelessError
+        head, body = _divided(entity)
+        if is_seven_bit(body):
+            return head + body
         kind, value = _content_type(head, usual)
         coding = _value(head, b"content-transfer-encoding").lower()
-        if kind in _UNTOUCHABLE or coding not in _AS_IT_IS:  # coded already and yet not plain: broken
+        if kind in _UNTOUCHABLE:
             raise _HopelessError
+        if coding not in _AS_IT_IS:  # coded already, but not so that it can be sent
+            return head + _coded_again(body, kind, coding)
         if kind.startswith(b"multipart/"):
             # RFC 2046 5.1.5: in a digest a part is a message unless it says otherwise.
             usual = b"message/rfc822" if kind == b"multipart/digest" else b"text/plain"
@@ -91,6 +99,58 @@ class _Walk:
     def _piece(self, piece: bytes, depth: int, usual: bytes) -> bytes:
         """A part behind its delimiter, whose line end comes first."""
         return piece[:2] + self._entity(piece[2:], depth + 1, usual)
+
+
+def _divided(entity: bytes) -> tuple[bytes, bytes]:
+    """Header and body; the header in ASCII, with short lines, its empty line at the end."""
+    end = header_end(entity)
+    head, body = entity[:end], entity[end:]
+    if not head.endswith(b"\r\n"):
+        head += b"\r\n"
+    if head != b"\r\n" and not head.endswith(b"\r\n\r\n"):  # RFC 5322 3.5: a message may have no body
+        head += b"\r\n"
+    try:
+        head = fold_long(to_ascii(head))
+    except NotEncodableError:
+        raise _HopelessError from None
+    if not is_seven_bit(head) or not _HEAD.fullmatch(head):
+        raise _HopelessError
+    return head, body
+
+
+def _labelled(head: bytes, body: bytes) -> bytes:
+    """The header of a message without MIME-Version, with it; the text gets a type, if none is there."""
+    added = b"MIME-Version: 1.0\r\n"
+    if not _value(head, b"content-type"):
+        added += b"Content-Type: text/plain; charset=" + _charset(body) + b"\r\n"
+    return head[:-2] + added + head[-2:]
+
+
+def _charset(text: bytes) -> bytes:
+    if text.isascii():
+        return b"us-ascii"
+    try:
+        text.decode()
+    except UnicodeDecodeError:
+        return b"unknown-8bit"  # RFC 1428 3
+    return b"utf-8"
+
+
+def _coded_again(body: bytes, kind: bytes, coding: bytes) -> bytes:
+    """A body in an encoding, in lines that are short enough, without what does not belong there."""
+    if not kind.startswith((b"multipart/", b"message/")):
+        if coding == b"base64" and _BASE64.fullmatch(body):
+            coded = b"".join(body.split())
+            return b"".join(coded[at : at + 76] + b"\r\n" for at in range(0, len(coded), 76))
+        if coding == b"quoted-printable":
+            coded = _NO_QUOTED.sub(lambda found: b"=%02X" % found[0][0], body)
+            return b"\r\n".join(_softly_broken(line) for line in coded.split(b"\r\n"))
+    raise _HopelessError
+
+
+def _softly_broken(line: bytes) -> bytes:
+    """RFC 2045 6.7 (5)."""
+    return line if len(line) <= MAX_LINE else b"=\r\n".join(_QUOTED_PIECE.findall(line))
 
 
 def _unseen(data: bytes) -> bytes:
@@ -128,9 +188,11 @@ def _content_type(head: bytes, usual: bytes) -> tuple[bytes, bytes]:
     if not value:
         return usual, b""
     found = _KIND.match(value)
-    if found is None:
+    if found is not None:
+        return found[1].lower(), value[found.end() :]
+    if re.search(rb"multipart|message", value, re.IGNORECASE):
         raise _HopelessError
-    return found[1].lower(), value[found.end() :]
+    return b"text/plain", b""  # RFC 2045 5.2: what it is taken for
 
 
 def _boundary(parameters: bytes) -> bytes:

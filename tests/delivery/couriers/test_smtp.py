@@ -223,7 +223,7 @@ async def test_cancelled_half_way(monkeypatch: pytest.MonkeyPatch) -> None:
 async def test_content_that_no_server_may_get() -> None:
     """The connection is as good as before, and is used for the next message."""
     async with house(Remote(extensions=())) as at:
-        at.store = Store(b"Subject: x\r\n\r\nnul \0\r\n")
+        at.store = Store(b"Content-Type: multipart/signed; boundary=b\r\n\r\nnul \0\r\n")
         assert [type(outcome) for outcome in await at.send()] == [Permanent]
         at.store = Store(SMALL)
         assert [type(outcome) for outcome in await at.send()] == [Delivered]

@@ -1,18 +1,16 @@
 """The octets of a queued message on their way out, and whether SMTP may carry them as they are."""
 
 import asyncio
-import re
 from collections.abc import AsyncIterator
 
 from posthouse.mailstore.interface import Entry, Mailstore, StoreError, Traits
+from posthouse.message.coding import LineCheck
 from posthouse.message.header import header_end
 from posthouse.message.seven_bit import to_seven_bit
 
 PIECE = 256 << 10  # octets read at once
 SMALL = 1 << 20  # octets up to which a message is held whole: nearly all are
 _CONVERTED_AT_MOST = 32 << 20
-_LINE = 1000  # octets with CRLF, RFC 5321 4.5.3.1.6
-_BARE = re.compile(rb"(?<!\r)\n|\r(?!\n)")
 
 
 class ContentError(Exception):
@@ -72,28 +70,19 @@ class Content:
             return False
         if self.octets <= SMALL:
             await self.whole()  # read once, for this and for sending
-        open_line = 0
+        check = LineCheck()
         async for piece in self.pieces():
-            lines = piece.split(b"\n")
-            if b"\0" in piece or len(lines[0]) + open_line >= _LINE or max(map(len, lines)) >= _LINE:
+            check.feed(piece)
+            if not check.fits:
                 return False
-            open_line = len(lines[-1]) + (open_line if len(lines) == 1 else 0)
         return True
 
     async def as_seven_bit(self) -> bytes:
         """All of it, coded so that any server can take it (RFC 6152 3). Raises ContentError, StoreError."""
         if self.octets > _CONVERTED_AT_MOST:
-            raise ContentError("5.6.3", "The message is too large to be converted for the recipient's server")
+            raise ContentError("5.6.3", "The message would have to be converted to be sent, and is too large for that")
         whole = await self.whole()
-        converted = await asyncio.to_thread(_converted, whole) if self.octets > SMALL else _converted(whole)
+        converted = await asyncio.to_thread(to_seven_bit, whole) if self.octets > SMALL else to_seven_bit(whole)
         if converted is None:
-            raise ContentError("5.6.3", "The recipient's server cannot take this message, and it cannot be converted")
+            raise ContentError("5.6.3", "The message would have to be converted to be sent, and it cannot be")
         return converted
-
-
-def _converted(data: bytes) -> bytes | None:
-    """None: it cannot be converted to what every server takes."""
-    converted = to_seven_bit(data)
-    if converted is None or b"\0" in converted or _BARE.search(converted):
-        return None
-    return converted if max(map(len, converted.split(b"\n"))) < _LINE else None
