@@ -12,6 +12,8 @@ ZONE: dict[tuple[str, Kind], tuple[object, ...]] = {
     ("null.test", Kind.MX): (Mx(0, ""),),
     ("loop.test", Kind.MX): (Mx(5, "better.test"), Mx(10, "mail.here.test"), Mx(10, "equal.test"), Mx(20, "w.test")),
     ("ours.test", Kind.MX): (Mx(10, "mail.here.test"), Mx(20, "worse.test")),
+    ("local.test", Kind.MX): (Mx(10, "localhost"), Mx(20, "worse.test")),
+    ("below.test", Kind.MX): (Mx(0, "mx.localhost"),),
     ("both.test", Kind.A): ("192.0.2.1", "192.0.2.2"),
     ("both.test", Kind.AAAA): ("2001:db8::1",),
     ("four.test", Kind.A): ("192.0.2.4",),
@@ -75,6 +77,8 @@ async def test_a_literal() -> None:
         ("nowhere.test", Permanent, 550, "5.1.2"),
         ("broken.test", Transient, 451, "4.4.3"),
         ("ours.test", Permanent, 554, "5.4.6"),  # RFC 5321 5.1
+        ("local.test", Permanent, 554, "5.4.6"),
+        ("below.test", Permanent, 554, "5.4.6"),
         ("[x:y]", Permanent, 550, "5.1.2"),
     ],
 )

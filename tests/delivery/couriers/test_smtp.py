@@ -96,12 +96,16 @@ class Remote:
         verb = line[:4].upper()
         self.commands.append(verb)
         usual = {"DATA": "354 go", "QUIT": "221 bye", "EHLO": "\n".join(("250-mx", *self._lines(), "250 HELP"))}
+        if verb == "BDAT":
+            content = await reader.readexactly(int(line.split()[1]))
         said = self.answers.get((verb, self.commands.count(verb)), usual.get(verb, "250 ok"))
         writer.write(b"".join(each.encode() + b"\r\n" for each in said.split("\n") if each))
         if said.startswith("354"):
             content = await reader.readuntil(b"\r\n.\r\n")
             self.taken.append(content)
             writer.write(b"250 taken\r\n")
+        elif verb == "BDAT" and said.startswith("250"):
+            self.taken.append(content)
         return bool(said) and verb != "QUIT"
 
     def _lines(self) -> Iterator[str]:
@@ -121,6 +125,11 @@ class House:
         zone: dict[tuple[str, Kind], tuple[object, ...]] = {
             ("inside.test", Kind.MX): (Mx(10, "mx.inside.test"),),
             ("mx.inside.test", Kind.A): ("169.254.169.254", "10.0.0.1", "127.0.0.1"),
+            ("mx4.test", Kind.MX): (Mx(10, "mx4.test"),),
+            ("mx4.test", Kind.A): ("127.0.0.2",),
+            ("zero.test", Kind.MX): (Mx(10, "mx0.test"),),
+            ("mx0.test", Kind.A): ("0.0.0.0", "127.0.0.1"),
+            ("text.test", Kind.MX): (Mx(10, "127.0.0.1"),),
         }
         hosts = Hosts(Answers(zone), "me.test")
         return SmtpCourier(CourierSettings("me.test"), routes, hosts, Plain(), self.dialer, open_log("error"))
@@ -190,6 +199,24 @@ async def test_content_that_cannot_be_read_to_its_end(spoil: Callable[[Store], N
         assert isinstance(outcome, Transient)
         assert outcome.reply.enhanced == "4.3.0"
         assert at.remote.taken == []
+
+
+@pytest.mark.parametrize("code", [500, 502, 503])
+async def test_a_server_that_announces_bdat_and_does_not_know_it(code: int) -> None:
+    async with house(Remote({("BDAT", 1): f"{code} what?"}, extensions=("CHUNKING",))) as at:
+        for _ in range(2):
+            assert [type(outcome) for outcome in await at.send()] == [Delivered]
+        assert at.remote.commands.count("BDAT") == 1 and len(at.remote.taken) == 2
+
+
+@pytest.mark.parametrize("domain", ["mx4.test", "zero.test", "text.test", "[127.0.0.1]", "[IPv6:::1]", "[0.0.0.0]"])
+async def test_mail_that_would_come_back_is_refused_at_once(domain: str) -> None:
+    """As Postfix has it: mail for X loops back to myself."""
+    async with house(Remote()) as at:
+        with pytest.raises(UnreachableError) as caught:
+            await at.make(Routes()).deliver(domain, at.parcel(domain=domain))
+        assert isinstance(caught.value.outcome, Permanent)
+        assert caught.value.outcome.reply.enhanced == "5.4.6"
 
 
 async def test_an_error_nobody_thought_of(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,6 +21,7 @@ class NameServer(asyncio.DatagramProtocol):
         self.faults = faults or {}
         self.asked: Counter[tuple[str, str]] = Counter()
         self.by_tcp: Counter[str] = Counter()
+        self.dropped = 0  # questions with EDNS
         self.ports: set[int] = set()
         self.idents: set[int] = set()
         self.address = ("127.0.0.1", 0)
@@ -71,6 +72,13 @@ class NameServer(asyncio.DatagramProtocol):
                 response = dns.message.make_response(query)
                 response.set_rcode(dns.rcode.FORMERR)
                 return [response.to_wire()]
+            case "notimp with edns" if query.edns >= 0:
+                response = dns.message.make_response(query)
+                response.set_rcode(dns.rcode.NOTIMP)
+                return [response.to_wire()]
+            case "silent with edns" if query.edns >= 0:
+                self.dropped += 1
+                return []
             case "garbage":
                 return [b"", b"x", good[:5], good[:2] + b"\xff" * 50, b"\0" * 12, good]
             case "forged":

@@ -27,7 +27,10 @@ ZONE = {
     ("round.test", "CNAME"): ["round.far.test."],
     ("round.far.test", "CNAME"): ["round.test."],
     ("big.test", "TXT"): [f'"{n:03}{"x" * 200}"' for n in range(100)],
-    **{(f"{fault}.test", "A"): ["192.0.2.7"] for fault in ("slow", "garbage", "forged", "noedns", "cut")},
+    **{
+        (f"{fault}.test", "A"): ["192.0.2.7"]
+        for fault in ("slow", "garbage", "forged", "noedns", "notimp", "drops", "drops2", "cut")
+    },
 }
 FAULTS = {
     "gone.test": "silent",
@@ -38,6 +41,9 @@ FAULTS = {
     "forged.test": "forged",
     "noise.test": "noise",
     "noedns.test": "no edns",
+    "notimp.test": "notimp with edns",
+    "drops.test": "silent with edns",
+    "drops2.test": "silent with edns",
     "big.test": "truncated",
     "cut.test": "truncated",
 }
@@ -84,7 +90,9 @@ async def test_aliases(resolver: DnsResolver, server: NameServer) -> None:
         await resolver.look_up("round.test", Kind.A)
 
 
-@pytest.mark.parametrize("name", ["slow.test", "garbage.test", "forged.test", "noedns.test"])
+@pytest.mark.parametrize(
+    "name", ["slow.test", "garbage.test", "forged.test", "noedns.test", "notimp.test", "drops.test"]
+)
 async def test_right_in_the_end(resolver: DnsResolver, name: str) -> None:
     assert (await resolver.look_up(name, Kind.A)).records == ("192.0.2.7",)
 
@@ -206,3 +214,14 @@ async def test_unbound(tmp_path: Path) -> None:
         await resolver.close()
         process.terminate()
         process.wait()
+
+
+@pytest.mark.parametrize("tries", [1, 2])
+async def test_a_server_that_drops_edns_is_asked_without(server: NameServer, tries: int) -> None:
+    """RFC 6891 7; only the first question waits for it."""
+    resolver = DnsResolver(ResolverSettings((server.address,), timeout=0.3, tries=tries))
+    for name in ("drops.test", "drops2.test"):
+        answer = await resolver.look_up(name, Kind.A)
+        assert answer.records == ("192.0.2.7",) and answer.secure
+    assert server.dropped == 1
+    await resolver.close()

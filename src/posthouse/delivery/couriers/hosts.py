@@ -71,18 +71,21 @@ class Hosts:
 
     def _ordered(self, domain: str, records: Sequence[Mx], answer: Answer) -> list[Host]:
         usable = sorted((record for record in records if record.host), key=lambda record: record.preference)
-        own = min((record.preference for record in usable if record.host == self._own), default=None)
+        own = min((record.preference for record in usable if self._is_own(record.host)), default=None)
         if own is not None:
             usable = [record for record in usable if record.preference < own]
         if not usable:
-            text = f"Mail for {domain} leads back to this server, which does not know the domain"
-            raise NoHostError(_never(554, "5.4.6", text))
+            raise NoHostError(leads_back(domain))
         hosts: list[Host] = []
         for _, equals in groupby(usable, key=lambda record: record.preference):
             shuffled = list(equals)
             self._random.shuffle(shuffled)
             hosts += [Host(record.host, secure=answer.secure) for record in shuffled]
         return hosts[:MAX_HOSTS]
+
+    def _is_own(self, host: str) -> bool:
+        """RFC 6761 6.3: localhost and all below it are this machine."""
+        return host in (self._own, "localhost", "localhost.localdomain") or host.endswith(".localhost")
 
     async def addresses(self, host: Host) -> Addresses:
         """Where a host is, both families in turns. Raises NoHostError."""
@@ -135,6 +138,18 @@ def is_forbidden(address: str, *, private: bool) -> bool:
     Else the owner of a domain could have us speak to the machines behind our firewall.
     """
     return not may_reach(address, private=private)
+
+
+def is_here(address: str) -> bool:
+    """Whether an address leads back to this machine, whoever asks: 127.0.0.1, ::1, 0.0.0.0 and the like."""
+    ip = ip_address(address)
+    ip = getattr(ip, "ipv4_mapped", None) or ip
+    return ip.is_loopback or ip.is_unspecified
+
+
+def leads_back(domain: str) -> Permanent:
+    """What is said of mail for a domain whose hosts are this one: it would be our own, if we knew the domain."""
+    return _never(554, "5.4.6", f"Mail for {domain} loops back to this server, which does not serve that domain")
 
 
 def _later(text: str) -> Transient:

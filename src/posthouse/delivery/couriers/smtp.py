@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from structlog.typing import FilteringBoundLogger
 
 from posthouse.delivery.couriers.content import SMALL, ContentError
-from posthouse.delivery.couriers.hosts import Host, Hosts, NoHostError, is_forbidden
+from posthouse.delivery.couriers.hosts import Host, Hosts, NoHostError, is_forbidden, is_here, leads_back
 from posthouse.delivery.couriers.parcel import Fitted, Parcel, fit
 from posthouse.delivery.couriers.peer import Peer
 from posthouse.delivery.couriers.safety import Demand, Safety, UnsafeError
@@ -190,8 +190,10 @@ class SmtpCourier:
             except UnsafeError as error:
                 raise _HostError(_insecure(Remote(host.name), str(error))) from error
         failure = _HostError(_unreached(host, "", "none of its addresses may be used"))
+        by_name = route is None or not route.hosts  # what the operator has written down may be anywhere
+        if by_name and all(map(is_here, addresses.found)):
+            raise _HostError(leads_back(domain))
         for address in addresses.found:
-            by_name = route is None or not route.hosts  # what the operator has written down may be anywhere
             if by_name and is_forbidden(address, private=self._settings.allow_private):
                 continue
             try:
@@ -371,10 +373,10 @@ class SmtpCourier:
 
 
 def _knows_no_chunks(fitted: Fitted, told: Sequence[Outcome]) -> bool:
-    """Whether all was refused since the server does not know BDAT (RFC 5321 4.2.4: 500 and 502 say so)."""
+    """Whether all was refused since the server does not know BDAT (RFC 5321 4.2.4: 500 and 502 say so; some: 503)."""
     replies = [told[n].reply.code for n in fitted.positions]
     chunked = fitted.transaction is not None and fitted.transaction.chunked
-    return chunked and all(code in (500, 502) for code in replies)
+    return chunked and all(code in (500, 502, 503) for code in replies)
 
 
 def _outcome(reply: Reply, remote: Remote, *, dsn: bool, several: bool) -> Outcome:

@@ -17,6 +17,9 @@ MAX_ALIASES = 12  # CNAMEs from one answer to the next
 MAX_IN_FLIGHT = 500  # sockets at once
 FAILURE_SECONDS = 5.0  # RFC 9520 3.2: failures are remembered too
 
+PLAIN_SECONDS = 600.0  # a server that was silent until it was asked without EDNS is asked so
+
+_NO_EDNS = frozenset({dns.rcode.FORMERR, dns.rcode.NOTIMP})  # RFC 6891 7: once more without
 _NAME = re.compile(r"(?=.{1,253}$)[a-z0-9_-]{1,63}(?:\.[a-z0-9_-]{1,63})*", re.DOTALL)
 
 
@@ -29,6 +32,7 @@ class DnsResolver:
         self._cache = Cache(settings.cache_entries, self._loop.time)
         self._asking: dict[tuple[str, Kind], asyncio.Task[Answer]] = {}
         self._slots = asyncio.Semaphore(MAX_IN_FLIGHT)
+        self._plain: dict[tuple[str, int], float] = {}  # servers that know no EDNS, and until when that is believed
         self._trusted = {server: _is_trusted(server, settings) for server in settings.servers}
 
     def remembered(self, name: str, kind: Kind) -> Answer | None:
@@ -87,12 +91,16 @@ class DnsResolver:
     async def _ask(self, name: str, kind: Kind) -> Said:
         """One question, to all servers in turn. Raises DnsError."""
         reason = "no name server is known"
-        for _ in range(self._settings.tries):
+        silent: set[tuple[str, int]] = set()
+        for turn in range(max(2, self._settings.tries)):
             for server in self._settings.servers:
+                if turn >= self._settings.tries and server not in silent:
+                    continue  # one turn is all that is asked for, but a silent one is asked without EDNS
                 try:
                     async with self._slots:
-                        return await self._ask_one(server, name, kind)
+                        return await self._ask_one(server, name, kind, silent=server in silent)
                 except TimeoutError:
+                    silent.add(server)
                     reason = f"{server[0]} did not answer within {self._settings.timeout:g} seconds"
                 except OSError as error:
                     reason = f"{server[0]}: {error.strerror or error}"
@@ -100,10 +108,14 @@ class DnsResolver:
                     reason = f"{server[0]} said {error}"
         raise DnsError(f"{name} {kind}: {reason}")
 
-    async def _ask_one(self, server: tuple[str, int], name: str, kind: Kind) -> Said:
-        response = await ask(server, name, kind, self._settings.timeout)
-        if response.rcode() == dns.rcode.FORMERR:  # RFC 6891 7: a server that knows no EDNS
+    async def _ask_one(self, server: tuple[str, int], name: str, kind: Kind, *, silent: bool) -> Said:
+        """`silent`: it did not answer this question before. Some drop what has EDNS, and so do boxes before them."""
+        edns = not silent and self._plain.get(server, 0.0) <= self._loop.time()
+        response = await ask(server, name, kind, self._settings.timeout, edns=edns)
+        if edns and response.rcode() in _NO_EDNS:
             response = await ask(server, name, kind, self._settings.timeout, edns=False)
+        elif silent:
+            self._plain[server] = self._loop.time() + PLAIN_SECONDS  # so that not every question waits for it
         said = wire.understand(response, name, kind)
         if said.secure and not self._trusted[server]:
             return Said(said.found, said.name, said.records, False, said.ttl, said.alias)
