@@ -220,6 +220,7 @@ class Worker:
             starttls=not place.endpoint.path,
             auth=variant is Variant.SUBMISSION,
             plaintext_auth=self._allows_plaintext(place),
+            in_turn=variant is not Variant.LMTP,
             hold_until=_latest_release if variant is Variant.SUBMISSION and self._outward else None,
             on_refusal=functools.partial(watcher, place.service.value) if watcher is not None else None,
         )

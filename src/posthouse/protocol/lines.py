@@ -43,6 +43,11 @@ class LineBuffer:
         """Keep octets for later."""
         self._parts.append(data)
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing has come that is not parsed yet."""
+        return not self._parts and self._start >= len(self._data)
+
     def put_back(self, data: bytes) -> None:
         """Give back what take_all() gave too much of, before anything else is asked for."""
         self._parts.insert(0, data)

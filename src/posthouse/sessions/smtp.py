@@ -1,6 +1,7 @@
 """An SMTP or LMTP session: answers the engine's events with what directory and delivery know."""
 
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Any
 
 from posthouse.accounts.interface import Account, Refusal, RefusalKind
@@ -41,6 +42,9 @@ class SmtpSession:
 
     def __init__(self, connection: Connection, settings: SmtpSettings, services: Services) -> None:
         tls = connection.tls
+        self._trusted = services.trusts(connection.peer_ip)
+        if self._trusted and settings.in_turn:  # devices of one's own are known, and are not taught
+            settings = replace(settings, in_turn=False)
         self.engine = SmtpServer(
             settings, bindings=tls.bindings if tls else None, secure=tls is not None, nonce=services.nonce
         )
@@ -48,7 +52,6 @@ class SmtpSession:
         self._lmtp = settings.variant is Variant.LMTP
         self._services = services
         self._incoming: Incoming = services.incoming
-        self._trusted = services.trusts(connection.peer_ip)
         self._logins = Logins(services.directory, connection.peer_ip)
         self._account: Account | None = None
         self._sender = Sender(None)

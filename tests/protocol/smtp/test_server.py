@@ -427,3 +427,94 @@ def test_an_end_that_nobody_asked_for_is_no_refusal(end: str) -> None:
     tell(server, b"EHLO c\r\n")
     getattr(server, end)()
     assert b"421 " in server.data_to_send() and refused == []
+
+
+# Speaking out of turn.
+
+OUT_OF_TURN = b"554 5.5.0 "
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        b"EHLO c\r\nMAIL FROM:<a@client.test>\r\n",
+        b"HELO c\r\nMAIL FROM:<a@client.test>\r\n",
+        b"NOOP\r\nEHLO c\r\n",
+        b"HELO c\r\nQ",
+        b"XYZ\r\nEHLO c\r\n",
+    ],
+)
+def test_commands_before_the_reply_to_ehlo(said: bytes) -> None:
+    server = engine(in_turn=True)
+    assert [type(event) for event in tell(server, said)] == [SessionEnded]
+    assert server.data_to_send().startswith(OUT_OF_TURN) and server.closing
+
+
+def test_commands_before_the_greeting() -> None:
+    server = SmtpServer(SmtpSettings("mx.test", in_turn=True), nonce=lambda: "nonce")
+    assert [type(event) for event in tell(server, b"EHLO c\r\n")] == [SessionEnded]
+    assert server.data_to_send().split(b"\r\n")[1].startswith(OUT_OF_TURN)
+
+
+def test_without_ehlo_there_is_no_pipelining() -> None:
+    server = engine(in_turn=True)
+    tell(server, b"HELO c\r\n")
+    server.data_to_send()
+    tell(server, b"NOOP\r\nNOOP\r\n")
+    assert server.data_to_send().startswith(OUT_OF_TURN) and server.closing
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_content_before_the_354(late: bool) -> None:
+    """It may come with DATA, or while that is looked at."""
+    server = engine(in_turn=True)
+    tell(server, b"EHLO c\r\n")
+    in_rcpt(server, b"")
+    news = tell(server, b"DATA\r\n" if late else b"DATA\r\nSubject: x\r\n")
+    if late:
+        assert news == [DataOffered()]
+        server.receive_data(b"Subject: x\r\n")
+        server.accept_data()
+    assert server.data_to_send().startswith(OUT_OF_TURN) and server.closing
+
+
+def test_the_rest_of_pipelining_is_as_it_was() -> None:
+    server = engine(in_turn=True)
+    tell(server, b"EHLO c\r\n")
+    tell(server, ENVELOPE + b"DATA\r\n")
+    server.accept_sender()
+    events(server)
+    server.accept_recipient()
+    assert events(server) == [DataOffered()]
+    server.accept_data()
+    tell(server, b"Subject: x\r\n\r\n.\r\nNOOP\r\nRSET\r\nQUIT\r\n")
+    server.accept_message(KEPT)
+    events(server)
+    assert b"250 2.0.0 Kept\r\n250 2.0.0 OK\r\n250 2.0.0 OK\r\n221" in server.data_to_send()
+
+
+def test_bdat_may_be_pipelined() -> None:
+    server = engine(in_turn=True)
+    tell(server, b"EHLO c\r\n")
+    in_rcpt(server, b"")
+    tell(server, b"BDAT 2\r\nxyBDAT 1 LAST\r\nz")
+    server.accept_data()
+    assert [type(event) for event in events(server)] == [MessageChunk, MessageChunk, MessageEnded]
+
+
+def test_plain_text_behind_starttls() -> None:
+    server = engine(in_turn=True)
+    tell(server, b"EHLO c\r\n")
+    server.data_to_send()
+    tell(server, b"STARTTLS\r\nEHLO c\r\n")
+    assert server.data_to_send().startswith(OUT_OF_TURN) and server.closing
+
+
+def test_who_has_logged_in_may_hurry() -> None:
+    server = engine(Variant.SUBMISSION, in_turn=True, auth=True, plaintext_auth=True)
+    tell(server, b"EHLO c\r\n")
+    tell(server, b"AUTH PLAIN AGEAYg==\r\n")
+    server.accept_login()
+    server.data_to_send()
+    tell(server, b"EHLO c\r\nNOOP\r\n")
+    assert server.data_to_send().endswith(b"250 2.0.0 OK\r\n")

@@ -42,6 +42,9 @@ class Reception(Login):
         """Answer to DataOffered."""
         if not self._answered(DataOffered):
             return
+        if self._chunk is None and self._is_out_of_turn():  # content before the 354
+            self._end("spoke out of turn", replies.OUT_OF_TURN)
+            return
         self._receiving = True
         if self._chunk is not None:
             self._begin_chunk(*self._chunk)
@@ -62,6 +65,10 @@ class Reception(Login):
             raise ValueError(f"{len(answers)} replies, {self._accepted if self._lmtp else 1} expected")
         if self._answered(MessageEnded):
             self._conclude(b"".join([reply.encode() for reply in answers]))
+
+    def _is_out_of_turn(self) -> bool:
+        """Whether the client goes on where it has to wait for our reply."""
+        return self._settings.in_turn and not self.authenticated and not self._lines.is_empty
 
     def _is_busy(self) -> bool:
         return super()._is_busy() or self._read in (Reception._read_data, Reception._read_chunk)

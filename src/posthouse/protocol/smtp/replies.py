@@ -57,6 +57,7 @@ WRONG_LOGIN = _made(535, "5.7.8", "Wrong login or password")
 BARE_BREAKS = _made(550, "5.6.11", "The message holds a bare CR or LF; lines must end with CRLF")
 TOO_LARGE = _made(552, "5.3.4", "The message is larger than this server takes; EHLO tells its SIZE")
 HEADER_TOO_LARGE = _made(552, "5.3.4", "The header section is larger than this server takes")
+OUT_OF_TURN = _made(554, "5.5.0", "You spoke before it was your turn; closing connection")
 NO_RECIPIENTS = _made(554, "5.5.1", "No valid recipients")
 
 

@@ -31,7 +31,7 @@ _CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f]")
 class SmtpServer(Reception):
     """One SMTP or LMTP connection. See net.interface.Engine for the contract, events.py for the answers."""
 
-    __slots__ = ("_extended", "hello")
+    __slots__ = ("_extended", "_heard", "hello")
 
     def __init__(
         self,
@@ -44,6 +44,7 @@ class SmtpServer(Reception):
         """`secure`: TLS is up already, with these channel `bindings`. `nonce` gives fresh SCRAM nonces."""
         super().__init__(settings, bindings=bindings or {}, secure=secure, nonce=nonce)
         self._extended = False  # greeted by EHLO or LHLO
+        self._heard = False  # the peer has spoken
         self.hello = ""  # the name the peer gave
         self._say(f"220 {settings.hostname} {'LMTP' if self._lmtp else 'ESMTP'} {settings.greeting}\r\n".encode())
 
@@ -57,6 +58,14 @@ class SmtpServer(Reception):
             secure=self._secure,
             authenticated=self.authenticated,
         )
+
+    def receive_data(self, data: bytes) -> None:
+        """See Engine."""
+        super().receive_data(data)
+        if not self._heard:
+            self._heard = True
+            if self._out and self._is_out_of_turn():  # our greeting has not gone yet (RFC 5321 4.3.1)
+                self._end("spoke out of turn", replies.OUT_OF_TURN)
 
     # Answers of the session.
 
@@ -119,8 +128,16 @@ class SmtpServer(Reception):
         self._command = line
         verb, _, rest = line.partition(b" ")
         command = COMMANDS.get(verb) or COMMANDS.get(verb.upper())
+        if command is None and verb.upper() in _HTTP:  # a browser made to post here by a hostile page
+            self._hang_up("4.7.0", "this is a mail server, not a web server")
+            return True
+        # RFC 2920 3.1: some commands end a group, and without EHLO each of them does. Who goes on without our reply
+        # plays back a script: spam, or a page that has a browser speak SMTP.
+        if (not self._extended or (command is not None and command.last)) and self._is_out_of_turn():
+            self._end("spoke out of turn", replies.OUT_OF_TURN)
+            return True
         if command is None:
-            self._refuse_verb(verb)
+            self._error(replies.UNKNOWN)
             return True
         try:
             # RFC 5321 4.1.1: trailing spaces are harmless.
@@ -139,12 +156,6 @@ class SmtpServer(Reception):
         else:
             self._error(OUT_OF_ORDER[self._state])
         return True
-
-    def _refuse_verb(self, verb: bytes) -> None:
-        if verb.upper() in _HTTP:  # a browser made to post here by a hostile page
-            self._hang_up("4.7.0", "this is a mail server, not a web server")
-        else:
-            self._error(replies.UNKNOWN)
 
     def _do_hello(self, text: str) -> None:
         if self._lmtp:
@@ -271,6 +282,7 @@ class Command:
     run: Callable[[SmtpServer, str], None]
     utf8: bool = False  # RFC 6531 3.7
     raw: bool = False  # judges its argument by itself, whatever it holds
+    last: bool = False  # a client waits for the reply before it goes on
 
 
 _ANY = frozenset(State)
@@ -279,12 +291,12 @@ _HTTP = frozenset({b"GET", b"POST", b"HEAD", b"PUT", b"DELETE", b"OPTIONS", b"CO
 
 # RFC 5321 4.1.4: the order of commands.
 COMMANDS: dict[bytes, Command] = {
-    b"EHLO": Command(_ANY, SmtpServer._do_hello),
-    b"HELO": Command(_ANY, SmtpServer._do_helo),
-    b"LHLO": Command(_ANY, SmtpServer._do_lhlo),
+    b"EHLO": Command(_ANY, SmtpServer._do_hello, last=True),
+    b"HELO": Command(_ANY, SmtpServer._do_helo, last=True),
+    b"LHLO": Command(_ANY, SmtpServer._do_lhlo, last=True),
     b"MAIL": Command(frozenset({State.READY, State.FAILED}), SmtpServer._do_mail, utf8=True),
     b"RCPT": Command(frozenset({State.MAIL, State.RCPT}), SmtpServer._do_rcpt, utf8=True),
-    b"DATA": Command(frozenset({State.MAIL, State.RCPT}), SmtpServer._do_data),
+    b"DATA": Command(frozenset({State.MAIL, State.RCPT}), SmtpServer._do_data, last=True),
     b"BDAT": Command(_ANY, SmtpServer._do_bdat, utf8=True, raw=True),
     b"RSET": Command(_ANY, SmtpServer._do_rset),
     b"NOOP": Command(_ANY, SmtpServer._do_noop),
@@ -292,6 +304,6 @@ COMMANDS: dict[bytes, Command] = {
     b"EXPN": Command(_ANY, SmtpServer._do_expn, utf8=True),
     b"HELP": Command(_ANY, SmtpServer._do_help),
     b"QUIT": Command(_ANY, SmtpServer._do_quit),
-    b"STARTTLS": Command(_IDLE, SmtpServer._do_starttls),
+    b"STARTTLS": Command(_IDLE, SmtpServer._do_starttls, last=True),
     b"AUTH": Command(_IDLE, SmtpServer._do_auth),
 }
