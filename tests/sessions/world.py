@@ -116,6 +116,7 @@ async def world(
     wrap: Callable[[Mailstore], Mailstore] = lambda store: store,
     max_size: int = 1 << 20,
     in_memory: int = 4096,
+    guess_delay: float = 0.0,
 ) -> AsyncIterator[World]:
     """Serve SMTP, submission, LMTP and POP3 on free ports; `wrap` may put a fault in front of the store."""
     log = open_log("warning")
@@ -137,7 +138,7 @@ async def world(
         log,
         judges=judges,
     )
-    services = Services(directory, mailstore, leases, incoming, id_factory(), lambda: "nonce", log)
+    services = Services(directory, mailstore, leases, incoming, id_factory(), lambda: "nonce", log, guess_delay)
     server = Server(log, limits=Limits(per_address=1000))
     found = World(folder, registry, directory, mailstore, leases, server)
     smtp = {"smtp": Variant.RELAY, "submission": Variant.SUBMISSION, "lmtp": Variant.LMTP}

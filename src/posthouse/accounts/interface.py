@@ -89,5 +89,11 @@ class Directory(Protocol):
     def note_failure(self, login: str, ip: str) -> None:
         """After a SCRAM proof failed: count it for the throttle."""
 
+    def note_guess(self, ip: str) -> float:
+        """A peer has named a recipient that does not exist: counted for its network, for all services together.
+
+        Seconds for which that network is slowed down; 0: not yet.
+        """
+
     def throttled(self, login: str, ip: str) -> float:
         """Seconds this login must still wait before any proof is looked at; 0: none."""

@@ -165,6 +165,21 @@ class Throttle:
         except ThrottleUnavailableError:
             self._own.charge(charges, now)
 
+    def guessed(self, ip: str) -> float:
+        """Count a recipient that does not exist against the network that named it, as a failed login counts.
+
+        Returns the seconds for which the network is slowed down, 0 while it is not. Homes are no excuse: who sends mail
+        to a user's address has not logged in.
+        """
+        key, now = _key("net", network_of(ip)), self._clock()
+        left = _left(self._read((key,)).get(key, _NONE), now, self._network)
+        charges = [Charge(key, self._network)]
+        try:
+            self._rows.charge(charges, now)
+        except ThrottleUnavailableError:
+            self._own.charge(charges, now)
+        return left
+
     def succeeded(self, name: str, ip: str) -> None:
         """Forgive the pair, and remember its network as the account's home. Mostly writes nothing."""
         pair = self._keys_of(name, ip).pair

@@ -22,4 +22,5 @@ class Services:
     new_id: Callable[[], bytes]
     nonce: Callable[[], str]
     log: FilteringBoundLogger
+    guess_delay: float = 2.0  # seconds that the answer to a guessed recipient is held back, once there are many
     trusts: Callable[[str], bool] = lambda _ip: False  # whether a peer at this address may relay without a login

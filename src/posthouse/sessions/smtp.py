@@ -1,5 +1,6 @@
 """An SMTP or LMTP session: answers the engine's events with what directory and delivery know."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Any
@@ -23,6 +24,9 @@ from posthouse.protocol.smtp import events
 from posthouse.protocol.smtp.server import SmtpServer, SmtpSettings, Variant
 from posthouse.sessions.login import Logins
 from posthouse.sessions.services import Services
+
+FREE_GUESSES = 10  # recipients that do not exist, named on one connection, before answers come slowly
+GUESSES_OF_SUSPECTS = 5  # of a network that is slowed down; then it is hung up on
 
 
 class SmtpService:
@@ -56,6 +60,7 @@ class SmtpSession:
         self._account: Account | None = None
         self._sender = Sender(None)
         self._recipients: list[Recipient] = []
+        self._guesses = 0  # recipients that do not exist, since a message was taken
         self._spool: Spool | None = None
         self._failure: Reply | None = None
 
@@ -82,18 +87,19 @@ class SmtpSession:
         recipient = event.recipient
         answer = self._incoming.offer_recipient(self._sender, recipient.address, self._origin)
         if answer is None or isinstance(answer, Reply):
-            self._answer_recipient(recipient, answer)
-            return None
+            return self._answer_recipient(recipient, answer)
         return self._wait_for_recipient(recipient, answer)
 
     async def _wait_for_recipient(self, recipient: Recipient, answer: Awaitable[Reply | None]) -> None:
-        self._answer_recipient(recipient, await answer)
+        slowed = self._answer_recipient(recipient, await answer)
+        if slowed is not None:
+            await slowed
 
-    def _answer_recipient(self, recipient: Recipient, refusal: Reply | None) -> None:
+    def _answer_recipient(self, recipient: Recipient, refusal: Reply | None) -> Awaitable[None] | None:
         if refusal is None:
             self._recipients.append(recipient)
             self.engine.accept_recipient()
-            return
+            return None
         self._services.log.info(
             "recipient refused",
             connection=self._connection.id,
@@ -103,8 +109,33 @@ class SmtpSession:
             reply=f"{refusal.code} {refusal.enhanced} {refusal.text}",
         )
         # Users mistype, and who hands mail over by LMTP or from a trusted network has taken it from others.
-        known_peer = self._lmtp or self._origin.may_relay
-        self.engine.reject(refusal, guessed=refusal.enhanced == "5.1.1" and not known_peer)
+        if refusal.enhanced == "5.1.1" and not self._lmtp and not self._origin.may_relay:
+            return self._refuse_guess(refusal)
+        self.engine.reject(refusal)
+        return None
+
+    def _refuse_guess(self, refusal: Reply) -> Awaitable[None] | None:
+        """Nobody learns fast who exists here: first for nothing, then slowly, then not at all.
+
+        A network that has guessed too much, by recipients or by logins, is slow from its first guess on, and is hung up
+        on sooner. Recipients that exist are never held back.
+        """
+        self._guesses += 1
+        suspected = self._services.directory.note_guess(self._connection.peer_ip) > 0
+        if suspected and self._guesses > GUESSES_OF_SUSPECTS:
+            self.engine.hang_up(
+                Reply(421, "4.7.0", "Too many unknown recipients from your network; closing connection")
+            )
+            return None
+        # As with the bound of the engine: a list with old addresses has many good ones beside them.
+        if suspected or self._guesses > max(FREE_GUESSES, len(self._recipients) // 4):
+            return self._refuse_slowly(refusal)
+        self.engine.reject(refusal, guessed=True)
+        return None
+
+    async def _refuse_slowly(self, refusal: Reply) -> None:
+        await asyncio.sleep(self._services.guess_delay)
+        self.engine.reject(refusal, guessed=True)
 
     def _data_offered(self, event: events.DataOffered) -> None:
         self._spool = self._incoming.open_spool()
@@ -137,6 +168,7 @@ class SmtpSession:
         if self._lmtp:
             self.engine.finish_message(answers)
         elif answers[0].is_positive:
+            self._guesses = 0
             self.engine.accept_message(answers[0])
         else:
             self.engine.reject(answers[0])

@@ -173,6 +173,10 @@ class SqliteDirectory:
         """See Directory."""
         self._throttle.failed(self._find(login).name, ip)
 
+    def note_guess(self, ip: str) -> float:
+        """See Directory."""
+        return self._throttle.guessed(ip)
+
     def throttled(self, login: str, ip: str) -> float:
         """See Directory."""
         return self._throttle.wait(self._find(login).name, ip)
