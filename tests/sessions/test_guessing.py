@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 
 from posthouse.accounts.throttle import NETWORK
-from posthouse.sessions import smtp
 from posthouse.sessions.smtp import FREE_GUESSES, GUESSES_OF_SUSPECTS
 from tests.sessions.world import Talk, world
 
@@ -61,7 +60,7 @@ async def test_answers_come_slowly_after_a_few(tmp_path: Path, monkeypatch: pyte
     async with world(tmp_path, guess_delay=2.0) as at:
         talk = await at.talk("smtp")
         await begun(talk)
-        monkeypatch.setattr(smtp.asyncio, "sleep", sleep)
+        monkeypatch.setattr(asyncio, "sleep", sleep)
         for n in range(FREE_GUESSES + 3):
             assert (await talk.ask(f"RCPT TO:<user{n}@example.test>")).startswith("550 5.1.1")
             assert (await talk.ask("RCPT TO:<alice@example.test>")).startswith("250")
