@@ -70,6 +70,10 @@ class CatchAllDirectory:
     def note_failure(self, login: str, ip: str) -> None:
         """See Directory."""
 
+    def note_guess(self, ip: str) -> float:
+        """See Directory. No address is a guess."""
+        return 0.0
+
     def throttled(self, login: str, ip: str) -> float:
         """See Directory."""
         return 0.0
