@@ -30,12 +30,13 @@ def self_signed(folder: Path, names: Sequence[str], now: datetime.datetime) -> C
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     certificate, key = _make(names, now)
     # The key first: a certificate that stands there always has its key.
-    _write(files.key, key, 0o600)
-    _write(files.certificate, certificate, 0o644)
+    write_private(files.key, key)
+    write_private(files.certificate, certificate, 0o644)
     return files
 
 
-def _write(path: Path, content: bytes, mode: int) -> None:
+def write_private(path: Path, content: bytes, mode: int = 0o600) -> None:
+    """Replace a file: after a crash it is the old or the new, whole. Raises OSError."""
     scratch = path.with_name(f".{path.name}.{os.getpid()}")
     descriptor = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
     with os.fdopen(descriptor, "wb") as file:

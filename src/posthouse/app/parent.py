@@ -60,6 +60,7 @@ class Parent:
     log: FilteringBoundLogger
     notifier: Notifier = field(default_factory=Notifier)
     on_ready: Callable[[], None] = lambda: None  # the first time that all workers are ready
+    on_reload: Callable[[], None] | None = None  # before the workers are told to reload
     clock: Callable[[], float] = time.monotonic
 
     _workers: dict[int, _Worker] = field(default_factory=dict)  # by index
@@ -146,6 +147,8 @@ class Parent:
     def _act(self, number: signal.Signals) -> None:
         if number == signal.SIGHUP:
             self.log.info("reloading certificates")
+            if self.on_reload is not None:
+                self.on_reload()
             self._pass_on(signal.SIGHUP)
         elif number in (signal.SIGTERM, signal.SIGINT):
             if self._stopping:  # asked twice: someone is in a hurry

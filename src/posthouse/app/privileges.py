@@ -2,10 +2,12 @@
 
 import os
 import pwd
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from posthouse.app.errors import CommandError, Exit
+from posthouse.app.preload import preload, program_files
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,11 +49,52 @@ def become(user: User) -> None:
     """
     if os.geteuid() == user.uid and os.getuid() == user.uid:
         return
+    if os.geteuid() == 0 and unreadable(user, program_files()):
+        preload()
+    _become(user)
+
+
+def _become(user: User) -> None:
     os.setgroups(user.groups)
     os.setresgid(user.gid, user.gid, user.gid)
     os.setresuid(user.uid, user.uid, user.uid)
     os.environ["HOME"] = "/"
     os.umask(0o077)
+
+
+def unreadable(user: User, paths: Sequence[Path]) -> list[Path]:
+    """Those of the files and folders that `user` may not read, or that are not there. As root.
+
+    A child finds out by being that user: groups, access lists and the folders on the way all count.
+    """
+    reading, writing = os.pipe()
+    with os.fdopen(reading, "rb") as pipe:
+        done = as_user(user, lambda: os.write(writing, bytes(not _may_read(path) for path in paths)))
+        os.close(writing)
+        closed = pipe.read()
+    if not done:
+        raise CommandError(f"cannot become {user.name} (server.user)", code=Exit.NO_PERMISSION)
+    return [path for path, is_closed in zip(paths, closed, strict=True) if is_closed]
+
+
+def _may_read(path: Path) -> bool:
+    try:
+        return os.access(path, os.R_OK | (os.X_OK if path.is_dir() else 0))
+    except PermissionError:  # a folder on the way may not be entered
+        return False
+
+
+def as_user(user: User, work: Callable[[], object]) -> bool:
+    """Do some work in a child that is `user`, and nothing else any more; whether it came to its end. As root."""
+    pid = os.fork()
+    if pid == 0:
+        try:
+            _become(user)
+            work()
+        except BaseException:
+            os._exit(1)
+        os._exit(0)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
 
 
 def own_folder(folder: Path, user: User | None) -> None:

@@ -238,9 +238,10 @@ def import_(
     """Add many accounts from a CSV file: address, password (plain, or a hash from elsewhere), quota."""
     from posthouse.accounts.importing import import_accounts
 
+    config = where.load()
     with (
-        open_registry(where.load()) as registry,
-        file.open(encoding="utf-8", newline="") as rows,
+        file.open(encoding="utf-8", newline="") as rows,  # first: only root may read it, perhaps
+        open_registry(config) as registry,
         output.progress("Hashing passwords") as advance,
     ):
         report = import_accounts(registry, rows, advance, dry_run=dry_run)

@@ -9,6 +9,7 @@ from cyclopts import Parameter, validators
 
 from posthouse.app import output
 from posthouse.app.commands.where import NOWHERE, AsJson, Where, Yes
+from posthouse.app.config import Config
 from posthouse.app.data_folder import refusal
 from posthouse.app.errors import CommandError, Exit
 from posthouse.app.opening import open_places
@@ -69,7 +70,7 @@ def list_(
     """List what waits to be sent: to whom, how often it was tried, and what was said last. The newest first."""
     wanted = which.filter((), settled=settled)
     found, (recipients, messages) = _desk(
-        where, lambda desk: (desk.recipients(wanted, limit=limit), desk.count(wanted))
+        where.load(), lambda desk: (desk.recipients(wanted, limit=limit), desk.count(wanted))
     )
     if as_json:
         total = {"recipients": recipients, "messages": messages}
@@ -113,11 +114,12 @@ def show_(
     """Show all that is known of one message: every recipient, every try."""
     if body and (head or as_json):
         raise CommandError("--body goes alone: the message is all that it writes", code=Exit.USAGE)
-    found = _desk(where, lambda desk: _of_message(desk, ident))
+    config = where.load()
+    found = _desk(config, lambda desk: _of_message(desk, ident))
     if body:
-        output.octets(_message(where, found[0]))
+        output.octets(_message(config, found[0]))
         return
-    header = _header(where, found[0]) if head else []
+    header = _header(config, found[0]) if head else []
     if as_json:
         rows = [as_json_row(each) for each in found]
         output.document({"version": 1, "recipients": rows, **({"header": header} if head else {})})
@@ -195,11 +197,12 @@ def drop_(
 ) -> None:
     """Give up those that wait, telling nobody: their senders get no bounce."""
     wanted = _chosen(ids, which, every)
-    count, messages = _desk(where, lambda desk: _count(desk, wanted))
+    config = where.load()
+    count, messages = _desk(config, lambda desk: _count(desk, wanted))
     if count:
         what = f"{many(count, 'recipient')} of {many(messages, 'message')}"
         confirmed(f"Drop {what}, telling nobody?", yes=yes)
-        under_way, count = _desk(where, lambda desk: (desk.under_way(wanted), desk.drop(wanted)))
+        under_way, count = _desk(config, lambda desk: (desk.under_way(wanted), desk.drop(wanted)))
     else:
         under_way = 0
     _tell(count, "dropped", as_json, under_way)
@@ -219,7 +222,7 @@ def _change(
         _check_known(desk, wanted.ids)
         return change(desk, wanted)
 
-    return _desk(where, work)
+    return _desk(where.load(), work)
 
 
 def _chosen(ids: tuple[str, ...], which: Which, every: bool) -> Filter:
@@ -241,9 +244,9 @@ def _tell(count: int, what: str, as_json: bool, under_way: int | None = None) ->
         output.note(f"{what}: a delivery that has begun goes on.")
 
 
-def _desk(where: Where, work: Callable[[Desk], T]) -> T:
+def _desk(config: Config, work: Callable[[Desk], T]) -> T:
     """Open the queue, and do something with it."""
-    places = open_places(where.load())
+    places = open_places(config)
     try:
         with Desk(places.mail) as desk:
             return work(desk)
@@ -251,14 +254,14 @@ def _desk(where: Where, work: Callable[[Desk], T]) -> T:
         raise refusal(error, Exit.TRY_LATER if isinstance(error, DeskBusyError) else Exit.FAILED) from None
 
 
-def _header(where: Where, each: Traced) -> list[str]:
-    data = _message(where, each)
+def _header(config: Config, each: Traced) -> list[str]:
+    data = _message(config, each)
     return data[: header_end(data)].decode("utf-8", "replace").rstrip().split("\r\n")
 
 
-def _message(where: Where, each: Traced) -> bytes:
+def _message(config: Config, each: Traced) -> bytes:
     """The message itself, as it is sent."""
-    places = open_places(where.load())
+    places = open_places(config)
     try:
         with Archive(places.data) as archive:
             found = archive.find(ACCOUNT, MAILBOX, [each.message.body])

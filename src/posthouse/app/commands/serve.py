@@ -10,6 +10,8 @@ import socket
 from collections.abc import Callable
 from pathlib import Path
 
+from structlog.typing import FilteringBoundLogger
+
 from posthouse.app.certificate import CertificateFiles, self_signed
 from posthouse.app.commands.where import NOWHERE, Where
 from posthouse.app.config import Config
@@ -19,6 +21,7 @@ from posthouse.app.disk_errors import explain_disk_errors
 from posthouse.app.disk_space import give_back, make_room
 from posthouse.app.errors import CommandError, Exit
 from posthouse.app.heartbeat import Heartbeat
+from posthouse.app.key_reader import KeyReader
 from posthouse.app.lifetime import ORPHAN_SECONDS, beat, stop_at_end_of_file, until_stopped, watched_threads
 from posthouse.app.listening import Bound, bind_all, close_all, close_sockets
 from posthouse.app.logs import adopt_library_logs, open_log
@@ -27,13 +30,14 @@ from posthouse.app.notify import Notifier
 from posthouse.app.parent import PASSED, Parent
 from posthouse.app.permissions import check_access, warn_if_open
 from posthouse.app.places import Places
-from posthouse.app.preload import preload
-from posthouse.app.privileges import become, find_user
+from posthouse.app.preload import program_files
+from posthouse.app.privileges import User, become, find_user, unreadable
 from posthouse.app.services import wanted
+from posthouse.app.settings import Settings
 from posthouse.app.worker import Setup, Worker, prepare
 from posthouse.database.server_lock import ServerLock, ServerRunningError, running_server
 from posthouse.net.loop import new_event_loop
-from posthouse.net.tls import TlsFilesError
+from posthouse.net.tls import TlsFilesError, TlsKeeper
 
 
 def serve(*, where: Where = NOWHERE) -> int:
@@ -44,11 +48,15 @@ def serve(*, where: Where = NOWHERE) -> int:
     settings = config.settings
     assert settings.server.data is not None  # checked when the configuration was read
     count = settings.server.workers or os.cpu_count() or 1
+    log = open_log(settings.log.level, settings.log.format)
+    user = find_user(settings.server.user) if os.geteuid() == 0 and settings.server.user else None
     # In this order: the ports and the key need root, everything that is written needs the user.
     bound = bind_all(wanted(settings), count, advice=_who_runs(settings.server.data))
     try:
         with explain_disk_errors(settings.server.data):
-            setup = _set_up(config, count, descriptors)
+            require_store(Places(settings.server.data))
+            reader = None if user is None else _give_up_root(settings, user, bound, log)
+            setup = _set_up(config, reader, count, descriptors, log)
             lock = _lock(setup.places)
             setup = dataclasses.replace(setup, places=make_room(setup.places, setup.log))
             prepare(setup)
@@ -64,6 +72,7 @@ def serve(*, where: Where = NOWHERE) -> int:
             log=setup.log,
             notifier=notifier,
             on_ready=ready,
+            on_reload=reader.look if reader is not None else None,
         )
         code = parent.run()
         give_back(setup.places)
@@ -73,23 +82,48 @@ def serve(*, where: Where = NOWHERE) -> int:
         close_all(bound)
 
 
-def _set_up(config: Config, workers: int, descriptors: int) -> Setup:
+def _give_up_root(settings: Settings, user: User, bound: list[Bound], log: FilteringBoundLogger) -> KeyReader | None:
+    """Become `user`, once all is at hand that only root may read. What reads the certificate, if root must go on."""
+    data, tls, ca_file = settings.server.data, settings.tls, settings.outgoing.ca_file
+    assert data is not None
+    if closed := unreadable(user, program_files()):
+        log.warning(
+            "the program stands where the server's user may not read it: all of it was loaded now",
+            user=user.name,
+            path=str(closed[0]),
+            fix="install it below /opt, where an upgrade under the running server does no harm either",
+        )
+    if ca_file is not None and unreadable(user, [ca_file]):
+        text = f"outgoing.ca_file: {ca_file} is not there, or may not be read by {user.name}"
+        raise CommandError(text, fix=f"chmod a+r {ca_file}, and a+x for the folders above it", code=Exit.CONFIG)
+    reader = None
+    if tls.certificate is not None and tls.key is not None and unreadable(user, [tls.certificate, tls.key]):
+        reader = KeyReader(CertificateFiles(tls.certificate, tls.key), Places(data).tls, user, log)
+        reader.start(tls.reload, lambda: close_sockets(bound))
+        log.info("only root may read the certificate: a process that stays root reads it", key=str(tls.key))
+    become(user)
+    return reader
+
+
+def _set_up(
+    config: Config, reader: KeyReader | None, workers: int, descriptors: int, log: FilteringBoundLogger
+) -> Setup:
     settings = config.settings
     data = settings.server.data
     assert data is not None  # checked when the configuration was read
-    user = find_user(settings.server.user) if os.geteuid() == 0 and settings.server.user else None
-    require_store(Places(data))
-    if user is not None:
-        preload()
-        become(user)
     places = Places(data)
     check_access(places)
     hostname = settings.server.hostname or socket.getfqdn()
-    if settings.tls.certificate is not None and settings.tls.key is not None:
+    if reader is not None:
+        certificate = reader.copies
+    elif settings.tls.certificate is not None and settings.tls.key is not None:
         certificate = CertificateFiles(settings.tls.certificate, settings.tls.key)
     else:
         certificate = self_signed(places.tls, [hostname], datetime.datetime.now(datetime.UTC))
-    log = open_log(settings.log.level, settings.log.format)
+    try:
+        TlsKeeper(certificate.certificate, certificate.key, password=settings.tls.key_password)
+    except TlsFilesError as error:
+        raise CommandError(str(error), fix="See: posthouse config check", code=Exit.CONFIG) from None
     warn_if_open(data, config.file, log)
     connections = bound_connections(settings.limits.connections, descriptors, log)
     return Setup(settings, hostname, places, certificate, log, workers, connections)
