@@ -8,7 +8,7 @@ from posthouse.mailstore.interface import Filed, Placement, StoreError, StoreFul
 from posthouse.message.address import Address
 from posthouse.message.envelope import BodyType, Recipient, Sender
 from posthouse.queue.interface import ACCOUNT, LEASE_SECONDS, MAILBOX, Delay, Fresh, Record, State, Try
-from posthouse.queue.sqlite.outgoing import SqliteOutgoing
+from posthouse.queue.sqlite.outgoing import SqliteOutgoing, reroute
 from posthouse.queue.sqlite.statements import KEPT_SECONDS, TRIES_KEPT, claimers, leave_all
 from tests.queue.house import LATER, SENDER, START, FullDisk, House, SlowReads, names, settled
 from tests.stores import Bytes, delivery_id
@@ -535,3 +535,39 @@ async def test_settled_messages_are_forgotten_after_a_week(house: House) -> None
         "SELECT (SELECT count(*) FROM queued), (SELECT count(*) FROM queued_recipient), (SELECT count(*) FROM attempt)"
     )
     assert await house.store.ask(lambda connection: connection.execute(count).fetchall()) == [(1, 1, 0)]
+
+
+async def test_what_waits_follows_the_routes_of_a_start(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("posthouse.queue.sqlite.statements._REROUTED_AT_ONCE", 2)  # several transactions
+    queue = await house.queue()
+    await house.put(queue, "tried@y.test")
+    (one,) = await queue.claim([], 10)
+    await queue.record([Record(one, State.WAITING, LATER, due=START + 3600, warned=False)])
+    await house.put(queue, "held@y.test", due=START + 3600)
+    await house.put(queue, "b@y.test", "c@z.test", "stays@local", sender=Sender(None))
+    asked: list[tuple[str, str, str]] = []
+
+    def choose(recipient: Address, sender: Address | None, before: str) -> str:
+        asked.append((str(recipient), str(sender or "<>"), before))
+        return before if before in ("local", "z.test") else "route/relay"
+
+    house.start("")
+    assert reroute(house.path, choose, clock=lambda: house.now) == 3
+    assert asked == [
+        ("tried@y.test", "a@here.test", "y.test"),
+        ("held@y.test", "a@here.test", "y.test"),
+        ("b@y.test", "<>", "y.test"),
+        ("c@z.test", "<>", "z.test"),
+        ("stays@local", "<>", "local"),
+    ]
+    queue = await house.queue()
+    claimed = await queue.claim([], 10)
+    assert {(str(each.recipient.address), each.destination) for each in claimed} == {
+        ("tried@y.test", "route/relay"),  # at once, whenever it was due by the other way
+        ("b@y.test", "route/relay"),
+        ("c@z.test", "z.test"),
+        ("stays@local", "local"),
+    }
+    house.now = START + 3600
+    assert [each.destination for each in await queue.claim([], 10)] == ["route/relay"]  # not before its hour
+    assert reroute(house.path, lambda recipient, sender, before: before) == 0

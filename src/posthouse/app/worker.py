@@ -31,10 +31,11 @@ from posthouse.app.outgoing import Outward, build_outward, build_routes, build_s
 from posthouse.app.places import Places
 from posthouse.app.services import Service
 from posthouse.app.settings import Settings
+from posthouse.database.errors import DatabaseError
 from posthouse.database.fallback_leases import FallbackLeases
 from posthouse.database.sqlite_leases import SqliteLeases
 from posthouse.delivery.incoming import Incoming, OnReceived
-from posthouse.delivery.router import Router
+from posthouse.delivery.router import LOCAL, Router
 from posthouse.delivery.signing import Signing
 from posthouse.delivery.spool import SpoolBudget
 from posthouse.delivery.submission import Submission
@@ -43,6 +44,7 @@ from posthouse.mailstore.index import prepare as prepare_index
 from posthouse.mailstore.index.indexer import Indexer
 from posthouse.mailstore.socket_bus import SocketBus, clear_bus
 from posthouse.mailstore.sqlite.store import SqliteMailstore
+from posthouse.message.address import Address
 from posthouse.message.ids import id_factory
 from posthouse.message.trace import Tracer
 from posthouse.net.limits import Limits
@@ -54,7 +56,7 @@ from posthouse.protocol.imap.settings import ImapSettings
 from posthouse.protocol.pop3.server import Pop3Settings
 from posthouse.protocol.smtp.server import SmtpSettings, Variant
 from posthouse.protocol.smtp.settings import MAX_HOLD
-from posthouse.queue.sqlite.outgoing import SqliteOutgoing, boot_id, end_claims
+from posthouse.queue.sqlite.outgoing import SqliteOutgoing, boot_id, end_claims, reroute
 from posthouse.queue.sqlite.schema import MIGRATIONS as QUEUE_MIGRATIONS
 from posthouse.queue.sqlite.schema import ROOM as QUEUE_ROOM
 from posthouse.sessions.imap.context import Desk
@@ -103,8 +105,25 @@ def prepare(setup: Setup) -> None:
     leases.void_all()
     leases.close()
     end_claims(setup.places.mail, boot_id())
+    _reroute(setup)
     prepare_index(setup.places.index)
     clear_bus(setup.places.bus)
+
+
+def _reroute(setup: Setup) -> None:
+    """What was queued before takes the routes of now: a running server's never change."""
+    routes = build_routes(setup.settings)
+
+    def choose(recipient: Address, sender: Address | None, before: str) -> str:
+        return before if before == LOCAL else routes.destination(recipient, sender)
+
+    try:
+        changed = reroute(setup.places.mail, choose)
+    except DatabaseError as error:  # the disk is full: mail must be read and deleted all the same
+        setup.log.warning("mail that was queued before keeps to the routes of then", reason=str(error))
+        return
+    if changed:
+        setup.log.info("queued mail takes another way, by the routes of now", recipients=changed)
 
 
 class Worker:

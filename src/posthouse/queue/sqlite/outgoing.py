@@ -10,6 +10,7 @@ from typing import Any, Protocol, TypeVar
 import apsw
 
 from posthouse.database.opening import open_database, translated
+from posthouse.message.address import Address
 from posthouse.queue.interface import (
     LEASE_SECONDS,
     Delay,
@@ -66,6 +67,27 @@ def end_claims(
     with translated(path), contextlib.closing(open_database(path, {ROOM: MIGRATIONS})) as connection, connection:
         statements.leave_all(connection)
         statements.begin_clock(connection, boot, int(clock()), round(clock() - monotonic()))
+
+
+def reroute(
+    path: Path,
+    choose: Callable[[Address, Address | None, str], str],
+    *,
+    clock: Callable[[], float] = time.time,
+) -> int:
+    """Have all that waits take the way that `choose` gives by now: for a server that starts; how many take another.
+
+    `choose` gets the recipient, the reverse-path (None: <>) and the destination of before.
+    """
+    changed, after = 0, (0, -1)
+    with translated(path), contextlib.closing(open_database(path, {ROOM: MIGRATIONS})) as connection:
+        while True:
+            with connection:  # a transaction for some at a time: a long one would double the file
+                count, last = statements.reroute(connection, choose, int(clock()), after)
+            changed += count
+            if last is None:
+                return changed
+            after = last
 
 
 class SqliteOutgoing:

@@ -10,6 +10,7 @@ from typing import Any
 import apsw
 import msgspec
 
+from posthouse.message.address import Address
 from posthouse.queue.interface import Delay, Fresh, Message, Record, State, Try, Waiting
 from posthouse.queue.sqlite.rows import MESSAGE, UnreadableRowError, message_of, options_of, recipient_of
 
@@ -19,8 +20,20 @@ CLOCK_SLACK = 60  # seconds that a clock may go back without anything being put 
 JOB_RECIPIENTS = 100  # of one message, claimed at once
 _PURGED_AT_ONCE = 500
 _TOLD_AT_ONCE = 50  # of those that wait for a destination that is down
+_REROUTED_AT_ONCE = 5000
 _LOOKED_AT = 5000  # recipients of a destination, for those that may be taken
 
+_WAITING_AFTER = """
+    SELECT r.number, r.n, r.address, q.sender, r.destination
+    FROM queued_recipient r JOIN queued q ON q.number = r.number
+    WHERE r.state = 0 AND (r.number, r.n) > (?1, ?2) ORDER BY r.number, r.n LIMIT ?3
+"""
+# What was tried before is tried at once: what kept it waiting was the other way. Triggers look at `due`.
+_REROUTE = """
+    UPDATE queued_recipient
+    SET destination = ?3, due = CASE WHEN attempts > 0 THEN min(due, ?4) ELSE due END, written = ?4
+    WHERE number = ?1 AND n = ?2
+"""
 _PUT = """
     INSERT INTO queued (id, body, octets, sender, options, account, message_id, created, expires, waiting, hold_until,
         clock_offset)
@@ -419,6 +432,27 @@ def correct_clock(connection: apsw.Connection, now: int, offset: int) -> None:
     connection.execute(_MEND_RECIPIENTS, (now, CLOCK_SLACK))
     connection.execute(_MEND_MESSAGES, (offset, CLOCK_SLACK))
     connection.execute("UPDATE queued SET settled = ?1 WHERE settled > ?1 + ?2", (now, CLOCK_SLACK))
+
+
+def reroute(
+    connection: apsw.Connection, choose: Callable[[Address, Address | None, str], str], now: int, after: tuple[int, int]
+) -> tuple[int, tuple[int, int] | None]:
+    """Give those that wait, some at a time, the destination that `choose` makes of recipient, sender and the last one.
+
+    Returns how many have another now, and behind which to go on; None at the end. Nothing may be claimed.
+    """
+    rows = _rows(connection, _WAITING_AFTER, (*after, _REROUTED_AT_ONCE))
+    changed = 0
+    for number, n, address, sender, before in rows:
+        try:
+            path = Address.parse_path(sender) if sender else None
+            destination = choose(Address.parse_path(address), path, before)
+        except (ValueError, TypeError, AttributeError):  # cannot be read: the claim sets it aside
+            continue
+        if destination != before:
+            connection.execute(_REROUTE, (number, n, destination, now))
+            changed += 1
+    return changed, (rows[-1][0], rows[-1][1]) if len(rows) == _REROUTED_AT_ONCE else None
 
 
 def begin_clock(connection: apsw.Connection, boot: str, now: int, offset: int) -> None:
