@@ -14,7 +14,7 @@ if __name__ == "__main__":  # before the engine is imported: what is imported he
 import re
 from collections.abc import Mapping
 
-from posthouse.protocol.events import KeysWanted, LoginFailed, LoginProven, PasswordOffered, SessionEnded
+from posthouse.protocol.events import KeysWanted, LoginFailed, LoginProven, LoginRefused, PasswordOffered, SessionEnded
 from posthouse.protocol.imap import commands, events
 from tests.fuzz import engines
 from tests.protocol.imap_house import House
@@ -27,7 +27,7 @@ _WORLDS: tuple[dict[str, str], ...] = (
     {"refuse": "UNAVAILABLE try again later"},
     {"starttls": "no", "version": "1.2"},
 )
-_LOGIN = (PasswordOffered, KeysWanted, LoginProven, LoginFailed)
+_LOGIN = (PasswordOffered, KeysWanted, LoginProven, LoginFailed, LoginRefused)
 _WORDS = (
     b'\r\n|\r\nx |\r\ny UID | |(|)|[|]|<|>|{|}|+|-|~|:|,|.|*|%|$|\\|"|&|/|0|1|2|9|4294967295|NIL|INBOX|missing'
     b"|SELECT |EXAMINE |CREATE |DELETE |RENAME |SUBSCRIBE |UNSUBSCRIBE |LIST |LSUB |NAMESPACE|STATUS |APPEND |IDLE"

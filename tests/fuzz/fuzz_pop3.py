@@ -15,6 +15,7 @@ from posthouse.protocol.events import (
     KeysWanted,
     LoginFailed,
     LoginProven,
+    LoginRefused,
     PasswordOffered,
     SessionEnded,
     StartTlsOffered,
@@ -34,7 +35,7 @@ _WORLDS: tuple[dict[str, str], ...] = (
     {"drop": "odd"},
     {"quit": "fails"},
 )
-_LOGIN = (PasswordOffered, KeysWanted, LoginProven, LoginFailed, StartTlsOffered)
+_LOGIN = (PasswordOffered, KeysWanted, LoginProven, LoginFailed, LoginRefused, StartTlsOffered)
 
 
 class Watched(House):

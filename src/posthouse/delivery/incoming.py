@@ -39,6 +39,10 @@ TOO_LATE = Reply(501, "5.5.4", "Bad argument: HOLDUNTIL is further away than mes
 UNWELL = Reply(451, "4.3.0", "The mail store is unwell; please try again later")
 
 
+def _text(reply: Reply) -> str:
+    return f"{reply.code} {reply.enhanced} {reply.text}"
+
+
 @dataclass(frozen=True, slots=True)
 class Origin:
     """Who hands a message over. `trusted`: from a network that may relay. `account`: a user who has logged in."""
@@ -166,6 +170,7 @@ class Incoming:
             login=envelope.client.login,
             result=answers[0].code,
             refused=sum(not answer.is_positive for answer in answers),
+            reply=next((_text(answer) for answer in answers if not answer.is_positive), None),
             ms=round((self._clock() - started) * 1000, 1),
         )
 

@@ -48,6 +48,13 @@ class LoginFailed:
 
 
 @dataclass(frozen=True, slots=True)
+class LoginRefused:
+    """News: the engine has refused a login by itself, before anything was checked; `reason` is for the log."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class SessionEnded:
     """News: QUIT, too many errors, end of input; `reason` is for the log. Nothing follows."""
 

@@ -1,51 +1,104 @@
-"""Logging in, the same for every protocol: who is asked, who is throttled, who may act as whom."""
+"""Logging in, the same for every protocol: who is asked, who is throttled, who may act as whom, and what is logged.
+
+Every login and every one that was refused is a line in the log, with the reason.
+"""
 
 import contextlib
 
 from posthouse.accounts.errors import DirectoryBusyError
-from posthouse.accounts.interface import Account, Directory, Refusal, RefusalKind
+from posthouse.accounts.interface import Account, Refusal, RefusalKind
 from posthouse.message.credentials import ScramKeys
-from posthouse.protocol.events import KeysWanted, LoginFailed, LoginProven, PasswordOffered
+from posthouse.net.connection import Connection
+from posthouse.protocol.events import KeysWanted, LoginFailed, LoginProven, LoginRefused, PasswordOffered
+from posthouse.sessions.services import Services
 
 WRONG = Refusal(RefusalKind.WRONG)
 UNWELL = Refusal(RefusalKind.UNREADABLE)
+_REASONS = {
+    RefusalKind.WRONG: "wrong login or password",
+    RefusalKind.THROTTLED: "too many failed logins",
+    RefusalKind.BUSY: "too many passwords are being checked",
+    RefusalKind.UNREADABLE: "the directory cannot be read now",
+}
+_LONGEST = 320  # characters of a login name in the log; an address has no more
 
 
 class Logins:
-    """The login offers of one connection."""
+    """The login offers of one connection. `service` is its name in the log."""
 
-    def __init__(self, directory: Directory, ip: str) -> None:
-        self._directory = directory
-        self._ip = ip
+    def __init__(self, services: Services, connection: Connection, service: str) -> None:
+        self._directory = services.directory
+        self._log = services.log
+        self._connection = connection
+        self._service = service
+        self._ip = connection.peer_ip
 
     async def verify(self, offer: PasswordOffered) -> Account | Refusal:
         """Check a password."""
         if offer.authzid not in ("", offer.login):
-            return WRONG  # nobody may act as somebody else
+            return self._noted(offer.login, "password", WRONG, f"may not act as {offer.authzid[:_LONGEST]}")
         try:
-            return await self._directory.verify(offer.login, offer.password, self._ip)
+            outcome = await self._directory.verify(offer.login, offer.password, self._ip)
         except DirectoryBusyError:
-            return UNWELL
+            outcome = UNWELL
+        return self._noted(offer.login, "password", outcome)
 
     def keys(self, offer: KeysWanted) -> ScramKeys | Refusal:
         """The keys to challenge with, unless the login is throttled."""
         try:
             if seconds := self._directory.throttled(offer.login, self._ip):
-                return Refusal(RefusalKind.THROTTLED, seconds)
-            return self._directory.scram_keys(offer.login)
+                refusal = Refusal(RefusalKind.THROTTLED, seconds)
+            else:
+                return self._directory.scram_keys(offer.login)
         except DirectoryBusyError:
-            return UNWELL
+            refusal = UNWELL
+        self._noted(offer.login, "scram", refusal)
+        return refusal
 
     def admit(self, offer: LoginProven) -> Account | Refusal:
         """After a proof that held."""
         if offer.authzid not in ("", offer.login):
-            return WRONG
+            return self._noted(offer.login, "scram", WRONG, f"may not act as {offer.authzid[:_LONGEST]}")
         try:
-            return self._directory.admit(offer.login, self._ip)
+            outcome = self._directory.admit(offer.login, self._ip)
         except DirectoryBusyError:
-            return UNWELL
+            outcome = UNWELL
+        return self._noted(offer.login, "scram", outcome)
 
     def failed(self, event: LoginFailed) -> None:
         """After a proof that did not hold."""
+        self._noted(event.login, "scram", WRONG)
         with contextlib.suppress(DirectoryBusyError):
             self._directory.note_failure(event.login, self._ip)
+
+    def refused(self, event: LoginRefused, account: Account | None = None) -> None:
+        """After a login that was refused without a check, or for what comes behind one."""
+        self._log_refusal("" if account is None else str(account.address), "", event.reason, 0)
+
+    def _noted(self, login: str, mechanism: str, outcome: Account | Refusal, reason: str = "") -> Account | Refusal:
+        if isinstance(outcome, Refusal):
+            self._log_refusal(login[:_LONGEST], mechanism, reason or _REASONS[outcome.kind], outcome.seconds)
+            return outcome
+        tls = self._connection.tls
+        self._log.info(
+            "login",
+            service=self._service,
+            client=self._ip,
+            login=str(outcome.address),
+            mechanism=mechanism,
+            tls=tls.version if tls is not None else "none",
+            connection=self._connection.id,
+        )
+        return outcome
+
+    def _log_refusal(self, login: str, mechanism: str, reason: str, wait: float) -> None:
+        self._log.info(
+            "login refused",
+            service=self._service,
+            client=self._ip,
+            login=login or None,
+            mechanism=mechanism or None,
+            reason=reason,
+            wait=round(wait) or None,
+            connection=self._connection.id,
+        )

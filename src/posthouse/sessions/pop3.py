@@ -10,7 +10,14 @@ from posthouse.database.errors import DatabaseError
 from posthouse.database.leases import Lease
 from posthouse.mailstore.interface import INBOX, DamagedError, Entry, Maildrop, StoreError, Traits
 from posthouse.net.connection import Connection
-from posthouse.protocol.events import KeysWanted, LoginFailed, LoginProven, PasswordOffered, StartTlsOffered
+from posthouse.protocol.events import (
+    KeysWanted,
+    LoginFailed,
+    LoginProven,
+    LoginRefused,
+    PasswordOffered,
+    StartTlsOffered,
+)
 from posthouse.protocol.pop3.events import Drop, MessageWanted, QuitOffered
 from posthouse.protocol.pop3.server import Pop3Server, Pop3Settings
 from posthouse.sessions.login import Logins
@@ -54,7 +61,7 @@ class Pop3Session:
         )
         self._connection = connection
         self._services = services
-        self._logins = Logins(services.directory, connection.peer_ip)
+        self._logins = Logins(services, connection, "pop3")
         self._account: Account | None = None
         self._lease: Lease | None = None
         self._held_until = 0.0  # the loop's time; so long the lease is certainly ours
@@ -81,6 +88,8 @@ class Pop3Session:
                 return self._enter(self._logins.admit(event))
             case LoginFailed():
                 self._logins.failed(event)
+            case LoginRefused():
+                self._logins.refused(event)
             case StartTlsOffered():
                 return self._start_tls()
         return None
@@ -98,17 +107,20 @@ class Pop3Session:
             return
         try:
             self._lease = await self._services.leases.take(f"maildrop:{outcome.id}", LEASE_SECONDS)
-        except DatabaseError:
+        except DatabaseError as error:
+            self._logins.refused(LoginRefused(f"the maildrop cannot be locked: {error}"), outcome)
             self.engine.refuse_login("SYS/TEMP", "the maildrop cannot be locked now, try again later")
             return
         self._held_until = self._connection.now() + LEASE_SECONDS
         if self._lease is None:
+            self._logins.refused(LoginRefused("another session has this maildrop open"), outcome)
             self.engine.refuse_login("IN-USE", "another session has this maildrop open")
             return
         self._holding.add(self)
         try:
             maildrop = await self._services.mailstore.maildrop(outcome.id)
-        except StoreError:
+        except StoreError as error:
+            self._logins.refused(LoginRefused(f"the maildrop cannot be read: {error}"), outcome)
             await self._give_back()
             self.engine.refuse_login("SYS/TEMP", "the mail store is unwell, try again later")
             return

@@ -27,6 +27,8 @@ from posthouse.sessions.services import Services
 
 FREE_GUESSES = 10  # recipients that do not exist, named on one connection, before answers come slowly
 GUESSES_OF_SUSPECTS = 5  # of a network that is slowed down; then it is hung up on
+_NAMES = {Variant.RELAY: "smtp", Variant.SUBMISSION: "submission", Variant.LMTP: "lmtp"}  # in the log
+_USUAL_ENDS = frozenset({"QUIT", "the client hung up", "the server is stopping"})
 
 
 class SmtpService:
@@ -54,9 +56,10 @@ class SmtpSession:
         )
         self._connection = connection
         self._lmtp = settings.variant is Variant.LMTP
+        self._name = _NAMES[settings.variant]
         self._services = services
         self._incoming: Incoming = services.incoming
-        self._logins = Logins(services.directory, connection.peer_ip)
+        self._logins = Logins(services, connection, _NAMES[settings.variant])
         self._account: Account | None = None
         self._sender = Sender(None)
         self._recipients: list[Recipient] = []
@@ -78,6 +81,7 @@ class SmtpSession:
     def _sender_offered(self, event: events.SenderOffered) -> None:
         refusal = self._incoming.offer_sender(event.sender, self._origin)
         if refusal is not None:
+            self._log_refusal("sender refused", sender=str(event.sender.address or "<>"), reply=_text(refusal))
             self.engine.reject(refusal)
             return
         self._sender = event.sender
@@ -100,13 +104,11 @@ class SmtpSession:
             self._recipients.append(recipient)
             self.engine.accept_recipient()
             return None
-        self._services.log.info(
+        self._log_refusal(
             "recipient refused",
-            connection=self._connection.id,
-            client=self._connection.peer_ip,
             sender=str(self._sender.address or "<>"),
             to=str(recipient.address),
-            reply=f"{refusal.code} {refusal.enhanced} {refusal.text}",
+            reply=_text(refusal),
         )
         # Users mistype, and who hands mail over by LMTP or from a trusted network has taken it from others.
         if refusal.enhanced == "5.1.1" and not self._lmtp and not self._origin.may_relay:
@@ -191,8 +193,28 @@ class SmtpSession:
         self._sender = Sender(None)
         self._release()
 
-    def _dropped(self, event: object) -> None:
+    def _dropped(self, event: events.MessageDropped) -> None:
+        to = [str(recipient.address) for recipient in self._recipients[:10]]
+        self._log_refusal("message not received", sender=str(self._sender.address or "<>"), to=to, reason=event.reason)
         self._release()
+
+    def _ended(self, event: SessionEnded) -> None:
+        if event.reason not in _USUAL_ENDS:
+            self._log_refusal("connection ended", reason=event.reason)
+        self._release()
+
+    def _refused(self, event: events.CommandRefused) -> None:
+        self._log_refusal("command refused", command=event.verb or None, reply=event.reply)
+
+    def _log_refusal(self, event: str, **fields: object) -> None:
+        self._services.log.info(
+            event,
+            connection=self._connection.id,
+            service=self._name,
+            client=self._connection.peer_ip,
+            login=str(self._account.address) if self._account else None,
+            **fields,
+        )
 
     def _release(self) -> None:
         if self._spool is not None:
@@ -238,6 +260,10 @@ class SmtpSession:
         self._release()
 
 
+def _text(reply: Reply) -> str:
+    return f"{reply.code} {reply.enhanced} {reply.text}"
+
+
 def _refusal(refusal: Refusal) -> Reply:
     """RFC 4954 6: 535 for what cannot be right, 454 for what may be right later."""
     if refusal.kind is RefusalKind.WRONG:
@@ -261,5 +287,6 @@ _ANSWERS: "dict[type, Callable[[SmtpSession, Any], Awaitable[None] | None]]" = {
     KeysWanted: SmtpSession._keys_wanted,
     LoginProven: SmtpSession._proven,
     LoginFailed: SmtpSession._failed,
-    SessionEnded: SmtpSession._dropped,
+    SessionEnded: SmtpSession._ended,
+    events.CommandRefused: SmtpSession._refused,
 }

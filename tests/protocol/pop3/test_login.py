@@ -6,7 +6,7 @@ import pytest
 from scramp import ScramClient
 
 from posthouse.message.credentials import ScramKeys
-from posthouse.protocol.events import KeysWanted, LoginFailed, LoginProven, PasswordOffered, SessionEnded
+from posthouse.protocol.events import KeysWanted, LoginFailed, LoginProven, LoginRefused, PasswordOffered, SessionEnded
 from posthouse.protocol.pop3.server import Pop3Server
 from posthouse.protocol.pop3.settings import MAX_ERRORS, MAX_FAILED_LOGINS
 from tests.protocol.pop3.talk import SMALL, ask, engine, events, tell
@@ -120,7 +120,8 @@ def test_refusals_are_counted(code: str, times: int) -> None:
 )
 def test_no_login_without_tls(line: bytes) -> None:
     server = engine(plaintext_auth=False)
-    said = ask(server, line)
+    assert tell(server, line + b"\r\n") == [LoginRefused("without TLS")]
+    said = server.data_to_send()
     assert said.startswith(b"-ERR ") and b"STLS" in said and b"995" in said
     for _ in range(MAX_ERRORS - 1):
         tell(server, line + b"\r\n")

@@ -8,6 +8,7 @@ from scramp import ScramClient
 from posthouse.message.credentials import ScramKeys
 from posthouse.message.reply import Reply
 from posthouse.protocol.events import KeysWanted, LoginFailed, LoginProven, SessionEnded
+from posthouse.protocol.smtp.events import CommandRefused
 from posthouse.protocol.smtp.server import SmtpServer, SmtpSettings, Variant
 from posthouse.protocol.smtp.settings import MAX_FAILED_LOGINS
 
@@ -104,7 +105,7 @@ def test_the_last_words_want_an_empty_response() -> None:
     engine.accept_login()
     engine.data_to_send()
     engine.receive_data(b"YQ==\r\n")
-    assert engine.next_event() is None
+    assert isinstance(engine.next_event(), CommandRefused)
     assert engine.data_to_send().startswith(b"501 5.5.2 ") and not engine.authenticated
 
 

@@ -4,7 +4,14 @@ from base64 import b64encode
 from collections.abc import Callable, Mapping
 
 from posthouse.message.credentials import ScramKeys
-from posthouse.protocol.events import KeysWanted, LoginFailed, LoginProven, PasswordOffered, StartTlsOffered
+from posthouse.protocol.events import (
+    KeysWanted,
+    LoginFailed,
+    LoginProven,
+    LoginRefused,
+    PasswordOffered,
+    StartTlsOffered,
+)
 from posthouse.protocol.imap.grammar import credentials
 from posthouse.protocol.imap.link import Link
 from posthouse.protocol.imap.settings import MAX_FAILED_LOGINS, ImapSettings
@@ -82,7 +89,7 @@ class Login(Link):
 
     def _do_login(self, cursor: Cursor) -> None:
         if not self._may_log_in:
-            self._conclude(b"NO", "Logins need TLS here: use STARTTLS first, or port 993", "PRIVACYREQUIRED")
+            self._refuse_plain()
             self._throw_away_behind(cursor.line)  # a password, most likely
             return
         self._begin(cursor, credentials(cursor), self._log_in)
@@ -103,11 +110,16 @@ class Login(Link):
             initial = cursor.line[cursor.at :]
         offered = self._mechanisms()
         if not offered:
-            self._conclude(b"NO", "Logins need TLS here: use STARTTLS first, or port 993", "PRIVACYREQUIRED")
+            self._refuse_plain()
         elif name not in offered:
+            self._events.append(LoginRefused(f"no such mechanism: {name[:20]}"))
             self._conclude(b"NO", "No such mechanism", "CANNOT")
         else:
             self._begin_exchange(Exchange(name, bindings=self._bindings, nonce=self._nonce), initial)
+
+    def _refuse_plain(self) -> None:
+        self._events.append(LoginRefused("without TLS"))
+        self._conclude(b"NO", "Logins need TLS here: use STARTTLS first, or port 993", "PRIVACYREQUIRED")
 
     # The exchange.
 

@@ -4,7 +4,14 @@ from base64 import b64encode
 from collections.abc import Callable, Mapping
 
 from posthouse.message.credentials import ScramKeys
-from posthouse.protocol.events import KeysWanted, LoginFailed, LoginProven, PasswordOffered, StartTlsOffered
+from posthouse.protocol.events import (
+    KeysWanted,
+    LoginFailed,
+    LoginProven,
+    LoginRefused,
+    PasswordOffered,
+    StartTlsOffered,
+)
 from posthouse.protocol.lines import LineFault
 from posthouse.protocol.pop3 import replies
 from posthouse.protocol.pop3.events import Drop
@@ -89,7 +96,7 @@ class Login(Link):
     def _do_user(self, argument: bytes) -> None:
         self._user = ""
         if not self._may_log_in:
-            self._error(replies.TLS_FIRST)
+            self._refuse_plain()
         elif not (user := _text(argument)):
             self._error(replies.NO_NAME)
         else:
@@ -101,7 +108,7 @@ class Login(Link):
         user, password = self._user, _text(argument)
         self._user = ""
         if not self._may_log_in:
-            self._error(replies.TLS_FIRST)
+            self._refuse_plain()
         elif not user:
             self._error(replies.USER_FIRST)
         elif password is None:
@@ -115,11 +122,16 @@ class Login(Link):
         if not name:
             self._list(replies.MECHANISMS, iter([f"{each}\r\n".encode() for each in offered]))
         elif not offered:
-            self._error(replies.TLS_FIRST)
+            self._refuse_plain()
         elif name.upper() not in offered:
+            self._events.append(LoginRefused(f"no such mechanism: {name[:20]}"))
             self._error(replies.NO_MECHANISM)
         else:
             self._begin(Exchange(name.upper(), bindings=self._bindings, nonce=self._nonce), initial)
+
+    def _refuse_plain(self) -> None:
+        self._events.append(LoginRefused("without TLS"))
+        self._error(replies.TLS_FIRST)
 
     # The exchange.
 

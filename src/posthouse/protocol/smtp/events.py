@@ -46,6 +46,14 @@ class MessageEnded:
 
 
 @dataclass(frozen=True, slots=True)
+class CommandRefused:
+    """News: the engine has refused a command by itself; verb and reply are for the log."""
+
+    verb: str  # "" for what is no command
+    reply: str
+
+
+@dataclass(frozen=True, slots=True)
 class MessageDropped:
     """News: the message under way will not come to be (too large, smuggling, RSET, lost link); reply is given."""
 

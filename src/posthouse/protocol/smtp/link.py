@@ -8,7 +8,7 @@ from posthouse.message.reply import Reply
 from posthouse.protocol.events import SessionEnded
 from posthouse.protocol.lines import LineBuffer, LineFault
 from posthouse.protocol.smtp import replies
-from posthouse.protocol.smtp.events import MessageDropped
+from posthouse.protocol.smtp.events import CommandRefused, MessageDropped
 from posthouse.protocol.smtp.settings import MAX_ERRORS, MAX_UNSENT, PATIENCE, SmtpSettings, Variant
 
 
@@ -33,6 +33,7 @@ class Link:
         "_settings",
         "_stopping",
         "_unsent",
+        "_verb",
         "closing",
     )
 
@@ -49,6 +50,7 @@ class Link:
         self._expect_command()
         self._receiving = False  # the session holds a message that is not settled
         self._errors = 0
+        self._verb = b""  # of the command at hand, for the log
         self._eof = self._stopping = False
         self.closing = False
 
@@ -135,10 +137,15 @@ class Link:
 
     def _error(self, reply: bytes) -> None:
         """Say what the peer did wrong, and count it."""
-        self._say(reply)
+        self._refuse(reply)
         self._errors += 1
         if self._errors > MAX_ERRORS:
             self._hang_up("4.7.0", "too many errors")
+
+    def _refuse(self, reply: bytes) -> None:
+        """Say no, without asking the session."""
+        self._say(reply)
+        self._events.append(CommandRefused(self._verb.decode(), reply.decode().rstrip()))
 
     def _refuse_line(self, fault: LineFault, too_long: bytes) -> None:
         if fault is LineFault.ENDLESS:

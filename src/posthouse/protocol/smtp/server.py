@@ -17,7 +17,7 @@ from posthouse.protocol.events import StartTlsOffered
 from posthouse.protocol.lines import LineFault
 from posthouse.protocol.smtp import replies
 from posthouse.protocol.smtp.capabilities import hello_reply, protocol_name
-from posthouse.protocol.smtp.events import DataOffered, MessageEnded, RecipientOffered, SenderOffered
+from posthouse.protocol.smtp.events import CommandRefused, DataOffered, MessageEnded, RecipientOffered, SenderOffered
 from posthouse.protocol.smtp.grammar import ArgumentError, parse_mail, parse_rcpt
 from posthouse.protocol.smtp.reception import NO_SENDER, Reception
 from posthouse.protocol.smtp.settings import SmtpSettings, Variant
@@ -121,6 +121,7 @@ class SmtpServer(Reception):
         line = self._lines.next_line()
         if line is None:
             return False
+        self._verb = b""
         if isinstance(line, LineFault):
             self._command = b""
             self._refuse_line(line, replies.LINE_TOO_LONG)
@@ -139,6 +140,7 @@ class SmtpServer(Reception):
         if command is None:
             self._error(replies.UNKNOWN)
             return True
+        self._verb = verb
         try:
             # RFC 5321 4.1.1: trailing spaces are harmless.
             text = rest.decode("latin-1" if command.raw else "utf-8").strip(" ")
@@ -231,7 +233,7 @@ class SmtpServer(Reception):
             self._error(error.reply.encode())
             return
         if sender.size > self._settings.max_size:  # RFC 1870 6.1
-            self._say(replies.TOO_LARGE)
+            self._refuse(replies.TOO_LARGE)
             return
         self._drop("MAIL")
         self._clear()  # after a failed BDAT a new transaction may follow without RSET
@@ -240,6 +242,7 @@ class SmtpServer(Reception):
 
     def _do_rcpt(self, text: str) -> None:
         if self._accepted >= self._settings.max_recipients:  # RFC 5321 4.5.3.1.10
+            self._events.append(CommandRefused("RCPT", replies.TOO_MANY_RECIPIENTS.decode().rstrip()))
             self._refuse_recipient(replies.TOO_MANY_RECIPIENTS)
             return
         try:

@@ -11,6 +11,7 @@ from posthouse.protocol.events import (
     KeysWanted,
     LoginFailed,
     LoginProven,
+    LoginRefused,
     PasswordOffered,
     SessionEnded,
     StartTlsOffered,
@@ -63,7 +64,7 @@ class ImapSession:
         self._connection = connection
         self._services = services
         self._desk = desk
-        self._logins: Logins | None = Logins(services.directory, connection.peer_ip)
+        self._logins: Logins | None = Logins(services, connection, "imap")
         self._ctx: Context | None = None
         self._arrivals: Arrivals | None = None
         self._idling: Idling | None = None
@@ -158,6 +159,10 @@ class ImapSession:
         assert self._logins is not None
         self._logins.failed(event)
 
+    def _login_refused(self, event: LoginRefused) -> None:
+        if self._logins is not None:
+            self._logins.refused(event)
+
     async def _grant(self, outcome: Account | Refusal) -> None:
         if isinstance(outcome, Refusal):
             self._refuse(outcome)
@@ -237,5 +242,6 @@ _ANSWERS: "dict[type, Callable[[ImapSession, Any], Awaitable[None] | None]]" = {
     KeysWanted: ImapSession._keys_wanted,
     LoginProven: ImapSession._proven,
     LoginFailed: ImapSession._login_failed,
+    LoginRefused: ImapSession._login_refused,
     SessionEnded: ImapSession._ended,
 }
