@@ -20,6 +20,7 @@ from posthouse.app.errors import CommandError, Exit
 from posthouse.app.sending import Letter, Security, Server, composed, crlf, is_loopback, submit
 from tests.outside.maildrop import collect
 from tests.outside.program import PASSWORD, Program, running
+from tests.world.waiting import until
 
 ALICE, BOB = "alice@example.test", "bob@example.test"
 
@@ -288,7 +289,34 @@ def test_trace_finds_nothing(question: str, said: str, run: Run) -> None:
     assert "in the last 7 days" in told.err
     assert "log" in told.err
     assert "\x1b" not in told.err
-    assert json.loads(run("trace", question, "--json").out) == {"version": 1, "sent": [], "kept": [], "whole": True}
+    assert json.loads(run("trace", question, "--json").out) == {
+        "version": 1,
+        "sent": [],
+        "kept": [],
+        "delivered": [],
+        "whole": True,
+    }
+
+
+def test_trace_what_was_collected_and_deleted(program: Program, run: Run) -> None:
+    program.run("alias", "add", "crew@example.test", ALICE, BOB)
+    words = ("--from", "x@client.test", "--to", "Crew@example.test", "--server", f"127.0.0.1:{program.ports.smtp}")
+    raw = b"Message-ID: <collected@client.test>\nSubject: x\n\nhi\n"
+    assert run("send", *words, "--raw", stdin=raw).code == Exit.OK
+    collect(program.ports.pop3, BOB, delete=True)
+    told = run("trace", "<collected@client.test>")
+    assert told.code == Exit.OK
+    assert f"kept in the mailbox of <{ALICE}>" in told.out
+    for question in ("collected@client.test", BOB, "x@client.test", "crew@example.test"):
+
+        def is_remembered(question: str = question) -> bool:
+            past = json.loads(run("trace", question, "--json").out)["delivered"]
+            return ("collected@client.test", BOB) in {(row["message_id"], row["account"]) for row in past}
+
+        until(is_remembered, f"nothing of it for {question}")  # written down within a second
+    told = run("trace", BOB)
+    assert f"delivered to <{BOB}>; not in its INBOX any more: collected, moved or deleted" in told.out
+    assert "from <x@client.test>, for <Crew@example.test>, handed over by 127.0.0.1" in told.out
 
 
 def test_trace_an_address_that_is_nobodys(program: Program, run: Run) -> None:

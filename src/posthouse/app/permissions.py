@@ -60,6 +60,7 @@ def _parts(places: Places) -> Iterator[Path]:
         places.mail,
         places.directory,
         places.destinations,
+        places.history,
         places.index,
         places.volatile,
         places.leases,

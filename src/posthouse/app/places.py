@@ -52,6 +52,11 @@ class Places:
         return self.data / "destinations.db"
 
     @property
+    def history(self) -> Path:
+        """What was delivered to mailboxes of late."""
+        return self.data / "history.db"
+
+    @property
     def spool(self) -> Path:
         """Large messages while they come in."""
         return self.data / "spool"

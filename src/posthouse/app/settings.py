@@ -121,6 +121,14 @@ class ProxySettings:
 
 
 @dataclass(frozen=True, slots=True)
+class HistorySettings:
+    """[history]: what was delivered, for `posthouse mail trace`, whether or not it is still there."""
+
+    days: int = setting(kinds.whole(0, 3650), 30, "how long deliveries are remembered; 0: none")
+    size: int = setting(kinds.SIZE, 256 << 20, "how much room that may take; the oldest goes first")
+
+
+@dataclass(frozen=True, slots=True)
 class LogSettings:
     """[log]: what is told on standard error."""
 
@@ -198,5 +206,6 @@ class Settings:
     proxy: ProxySettings = field(default_factory=ProxySettings)
     dns: DnsSettings = field(default_factory=DnsSettings)
     outgoing: OutgoingSettings = field(default_factory=OutgoingSettings)
+    history: HistorySettings = field(default_factory=HistorySettings)
     log: LogSettings = field(default_factory=LogSettings)
     route: Mapping[str, RouteSettings] = field(default_factory=dict, metadata={"each": RouteSettings})

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from posthouse.app.problems import printable
 from posthouse.message.envelope import BodyType
 from posthouse.message.ids import shown
+from posthouse.queue.history import Delivery
 from posthouse.queue.interface import Message, State, Traced, Try
 
 
@@ -108,6 +109,37 @@ def _standing(each: Traced, now: float) -> str:
         State.DROPPED: "dropped by an operator; the sender was not told",
     }
     return words[each.state] + (f", {at(each.finished)}" if each.finished else "")
+
+
+def past_lines(gone: Sequence[Delivery], seen_since: int | None) -> Iterator[str]:
+    """Lines about what was delivered here. `seen_since`: what is younger was looked for in its INBOX, in vain."""
+    for each in gone:
+        if not each.kept:
+            what = f"refused: the mailbox of <{each.account}> was full"
+        elif seen_since is not None and each.at >= seen_since:
+            what = f"delivered to <{each.account}>; not in its INBOX any more: collected, moved or deleted"
+        else:
+            what = f"delivered to <{each.account}>"
+        yield printable(f"{at(each.at)}  {shown(each.id)}  {what}")
+        by = f", handed over by {each.client}" if each.client else ""
+        to = "" if each.recipient == each.account else f", for <{each.recipient}>"
+        yield printable(f"    from <{each.sender or ''}>{to}{by}")
+        yield printable(f"    {size(each.octets)}, Message-ID {each.message_id or 'none'}")
+
+
+def as_json_delivery(each: Delivery) -> dict[str, object]:
+    """One delivery of the history, for programs."""
+    return {
+        "id": shown(each.id),
+        "at": each.at,
+        "sender": str(each.sender or ""),
+        "recipient": str(each.recipient),
+        "account": str(each.account),
+        "message_id": each.message_id,
+        "octets": each.octets,
+        "client": each.client,
+        "kept": each.kept,
+    }
 
 
 def as_json_row(each: Traced) -> dict[str, object]:

@@ -56,6 +56,7 @@ from posthouse.protocol.imap.settings import ImapSettings
 from posthouse.protocol.pop3.server import Pop3Settings
 from posthouse.protocol.smtp.server import SmtpSettings, Variant
 from posthouse.protocol.smtp.settings import MAX_HOLD
+from posthouse.queue.sqlite.history import SqliteHistory
 from posthouse.queue.sqlite.outgoing import SqliteOutgoing, boot_id, end_claims, reroute
 from posthouse.queue.sqlite.schema import MIGRATIONS as QUEUE_MIGRATIONS
 from posthouse.queue.sqlite.schema import ROOM as QUEUE_ROOM
@@ -66,6 +67,8 @@ from posthouse.sessions.services import Services
 from posthouse.sessions.smtp import SmtpService
 
 BUS_SECONDS = 10.0  # between two looks whether the other workers can be told of changes
+HISTORY_SECONDS = 1.0  # between two looks for deliveries to be written down
+HISTORY_TIDY_SECONDS = 60.0
 _VOLATILE_MILLISECONDS = 250  # that the event loop may wait for counters that another process is writing
 PURGE_SECONDS = 60.0  # between two looks for accounts that were removed without their mail
 _FULL_SMTP = b"421 4.7.0 Too many connections, please come back\r\n"
@@ -187,8 +190,20 @@ class Worker:
         )
         self._parts.add("directory", accounts.close)
         self._directory = self._choose_directory(accounts)
+        self._history = self._open_history() if settings.history.days else None
         self._leases = SqliteLeases(places.leases)
         self._parts.add("leases", self._leases.close)
+
+    def _open_history(self) -> SqliteHistory:
+        settings = self._setup.settings.history
+        history = SqliteHistory(
+            self._setup.places.history,
+            days=settings.days,
+            octets=settings.size,
+            on_failure=lambda reason: self._log.warning("deliveries are not remembered now", reason=reason),
+        )
+        self._parts.add("history", history.close)
+        return history
 
     def _build(self, label: str) -> None:
         limits = self._setup.settings.limits
@@ -289,7 +304,7 @@ class Worker:
         """Where mail goes; with what sends it out, if this server sends."""
         settings, hostname = self._setup.settings, self._setup.hostname
         if not settings.outgoing.enabled:
-            return Router(self._directory, self._mailstore, time.time)
+            return Router(self._directory, self._mailstore, time.time, history=self._history)
         outgoing = SqliteOutgoing(
             self._mailstore,
             time.time,
@@ -304,6 +319,7 @@ class Worker:
             routes=routes,
             srs=build_srs(self._directory),
             expire=settings.outgoing.expire,
+            history=self._history,
         )
         self._outward = build_outward(
             settings,
@@ -340,6 +356,9 @@ class Worker:
         self._tasks.run("certificate watch", lambda: self._keeper.watch(reload, self._log))
         self._tasks.every(PURGE_SECONDS, "purge", self._purge)
         self._tasks.run("indexer", self._indexer.run)
+        if self._history is not None:
+            self._tasks.every(HISTORY_SECONDS, "history", self._history.flush)
+            self._tasks.every(HISTORY_TIDY_SECONDS, "history", self._history.tidy)
         self._tasks.every(BUS_SECONDS, "bus", self._keep_bus)
 
     def _start_bus(self) -> None:

@@ -18,6 +18,7 @@ from posthouse.message.envelope import Envelope, Recipient, Sender
 from posthouse.message.ids import shown
 from posthouse.message.reply import Reply
 from posthouse.message.trace import delivered_to, return_path
+from posthouse.queue.history import Delivery, History, NoHistory
 from posthouse.queue.interface import ACCOUNT, MAILBOX, Fresh, Outgoing, Put, Waiting
 
 NO_RELAY = Reply(550, "5.7.1", "This server does not relay: the recipient's domain is not served here")
@@ -76,7 +77,7 @@ class _Plan:
 
     answers: list[Reply | None]
     placements: dict[int, Placement] = field(default_factory=dict)  # by account
-    served: list[tuple[int, int]] = field(default_factory=list)  # (recipient, account)
+    served: list[tuple[int, Account]] = field(default_factory=list)  # which recipient
     outside: dict[Address, Recipient] = field(default_factory=dict)
     held: dict[int, Recipient] = field(default_factory=dict)  # by account here, for later
     forwarded: bool = True  # every outside recipient stands behind an alias
@@ -96,6 +97,7 @@ class Router:
         routes: Routes | None = None,
         srs: Callable[[], Srs | None] = lambda: None,
         expire: float = 5 * 86400.0,
+        history: History | None = None,
     ) -> None:
         self._directory = directory
         self._mailstore = mailstore
@@ -105,6 +107,7 @@ class Router:
         self._srs = srs
         self._expire = expire
         self._converter = Converter()
+        self._history = history or NoHistory()
         self.sender: Handoff | None = None  # set once it exists
 
     def resolve(self, address: Address, sender: Sender, *, may_relay: bool) -> Routed | Reply:
@@ -159,6 +162,7 @@ class Router:
         if whole and any(plan.answers):
             return [next(answer for answer in plan.answers if answer)] * len(plan.answers)
         filed = await self._deliver(mail.envelope.id, mail, plan, whole=whole, also=also)
+        self._remember(mail, plan, filed)
         return self._answers(mail, plan, filed, whole)
 
     async def file_held(self, mail: Mail) -> list[Reply]:
@@ -170,6 +174,7 @@ class Router:
         plan = self._plan(mail)
         outside, plan.outside = plan.outside, {}
         filed = await self._deliver(mail.envelope.id, mail, plan, whole=False)
+        self._remember(mail, plan, filed)
         for address, recipient in outside.items():
             one = replace(plan, placements={}, outside={address: recipient})
             await self._deliver(_name_for(mail.envelope.id, address), mail, one, whole=False)
@@ -196,6 +201,29 @@ class Router:
         if put is not None and self.sender is not None and put.waiting and kept[-1] is not None:
             self.sender.offer(put.waiting, kept[-1])
         return filed
+
+    def _remember(self, mail: Mail, plan: _Plan, filed: Sequence[Filed]) -> None:
+        if not plan.served:
+            return
+        envelope, at = mail.envelope, int(self._clock())
+        outcomes = dict(zip(plan.placements, filed, strict=False))
+        self._history.add(
+            [
+                Delivery(
+                    envelope.id,
+                    at,
+                    envelope.sender.address,
+                    envelope.recipients[n].address,
+                    account.address,
+                    mail.message_id,
+                    mail.body.octets,
+                    envelope.client.ip,
+                    outcomes[account.id] is not Filed.OVER_QUOTA,
+                )
+                for n, account in plan.served
+                if outcomes[account.id] is not Filed.WITHHELD
+            ]
+        )
 
     def _plan(self, mail: Mail, *, outside: bool = True) -> _Plan:
         """Take the recipients apart; without `outside` those that lead elsewhere are refused."""
@@ -227,7 +255,7 @@ class Router:
                     # By its own address: were it the alias, all it leads to would have the message again on release.
                     plan.held.setdefault(account.id, replace(recipient, address=account.address))
                     continue
-                plan.served.append((n, account.id))
+                plan.served.append((n, account))
                 prefix = (path + delivered_to(account.address)).encode() + mail.trace
                 plan.placements.setdefault(
                     account.id, Placement(account.id, prefix, quota=account.quota if mail.within_quota else None)
@@ -296,7 +324,7 @@ class Router:
         answers, recipients = plan.answers, mail.envelope.recipients
         outcomes = dict(zip(plan.placements, filed, strict=False))  # sent copy and queue stand behind the accounts
         for n, account in plan.served:
-            if outcomes[account] is Filed.OVER_QUOTA:
+            if outcomes[account.id] is Filed.OVER_QUOTA:
                 answers[n] = Reply(552, "5.2.2", MAILBOX_FULL.format(recipients[n].address))
         if whole and any(answers):
             return [next(answer for answer in answers if answer)] * len(answers)

@@ -31,11 +31,14 @@ from posthouse.app.sending import (
     refused,
     submit,
 )
-from posthouse.app.tracing import as_json_row, at, life
+from posthouse.app.tracing import as_json_delivery, as_json_row, at, life, past_lines
+from posthouse.database.errors import DatabaseError
 from posthouse.mailstore.interface import StoreError
 from posthouse.mailstore.sqlite.archive import Archive
+from posthouse.queue.history import Delivery
 from posthouse.queue.interface import Filter, Traced
 from posthouse.queue.sqlite.desk import Desk, DeskBusyError, DeskError
+from posthouse.queue.sqlite.history import find_deliveries
 
 _MOST = 100  # messages that are told of
 
@@ -145,18 +148,24 @@ def trace_(
     sent = _on_their_way(config, ident)
     home = home_of(open_places(config).directory, ident)
     kept, whole = _kept(config, ident, home)
+    gone = _gone(config, ident, kept)
     if as_json:
         rows = [_row(each) for each in kept]
-        output.document({"version": 1, "sent": [as_json_row(each) for each in sent], "kept": rows, "whole": whole})
-        return Exit.OK if sent or kept else Exit.FAILED
+        past = [as_json_delivery(each) for each in gone]
+        sent_rows = [as_json_row(each) for each in sent]
+        output.document({"version": 1, "sent": sent_rows, "kept": rows, "delivered": past, "whole": whole})
+        return Exit.OK if sent or kept or gone else Exit.FAILED
     for line in life(sent):
         print(line)
     for each in kept:
         print(printable(f"{at(each.received)}  kept in the mailbox of <{each.account}>"))
         subject = each.subject or "none"
         print(printable(f"    from {each.sender}, subject: {subject}, Message-ID {each.message_id or 'none'}"))
-    _remark(ident, home, whole=whole, found=bool(sent or kept))
-    return Exit.OK if sent or kept else Exit.FAILED
+    seen_since = int(time.time()) - DAYS * 86400 if whole else None
+    for line in past_lines(gone, seen_since):
+        print(line)
+    _remark(ident, home, whole=whole, found=bool(sent or kept or gone))
+    return Exit.OK if sent or kept or gone else Exit.FAILED
 
 
 def _remark(ident: str, home: Local | Unresolved, *, whole: bool, found: bool) -> None:
@@ -210,6 +219,19 @@ def _kept(config: Config, ident: str, home: Local | Unresolved) -> tuple[list[Ar
             return arrivals(archive, accounts, own, ident, since=since, most=_MOST, progress=progress)
     except StoreError as error:
         raise refusal(error) from None
+
+
+def _gone(config: Config, ident: str, kept: list[Arrival]) -> list[Delivery]:
+    """What was delivered by the history, and is not where it was delivered to. The newest first."""
+    if not ident:
+        return []
+    try:
+        found = find_deliveries(open_places(config).history, ident, most=_MOST)
+    except DatabaseError as error:  # it may be lost: the rest is told all the same
+        output.note(f"The history of deliveries cannot be read: {error}")
+        return []
+    there = {(each.account, each.received, each.message_id) for each in kept}
+    return [each for each in found if (text_of(each.account), each.at, each.message_id) not in there]
 
 
 def _row(each: Arrival) -> dict[str, object]:
