@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from posthouse.app.dns_routes import SpfTerm
 from posthouse.message.signing import SigningKey
 from posthouse.policy.dkim.keys import public_record
 
@@ -29,24 +30,26 @@ class Record:
 
 
 def records(
-    domain: str, hostname: str, keys: Sequence[SigningKey], ports: Mapping[str, int | None]
+    domain: str,
+    hostname: str,
+    keys: Sequence[SigningKey],
+    ports: Mapping[str, int | None],
+    spf: Sequence[SpfTerm] = (),
 ) -> Iterator[Record]:
     """Every record of `domain`, mail for which comes to `hostname`; both in A-labels. The needed ones come first.
 
-    `ports`: of submission, submissions, pop3, pop3s, imap and imaps; None: not offered.
+    `spf`: who else sends its mail. `ports`: of submission, submissions, pop3, pop3s, imap and imaps; None: not offered.
     """
-    yield from _mail(domain, hostname, keys)
+    yield from _mail(domain, hostname, keys, spf)
     yield from _transport(domain, hostname)
     for service, port in ports.items():
         yield _service(domain, hostname, service, port)
     yield from _set_up(domain, hostname)
 
 
-def _mail(domain: str, hostname: str, keys: Sequence[SigningKey]) -> Iterator[Record]:
+def _mail(domain: str, hostname: str, keys: Sequence[SigningKey], spf: Sequence[SpfTerm]) -> Iterator[Record]:
     yield Record(domain, "MX", f"10 {hostname}.", "Mail for the domain comes to this server.", needed=True)
-    yield Record(
-        domain, "TXT", "v=spf1 mx -all", "SPF: only the server named by MX sends mail for the domain.", needed=True
-    )
+    yield _spf(domain, spf)
     for key in keys:
         kind = "RSA" if key.algorithm.startswith("rsa") else "Ed25519"
         name = f"{key.selector}._domainkey.{domain}"
@@ -60,6 +63,24 @@ def _mail(domain: str, hostname: str, keys: Sequence[SigningKey]) -> Iterator[Re
         " Begin with p=none if other servers still send for the domain.",
         needed=True,
     )
+
+
+def _spf(domain: str, terms: Sequence[SpfTerm]) -> Record:
+    """RFC 7208: who may send the domain's mail."""
+    text, purpose = "v=spf1 mx -all", "SPF: only the server named by MX sends mail for the domain."
+    if terms:
+        hosts = ", ".join(dict.fromkeys(term.host for term in terms))
+        purpose = f"SPF: the server named by MX and, by your routes, {hosts} send mail for the domain."
+        unsure = [term for term in terms if not term.sure]
+        if unsure:
+            named = ", ".join(term.text for term in unsure)
+            purpose += (
+                f" {named} stands for what the provider calls its own SPF record: ask it, write include:NAME instead,"
+                " then -all."
+            )
+        # Nothing of ours is to be refused on a guess.
+        text = " ".join(["v=spf1 mx", *(term.text for term in terms), "~all" if unsure else "-all"])
+    return Record(domain, "TXT", text, purpose, needed=True)
 
 
 def _transport(domain: str, hostname: str) -> Iterator[Record]:

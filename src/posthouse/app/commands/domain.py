@@ -3,6 +3,7 @@
 import dataclasses
 import socket
 import sys
+import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
@@ -20,6 +21,9 @@ from posthouse.message.address import AddressError, to_a_labels
 
 if TYPE_CHECKING:
     from posthouse.app.dns_records import Record
+
+
+_WIDTH = 80  # columns
 
 
 def add_(
@@ -78,14 +82,22 @@ def dns_(
     as_json: AsJson = False,
 ) -> None:
     """Show the DNS records that a domain needs. Keys to sign with are made where they are missing."""
-    from posthouse.app.dns_records import records  # it reads keys, and what does that is slow to import
+    # They read keys, and what does that is slow to import.
+    from posthouse.app.dns_certificate import certificate_records, load_certificate
+    from posthouse.app.dns_records import records
+    from posthouse.app.dns_routes import spf_terms
 
     config = where.load()
+    settings = config.settings
     hostname = _hostname(config)
+    certificate = load_certificate(settings.tls.certificate) if settings.tls.certificate else None  # as root, perhaps
     with open_registry(config) as registry:
         keys = registry.ensure_signing_keys(name)
     domain = keys[0].domain
-    found = list(records(domain, hostname, keys, _ports(config)))
+    terms = spf_terms(domain, settings.route, settings.outgoing) if settings.outgoing.enabled else []
+    found = list(records(domain, hostname, keys, _ports(config), terms))
+    if certificate is not None and f".{hostname}".endswith(f".{domain}"):  # else it is another zone's matter
+        found += certificate_records(hostname, certificate, smtp=bool(settings.smtp.listen))
     if as_json:
         rows = [dataclasses.asdict(record) for record in found]
         output.document({"version": 1, "domain": domain, "hostname": hostname, "records": rows})
@@ -94,7 +106,8 @@ def dns_(
         print("\n".join(record.zone_line() for record in found))
     else:
         _show(found)
-    output.note(f"{hostname} itself needs A or AAAA records, and each of its addresses a PTR that names {hostname}.")
+    told = f"{hostname} itself needs A or AAAA records, and each of its addresses a PTR that names {hostname}."
+    output.note(textwrap.fill(told, _WIDTH))
 
 
 def _hostname(config: Config) -> str:
@@ -140,7 +153,9 @@ def _show(found: "Sequence[Record]") -> None:
         kind = output.styled(record.type.ljust(5), "cyan", sys.stdout)
         print(f"{kind} {output.styled(record.name, 'bold', sys.stdout)}  ({_weight(record)})")
         print(f"      {record.value}")
-        print(output.styled(f"      {record.purpose}", "dim", sys.stdout), end="\n\n")
+        for line in textwrap.wrap(record.purpose, _WIDTH - 6):
+            print(output.styled(f"      {line}", "dim", sys.stdout))
+        print()
 
 
 def _weight(record: "Record") -> str:
