@@ -72,6 +72,9 @@ class LineEngine:
     def shut_down(self) -> None:
         self.closing = True
 
+    def fail(self) -> None:
+        self.closing = True
+
 
 class EchoSession:
     """Answers on the spot, or after an await."""

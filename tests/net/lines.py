@@ -87,6 +87,9 @@ class LineEngine:
             self.end(b"stopping")
         self._stopping = True
 
+    def fail(self) -> None:
+        self.end(b"failed")
+
     def leftover(self) -> bytes:
         """What it was fed too much: the rest is none of its business."""
         buffer, self._buffer = self._buffer, b""

@@ -86,7 +86,7 @@ async def test_a_bug_ends_only_its_own_connection(house: House, logged: LogCaptu
     address = await house.open(handler)
     unlucky, other = await house.client(address), await house.client(address)
     unlucky.send(b"fine\r\nBUG\r\nmore\r\n")
-    assert await unlucky.rest() == b"fine\r\nstopping\r\n"
+    assert await unlucky.rest() == b"fine\r\nfailed\r\n"
     assert await other.ask(b"still here") == b"still here"
     await until(lambda: house.sessions[0].finished == 1)
     (entry,) = [entry for entry in logged.entries if entry["log_level"] == "error"]
@@ -102,7 +102,7 @@ async def test_a_bug_in_the_engine_too(house: House, logged: LogCapture) -> None
         raise ZeroDivisionError("a bug in an engine")
 
     house.sessions[0].engine.next_event = broken  # type: ignore[method-assign]
-    house.sessions[0].engine.shut_down = broken  # type: ignore[method-assign]
+    house.sessions[0].engine.fail = broken  # type: ignore[method-assign]
     client.send(b"anything\r\n")
     assert await client.rest() == b""
     assert [entry["event"] for entry in logged.entries if entry["log_level"] == "error"] == [

@@ -323,3 +323,17 @@ async def test_binary_data_has_a_header_in_lines(tmp_path: Path, name: str) -> N
             talk.writer.write(b"BDAT %d LAST\r\n" % len(content) + content)
             assert (await talk.line()).startswith(code)
         assert len(await collected(found, "alice")) == 1
+
+
+async def test_a_bug_while_reading_ends_one_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def broken(*_args: object) -> bytes:
+        raise ZeroDivisionError
+
+    async with world(tmp_path) as found:
+        await found.deliver(["alice@example.test"], b"Subject: y\r\n\r\nsound\r\n")
+        talk, _ = await found.login("alice")
+        with monkeypatch.context() as patch:
+            patch.setattr(type(found.mailstore), "read", broken)
+            assert await talk.ask("RETR 1") == "-ERR [SYS/TEMP] internal error, it was logged"
+        assert (await talk.ask("RETR 1")).startswith("+OK")
+        assert (await talk.body()).endswith(b"sound\r\n")

@@ -38,8 +38,11 @@ class Engine(Protocol):
     def shut_down(self) -> None:
         """The server is stopping: say so and close, at once if idle, else after the command at hand.
 
-        Called a second time, at once in any case: the command at hand has failed and will not be answered.
+        Called a second time, at once in any case.
         """
+
+    def fail(self) -> None:
+        """A bug keeps the command at hand from being answered: say that there was one, and close at once."""
 
 
 class Session(Protocol):

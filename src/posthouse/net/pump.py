@@ -182,9 +182,7 @@ class Pump:
         connection = self._connection
         self._log.exception("connection failed", connection=connection.id, peer=connection.peer_ip)
         try:
-            self._engine.shut_down()
-            if not self._engine.closing:
-                self._engine.shut_down()
+            self._engine.fail()
             self.flush()
         except Exception:
             self._log.exception("engine failed to say so", connection=connection.id)

@@ -181,6 +181,10 @@ class Pop3Session:
             self._services.log.error("message not read", connection=self._connection.id, error=str(error))
             self.engine.reject("SYS/TEMP", "this message cannot be read at the moment, try again later")
             return
+        except Exception:
+            self._services.log.exception("pop3 command failed", connection=self._connection.id)
+            self.engine.reject("SYS/TEMP", "internal error, it was logged")
+            return
         traits = entry.traits
         engine = self.engine
         engine.begin_message(

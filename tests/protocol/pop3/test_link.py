@@ -244,3 +244,20 @@ def test_what_was_sent_before_the_handshake_is_forgotten() -> None:
     server.tls_started({"tls-server-end-point": b"digest"})
     assert ask(server, b"PASS secret") == b"-ERR USER comes first\r\n"
     assert b"SASL SCRAM-SHA-256-PLUS " in ask(server, b"CAPA")
+
+
+def test_a_bug_is_told_as_one() -> None:
+    server = logged_in()
+    tell(server, b"RETR 1\r\n")
+    server.fail()
+    assert server.data_to_send() == b"-ERR [SYS/TEMP] internal error, goodbye\r\n"
+    assert events(server) == [SessionEnded("internal error")] and server.closing
+
+
+def test_no_bug_is_told_inside_a_message() -> None:
+    server = logged_in()
+    tell(server, b"RETR 1\r\n")
+    server.begin_message(10, False, False)
+    server.send_chunk(b"1234")
+    server.fail()
+    assert server.data_to_send() == b"+OK 10 octets\r\n1234" and server.closing

@@ -247,6 +247,14 @@ def test_shutting_down_in_a_login() -> None:
     assert codes(server) == [235, 421]
 
 
+def test_a_bug_is_told_as_one() -> None:
+    server = engine()
+    in_data(server)
+    server.fail()
+    assert server.data_to_send().endswith(b"421 4.3.0 mx.test internal error; closing connection\r\n")
+    assert [type(event) for event in events(server)] == [MessageDropped, SessionEnded]
+
+
 def test_time_out() -> None:
     server = engine()
     in_data(server)

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from structlog.typing import FilteringBoundLogger
+
 from posthouse.accounts.passwords import HashCost, Hasher
 from posthouse.accounts.sqlite import SqliteDirectory, SqliteThrottleRows
 from posthouse.accounts.sqlite.registry import SqliteRegistry
@@ -128,9 +130,10 @@ class House:
     _services: Services = field(init=False)
     _service: ImapService = field(init=False)
 
-    def open(self, folder: Path, index: MessageIndex, bus: LocalBus, leases: SqliteLeases) -> None:
+    def open(
+        self, folder: Path, index: MessageIndex, bus: LocalBus, leases: SqliteLeases, log: FilteringBoundLogger
+    ) -> None:
         """Make the service."""
-        log = open_log("warning")
         incoming = Incoming(
             Router(self.directory, self.mailstore, self.clock),
             self.mailstore,
@@ -182,7 +185,7 @@ class House:
 
 
 @asynccontextmanager
-async def house(folder: Path, kind: str) -> AsyncIterator[House]:
+async def house(folder: Path, kind: str, *, log: FilteringBoundLogger | None = None) -> AsyncIterator[House]:
     """A house over a store of that kind, "sqlite" or "memory"; what must hold of the store is seen to at the end."""
     registry = SqliteRegistry(folder / "directory.db", hasher=_FAST)
     registry.add_domain("example.test", default=True)
@@ -199,7 +202,7 @@ async def house(folder: Path, kind: str) -> AsyncIterator[House]:
     found = House(mailstore, directory, registry)
     index = MessageIndex(folder / "index.db", mailstore)
     leases = SqliteLeases(folder / "leases.db", clock=found.clock)
-    found.open(folder, index, bus, leases)
+    found.open(folder, index, bus, leases, log or open_log("warning"))
     try:
         yield found
     finally:

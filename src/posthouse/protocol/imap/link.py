@@ -51,6 +51,7 @@ class Link:
         "_skipped",
         "_stopping",
         "_tag",
+        "_unfinished",
         "_unsent",
         "_wanted",
         "closing",
@@ -63,6 +64,7 @@ class Link:
         self._events: deque[object] = deque()
         self._out: list[bytes] = []
         self._unsent = 0  # octets in _out
+        self._unfinished = False  # an answer has begun, and the rest of it is to come
         self._offer: type | None = None  # the event that waits for its answer
         self._tag = b"*"  # of the command at hand
         self._name = ""  # of the command at hand, for its last answer
@@ -131,11 +133,21 @@ class Link:
         else:
             self._end("the server is stopping", b"* BYE [UNAVAILABLE] The server is stopping\r\n")
 
+    def fail(self) -> None:
+        """See Engine."""
+        self._end("internal error", b"* BYE [SERVERBUG] Internal error\r\n")  # RFC 5530 3
+
     # Answers of the session.
 
-    def send(self, data: bytes) -> None:
-        """Untagged answers, whole lines."""
+    @property
+    def unfinished(self) -> bool:
+        """Whether the last answer of send() has no end yet: nothing else can be said."""
+        return self._unfinished
+
+    def send(self, data: bytes, *, unfinished: bool = False) -> None:
+        """Untagged answers, whole lines. `unfinished`: the next call goes on in the middle of an answer."""
         if not self.closing:
+            self._unfinished = unfinished
             self._say(data)
 
     def accept_message(self) -> None:
@@ -387,7 +399,8 @@ class Link:
         if self.closing:
             return
         self._drop_messages()
-        self._say(last_words)
+        if not self._unfinished:  # last words inside a literal would be taken for a part of it
+            self._say(last_words)
         self.closing = True
         self._offer = None
         self._lines.clear()

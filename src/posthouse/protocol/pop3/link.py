@@ -99,6 +99,10 @@ class Link:
         else:
             self._end("the server is stopping", replies.STOPPING)
 
+    def fail(self) -> None:
+        """See Engine."""
+        self._end("internal error", replies.INTERNAL_ERROR)
+
     # What the parts use.
 
     def _read_command(self) -> bool:

@@ -103,6 +103,10 @@ class Link:
             self._command = None
             self._hang_up("4.3.2", "the server is stopping")
 
+    def fail(self) -> None:
+        """See Engine."""
+        self._hang_up("4.3.0", "internal error")
+
     def hang_up(self, reply: Reply) -> None:
         """Say this and close, whatever stands open: for a session that will not go on with this peer."""
         self._end(reply.text, reply.encode())

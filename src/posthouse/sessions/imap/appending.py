@@ -109,8 +109,9 @@ class Arrivals:
             body: Body = spool
             messages.append(Appending(body, received, named))
         try:
-            placed = await ctx.store.append(
-                ctx.account.id, command.mailbox, messages, quota=ctx.account.quota, replacing=replacing
+            quota = ctx.account.quota
+            placed = await ctx.commit(
+                ctx.store.append(ctx.account.id, command.mailbox, messages, quota=quota, replacing=replacing)
             )
         except NoSuchMailboxError:
             if replacing is not None and await ctx.store.mailbox(ctx.account.id, command.mailbox) is not None:

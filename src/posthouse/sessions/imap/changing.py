@@ -1,5 +1,7 @@
 """STORE, COPY, MOVE and EXPUNGE."""
 
+import contextlib
+
 from posthouse.mailstore.interface import (
     SYSTEM_FLAGS,
     Marks,
@@ -8,6 +10,7 @@ from posthouse.mailstore.interface import (
     Placed,
     Row,
     Setting,
+    StoreError,
     TooManyKeywordsError,
 )
 from posthouse.protocol.imap.commands import Copy, Expunge, Store
@@ -29,17 +32,20 @@ async def store(ctx: Context, command: Store) -> None:
         ctx.notice_condstore()
     chosen = view.positions(command.numbers, uid=command.uid, saved=ctx.saved)
     try:
-        marked = await ctx.store.mark(
-            ctx.account.id,
-            view.mailbox.id,
-            [view.messages[at] for at in chosen],
-            _SETTINGS[command.how],
-            named,
-            unchanged_since=command.unchanged_since,
+        marked = await ctx.commit(
+            ctx.store.mark(
+                ctx.account.id,
+                view.mailbox.id,
+                [view.messages[at] for at in chosen],
+                _SETTINGS[command.how],
+                named,
+                unchanged_since=command.unchanged_since,
+            )
         )
     except TooManyKeywordsError as error:
         raise RefusedError(f"No more keywords: {error}", "LIMIT") from None
-    await ctx.know_flags(row.flags for row in marked.rows)
+    with contextlib.suppress(StoreError):  # the change is made: keywords without their names are left out
+        await ctx.know_flags(row.flags for row in marked.rows)
     surprising = _surprising(ctx, view, marked.rows, command, named) if command.silent else []
     for row in marked.rows:
         view.note(row)
@@ -115,9 +121,10 @@ async def copy(ctx: Context, command: Copy) -> None:
         raise RefusedError("There is no such mailbox", "TRYCREATE")
     try:
         if command.move:
-            placed = await ctx.store.move(account.id, mailbox, messages, command.mailbox)
+            work = ctx.store.move(account.id, mailbox, messages, command.mailbox)
         else:
-            placed = await ctx.store.copy(account.id, mailbox, messages, command.mailbox, quota=account.quota)
+            work = ctx.store.copy(account.id, mailbox, messages, command.mailbox, quota=account.quota)
+        placed = await ctx.commit(work)
     except OverQuotaError:
         raise RefusedError("There is no room for these copies", "OVERQUOTA") from None
     except NoSuchMailboxError:
@@ -150,7 +157,7 @@ async def expunge(ctx: Context, command: Expunge) -> None:
         places = sorted(at for at in map(view.position, marked) if at >= 0)
         chosen = [view.messages[at] for at in view.named(places, command.numbers, uid=True, saved=ctx.saved)]
     if chosen:
-        await ctx.store.remove(ctx.account.id, view.mailbox.id, chosen)
+        await ctx.commit(ctx.store.remove(ctx.account.id, view.mailbox.id, chosen))
         await update(ctx, expunge=True)
     ctx.engine.done(f"HIGHESTMODSEQ {max(1, view.mailbox.modseq)}" if ctx.qresync else "")
 

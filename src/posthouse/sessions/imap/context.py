@@ -1,8 +1,9 @@
 """What the parts of an IMAP session share."""
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from posthouse.accounts.interface import Account
 from posthouse.mailstore.changes import ChangeBus
@@ -25,6 +26,7 @@ SYSTEM_FLAGS = {
 _BY_NAME = {name.lower(): flag for name, flag in SYSTEM_FLAGS.items()}
 
 
+T = TypeVar("T")
 _AHEAD = 64
 _ITEMS_KEPT = 2000
 _SHOWN_KEPT = 10_000
@@ -62,6 +64,7 @@ class Context:
     saved: list[int] = field(default_factory=list)  # uids of $
     keywords: KnownKeywords = field(init=False)
     trees: LastTree = field(default_factory=LastTree)
+    unsettled: bool = False  # something has changed, and the client was not told: no command may end with NO then
     _items: dict[int, Item] = field(default_factory=dict)  # by message id; only what never changes is used of them
     _shown: dict[int, bytes] = field(default_factory=dict)  # flags as bits -> as the client reads them
 
@@ -97,6 +100,12 @@ class Context:
     def qresync(self) -> bool:
         """Whether the client wants VANISHED instead of EXPUNGE."""
         return "QRESYNC" in self.engine.dialect.enabled
+
+    async def commit(self, work: Awaitable[T]) -> T:
+        """What a change of the store gives. From then on it is done, whatever becomes of the command."""
+        done = await work
+        self.unsettled = True
+        return done
 
     def notice_condstore(self) -> None:
         """The client has used something that only makes sense with modseqs (RFC 7162 3.1)."""

@@ -12,7 +12,7 @@ from posthouse.protocol.imap.commands import Fetch, Section
 from posthouse.protocol.imap.sets import compact, holds, page
 from posthouse.sessions.imap.content import Content, Long
 from posthouse.sessions.imap.context import Context, RefusedError
-from posthouse.sessions.imap.updating import update
+from posthouse.sessions.imap.updating import tell_flags, update
 from posthouse.sessions.imap.view import View
 
 _STEP = 250  # messages asked of the store at once
@@ -36,12 +36,17 @@ async def fetch(ctx: Context, command: Fetch) -> None:
         await _tell_vanished(ctx, view, command)
     also_flags = await _mark_seen(ctx, view, chosen, command.sections)
     refused: list[tuple[int, RefusedError]] = []
-    await ctx.know_flags(view.flags if len(chosen) > 1 else (view.flags[at] for at in chosen))
-    if _OF_VIEW.issuperset(command.items) and not command.sections:
-        await _answer_from_view(ctx, view, chosen, command.items)
-        complete = True
-    else:
-        complete = await _answer(ctx, view, chosen, command, also_flags, refused)
+    try:
+        await ctx.know_flags(view.flags if len(chosen) > 1 else (view.flags[at] for at in chosen))
+        if _OF_VIEW.issuperset(command.items) and not command.sections:
+            await _answer_from_view(ctx, view, chosen, command.items)
+            complete = True
+        else:
+            complete = await _answer(ctx, view, chosen, command, also_flags, refused)
+    except Exception:
+        if not ctx.engine.unfinished:  # the command fails, but these are marked as seen
+            tell_flags(ctx, view, sorted(also_flags), uid=command.uid)
+        raise
     if refused:
         await _unmark_seen(ctx, view, [at for at, _ in refused if at in also_flags])
     await update(ctx, expunge=command.uid)
@@ -254,7 +259,7 @@ async def _send(ctx: Context, start: bytes, content: Content, sections: tuple[Se
         if isinstance(answer, bytes):
             waiting.append(answer)
             continue
-        ctx.engine.send(b"".join((*waiting, answer.start)))
+        ctx.engine.send(b"".join((*waiting, answer.start)), unfinished=True)
         waiting.clear()
         await _stream(ctx, answer)
         waiting.append(b"")
@@ -291,7 +296,7 @@ async def _now(ctx: Context, content: Content, section: Section) -> bytes | Long
 async def _stream(ctx: Context, answer: Long) -> None:
     try:
         async for piece in answer.pieces:
-            ctx.engine.send(piece)
+            ctx.engine.send(piece, unfinished=True)
             await ctx.connection.flush(ctx.engine)
     except StoreError as error:
         # Half of it is with the client already: only a cut link tells it that the rest will not come.

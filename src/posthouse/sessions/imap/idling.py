@@ -43,6 +43,13 @@ class Idling:
         if self._task is None:
             self._task = asyncio.get_running_loop().create_task(self._tell())
 
+    def _fail(self) -> None:
+        """Called while the exception is handled: what was not told comes later, unless half of it was told already."""
+        ctx = self._ctx
+        ctx.services.log.exception("imap command failed", connection=ctx.connection.id, command="Idle")
+        if ctx.unsettled:
+            ctx.engine.fail()
+
     async def _tell(self) -> None:
         """Until nothing is new: news may come while we ask."""
         try:
@@ -52,6 +59,8 @@ class Idling:
                     await update(self._ctx, expunge=True)
                 except StoreError:
                     return  # the next news, or the poll, will try again
+                except Exception:
+                    self._fail()
                 self._ctx.connection.wake()
         finally:
             self._task = None

@@ -26,9 +26,8 @@ async def create(ctx: Context, command: Create) -> None:
     if len(roles) > 1 or None in roles:
         raise RefusedError("A mailbox here has one special use of those that LIST shows", "USEATTR")  # RFC 6154 3
     try:
-        mailbox = await ctx.store.create(
-            ctx.account.id, command.mailbox.removesuffix(SEPARATOR), roles[0] or Role.NONE if roles else Role.NONE
-        )
+        role = roles[0] or Role.NONE if roles else Role.NONE
+        mailbox = await ctx.commit(ctx.store.create(ctx.account.id, command.mailbox.removesuffix(SEPARATOR), role))
     except MailboxExistsError as error:
         raise RefusedError(_sentence(error), "USEATTR" if "another" in str(error) else "ALREADYEXISTS") from None
     except BadNameError as error:
@@ -39,7 +38,7 @@ async def create(ctx: Context, command: Create) -> None:
 async def delete(ctx: Context, command: Delete) -> None:
     """Remove a mailbox."""
     try:
-        await ctx.store.delete(ctx.account.id, command.mailbox)
+        await ctx.commit(ctx.store.delete(ctx.account.id, command.mailbox))
     except NoSuchMailboxError:
         raise RefusedError("There is no such mailbox", "NONEXISTENT") from None
     except BadNameError as error:
@@ -50,7 +49,8 @@ async def delete(ctx: Context, command: Delete) -> None:
 async def rename(ctx: Context, command: Rename) -> None:
     """Give a mailbox another name."""
     try:
-        await ctx.store.rename(ctx.account.id, command.mailbox, command.new.removesuffix(SEPARATOR))
+        new = command.new.removesuffix(SEPARATOR)
+        await ctx.commit(ctx.store.rename(ctx.account.id, command.mailbox, new))
     except NoSuchMailboxError:
         raise RefusedError("There is no such mailbox", "NONEXISTENT") from None
     except MailboxExistsError as error:
@@ -63,7 +63,8 @@ async def rename(ctx: Context, command: Rename) -> None:
 async def subscribe(ctx: Context, command: Subscribe) -> None:
     """Note that the owner wants to see a name, or does not."""
     try:
-        await ctx.store.subscribe(ctx.account.id, command.mailbox.removesuffix(SEPARATOR), command.wanted)
+        name = command.mailbox.removesuffix(SEPARATOR)
+        await ctx.commit(ctx.store.subscribe(ctx.account.id, name, command.wanted))
     except BadNameError as error:
         raise RefusedError(_sentence(error), "CANNOT") from None
     ctx.engine.done()

@@ -106,7 +106,7 @@ async def _remove_marked(ctx: Context, view: View) -> list[int]:
     account, mailbox = ctx.account.id, view.mailbox.id
     try:
         marked = await ctx.store.deleted(account, mailbox)
-        return await ctx.store.remove(account, mailbox, list(marked.values())) if marked else []
+        return await ctx.commit(ctx.store.remove(account, mailbox, list(marked.values()))) if marked else []
     except NoSuchMailboxError:
         return []  # then they are gone already
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from posthouse.accounts.interface import Account, Refusal, RefusalKind
 from posthouse.mailstore.interface import NoSuchMailboxError, Role, StoreError, StoreFullError
-from posthouse.net.connection import Connection
+from posthouse.net.connection import Connection, ConnectionGoneError
 from posthouse.protocol.events import (
     KeysWanted,
     LoginFailed,
@@ -84,6 +84,7 @@ class ImapSession:
     async def _carry_out(self, command: commands.Command) -> None:
         ctx = self._ctx
         assert ctx is not None
+        ctx.unsettled = False
         try:
             if isinstance(command, commands.Idle):
                 await update(ctx, expunge=True)
@@ -103,12 +104,33 @@ class ImapSession:
         except StoreError as error:
             self._services.log.warning("imap command failed", connection=self._connection.id, error=str(error))
             self.engine.finish("NO", "The mail store is unwell, try again later", "UNAVAILABLE")
+        except ConnectionGoneError:
+            raise
+        except Exception:
+            self._services.log.exception(
+                "imap command failed", connection=self._connection.id, command=type(command).__name__
+            )
+            self._end_by_bug(ctx, command)
 
-    def _message_offered(self, event: events.MessageOffered) -> Awaitable[None]:
+    def _end_by_bug(self, ctx: Context, command: commands.Command) -> None:
+        """End the command alone; the session as well when half an answer is said, or when NO could be a lie."""
+        if self.engine.unfinished or ctx.unsettled:
+            self.engine.fail()
+            return
+        if isinstance(command, commands.Select):
+            selecting.leave(ctx)  # RFC 9051 6.3.2: after a SELECT that failed no mailbox is selected
+        self.engine.finish("NO", "Internal error, it was logged", "SERVERBUG")  # RFC 5530 3
+
+    async def _message_offered(self, event: events.MessageOffered) -> None:
         assert self._ctx is not None
         if self._arrivals is None:
             self._arrivals = Arrivals(self._ctx)
-        return self._arrivals.offer(event)
+        try:
+            await self._arrivals.offer(event)
+        except Exception:
+            self._services.log.exception("imap command failed", connection=self._connection.id, command="Append")
+            self._arrivals.drop()
+            self.engine.refuse_message("SERVERBUG", "Internal error, it was logged")
 
     def _messages_dropped(self, event: events.MessagesDropped) -> None:
         if self._arrivals is not None:

@@ -30,11 +30,12 @@ _OF_STORE: dict[str, Callable[[Item], Any]] = {
 async def ordered(ctx: Context, view: View, found: Sequence[int], order: tuple[SortBy, ...]) -> list[int]:
     """The positions by these criteria; what is equal by all of them by sequence number."""
     messages = [view.messages[at] for at in found]
-    values: dict[int, SortKeys] = {}
-    items: dict[int, Item] = {}
+    values: dict[int, SortKeys] | None = None  # None: no criterion asks for them
+    items: dict[int, Item] | None = None
     if any(by.what in _OF_INDEX for by in order):
         values = await ctx.index.sort_keys(ctx.account.id, view.mailbox.id, messages)
     if any(by.what in _OF_STORE for by in order):
+        items = {}
         for start in range(0, len(messages), _STEP):
             part = messages[start : start + _STEP]
             for item in await ctx.store.items(ctx.account.id, view.mailbox.id, part):
@@ -45,15 +46,23 @@ async def ordered(ctx: Context, view: View, found: Sequence[int], order: tuple[S
 
 
 def _sorted(
-    view: View, found: Sequence[int], order: tuple[SortBy, ...], values: dict[int, SortKeys], items: dict[int, Item]
+    view: View,
+    found: Sequence[int],
+    order: tuple[SortBy, ...],
+    values: dict[int, SortKeys] | None,
+    items: dict[int, Item] | None,
 ) -> list[int]:
-    rows = [at for at in found if (not values or view.messages[at] in values)]
-    rows = [at for at in rows if (not items or view.messages[at] in items)]
+    """What others expunged meanwhile has no values any more, and is left out."""
+    known = [values, items]
+    rows = [at for at in found if all(each is None or view.messages[at] in each for each in known)]
     for by in reversed(order):  # sorting keeps what is equal in order, so the last criterion goes first
         if by.what in _OF_INDEX:
             of_index = _OF_INDEX[by.what]
-            rows.sort(key=lambda at: of_index(values[view.messages[at]]), reverse=by.reverse)
+            assert values is not None
+            keys = {at: of_index(values[view.messages[at]]) for at in rows}
         else:
             of_store = _OF_STORE[by.what]
-            rows.sort(key=lambda at: of_store(items[view.messages[at]]), reverse=by.reverse)
+            assert items is not None
+            keys = {at: of_store(items[view.messages[at]]) for at in rows}
+        rows.sort(key=keys.__getitem__, reverse=by.reverse)
     return rows

@@ -1,8 +1,9 @@
 """Tells a client what happened in its mailbox since it last heard (RFC 9051 7.5, RFC 7162 3.2.10)."""
 
+import contextlib
 from collections.abc import Iterable
 
-from posthouse.mailstore.interface import NoSuchMailboxError, StoreError
+from posthouse.mailstore.interface import Delta, NoSuchMailboxError, StoreError
 from posthouse.protocol.imap.sets import compact
 from posthouse.sessions.imap.context import Context
 from posthouse.sessions.imap.view import View
@@ -36,13 +37,20 @@ async def update(ctx: Context, *, expunge: bool, own: int = 0) -> None:
         return
     except StoreError:
         return
+    with contextlib.suppress(StoreError):  # keywords without their names are left out
+        await ctx.know_flags(row.flags for row in delta.changed)
+    _take_up(ctx, view, delta, expunge=expunge)
+
+
+def _take_up(ctx: Context, view: View, delta: Delta, *, expunge: bool) -> None:
+    """Change the view and tell of it. Should that fail in between, client and view would not count alike any more."""
+    settled, ctx.unsettled = not ctx.unsettled, True
     before = len(view)
     changed = view.apply(delta)
     changed_uids = [view.uids[at] for at in changed]
     grown = len(view) - before
     if expunge:
         tell_expunged(ctx, view)
-    await ctx.know_flags(row.flags for row in delta.changed)
     if grown:
         ctx.engine.send(b"* %d EXISTS\r\n" % len(view))
         if not ctx.rev2:
@@ -51,6 +59,7 @@ async def update(ctx: Context, *, expunge: bool, own: int = 0) -> None:
     if not view.gone:
         view.told = view.mailbox.modseq
     _tell_delay(ctx, view)
+    ctx.unsettled = not settled
 
 
 def _tell_delay(ctx: Context, view: View) -> None:
