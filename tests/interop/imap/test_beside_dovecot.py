@@ -1,5 +1,6 @@
 """The same odd messages in Dovecot and here: what is told of them must be equal, or be listed below with its reason."""
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -97,6 +98,38 @@ SEARCHES: dict[bytes, tuple[set[str], set[str]]] = {
 ORDERS = (b"SUBJECT", b"FROM", b"TO", b"CC", b"DATE", b"SIZE", b"REVERSE SIZE", b"REVERSE SUBJECT", b"REVERSE DATE")
 # What the two read differently sorts differently; the others must stand in the same order.
 UNSORTED = ADDRESSES | {"subject 14", "cpython msg_47.txt", "header duplicate subject", "subject 12", "subject 16"}
+
+
+# What the grammar does not have, and both take, with the same answer.
+LIBERAL = (
+    b"NOOP ",
+    b"CAPABILITY  ",
+    b"FETCH 1 (UID FLAGS )",
+    b"FETCH  1  ( UID  FLAGS)",
+    b"FETCH 01 FLAGS ",
+    b"FETCH 1 (BODY.PEEK[HEADER.FIELDS ( SUBJECT )])",
+    b"FETCH 1 BODY.PEEK[HEADER.FIELDS  (SUBJECT ) ]",
+    b"FETCH 1 BODY.PEEK[]<0.0>",
+    b'SEARCH ( SUBJECT "plain" )',
+    b"SEARCH  1:3  NOT  4 ",
+    b"SEARCH 100000",
+    b"SEARCH 2:100000",
+    b"SEARCH RETURN () 100000",
+    b"SEARCH RETURN ( MIN  COUNT ) ALL",
+    b"SEARCH CHARSET utf8 SUBJECT plain",
+    b"SEARCH CHARSET  ISO-8859-1  SUBJECT  plain",
+    b"SEARCH CHARSET ISO-8859-1 SUBJECT {4+}\r\nK\xf6ln",
+    b"SEARCH SINCE 1-Jan-2026",
+    b'SEARCH SINCE "01-Jan-2026" ',
+    b"SORT ( SUBJECT )  utf8  1:2",
+    b"THREAD  REFERENCES  UTF-8  1 ",
+    b'LIST  ""  "Odd" ',
+    b'LIST "" &Jjo!',
+    b"ENABLE  CONDSTORE ",
+    b"UID EXPUNGE 100000 ",
+    b"NAMESPACE ",
+)
+LIBERAL_REFUSED = (b"STATUS &Jjo! (MESSAGES)", b"CREATE &", b"SEARCH CHARSET X-NONE ALL")
 
 
 @dataclass(frozen=True)
@@ -222,6 +255,24 @@ def test_search(both: Both, key: bytes) -> None:
 
 def _found(line: bytes) -> set[str]:
     return {NAMES[int(number) - 1] for number in line.split()[2:]}
+
+
+@pytest.mark.parametrize("command", LIBERAL, ids=repr)
+def test_liberal(both: Both, command: bytes) -> None:
+    theirs, ours = (wire.ok(command) for wire in (both.dovecot, both.here))
+    if command.startswith((b"FETCH", b"SEARCH", b"SORT", b"THREAD")):
+        assert _comparable(theirs.untagged) == _comparable(ours.untagged)
+
+
+def _comparable(lines: list[bytes]) -> list[bytes]:
+    """Tags are no two's alike, and only Dovecot has \\Recent and tells of modseqs what nobody asked for."""
+    lines = [re.sub(rb'TAG "[^"]*"|\\Recent', b"", line) for line in lines]
+    return [line for line in lines if b"HIGHESTMODSEQ" not in line]
+
+
+@pytest.mark.parametrize("command", LIBERAL_REFUSED, ids=repr)
+def test_refused_but_no_mistake(both: Both, command: bytes) -> None:
+    assert [wire.give(command).status for wire in (both.dovecot, both.here)] == ["NO", "NO"]
 
 
 @pytest.mark.parametrize("order", ORDERS)

@@ -11,6 +11,7 @@ MAX_ITEMS = 200
 _MODSEQ_LIMIT = (1 << 63) - 1
 _ITEM = re.compile(rb"[A-Za-z0-9.]+")
 _PARTIAL = re.compile(rb"<(\d{1,20})\.(\d{1,20})>")
+_LAZY = re.compile(rb" +\( *LAZY *\)", re.IGNORECASE)  # RFC 8970 3.2; FETCH's own modifiers may stand there, too
 _NUMBERS = re.compile(rb"[1-9]\d{0,9}(?:\.[1-9]\d{0,9})*")
 _MAX_LEVELS = 128
 
@@ -52,12 +53,11 @@ def fetch(cursor: Cursor, dialect: Dialect, *, uid: bool) -> Rule[Fetch]:
     numbers = number_set(cursor)
     cursor.space()
     items = _Items()
-    if cursor.takes(b"("):
-        while True:
+    if cursor.peek() == 40:
+        cursor.opens()
+        yield from _item(cursor, items, macro=False)
+        while not cursor.closes():
             yield from _item(cursor, items, macro=False)
-            if cursor.takes(b")"):
-                break
-            cursor.space()
     else:
         yield from _item(cursor, items, macro=True)
     changed_since, vanished, partial = _modifiers(cursor, uid=uid)
@@ -79,9 +79,8 @@ def _item(cursor: Cursor, items: _Items, *, macro: bool) -> Rule[None]:
         items.add_section((yield from _section(cursor, name)))
     elif name in _PLAIN:
         items.add(name.decode())
-        if name == b"PREVIEW" and cursor.takes(b" ("):  # RFC 8970 3.2: LAZY, whatever else may come
-            cursor.want(b"LAZY")
-            cursor.want(b")")
+        if name == b"PREVIEW" and (lazy := _LAZY.match(cursor.line, cursor.at)):
+            cursor.at = lazy.end()
     elif name in _OLD:
         items.add_section(_OLD[name])
     else:
@@ -110,6 +109,7 @@ def _section(cursor: Cursor, name: bytes) -> Rule[Section]:
             names = yield from parenthesised(cursor, astring)
             fields = tuple(field.upper() for field in names)
             label += b" (%b)" % b" ".join(map(_field, names))
+    cursor.skip()
     cursor.want(b"]")
     partial = None if size else _octets(cursor)
     label = b"%b[%b]" % (b"BINARY.SIZE" if size else b"BINARY" if binary else b"BODY", label)
@@ -145,7 +145,7 @@ def _octets(cursor: Cursor) -> tuple[int, int] | None:
         raise GrammarError("malformed range of octets")
     cursor.at = found.end()
     first, count = int(found.group(1)), int(found.group(2))
-    if not count or first > _MODSEQ_LIMIT or count > _MODSEQ_LIMIT:
+    if first > _MODSEQ_LIMIT or count > _MODSEQ_LIMIT:
         raise GrammarError("range of octets out of bounds")
     return first, count
 
@@ -154,7 +154,7 @@ def _modifiers(cursor: Cursor, *, uid: bool) -> tuple[int | None, bool, tuple[in
     if cursor.ended:
         return None, False, None
     cursor.space()
-    cursor.want(b"(")
+    cursor.opens()
     changed_since, vanished, partial = None, False, None
     while True:
         word = cursor.keyword()
@@ -168,9 +168,8 @@ def _modifiers(cursor: Cursor, *, uid: bool) -> tuple[int | None, bool, tuple[in
             partial = partial_range(cursor)
         else:
             raise GrammarError(f"unknown FETCH modifier {word.decode()}")
-        if cursor.takes(b")"):
+        if cursor.closes():
             break
-        cursor.space()
     if vanished and changed_since is None:
         raise GrammarError("VANISHED goes with CHANGEDSINCE only")  # RFC 7162 3.2.6
     return changed_since, vanished, partial

@@ -14,20 +14,21 @@ from posthouse.protocol.imap.states import State
 from posthouse.protocol.imap.syntax import (
     Cursor,
     GrammarError,
+    MailboxNameError,
     Message,
     Rule,
     astring,
     nstring,
     parenthesised,
     pattern,
-    string,
 )
 
 MAX_PATTERNS = 100
 _MODSEQ_LIMIT = (1 << 63) - 1
 _MONTHS = {name: number for number, name in enumerate(b"JAN FEB MAR APR MAY JUN JUL AUG SEP OCT NOV DEC".split(), 1)}
 _DATE_TIME = re.compile(
-    rb'"([ \d]\d)-([A-Za-z]{3})-(\d{4}) ([01]\d|2[0-3]):([0-5]\d):([0-5]\d|60) ([+-])(\d\d)([0-5]\d)"'
+    # RFC 9051 9 has two places for day and hour. Clients leave the first one empty, or leave it out.
+    rb'"( ?\d|\d\d)-([A-Za-z]{3})-(\d{4}) +([01]?\d|2[0-3]):([0-5]\d):([0-5]\d|60) +([+-])(\d\d)([0-5]\d)"'
 )
 STATUS_ITEMS = frozenset(
     b"MESSAGES RECENT UIDNEXT UIDVALIDITY UNSEEN DELETED SIZE HIGHESTMODSEQ APPENDLIMIT MAILBOXID"
@@ -36,14 +37,14 @@ STATUS_ITEMS = frozenset(
 
 
 def mailbox_name(octets: bytes, dialect: Dialect) -> str:
-    """A name as the client wrote it. Raises GrammarError."""
+    """A name as the client wrote it. Raises MailboxNameError."""
     try:
         name = octets.decode() if dialect.utf8 else mutf7.decode(octets)
     except ValueError:
         wanted = "UTF-8" if dialect.utf8 else "modified UTF-7"
-        raise GrammarError(f"a mailbox name is not {wanted}") from None
+        raise MailboxNameError(f"A mailbox name is written in {wanted}, this is none") from None
     if "\0" in name:
-        raise GrammarError("a mailbox name cannot hold NUL")
+        raise MailboxNameError("A mailbox name cannot hold NUL")
     return name
 
 
@@ -77,11 +78,14 @@ def _bare(command: Command) -> "Parse":
 def _select(read_only: bool) -> "Parse":
     def rule(cursor: Cursor, dialect: Dialect) -> Rule[Command]:
         cursor.space()
-        mailbox = yield from _mailbox(cursor, dialect)
+        try:
+            mailbox = yield from _mailbox(cursor, dialect)
+        except MailboxNameError:
+            mailbox = ""  # there is none of that name: a SELECT that fails still closes what was open before
         condstore, resync = False, None
         if not cursor.ended:
             cursor.space()
-            cursor.want(b"(")
+            cursor.opens()
             while True:
                 word = cursor.keyword()
                 if word == b"CONDSTORE":
@@ -90,9 +94,8 @@ def _select(read_only: bool) -> "Parse":
                     resync = _resync(cursor, dialect)
                 else:
                     raise GrammarError(f"unknown SELECT parameter {word.decode()}")
-                if cursor.takes(b")"):
+                if cursor.closes():
                     break
-                cursor.space()
         return commands.Select(mailbox, read_only, condstore, resync)
 
     return rule
@@ -102,24 +105,26 @@ def _resync(cursor: Cursor, dialect: Dialect) -> commands.Resync:
     """RFC 7162 3.2.5: (uidvalidity modseq [known-uids] [(sequence-numbers uids)])."""
     if "QRESYNC" not in dialect.enabled:
         raise GrammarError("QRESYNC is to be enabled first")
-    cursor.want(b" (")
+    cursor.space()
+    cursor.opens()
     uidvalidity = cursor.number()
     cursor.space()
     modseq = cursor.number(_MODSEQ_LIMIT)
-    known, match = None, None
-    if cursor.takes(b" ") and cursor.peek() != 40:
+    known = None
+    if cursor.closes():
+        return commands.Resync(uidvalidity, modseq)
+    if cursor.peek() != 40:
         known = _known(cursor)
-        if not cursor.takes(b" "):
-            cursor.want(b")")
+        if cursor.closes():
             return commands.Resync(uidvalidity, modseq, known)
-    if cursor.takes(b"("):
-        numbers = _known(cursor)
-        cursor.space()
-        match = (numbers, _known(cursor))
-        if match[0].count != match[1].count:
-            raise GrammarError("numbers and uids do not go together")
-        cursor.want(b")")
-    cursor.want(b")")
+    cursor.opens()
+    numbers = _known(cursor)
+    cursor.space()
+    match = (numbers, _known(cursor))
+    if match[0].count != match[1].count:
+        raise GrammarError("numbers and uids do not go together")
+    cursor.shuts()
+    cursor.shuts()
     return commands.Resync(uidvalidity, modseq, known, match)
 
 
@@ -136,9 +141,11 @@ def _create(cursor: Cursor, dialect: Dialect) -> Rule[Command]:
     use: tuple[str, ...] = ()
     if not cursor.ended:
         cursor.space()
-        cursor.want(b"(USE ")
+        cursor.opens()
+        cursor.want(b"USE")
+        cursor.space()
         use = tuple(flag.decode().lower() for flag in cursor.listed(cursor.flag))
-        cursor.want(b")")
+        cursor.shuts()
     return commands.Create(mailbox, use)
 
 
@@ -161,7 +168,7 @@ def _list(cursor: Cursor, dialect: Dialect) -> Rule[Command]:
         if "recursivematch" in select and not select - {"recursivematch", "remote"}:
             raise GrammarError("RECURSIVEMATCH goes with another option")  # RFC 5258 3.1
         cursor.space()
-    reference = yield from _mailbox(cursor, dialect)
+    reference = _pattern_text((yield from astring(cursor)), dialect)
     cursor.space()
     if cursor.peek() == 40:
         extended = True
@@ -181,10 +188,12 @@ def _list_returns(cursor: Cursor) -> tuple[frozenset[str], tuple[str, ...]]:
     if cursor.ended:
         return frozenset(), status
     cursor.space()
-    cursor.want(b"RETURN (")
-    while not cursor.takes(b")"):
-        if returns:
-            cursor.space()
+    cursor.want(b"RETURN")
+    cursor.space()
+    cursor.opens()
+    if cursor.takes(b")"):
+        return frozenset(), status
+    while True:
         word = cursor.keyword().decode().lower()
         if word not in ("subscribed", "children", "special-use", "status"):
             raise GrammarError(f"unknown LIST return option {word.upper()}")
@@ -192,12 +201,13 @@ def _list_returns(cursor: Cursor) -> tuple[frozenset[str], tuple[str, ...]]:
             cursor.space()
             status = _status_items(cursor)
         returns.add(word)
-    return frozenset(returns), status
+        if cursor.closes():
+            return frozenset(returns), status
 
 
 def _lsub(cursor: Cursor, dialect: Dialect) -> Rule[Command]:
     cursor.space()
-    reference = yield from _mailbox(cursor, dialect)
+    reference = _pattern_text((yield from astring(cursor)), dialect)
     cursor.space()
     text = _pattern_text((yield from pattern(cursor)), dialect)
     return commands.List(reference, (text,), frozenset({"subscribed"}), lsub=True)
@@ -270,9 +280,11 @@ def _message(cursor: Cursor, mailbox: bytes, *, replacing: bool = False) -> Rule
         date = _date_time(cursor)
         cursor.space()
     about = Message(mailbox, flags, date, replacing)
-    if cursor.takes(b"UTF8 ("):  # RFC 6855 4
+    if cursor.takes(b"UTF8"):  # RFC 6855 4
+        cursor.space()
+        cursor.opens()
         yield cursor.literal(about)
-        cursor.want(b")")
+        cursor.shuts()
     else:
         yield cursor.literal(about)
 
@@ -297,9 +309,12 @@ def _store(uid: bool) -> "Parse":
         numbers = number_set(cursor)
         cursor.space()
         unchanged = None
-        if cursor.takes(b"(UNCHANGEDSINCE "):
+        if cursor.peek() == 40:
+            cursor.opens()
+            cursor.want(b"UNCHANGEDSINCE")
+            cursor.space()
             unchanged = cursor.number(_MODSEQ_LIMIT)
-            cursor.want(b")")
+            cursor.shuts()
             cursor.space()
         how = cursor.line[cursor.at : cursor.at + 1].decode("latin-1")
         how = how if how in ("+", "-") else ""
@@ -311,7 +326,8 @@ def _store(uid: bool) -> "Parse":
             flags = cursor.flags()
         else:
             named = [cursor.flag()]
-            while cursor.takes(b" "):
+            while not cursor.ended:
+                cursor.space()
                 named.append(cursor.flag())
             flags = tuple(named)
         return commands.Store(numbers, uid, how, silent, flags, unchanged)
@@ -359,14 +375,15 @@ def _set_quota(cursor: Cursor, dialect: Dialect) -> Rule[Command]:
     cursor.space()
     yield from astring(cursor)
     cursor.space()
-    cursor.want(b"(")
-    while not cursor.takes(b")"):
+    cursor.opens()
+    if cursor.takes(b")"):
+        return commands.SetQuota()
+    while True:
         cursor.atom()
         cursor.space()
         cursor.number(_MODSEQ_LIMIT)
-        if cursor.peek() != 41:
-            cursor.space()
-    return commands.SetQuota()
+        if cursor.closes():
+            return commands.SetQuota()
 
 
 # What the engine itself answers.
@@ -386,19 +403,18 @@ def identification(cursor: Cursor) -> Rule[dict[str, str]]:
     fields: dict[str, str] = {}
     if cursor.takes(b"NIL"):
         return fields
-    cursor.want(b"(")
+    cursor.opens()
     if cursor.takes(b")"):
         return fields
     while True:
-        name = yield from string(cursor)
+        name = yield from astring(cursor)
         cursor.space()
         value = yield from nstring(cursor)
         if len(fields) >= 30 or len(name) > 30 or len(value or b"") > 1024:
             raise GrammarError("ID takes 30 fields of 30 and 1024 octets")
         fields[name.decode("utf-8", "replace")] = (value or b"").decode("utf-8", "replace")
-        if cursor.takes(b")"):
+        if cursor.closes():
             return fields
-        cursor.space()
 
 
 Parse = Callable[[Cursor, Dialect], Rule[Command]]

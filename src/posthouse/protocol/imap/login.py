@@ -107,7 +107,7 @@ class Login(Link):
         initial = None
         if not cursor.ended:  # RFC 4959
             cursor.space()
-            initial = cursor.line[cursor.at :]
+            initial = cursor.rest()
         offered = self._mechanisms()
         if not offered:
             self._refuse_plain()

@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable
 from datetime import date
 
+from posthouse.message.text.charsets import charset_text, is_known
 from posthouse.protocol.imap.commands import Dialect, Search
 from posthouse.protocol.imap.keys import (
     PLAINLY,
@@ -33,17 +34,17 @@ from posthouse.protocol.imap.syntax import Cursor, GrammarError, Rule, astring
 _EPOCH = date(1970, 1, 1).toordinal()
 _MONTHS = {name: number for number, name in enumerate(b"JAN FEB MAR APR MAY JUN JUL AUG SEP OCT NOV DEC".split(), 1)}
 _DATE = re.compile(rb'("?)(\d{1,2})-([A-Za-z]{3})-(\d{4})\1')
-_ENTRY = re.compile(rb'"/flags/[^"]*" (?:priv|shared|all) ', re.IGNORECASE)
-_CHARSETS = (b"US-ASCII", b"UTF-8")
+_ENTRY = re.compile(rb'"/flags/[^"]*" (?:priv|shared|all) +', re.IGNORECASE)
+_UTF8 = (b"", b"US-ASCII", b"ASCII", b"UTF-8", b"UTF8")
 _MODSEQ_LIMIT = (1 << 63) - 1
 _PARTIAL = re.compile(rb"(-?)(\d{1,10}):(-?)(\d{1,10})")
 
 
 class CharsetError(GrammarError):
-    """A charset we do not search in: NO with BADCHARSET, not BAD (RFC 9051 6.4.4). `saving`: as for $."""
+    """A charset that is not known: NO with BADCHARSET, not BAD (RFC 9051 6.4.4). `saving`: as for $."""
 
     def __init__(self, *, saving: bool) -> None:
-        super().__init__("text is searched for in US-ASCII or UTF-8")
+        super().__init__("No such charset is known here, UTF-8 always is")
         self.saving = saving
 
 
@@ -91,11 +92,13 @@ def search(cursor: Cursor, dialect: Dialect, *, uid: bool) -> Rule[Search]:
     """Behind SEARCH."""
     cursor.space()
     returning = _returning(cursor)
-    if cursor.takes(b"CHARSET "):
+    charset = b""
+    if cursor.takes(b"CHARSET"):
         if "UTF8=ACCEPT" in dialect.enabled:
             raise GrammarError("all is UTF-8 once UTF8=ACCEPT is enabled, leave CHARSET out")  # RFC 6855 3
-        yield from _charset(cursor, returning)
-    keys = yield from _keys(cursor)
+        cursor.space()
+        charset = yield from _charset(cursor, returning)
+    keys = yield from _keys(cursor, charset)
     return _made(keys, uid, returning)
 
 
@@ -105,8 +108,8 @@ def sort(cursor: Cursor, *, uid: bool) -> Rule[Search]:
     returning = _returning(cursor)
     order = tuple(_order(cursor))
     cursor.space()
-    yield from _charset(cursor, returning)
-    keys = yield from _keys(cursor)
+    charset = yield from _charset(cursor, returning)
+    keys = yield from _keys(cursor, charset)
     return _made(keys, uid, returning, sort=order)
 
 
@@ -117,8 +120,8 @@ def thread(cursor: Cursor, *, uid: bool) -> Rule[Search]:
     if algorithm not in (b"REFERENCES", b"ORDEREDSUBJECT"):
         raise GrammarError("unknown threading algorithm")
     cursor.space()
-    yield from _charset(cursor, PLAINLY)
-    keys = yield from _keys(cursor)
+    charset = yield from _charset(cursor, PLAINLY)
+    keys = yield from _keys(cursor, charset)
     return _made(keys, uid, PLAINLY, thread=algorithm.decode())
 
 
@@ -128,21 +131,23 @@ def _made(keys: "_Keys", uid: bool, returning: Returning, *, sort: tuple[SortBy,
     return Search(key, uid, returning, sort, thread, keys.modseq)
 
 
-def _charset(cursor: Cursor, returning: Returning) -> Rule[None]:
+def _charset(cursor: Cursor, returning: Returning) -> Rule[bytes]:
     name = (yield from astring(cursor)).upper()
     cursor.space()
-    if name not in _CHARSETS:
+    if not is_known(name.decode("ascii", "replace")):
         raise CharsetError(saving="save" in returning.options)
+    return name
 
 
 def _returning(cursor: Cursor) -> Returning:
-    if not cursor.takes(b"RETURN ("):
+    if not cursor.takes(b"RETURN"):
         return PLAINLY
+    cursor.space()
+    cursor.opens()
     options: set[str] = set()
     partial = None
-    while not cursor.takes(b")"):
-        if options:
-            cursor.space()
+    ended = cursor.takes(b")")
+    while not ended:
         option = cursor.keyword().decode().lower()
         if option not in ("min", "max", "all", "count", "save", "partial"):
             raise GrammarError(f"unknown RETURN option {option.upper()}")
@@ -152,6 +157,7 @@ def _returning(cursor: Cursor) -> Returning:
             cursor.space()
             partial = partial_range(cursor)
         options.add(option)
+        ended = cursor.closes()
     cursor.space()
     if partial is not None and "all" in options:
         raise GrammarError("PARTIAL and ALL exclude each other")  # RFC 9394 3.1
@@ -171,7 +177,7 @@ def partial_range(cursor: Cursor) -> tuple[int, int]:
 
 
 def _order(cursor: Cursor) -> list[SortBy]:
-    cursor.want(b"(")
+    cursor.opens()
     found: list[SortBy] = []
     reverse = False
     while True:
@@ -183,23 +189,34 @@ def _order(cursor: Cursor) -> list[SortBy]:
             reverse = False
         else:
             raise GrammarError("unknown sort criterion")
-        if not reverse and cursor.takes(b")"):
+        if reverse:
+            cursor.space()
+        elif cursor.closes():
             return found
-        cursor.space()
 
 
 class _Keys:
-    """Keys that must all hold, and whether one of them was MODSEQ."""
+    """Keys that must all hold, the charset of their texts, and whether one of them was MODSEQ."""
 
-    __slots__ = ("found", "modseq")
+    __slots__ = ("_charset", "found", "modseq")
 
-    def __init__(self) -> None:
+    def __init__(self, charset: bytes) -> None:
         self.found: list[Key] = []
         self.modseq = False
+        self._charset = charset
+
+    def text(self, octets: bytes) -> str:
+        """What is to be searched for."""
+        if self._charset not in _UTF8:
+            return charset_text(octets, self._charset)
+        try:
+            return octets.decode()
+        except UnicodeDecodeError:
+            raise GrammarError("a text to search for is not UTF-8") from None
 
 
-def _keys(cursor: Cursor) -> Rule[_Keys]:
-    keys = _Keys()
+def _keys(cursor: Cursor, charset: bytes) -> Rule[_Keys]:
+    keys = _Keys(charset)
     keys.found.append((yield from _key(cursor, keys, 0)))
     while not cursor.ended:
         cursor.space()
@@ -226,9 +243,9 @@ def _key(cursor: Cursor, keys: _Keys, depth: int) -> Rule[Key]:
         cursor.space()
         return Either(one, (yield from _key(cursor, keys, depth + 1)))
     if (field := _TEXTS.get(word)) is not None:
-        return Contains(field, _text((yield from astring(cursor))))
+        return Contains(field, keys.text((yield from astring(cursor))))
     if word == b"HEADER":
-        return (yield from _header(cursor))
+        return (yield from _header(cursor, keys))
     if word == b"MODSEQ":
         keys.modseq = True
     if (rule := _VALUES.get(word)) is None:
@@ -237,25 +254,17 @@ def _key(cursor: Cursor, keys: _Keys, depth: int) -> Rule[Key]:
 
 
 def _group(cursor: Cursor, keys: _Keys, depth: int) -> Rule[Key]:
-    cursor.want(b"(")
+    cursor.opens()
     found = [(yield from _key(cursor, keys, depth + 1))]
-    while not cursor.takes(b")"):
-        cursor.space()
+    while not cursor.closes():
         found.append((yield from _key(cursor, keys, depth + 1)))
     return found[0] if len(found) == 1 else Every(tuple(found))
 
 
-def _header(cursor: Cursor) -> Rule[Key]:
-    name = _text((yield from astring(cursor)))
+def _header(cursor: Cursor, keys: _Keys) -> Rule[Key]:
+    name = keys.text((yield from astring(cursor)))
     cursor.space()
-    return Contains(f"header:{name.lower()}", _text((yield from astring(cursor))))
-
-
-def _text(octets: bytes) -> str:
-    try:
-        return octets.decode()
-    except UnicodeDecodeError:
-        raise GrammarError("a text to search for is not UTF-8") from None
+    return Contains(f"header:{name.lower()}", keys.text((yield from astring(cursor))))
 
 
 def _keyword(cursor: Cursor, word: bytes) -> Key:

@@ -11,6 +11,7 @@ and here the greeting, the capabilities and the commands.
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from posthouse.protocol import http
 from posthouse.protocol.imap import commands
 from posthouse.protocol.imap.answers import listed, string
 from posthouse.protocol.imap.commands import Command, Dialect
@@ -20,7 +21,7 @@ from posthouse.protocol.imap.login import Login
 from posthouse.protocol.imap.search_grammar import CharsetError
 from posthouse.protocol.imap.settings import ImapSettings
 from posthouse.protocol.imap.states import State
-from posthouse.protocol.imap.syntax import Cursor, GrammarError, Literal
+from posthouse.protocol.imap.syntax import Cursor, GrammarError, Literal, MailboxNameError
 from posthouse.protocol.lines import LineFault
 
 _FIRST = ("IMAP4rev1", "IMAP4rev2", "SASL-IR", "LITERAL+", "ID", "ENABLE")
@@ -117,6 +118,9 @@ class ImapServer(Login):
     def _start(self, cursor: Cursor) -> None:
         self._tag = cursor.tag()
         cursor.space()
+        if self._tag.upper() in http.VERBS and cursor.next_word() not in _WORDS:
+            self._end("HTTP instead of IMAP", f"* BYE {http.REFUSAL.capitalize()}\r\n".encode())
+            return
         keyword = cursor.keyword()
         self._name = keyword.decode()
         if (own := _OWN.get(keyword)) is not None:
@@ -153,6 +157,8 @@ class ImapServer(Login):
             if fault.saving:
                 self._events.append(ResultDropped())  # RFC 5182 2.1: a NO leaves nothing saved
             self._conclude(b"NO", str(fault), "BADCHARSET (US-ASCII UTF-8)")
+        elif isinstance(fault, MailboxNameError):
+            self._conclude(b"NO", str(fault), "CANNOT")  # RFC 5530 3
         else:
             super()._say_fault(fault)
 
@@ -162,7 +168,7 @@ class ImapServer(Login):
         if line is None:
             return False
         self._expect_command()
-        if isinstance(line, bytes) and line.upper() == b"DONE":
+        if isinstance(line, bytes) and line.rstrip(b" ").upper() == b"DONE":
             self._offer_up(IdleEnded())
             return True
         # Whatever it was, it is no part of IDLE: RFC 9051 wants DONE and nothing else.
@@ -265,3 +271,4 @@ _OWN: dict[bytes, _Own] = {
     b"ENABLE": _Own(State.LOGGED_IN, ImapServer._do_enable),
     b"COMPRESS": _Own(State.LOGGED_IN, ImapServer._do_compress),
 }
+_WORDS = frozenset(word.decode() for word in (*_OWN, *FORMS))  # that may stand behind a tag

@@ -18,6 +18,8 @@ _TAG = re.compile(rb'[^\x00-\x20(){%*"\\+\x7f-\xff]{1,128}')
 _KEYWORD = re.compile(rb"[A-Za-z0-9.=+\-]+")
 _QUOTED = re.compile(rb'"((?:[^"\\\r\n\0]|\\["\\])*)"')
 _NUMBER = re.compile(rb"\d{1,20}")
+_SPACES = re.compile(rb" *")
+_NEXT_WORD = re.compile(rb" *([A-Za-z0-9.=+\-]*)")
 _LITERAL = re.compile(rb"(~?)\{(\d{1,20})([+-]?)\}\Z")
 _ESCAPED = re.compile(rb'\\(["\\])')
 _FLAG = re.compile(rb'\\?[^\x00-\x20(){%*"\\\]\x7f-\xff]+')
@@ -25,6 +27,10 @@ _FLAG = re.compile(rb'\\?[^\x00-\x20(){%*"\\\]\x7f-\xff]+')
 
 class GrammarError(ValueError):
     """The command is not grammatical; the text says why, in words for the client's author."""
+
+
+class MailboxNameError(GrammarError):
+    """What stands where a mailbox belongs is no name: NO, not BAD, for it may be what the user has typed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,23 +57,31 @@ Rule = Generator[Literal, bytes, T]
 
 
 class Cursor:
-    """A line without its CRLF, and where in it we are."""
+    """A line without its CRLF, and where in it we are.
 
-    __slots__ = ("at", "line")
+    The grammar wants one space between two arguments and none elsewhere. Clients write more, between them, inside of
+    parentheses and at the end of the line; there they say nothing, and are taken.
+    """
+
+    __slots__ = ("_end", "at", "line")
 
     def __init__(self, line: bytes) -> None:
-        self.line = line
-        self.at = 0
+        self.go_on(line)
 
     def go_on(self, line: bytes) -> None:
         """The line behind a literal."""
         self.line = line
         self.at = 0
+        self._end = len(line.rstrip(b" "))
 
     @property
     def ended(self) -> bool:
         """Whether nothing more stands in this line."""
-        return self.at >= len(self.line)
+        return self.at >= self._end
+
+    def rest(self) -> bytes:
+        """All that has not been looked at."""
+        return self.line[self.at : self._end]
 
     def peek(self) -> int:
         """The octet at hand; -1 at the end."""
@@ -89,15 +103,41 @@ class Cursor:
         if not self.takes(token):
             raise GrammarError(f"{_named(token)} expected{self._place()}")
 
+    def skip(self) -> None:
+        """Go past spaces, if there are any."""
+        found = _SPACES.match(self.line, self.at)
+        assert found is not None
+        self.at = found.end()
+
     def space(self) -> None:
-        """Go past the one space between two arguments."""
-        if self.peek() != 32:
+        """Go past the space between two arguments."""
+        if self.ended or self.peek() != 32:
             raise GrammarError("space or argument expected" + self._place())
-        self.at += 1
+        self.skip()
+
+    def opens(self) -> None:
+        """Go past the parenthesis that opens a list. Raises GrammarError."""
+        self.want(b"(")
+        self.skip()
+
+    def shuts(self) -> None:
+        """Go past the parenthesis that ends a list. Raises GrammarError."""
+        self.skip()
+        self.want(b")")
+
+    def closes(self) -> bool:
+        """Go past the end of a list, or else past the space in front of its next item. Raises GrammarError."""
+        before = self.at
+        self.skip()
+        if self.takes(b")"):
+            return True
+        if self.at == before:
+            raise GrammarError("space or argument expected" + self._place())
+        return False
 
     def end(self) -> None:
         """Nothing may follow."""
-        if self.at < len(self.line):
+        if not self.ended:
             raise GrammarError("too many arguments" + self._place())
 
     def match(self, pattern: re.Pattern[bytes], what: str) -> bytes:
@@ -122,8 +162,9 @@ class Cursor:
 
     def next_word(self) -> str:
         """The word behind the space at hand, in capitals, to speak of it; "" when there is none."""
-        found = _KEYWORD.match(self.line, self.at + 1)
-        return found.group().decode().upper() if found else ""
+        found = _NEXT_WORD.match(self.line, self.at)
+        assert found is not None
+        return found.group(1).decode().upper()
 
     def number(self, limit: int = (1 << 32) - 1) -> int:
         """A number up to `limit`."""
@@ -142,13 +183,12 @@ class Cursor:
 
     def listed(self, item: Callable[[], T], *, empty: bool = False) -> list[T]:
         """Items in parentheses, a space between two."""
-        self.want(b"(")
+        self.opens()
         found: list[T] = []
         if empty and self.takes(b")"):
             return found
         found.append(item())
-        while not self.takes(b")"):
-            self.space()
+        while not self.closes():
             found.append(item())
         return found
 
@@ -173,13 +213,6 @@ class Cursor:
         return f" at octet {self.at + 1}"
 
 
-def string(cursor: Cursor) -> Rule[bytes]:
-    """A quoted string or a literal."""
-    if cursor.peek() == 34:
-        return cursor.quoted()
-    return (yield cursor.literal())
-
-
 def astring(cursor: Cursor) -> Rule[bytes]:
     """An atom (with "]") or a string."""
     octet = cursor.peek()
@@ -191,12 +224,12 @@ def astring(cursor: Cursor) -> Rule[bytes]:
 
 
 def nstring(cursor: Cursor) -> Rule[bytes | None]:
-    """NIL or a string."""
+    """NIL or a string; an atom for a string that lacks its quotes."""
     if cursor.takes(b"NIL"):
         return None
     if cursor.sees(b"~{"):
         return (yield cursor.literal())
-    return (yield from string(cursor))
+    return (yield from astring(cursor))
 
 
 def pattern(cursor: Cursor) -> Rule[bytes]:
@@ -211,10 +244,9 @@ def pattern(cursor: Cursor) -> Rule[bytes]:
 
 def parenthesised(cursor: Cursor, item: Callable[[Cursor], Rule[T]]) -> Rule[list[T]]:
     """Items in parentheses, a space between two."""
-    cursor.want(b"(")
+    cursor.opens()
     found = [(yield from item(cursor))]
-    while not cursor.takes(b")"):
-        cursor.space()
+    while not cursor.closes():
         found.append((yield from item(cursor)))
     return found
 

@@ -118,6 +118,7 @@ class Login(Link):
 
     def _do_auth(self, argument: bytes) -> None:
         name, _, initial = argument.decode("ascii", "replace").partition(" ")
+        initial = initial.lstrip(" ")
         offered = self._mechanisms()
         if not name:
             self._list(replies.MECHANISMS, iter([f"{each}\r\n".encode() for each in offered]))

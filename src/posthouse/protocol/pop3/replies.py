@@ -1,5 +1,7 @@
 """What a POP3 engine says by itself: one line of status, ready as bytes."""
 
+from posthouse.protocol import http
+
 
 def ok(text: str) -> bytes:
     """A positive answer."""
@@ -40,5 +42,6 @@ WRONG_LOGIN = err("wrong login or password", "AUTH")
 NO_MESSAGE = err("no such message")
 MARKED_DELETED = err("that message is marked deleted")
 BAD_TOP = err("TOP wants a message and a number of lines")
+NO_WEB_SERVER = err(f"{http.REFUSAL}, goodbye")
 INTERNAL_ERROR = err("internal error, goodbye", "SYS/TEMP")
 STOPPING = err("the server is stopping, please come back", "SYS/TEMP")

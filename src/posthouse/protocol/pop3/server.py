@@ -11,6 +11,7 @@ Transaction (the maildrop and its messages), and here the greeting and the comma
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from posthouse.protocol import http
 from posthouse.protocol.lines import LineFault
 from posthouse.protocol.pop3 import replies
 from posthouse.protocol.pop3.settings import MAX_COMMAND, Pop3Settings
@@ -49,12 +50,19 @@ class Pop3Server(Transaction):
         keyword, _, argument = line.partition(b" ")
         command = COMMANDS.get(keyword) or COMMANDS.get(keyword.upper())
         if command is None:
-            self._error(replies.UNKNOWN)
+            self._refuse_keyword(keyword)
         elif self._state in command.states:
-            command.run(self, argument)
+            # RFC 1939 3 has one space. Clients write more, which says nothing, but in a password (7).
+            command.run(self, argument if command is _PASS else argument.strip(b" "))
         else:
             self._error(replies.err(f"{keyword.decode().upper()} is not valid in this state"))
         return True
+
+    def _refuse_keyword(self, keyword: bytes) -> None:
+        if keyword.upper() in http.VERBS:
+            self._end("HTTP instead of POP3", replies.NO_WEB_SERVER)
+        else:
+            self._error(replies.UNKNOWN)
 
     def _do_capa(self, argument: bytes) -> None:
         """What holds at this moment (RFC 2449 5)."""
@@ -81,11 +89,12 @@ class _Command:
 
 
 _FIRST, _THEN = frozenset({State.AUTHORIZATION}), frozenset({State.TRANSACTION})
+_PASS = _Command(_FIRST, Pop3Server._do_pass)
 
 # What a client writes behind a keyword that takes no argument is ignored.
 COMMANDS = {
     b"USER": _Command(_FIRST, Pop3Server._do_user),
-    b"PASS": _Command(_FIRST, Pop3Server._do_pass),
+    b"PASS": _PASS,
     b"AUTH": _Command(_FIRST, Pop3Server._do_auth),
     b"STLS": _Command(_FIRST, Pop3Server._do_stls),
     b"UTF8": _Command(_FIRST, Pop3Server._do_utf8),

@@ -2,7 +2,9 @@
 
 from dataclasses import dataclass
 
-MAX_COMMAND = 255  # octets with CRLF, RFC 2449 4; an AUTH command may have 12,288 (RFC 5034 4 by way of RFC 4954 4)
+# Octets with CRLF: at least 255 (RFC 2449 4), and PASS with the longest password an account may have, see
+# docs/decisions/021. An AUTH command may have 12,288 (RFC 5034 4 by way of RFC 4954 4).
+MAX_COMMAND = len("PASS ") + 1024 + 2
 MAX_ERRORS = 50  # refused commands of one connection
 MAX_FAILED_LOGINS = 5
 MAX_UNSENT = 64 << 10  # octets of answers that may wait for a peer that does not read; see net.interface.Engine

@@ -9,7 +9,7 @@ from posthouse.protocol.pop3.settings import Pop3Settings
 from posthouse.protocol.pop3.states import State
 from posthouse.protocol.stuffing import Stuffing
 
-_MAX_DIGITS = 10  # of a number; no maildrop holds as many
+_MAX_DIGITS = 20  # of a number; no maildrop holds as many messages, no message as many lines
 
 
 class Transaction(Login):
@@ -107,7 +107,7 @@ class Transaction(Login):
 
     def _do_top(self, argument: bytes) -> None:
         first, _, second = argument.partition(b" ")
-        lines = _number(second)
+        lines = _number(second.lstrip(b" "))
         if lines is None:
             self._error(replies.BAD_TOP)
         elif (number := self._message(first)) is not None:
@@ -139,7 +139,8 @@ class Transaction(Login):
 
 
 def _number(text: bytes) -> int | None:
-    """A decimal number (RFC 1939 3) without leading zeros; None when it is none."""
-    if not text.isdigit() or len(text) > _MAX_DIGITS or (text[0] == 48 and len(text) > 1):
+    """A decimal number (RFC 1939 3); None when it is none. Some clients write zeros in front."""
+    if not text.isdigit():
         return None
-    return int(text)
+    digits = text.lstrip(b"0")
+    return int(digits or b"0") if len(digits) <= _MAX_DIGITS else None

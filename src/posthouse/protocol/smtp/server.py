@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from posthouse.message.reply import Reply
+from posthouse.protocol import http
 from posthouse.protocol.events import StartTlsOffered
 from posthouse.protocol.lines import LineFault
 from posthouse.protocol.smtp import replies
@@ -129,8 +130,8 @@ class SmtpServer(Reception):
         self._command = line
         verb, _, rest = line.partition(b" ")
         command = COMMANDS.get(verb) or COMMANDS.get(verb.upper())
-        if command is None and verb.upper() in _HTTP:  # a browser made to post here by a hostile page
-            self._hang_up("4.7.0", "this is a mail server, not a web server")
+        if command is None and verb.upper() in http.VERBS:
+            self._hang_up("4.7.0", http.REFUSAL)
             return True
         # RFC 2920 3.1: some commands end a group, and without EHLO each of them does. Who goes on without our reply
         # plays back a script: spam, or a page that has a browser speak SMTP.
@@ -290,7 +291,6 @@ class Command:
 
 _ANY = frozenset(State)
 _IDLE = frozenset({State.READY})
-_HTTP = frozenset({b"GET", b"POST", b"HEAD", b"PUT", b"DELETE", b"OPTIONS", b"CONNECT", b"PATCH", b"TRACE"})
 
 # RFC 5321 4.1.4: the order of commands.
 COMMANDS: dict[bytes, Command] = {

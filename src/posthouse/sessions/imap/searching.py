@@ -11,7 +11,6 @@ from posthouse.protocol.imap.commands import Search
 from posthouse.protocol.imap.keys import Compared, Key, Moment, Returning
 from posthouse.protocol.imap.sets import compact, page
 from posthouse.sessions.imap.context import Context, system_flag
-from posthouse.sessions.imap.fetching import check_numbers
 from posthouse.sessions.imap.sorting import FEW, ordered
 from posthouse.sessions.imap.updating import update
 from posthouse.sessions.imap.view import View
@@ -171,7 +170,7 @@ class _Matching:
             case keys.Flagged():
                 return self._flagged(key, among)
             case keys.InSet():
-                check_numbers(view, key.numbers.greatest, uid=key.uid)
+                # Numbers beyond the last message match none. RFC 9051 9 would have BAD, which clients take for the end.
                 if isinstance(among, range) and len(among) == len(view):
                     return view.positions(key.numbers, uid=key.uid, saved=self._ctx.saved)
                 if key.numbers.saved:
