@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from posthouse.message.mime import body_structure, envelope, scan, select_fields
+from posthouse.message.mime import body_structure, decoded, envelope, scan, select_fields
 from posthouse.message.text import (
     ThreadRow,
     base_subject,
@@ -83,6 +83,11 @@ def _texts(count: int) -> Callable[[], object]:
     return lambda: digest(data, 0)
 
 
+def _padding(count: int) -> Callable[[], object]:
+    data = b"Content-Transfer-Encoding: quoted-printable\r\n\r\n" + b" " * count + b"x" + b"= \r\n" * count
+    return lambda: decoded(data, scan(data))
+
+
 def _rows(count: int, references: Callable[[int], tuple[str, ...]]) -> Callable[[], object]:
     rows = [ThreadRow(n, n, f"s{n % 7}", n % 2 == 0, str(n), references(n)) for n in range(1, count)]
     backwards = rows[::-1]
@@ -120,6 +125,7 @@ def _loops(count: int) -> Callable[[], object]:
         (_ids, 10_000),
         (_html, 10_000),
         (_texts, 10_000),
+        (_padding, 50_000),
         (_chain, 4_000),
         (_star, 4_000),
         (_loops, 4_000),

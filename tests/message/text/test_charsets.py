@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from posthouse.message.text import charset_text, fold
-from posthouse.message.text.charsets import _MODULES, is_known, raw_text
+from posthouse.message.text.charsets import _MODULES, collated, is_known, raw_text
 
 RUSSIAN = "Привет, мир"
 
@@ -123,6 +123,34 @@ def test_folded_is_folded(text: str) -> None:
     assert fold(folded) == folded
     assert folded == " ".join(folded.split())
     assert fold(text.upper().lower()) == fold(text.lower().upper().lower())
+
+
+@pytest.mark.parametrize(
+    ("text", "form"),
+    [
+        ("abc", "ABC"),
+        ("_[x]", "_[X]"),
+        (" two\t\r\n words ", "TWO WORDS"),
+        ("äÄ", "A\u0308A\u0308"),
+        ("\u01c6", "Dz\u030c"),  # RFC 5051 2: its titlecase is U+01C5, which is then taken apart
+        ("\u01c4", "Dz\u030c"),
+        ("ß", "ß"),
+        ("ﬁ", "fi"),
+        ("Ａ１", "A1"),
+        ("σς", "ΣΣ"),
+        ("\u00a0\u00e9", "E\u0301"),
+    ],
+)
+def test_collated(text: str, form: str) -> None:
+    """RFC 5051 2: titlecase of each character, then its decomposition."""
+    assert collated(text) == form
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"]), max_size=300))
+def test_collated_is_on_one_line(text: str) -> None:
+    form = collated(text)
+    assert form == " ".join(form.split())
+    assert len(form) <= 18 * len(text)
 
 
 @given(st.text(alphabet="aé\u0301\u0316\u0344\u0327\ufdfaジ가 ", min_size=300, max_size=3000))

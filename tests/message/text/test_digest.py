@@ -76,13 +76,13 @@ def test_plain() -> None:
         bcc="eve@example.org",
         sent=946683000,
         sent_day=10957,
-        base_subject="gru\u0308sse",
+        base_subject="GRU\u0308ßE",
         is_reply=True,
-        sort_from="joerg",
-        sort_to="bob",
-        sort_cc="carol",
-        show_from="jo\u0308rg",
-        show_to="bob@example.org",
+        sort_from="JOERG",
+        sort_to="BOB",
+        sort_cc="CAROL",
+        show_from="JO\u0308RG",
+        show_to="BOB@EXAMPLE.ORG",
         message_id="4@example.org",
         references=("3@example.org",),  # RFC 5256 3: the first of In-Reply-To
     )
@@ -106,20 +106,20 @@ def test_it_is_frozen() -> None:
 
 def test_the_first_subject_is_sorted_by_and_all_are_searched() -> None:
     found = digest(b"Subject: Re: a\r\nSubject: b\r\n\r\n", 0)
-    assert (found.subject, found.base_subject, found.is_reply) == ("Re: a, b", "a", True)
+    assert (found.subject, found.base_subject, found.is_reply) == ("Re: a, b", "A", True)
 
 
 @pytest.mark.parametrize(
     ("addresses", "mailbox", "shown"),
     [
-        (b"Ann <a@b.test>", "a", "ann"),
-        (b'"" <a@b.test>', "a", "a@b.test"),
-        (b"=?utf-8?q??= <a@b.test>", "a", "a@b.test"),
-        (b"A@B.test (Ann)", "a", "ann"),
-        (b"Friends: a@b.test;", "friends", "friends"),
+        (b"Ann <a@b.test>", "A", "ANN"),
+        (b'"" <a@b.test>', "A", "A@B.TEST"),
+        (b"=?utf-8?q??= <a@b.test>", "A", "A@B.TEST"),
+        (b"A@B.test (Ann)", "A", "ANN"),
+        (b"Friends: a@b.test;", "FRIENDS", "FRIENDS"),
         (b"", "", ""),
-        (b"\xe4@b.test", "a\u0308", "a\u0308@b.test"),
-        (b"a@b.test, " * 1000, "a", "a@b.test"),
+        (b"\xe4@b.test", "A\u0308", "A\u0308@B.TEST"),
+        (b"a@b.test, " * 1000, "A", "A@B.TEST"),
     ],
 )
 def test_addresses(addresses: bytes, mailbox: str, shown: str) -> None:

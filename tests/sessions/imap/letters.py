@@ -46,5 +46,22 @@ LETTERS = {
         b"--x--\r\n",
         b'MIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary="x"\r\n',
     ),
+    "padded": _plain(
+        b"padded",
+        29,
+        _ANN,
+        b"Padded",
+        b"one line  \t\r\nkept=20\r\n \r\nsoftly = \t\r\nbroken=\r\n twice  ",
+        b"MIME-Version: 1.0\r\nContent-Transfer-Encoding: quoted-printable\r\n",
+    ),
     "umlaut": _plain(b"umlaut", 29, _ANN, b"=?utf-8?q?Gr=C3=BC=C3=9Fe?=", b"Hello.\r\n"),
 }
+# Sorted: an umlaut is its letter and a mark; "[" and "_" stand behind Z.
+for number, word in enumerate((b"_x", b"zebra", b"Zulu", b"=?utf-8?q?=C3=84pfel?=", b"apes", b"=?utf-8?q?=C3=A6?="), 1):
+    LETTERS[f"collate{number}"] = _plain(
+        b"collate%d" % number,
+        number,
+        b"%b <%b@example.net>" % (word, (b"_x", b"zebra", b"Zulu", b"b", b"a", b"~")[number - 1]),
+        word,
+        b"\r\n",
+    )

@@ -29,7 +29,7 @@ class Shown(NamedTuple):
 
 
 class SortKeys(NamedTuple):
-    """What messages are sorted and threaded by (RFC 5256); texts are in their folded form."""
+    """What messages are sorted and threaded by (RFC 5256); texts are in their collated form."""
 
     sent: int  # seconds since 1970
     base_subject: str

@@ -7,6 +7,7 @@ from collections.abc import Collection, Sequence
 from posthouse.message.mime.part import Part
 
 _NEXT_FIELD = re.compile(rb"\n(?![ \t])")
+_TRAILING_SPACE = re.compile(rb"(?<![ \t])[ \t]++(?=\r?\n|\Z)")
 _NOT_BASE64 = bytes(set(range(256)) - set(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"))
 _PLAIN_ENCODINGS = (b"7bit", b"8bit", b"binary", b"")
 _KNOWN_ENCODINGS = (*_PLAIN_ENCODINGS, b"base64", b"quoted-printable")
@@ -81,5 +82,5 @@ def _base64(octets: bytes) -> bytes:
 
 
 def _quoted_printable(octets: bytes) -> bytes:
-    """RFC 2045 6.7; space at line ends was added on the way."""
-    return binascii.a2b_qp(octets)
+    """RFC 2045 6.7: space at line ends was added on the way, also behind a soft break (rules 3 and 5)."""
+    return binascii.a2b_qp(_TRAILING_SPACE.sub(b"", octets))

@@ -113,6 +113,20 @@ def fold(text: str) -> str:
     return " ".join(filter(None, pieces))
 
 
+def collated(text: str) -> str:
+    """The form in which texts are ordered: i;unicode-casemap (RFC 5051 2), with single spaces. For short ones."""
+    if text.isascii():
+        return " ".join(text.upper().split())
+    words = "".join([_titlecase(char) for char in text]).split()
+    return _SPACES.sub(" ", " ".join([_decomposed(word, casefold=False) for word in words])).strip(" ")
+
+
+def _titlecase(char: str) -> str:
+    """Of one character, where that is one as well: Unicode's other titlecases are not meant."""
+    title = char.title()
+    return title if len(title) == 1 else char
+
+
 def _folded(words: list[str]) -> str:
     if max(map(len, words), default=0) > _LONG_WORD:
         folded = " ".join(map(_decomposed, words))
@@ -122,8 +136,8 @@ def _folded(words: list[str]) -> str:
     return (_SPACES.sub(" ", folded) if "  " in folded else folded).strip(" ")
 
 
-def _decomposed(word: str) -> str:
-    """NFKD without case, in pieces: the time NFKD takes grows with the square of the marks upon one character."""
+def _decomposed(word: str, *, casefold: bool = True) -> str:
+    """NFKD, without case, in pieces: the time NFKD takes grows with the square of the marks upon one character."""
     pieces: list[str] = []
     start = 0
     while start < len(word):
@@ -131,6 +145,7 @@ def _decomposed(word: str) -> str:
         last = end + _MAX_MARKS
         while end < last and unicodedata.combining(word[end : end + 1] or " "):
             end += 1
-        pieces.append(unicodedata.normalize("NFKD", word[start:end]).casefold())
+        piece = unicodedata.normalize("NFKD", word[start:end])
+        pieces.append(piece.casefold() if casefold else piece)
         start = end
     return "".join(pieces)

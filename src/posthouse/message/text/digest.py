@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from posthouse.message.mime import Part, body_structure, envelope, scan
 from posthouse.message.mime.mailboxes import Shown, read
-from posthouse.message.text.charsets import fold, raw_text
+from posthouse.message.text.charsets import collated, raw_text
 from posthouse.message.text.headers import header_text, message_ids, sent
 from posthouse.message.text.parts import file_name, header_line, header_lines, leaves, part_text
 from posthouse.message.text.preview import MAX_PREVIEW, preview
@@ -67,7 +67,7 @@ def digest(data: bytes, received: int) -> Digest:
         fields.text(b"bcc"),
         when,
         day,
-        fold(base),
+        collated(base),
         is_reply,
         _mailbox(author),
         _mailbox(addressee),
@@ -112,17 +112,17 @@ def _references(fields: _Fields) -> tuple[str, ...]:
 
 def _mailbox(address: Shown | None) -> str:
     """RFC 5256 3: sorted by what stands before the @."""
-    return fold(raw_text(address.mailbox or b"")) if address is not None else ""
+    return collated(raw_text(address.mailbox or b"")) if address is not None else ""
 
 
 def _display(address: Shown | None) -> str:
     """RFC 5957 3: the name, or else the address."""
     if address is None:
         return ""
-    name = fold(header_text(address.name or b""))
+    name = collated(header_text(address.name or b""))
     if name or not address.host:  # the name of a group is its mailbox
         return name or _mailbox(address)
-    return fold(raw_text(b"%b@%b" % (address.mailbox or b"", address.host)))
+    return collated(raw_text(b"%b@%b" % (address.mailbox or b"", address.host)))
 
 
 def _texts(data: bytes, root: Part) -> Iterator[str]:

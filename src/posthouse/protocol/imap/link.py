@@ -170,7 +170,7 @@ class Link:
     def bye(self, text: str, code: str = "") -> None:
         """End the session, whatever it is doing."""
         self._offer = None
-        self._end(text, _line(b"*", b"BYE", text, code))
+        self._end(text, self._line(b"*", b"BYE", text, code))
 
     # What the parts use.
 
@@ -386,12 +386,12 @@ class Link:
 
     def _conclude(self, status: bytes, text: str, code: str = "") -> None:
         """The tagged answer of the command at hand."""
-        self._say(_line(self._tag, status, text, code))
+        self._say(self._line(self._tag, status, text, code))
 
     def _bad(self, text: str, tag: bytes, code: str = "") -> None:
         """Say what the peer did wrong, and count it."""
         self._errors += 1
-        self._say(_line(tag, b"BAD", text, code))
+        self._say(self._line(tag, b"BAD", text, code))
         if self._errors >= MAX_ERRORS:
             self._end("too many errors", b"* BYE Too many errors, goodbye\r\n")
 
@@ -406,7 +406,10 @@ class Link:
         self._lines.clear()
         self._events.append(SessionEnded(reason))
 
+    def _line(self, tag: bytes, status: bytes, text: str, code: str) -> bytes:
+        coded = f"[{code}] ".encode() if code else b""
+        return b"%b %b %b%b\r\n" % (tag, status, coded, text.encode() if text.isascii() else self._encoded(text))
 
-def _line(tag: bytes, status: bytes, text: str, code: str) -> bytes:
-    coded = f"[{code}] " if code else ""
-    return b"%b %b %b\r\n" % (tag, status, (coded + text).encode("utf-8", "replace"))
+    def _encoded(self, text: str) -> bytes:
+        """A text that is not ASCII, as this client can take it."""
+        raise NotImplementedError

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from posthouse.protocol import http
-from posthouse.protocol.imap import commands
+from posthouse.protocol.imap import commands, mutf7
 from posthouse.protocol.imap.answers import listed, string
 from posthouse.protocol.imap.commands import Command, Dialect
 from posthouse.protocol.imap.events import CommandOffered, CompressOffered, IdleEnded, MessageOffered, ResultDropped
@@ -52,7 +52,9 @@ class ImapServer(Login):
         self.dialect = Dialect()
         self.peer: dict[str, str] = {}  # what ID told of it
         self._compressed = compressed
-        self._say(f"* OK [CAPABILITY {' '.join(self._capabilities())}] {settings.hostname} Posthouse\r\n".encode())
+        self._say(
+            self._line(b"*", b"OK", f"{settings.hostname} Posthouse", f"CAPABILITY {' '.join(self._capabilities())}")
+        )
 
     @property
     def tag(self) -> bytes:
@@ -99,6 +101,11 @@ class ImapServer(Login):
         self._compressed = True
 
     # Commands.
+
+    def _encoded(self, text: str) -> bytes:
+        # RFC 9051 9, resp-text: raw UTF-8 is for those that have enabled it. The names in it are written as they are
+        # elsewhere to this client.
+        return text.encode("utf-8", "replace") if self.dialect.utf8 else mutf7.encode(text)
 
     def _read_command(self) -> bool:
         line = self._next_line()

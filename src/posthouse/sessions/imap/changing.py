@@ -1,6 +1,7 @@
 """STORE, COPY, MOVE and EXPUNGE."""
 
 import contextlib
+from collections.abc import Sequence
 
 from posthouse.mailstore.interface import (
     SYSTEM_FLAGS,
@@ -50,16 +51,25 @@ async def store(ctx: Context, command: Store) -> None:
     for row in marked.rows:
         view.note(row)
     _tell(ctx, view, marked.rows, command, surprising)
+    failed = _failed(view, chosen, marked.rows, command)
     await update(ctx, expunge=command.uid, own=marked.modseq)
     code = ""
-    if marked.conflicts:  # RFC 7162 3.1.3
-        numbers = marked.conflicts if command.uid else [view.position(uid) + 1 for uid in marked.conflicts]
-        code = f"MODIFIED {compact(numbers).decode()}"
+    if failed:
+        code = f"MODIFIED {compact(failed).decode()}"
     elif len(marked.rows) < len(chosen) and not (command.uid or command.silent):
         if not marked.rows:  # RFC 2180 4.2.2
             raise RefusedError("These messages were expunged", "EXPUNGEISSUED")
         code = "EXPUNGEISSUED"
     ctx.engine.done(code)
+
+
+def _failed(view: View, chosen: Sequence[int], rows: list[Row], command: Store) -> list[int]:
+    """The numbers of those that a conditional STORE left alone: what was changed (RFC 7162 3.1.3), and what is gone."""
+    if command.unchanged_since is None:
+        return []
+    done = {row.uid for row in rows}
+    failed = [at for at in chosen if view.uids[at] not in done]
+    return [view.uids[at] for at in failed] if command.uid else [at + 1 for at in failed]
 
 
 def _surprising(ctx: Context, view: View, rows: list[Row], command: Store, named: Marks) -> list[int]:

@@ -22,7 +22,6 @@ _AT_ONCE = 2 << 20  # octets of messages that the index is asked for, before oth
 _HELD = 1 << 20  # octets of parts of one message that are made ready before the first is sent
 _NAMED = 20  # uids in the text of an answer
 _OF_VIEW = frozenset(("UID", "FLAGS", "MODSEQ", "THREADID", "RFC822.SIZE", "INTERNALDATE"))
-_ALSO = ("UID", "MODSEQ")  # told with flags that reading has changed, where modseqs are wanted
 _OF_INDEX = frozenset(("ENVELOPE", "BODYSTRUCTURE", "PREVIEW"))
 
 
@@ -197,10 +196,9 @@ async def _answer_one(
         await content.check_whole()  # tells why it cannot be shown
         raise StoreError("it could not be read a moment ago")
     words = _words(ctx, view, at, item, digest, command.items)
-    if told and "FLAGS" not in command.items:
-        words.append(b"FLAGS " + ctx.flags_text(view.flags[at]))
-        if ctx.condstore:  # RFC 7162 3.2.4
-            words += _words(ctx, view, at, item, None, [name for name in _ALSO if name not in command.items])
+    if told:
+        also = ("FLAGS", "UID", "MODSEQ") if ctx.condstore else ("FLAGS",)  # RFC 7162 3.2.4
+        words += _words(ctx, view, at, item, None, [name for name in also if name not in command.items])
     if "BODY" in command.items:
         words.append(b"BODY " + await content.body_without_extensions())
     return await _send(ctx, b"* %d FETCH (%b" % (at + 1, b" ".join(words)), content, command.sections)

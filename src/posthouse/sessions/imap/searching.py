@@ -43,7 +43,8 @@ async def search(ctx: Context, command: Search) -> None:
             found = await ordered(ctx, view, found, command.sort)
         _answer(ctx, view, found, command)
     await update(ctx, expunge=command.uid)
-    ctx.engine.done()
+    # What others have expunged is not found, and the client may not be told of it yet (RFC 5530 3, RFC 9051 7.5.1).
+    ctx.engine.done("EXPUNGEISSUED" if view.gone else "")
 
 
 def _answer(ctx: Context, view: View, found: _Found, command: Search) -> None:

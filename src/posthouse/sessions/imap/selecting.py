@@ -1,8 +1,9 @@
 """SELECT, EXAMINE, CLOSE, UNSELECT; coming back to a mailbox by QRESYNC (RFC 7162 3.2.5)."""
 
+import contextlib
 from collections.abc import Iterable, Iterator
 
-from posthouse.mailstore.interface import Flag, NoSuchMailboxError
+from posthouse.mailstore.interface import NoSuchMailboxError
 from posthouse.protocol.imap.answers import mailbox as mailbox_text
 from posthouse.protocol.imap.commands import Close, Resync, Select
 from posthouse.protocol.imap.sets import compact, holds
@@ -90,35 +91,24 @@ def _each(ranges: Iterable[tuple[int, int]]) -> Iterator[int]:
 
 
 async def close(ctx: Context, command: Close) -> None:
-    """Leave the mailbox; CLOSE expunges without telling (RFC 9051 6.4.1)."""
+    """Leave the mailbox; CLOSE expunges without telling (RFC 9051 6.4.1).
+
+    No HIGHESTMODSEQ even to a QRESYNC client: it would never learn of what was expunged (RFC 7162 3.2.8).
+    """
     view = ctx.opened
-    code = ""
     if command.expunge and not view.read_only:
-        removed = await _remove_marked(ctx, view)
-        if ctx.qresync:
-            code = f"HIGHESTMODSEQ {max(1, await _known_up_to(ctx, view, removed))}"  # RFC 7162 3.2.8
+        with contextlib.suppress(NoSuchMailboxError):  # then they are gone already
+            await _expunge_marked(ctx, view)
     leave(ctx)
-    ctx.engine.done(code)
+    ctx.engine.done()
 
 
-async def _remove_marked(ctx: Context, view: View) -> list[int]:
-    r"""Remove all that is \Deleted now (RFC 9051 6.4.1); the uids."""
+async def _expunge_marked(ctx: Context, view: View) -> None:
+    """All that are marked as deleted now, also those that this client was not told of (RFC 9051 6.4.1)."""
     account, mailbox = ctx.account.id, view.mailbox.id
-    try:
-        marked = await ctx.store.deleted(account, mailbox)
-        return await ctx.commit(ctx.store.remove(account, mailbox, list(marked.values()))) if marked else []
-    except NoSuchMailboxError:
-        return []  # then they are gone already
-
-
-async def _known_up_to(ctx: Context, view: View, removed: list[int]) -> int:
-    """The modseq up to which a client that leaves knows everything: not the last, when others changed something."""
-    try:
-        delta = await ctx.store.since(ctx.account.id, view.mailbox.id, view.modseq)
-    except NoSuchMailboxError:
-        return view.told
-    alone = not view.gone and not delta.changed and delta.vanished == removed
-    return delta.mailbox.modseq if alone else view.told
+    marked = await ctx.store.deleted(account, mailbox)
+    if marked:
+        await ctx.commit(ctx.store.remove(account, mailbox, list(marked.values())))
 
 
 def leave(ctx: Context) -> None:

@@ -20,7 +20,7 @@ from posthouse.database.locks import FileLock
 from posthouse.mailstore.interface import StoreError, StoreFullError
 
 # To be raised whenever the tables change, or what message.text makes of a message.
-VERSION = 2
+VERSION = 3
 
 _PAGE_OCTETS = 16 * 1024  # several messages' texts on a page
 _LOG_PAGES = 1000  # after which it is folded into the file
