@@ -28,6 +28,7 @@ from posthouse.net.dns.resolver import DnsResolver
 from posthouse.net.dns.settings import ResolverSettings
 from posthouse.net.dns.system import system_settings
 from posthouse.net.fetch import Fetcher
+from posthouse.net.limits import Limits
 from posthouse.net.verify import Authorities
 from posthouse.queue.interface import Outgoing
 from posthouse.queue.sqlite.destinations import SqliteDestinations
@@ -118,7 +119,7 @@ def build_outward(
     )
     parts.add("knowledge of destinations", security.flush)
     parts.add("resolver", resolver.close)
-    dialer = Dialer(label=label)
+    dialer = Dialer(label=label, limits=Limits(keepalive=settings.limits.keepalive))
     parts.add("dialer", dialer.close)
     courier = SmtpCourier(
         CourierSettings(hello, ours.port, ours.source_ipv4, ours.source_ipv6, ours.allow_private),

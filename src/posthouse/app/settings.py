@@ -91,6 +91,9 @@ class ImapSettings:
 
     listen: tuple[Endpoint, ...] = setting(kinds.ENDPOINTS, _at(143), "where to listen, with STARTTLS")
     listen_tls: tuple[Endpoint, ...] = setting(kinds.ENDPOINTS, _at(993), "where to listen, with TLS from the start")
+    idle_notify: float = setting(
+        kinds.DURATION, 120.0, 'how often to say "Still here" to clients that wait in IDLE; 0s: never'
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +112,9 @@ class LimitsSettings:
     per_address: int = setting(kinds.whole(1, 1_000_000), 100, "open connections of one address (IPv6: one /64)")
     unknown_recipients: int = setting(
         kinds.whole(1, 100_000), 20, "recipients that do not exist, after which a stranger's connection is closed"
+    )
+    keepalive: float = setting(
+        kinds.DURATION, 120.0, "silence after which TCP probes whether a peer is still there; 0s: never"
     )
     spool_memory: int = setting(kinds.SIZE, 1 << 20, "a message larger than this waits in a file while it comes in")
 

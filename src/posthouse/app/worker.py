@@ -212,7 +212,11 @@ class Worker:
         self._server = Server(
             self._log,
             keeper=self._keeper,
-            limits=Limits(connections=self._setup.connections or limits.connections, per_address=limits.per_address),
+            limits=Limits(
+                connections=self._setup.connections or limits.connections,
+                per_address=limits.per_address,
+                keepalive=limits.keepalive,
+            ),
             label=label,
         )
         self._parts.add("connections", self._hang_up)
@@ -406,7 +410,9 @@ class Worker:
             self._tasks.every(RENEW_SECONDS, "renewal of maildrops", pop3.renew)
             return pop3
         if place.service in (Service.IMAP, Service.IMAPS):
-            desk = Desk(self._index, self._bus, self._indexer.take_up)
+            desk = Desk(
+                self._index, self._bus, self._indexer.take_up, idle_notify=self._setup.settings.imap.idle_notify
+            )
             return ImapService(self._imap_settings(place), self._services, desk)
         return SmtpService(self._smtp_settings(place), self._services)
 

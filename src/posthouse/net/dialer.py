@@ -8,6 +8,7 @@ import socket
 import ssl
 
 from posthouse.net.connection import Connection
+from posthouse.net.keepalive import keep_alive
 from posthouse.net.limits import Limits
 
 CONNECT_SECONDS = 30.0  # for each address; RFC 5321 leaves it open, and a host that is up answers in less
@@ -50,6 +51,7 @@ class Dialer:
             self._open.add(connection)
         sock = transport.get_extra_info("socket")
         if sock is not None:
+            keep_alive(sock, self._limits.keepalive)
             with contextlib.suppress(OSError):  # it only makes things faster; a dead connection shows soon enough
                 sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return connection

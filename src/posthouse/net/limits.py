@@ -16,4 +16,5 @@ class Limits:
     # one octet now and then, just inside the patience of the engine, does not hold a connection for ever.
     drip_grace: float = 600.0
     drip_rate: float = 100.0
+    keepalive: float = 120.0  # of silence, until the system probes whether the peer is there; 0: it never does
     sweep: float = 1.0  # between two looks at who has run out of time

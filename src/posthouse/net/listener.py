@@ -14,6 +14,7 @@ from posthouse.net.acceptor import Acceptor, Address, Reserve, plain_address, re
 from posthouse.net.connection import Connection, ConnectionGoneError
 from posthouse.net.gate import Gate
 from posthouse.net.interface import Session
+from posthouse.net.keepalive import keep_alive
 from posthouse.net.limits import Limits
 from posthouse.net.proxy import ProxyError, ProxyParser
 from posthouse.net.pump import Pump
@@ -110,6 +111,7 @@ class Server:
             sock = _bound(way)
             if way.path:
                 self._paths.append(Path(way.path))
+        keep_alive(sock, self._limits.keepalive)
         name = sock.getsockname()
 
         def welcome(guest: socket.socket, peer: Address) -> None:

@@ -131,7 +131,13 @@ class House:
     _service: ImapService = field(init=False)
 
     def open(
-        self, folder: Path, index: MessageIndex, bus: LocalBus, leases: SqliteLeases, log: FilteringBoundLogger
+        self,
+        folder: Path,
+        index: MessageIndex,
+        bus: LocalBus,
+        leases: SqliteLeases,
+        log: FilteringBoundLogger,
+        idle_notify: float,
     ) -> None:
         """Make the service."""
         incoming = Incoming(
@@ -143,7 +149,8 @@ class House:
         )
         self._services = Services(self.directory, self.mailstore, leases, incoming, id_factory(), lambda: "nonce", log)
         settings = ImapSettings("imap.test", starttls=False, plaintext_auth=True, append_limit=20_000)
-        self._service = ImapService(settings, self._services, Desk(index, bus, lambda _account: None, self.clock))
+        desk = Desk(index, bus, lambda _account: None, self.clock, idle_notify)
+        self._service = ImapService(settings, self._services, desk)
         self._tasks = Tasks(log, self._done.set)
 
     def clock(self) -> float:
@@ -185,7 +192,9 @@ class House:
 
 
 @asynccontextmanager
-async def house(folder: Path, kind: str, *, log: FilteringBoundLogger | None = None) -> AsyncIterator[House]:
+async def house(
+    folder: Path, kind: str, *, log: FilteringBoundLogger | None = None, idle_notify: float = 0.0
+) -> AsyncIterator[House]:
     """A house over a store of that kind, "sqlite" or "memory"; what must hold of the store is seen to at the end."""
     registry = SqliteRegistry(folder / "directory.db", hasher=_FAST)
     registry.add_domain("example.test", default=True)
@@ -202,7 +211,7 @@ async def house(folder: Path, kind: str, *, log: FilteringBoundLogger | None = N
     found = House(mailstore, directory, registry)
     index = MessageIndex(folder / "index.db", mailstore)
     leases = SqliteLeases(folder / "leases.db", clock=found.clock)
-    found.open(folder, index, bus, leases, log or open_log("warning"))
+    found.open(folder, index, bus, leases, log or open_log("warning"), idle_notify)
     try:
         yield found
     finally:

@@ -49,6 +49,7 @@ class Desk:
     bus: ChangeBus
     take_up: Callable[[int], None]  # this account reads its mail here: its index is to be kept up to date
     clock: Callable[[], float] = time.time
+    idle_notify: float = 120.0  # seconds between two signs of life in IDLE; 0: none are given
 
 
 @dataclass(slots=True)

@@ -1,4 +1,7 @@
-"""IDLE (RFC 2177): the client is told as soon as the bus says that something is new."""
+"""IDLE (RFC 2177): the client is told as soon as the bus says that something is new, and now and then that we are here.
+
+Without that many a NAT forgets a silent connection within minutes, and the client hears of no mail until it asks.
+"""
 
 import asyncio
 from collections.abc import Callable
@@ -13,30 +16,42 @@ POLL_SECONDS = 45.0  # news may get lost on the way from another worker: then th
 class Idling:
     """From IDLE to DONE."""
 
-    __slots__ = ("_ctx", "_end_watch", "_news", "_task", "_timer")
+    __slots__ = ("_ctx", "_end_watch", "_news", "_notify_timer", "_poll_timer", "_task")
 
     def __init__(self, ctx: Context) -> None:
         self._ctx = ctx
         self._task: asyncio.Task[None] | None = None
         self._news = False
         self._end_watch: Callable[[], None] = ctx.desk.bus.watch(ctx.account.id, self._told)
-        self._timer: asyncio.TimerHandle | None = None
+        self._poll_timer: asyncio.TimerHandle | None = None
+        self._notify_timer: asyncio.TimerHandle | None = None
         self._poll()
+        self._wait_to_notify()
 
     async def end(self) -> None:
         """Stop; whatever is being told is told to its end."""
         self._end_watch()
-        if self._timer is not None:
-            self._timer.cancel()
+        for timer in (self._poll_timer, self._notify_timer):
+            if timer is not None:
+                timer.cancel()
         if self._task is not None:
             await asyncio.gather(self._task, return_exceptions=True)
 
     def _poll(self) -> None:
-        self._timer = asyncio.get_running_loop().call_later(POLL_SECONDS, self._polled)
+        self._poll_timer = asyncio.get_running_loop().call_later(POLL_SECONDS, self._polled)
 
     def _polled(self) -> None:
         self._told(0)
         self._poll()
+
+    def _wait_to_notify(self) -> None:
+        if seconds := self._ctx.desk.idle_notify:
+            self._notify_timer = asyncio.get_running_loop().call_later(seconds, self._notify)
+
+    def _notify(self) -> None:
+        self._wait_to_notify()
+        self._ctx.engine.send(b"* OK Still here\r\n")
+        self._ctx.connection.wake()
 
     def _told(self, _modseq: int) -> None:
         self._news = True
