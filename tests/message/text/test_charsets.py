@@ -1,13 +1,15 @@
+import codecs
 import sys
 import unicodedata
 from encodings.aliases import aliases
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from posthouse.message.text import charset_text, fold
-from posthouse.message.text.charsets import _MODULES, collated, is_known, raw_text
+from posthouse.message.text.charsets import _MODULES, _codec, collated, is_known, raw_text
 
 RUSSIAN = "Привет, мир"
 
@@ -75,6 +77,20 @@ def test_strangers_names_reach_no_import() -> None:
 def test_every_alias_of_a_character_set() -> None:
     for name, module in aliases.items():
         assert is_known(name) == (module in _MODULES or module == "ascii"), name
+
+
+def _labels() -> list[tuple[str, str]]:
+    """The labels of the WHATWG's Encoding Standard, and a codec of Python that reads each."""
+    lines = (Path(__file__).parent / "labels.txt").read_text().splitlines()
+    return [(label, codec) for codec, _, labels in (line.partition(": ") for line in lines) for label in labels.split()]
+
+
+def test_every_label_of_the_web_is_known() -> None:
+    assert len(dict(_labels())) == 228
+    for label, codec in _labels():
+        found = _codec(label)
+        assert found and codecs.lookup(found).name == codecs.lookup(codec).name, label
+        assert _codec(label.upper()) == found
 
 
 def test_one_broken_character_spoils_no_other() -> None:

@@ -47,6 +47,16 @@ RECEIVED = 1_000_000_000
         (b"=?utf-8?q?a?= =?nonsense?q?b?= =?utf-8?q?c?=", "a =?nonsense?q?b?= c"),
         (b"=?utf-8?q?a=0D=0AX-Other:_b?=", "a X-Other: b"),  # no field comes out of a word
         (b"a\0b\rc", "a b c"),
+        # raw 8-bit within a word is of the word's charset
+        (b"=?iso-8859-1?q?Gr\xfc\xdfe?=", "Grüße"),
+        (b"=?utf-8?q?Gr\xc3\xbc\xc3\x9fe?=", "Grüße"),
+        (b"=?koi8-r?q?\xd0\xd2\xc9?= =?koi8-r?Q?\xd7=C5\xd4?=", "привет"),
+        (b"=?gb2312?q?\xd6\xd0_\xb9\xfa?=", "中 国"),
+        (b"=?windows-1251?q?\xa0?=x", "\u00a0x"),  # no space in that charset's octets ends a word
+        (b"=?utf-8?b?w6k=\xff?= \xe9", "é é"),
+        (b"=?utf-8?q?a b\xc3\xbc?=", "a bü"),
+        (b"=?utf-8?q?a =?utf-8?q?b?=", "=?utf-8?q?a b"),
+        ("=?utf-8?q?a?= ж =?utf-8?q?b?=".encode(), "a ж b"),
     ],
 )  # fmt: skip
 def test_header_text(raw: bytes, text: str) -> None:

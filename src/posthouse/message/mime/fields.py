@@ -8,6 +8,7 @@ _NEXT_FIELD = re.compile(rb"\n(?![ \t])")
 _FOLD = re.compile(rb"\r?\n(?=[ \t])")
 _TOKEN = re.compile(rb'[^\x00-\x20()<>@,;:\\"/\[\]?=\x7f]+')
 _LOOSE = re.compile(rb'[^\x00-\x20;"]+')  # what stands where a token should: taken as it is
+_PARAMETER = re.compile(_TOKEN.pattern + rb"+[ \t]*+=")
 _SPACE = re.compile(rb"[ \t\r\n]+")
 _QUOTED = re.compile(rb'"((?:[^"\\]|\\.)*+)"?', re.DOTALL)
 _MARK = re.compile(rb"[()\\]")
@@ -108,11 +109,14 @@ class Scanner:
         if found is None:
             return b""
         self.at = found.end()
-        return found.group()
+        return found.group().rstrip(b",")  # a comma in place of the semicolon
 
     def to_next(self) -> bool:
-        """Go past the next semicolon; False when there is none."""
-        if self.takes(59):
+        """Go to the next parameter; False when there is none.
+
+        RFC 2045 5.1 has a semicolon in front of it. Some write a comma, or nothing but space.
+        """
+        if self.takes(59) or self.takes(44) or _PARAMETER.match(self.text, self.at):
             return True
         at = self.text.find(b";", self.at)
         self.at = at + 1 if at >= 0 else len(self.text)

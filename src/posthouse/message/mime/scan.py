@@ -139,7 +139,15 @@ class _Scan:
             self._disown(entry)
             part = entry.part
             part.header, part.body, part.end = min(part.header, at), min(part.body, at), at
+            if part.is_multipart and not part.parts and part.body < at:
+                part.parts.append(self._all_of(part))
             part.lines = self._lines(part)
+
+    def _all_of(self, multipart: Part) -> Part:
+        """The text that a multipart is whose boundary is missing or nowhere to be found: else no part has it."""
+        found = Part(multipart.body, multipart.body, multipart.end, encoding=multipart.encoding)
+        found.lines = self._lines(found)
+        return found
 
     def _lines(self, part: Part) -> int:
         """Line ends in its body; those in its parts are known."""

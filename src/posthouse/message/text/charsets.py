@@ -49,7 +49,50 @@ _MEANT = {
     "x_mac_roman": "mac_roman",
     "x_mac_cyrillic": "mac_cyrillic",
     "unicode_1_1_utf_7": "utf_7",
+    # The labels of the standard that Python does not know.
+    "unicode_1_1_utf_8": "utf_8",
+    "unicode11utf8": "utf_8",
+    "unicode20utf8": "utf_8",
+    "x_unicode20utf8": "utf_8",
+    "csiso88596e": "iso8859_6",
+    "csiso88596i": "iso8859_6",
+    "sun_eu_greek": "iso8859_7",
+    "csiso88598e": "iso8859_8",
+    "csiso88598i": "iso8859_8",
+    "logical": "iso8859_8",
+    "visual": "iso8859_8",
+    "csisolatin9": "iso8859_15",
+    "koi": "koi8_r",
+    "koi8": "koi8_r",
+    "koi8_ru": "koi8_u",
+    "csmacintosh": "mac_roman",
+    "mac": "mac_roman",
+    "x_mac_ukrainian": "mac_cyrillic",
+    "csgb2312": "gb18030",
+    "gb_2312": "gb18030",
+    "gb_2312_80": "gb18030",
+    "cn_big5": "big5hkscs",
+    "x_x_big5": "big5hkscs",
+    "cseucpkdfmtjapanese": "euc_jp",
+    "windows_31j": "cp932",
+    "cseuckr": "cp949",
+    "csksc56011987": "cp949",
+    "iso_ir_149": "cp949",
+    "ks_c_5601_1989": "cp949",
+    "ksc_5601": "cp949",
+    "csunicode": "utf_16",
+    "iso_10646_ucs_2": "utf_16",
+    "ucs_2": "utf_16",
+    "unicode": "utf_16",
+    "unicodefeff": "utf_16",
+    "unicodefffe": "utf_16_be",
+    # Nothing is known of their octets, or nobody can read them: what is ASCII in them is shown.
+    "iso_2022_cn": "utf_8",
+    "iso_2022_cn_ext": "utf_8",
+    "replacement": "utf_8",
+    "x_user_defined": "utf_8",
 }
+_ISO_8859 = re.compile(r"\Aiso8859(?=1?[0-9]\Z)")  # iso88591
 _APART = re.compile(r"[^0-9a-z]+")
 _CODE_PAGE = re.compile(r"\A(?:x_)?(?:windows|win|cp|dos|ibm)_?(?=[0-9]+\Z)")
 _ALIASES = {_APART.sub("_", name.lower()): module for name, module in aliases.items()}
@@ -92,7 +135,7 @@ def _codec(charset: str) -> str:
     if len(charset) > 100:
         return ""
     name = _APART.sub("_", charset.lower()).strip("_")
-    return _known(name) or _known(_CODE_PAGE.sub("cp", name))
+    return _known(name) or _known(_CODE_PAGE.sub("cp", name)) or _known(_ISO_8859.sub("iso8859_", name))
 
 
 def _known(name: str) -> str:

@@ -9,9 +9,9 @@ from posthouse.message.text.charsets import charset_text, is_known, raw_text
 MAX_IDS = 1000
 _MAX_DATE = 500  # octets of a date that are looked at
 _FOLD = re.compile(rb"\r?\n(?=[ \t])")
-_WORD = re.compile(r"=\?([^?\s]{1,75})\?([BbQq])\?([^?\s]*+)\?=")
+_WORD = re.compile(rb"=\?([^?\s]{1,75})\?([BbQq])\?([^?\r\n]*+)\?=")
 _BREAKS = re.compile(r"[\0\r\n]+")
-_NOT_BASE64 = re.compile(r"[^A-Za-z0-9+/]+")
+_NOT_BASE64 = re.compile(rb"[^A-Za-z0-9+/]+")
 _MONTHS = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"]
 _MONTH = f"(?P<month>{'|'.join(_MONTHS)})"
 # RFC 5322 3.3 and 4.3: day, month, year; the time and the zone may be missing.
@@ -39,45 +39,44 @@ _EPOCH = date(1970, 1, 1).toordinal()
 
 def header_text(raw: bytes) -> str:
     """A value in one line, its encoded words decoded (RFC 2047). Words side by side are joined before their octets are
-    read, for many writers cut within a character.
+    read, for many writers cut within a character. Raw 8-bit within a word is of the word's charset.
     """
-    text = raw_text(_FOLD.sub(b"", raw)).strip()  # RFC 5322 2.2.3
-    if "=?" in text:
-        text = "".join(_words_decoded(text))
+    line = _FOLD.sub(b"", raw)  # RFC 5322 2.2.3
+    text = "".join(_words_decoded(line.strip())) if b"=?" in line else raw_text(line).strip()
     return _BREAKS.sub(" ", text)
 
 
-def _words_decoded(text: str) -> list[str]:
+def _words_decoded(text: bytes) -> list[str]:
     out: list[str] = []
     at = 0
     octets: list[bytes] = []  # of the words before, which have this charset
     charset = ""
     for word in _WORD.finditer(text):
-        name = word[1].partition("*")[0].lower()  # RFC 2231 5: a language may follow
+        name = word[1].partition(b"*")[0].lower().decode("ascii", "replace")  # RFC 2231 5: a language may follow
         if not is_known(name):
             continue
         between = text[at : word.start()]
-        is_beside = bool(octets) and not between.strip(" \t\r\n")  # RFC 2047 6.2: space between words is no text
+        is_beside = bool(octets) and not between.strip(b" \t\r\n")  # RFC 2047 6.2: space between words is no text
         if not is_beside or name != charset:
             out.append(charset_text(b"".join(octets), charset) if octets else "")
-            out.append("" if is_beside else between)
+            out.append("" if is_beside else raw_text(between))
             octets = []
         charset = name
         octets.append(_octets(word[2], word[3]))
         at = word.end()
     if octets:
         out.append(charset_text(b"".join(octets), charset))
-    out.append(text[at:])
+    out.append(raw_text(text[at:]))
     return out
 
 
-def _octets(coding: str, coded: str) -> bytes:
-    if coding in "Qq":
-        return binascii.a2b_qp(coded.encode("utf-8", "replace"), header=True)  # RFC 2047 4.2
-    digits = _NOT_BASE64.sub("", coded)
+def _octets(coding: bytes, coded: bytes) -> bytes:
+    if coding in b"Qq":
+        return binascii.a2b_qp(coded, header=True)  # RFC 2047 4.2
+    digits = _NOT_BASE64.sub(b"", coded)
     if len(digits) % 4 == 1:
         digits = digits[:-1]
-    return binascii.a2b_base64(digits + "=" * (-len(digits) % 4))
+    return binascii.a2b_base64(digits + b"=" * (-len(digits) % 4))
 
 
 def sent(raw: bytes, received: int) -> tuple[int, int]:
