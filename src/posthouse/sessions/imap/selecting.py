@@ -3,7 +3,7 @@
 import contextlib
 from collections.abc import Iterable, Iterator
 
-from posthouse.mailstore.interface import NoSuchMailboxError
+from posthouse.mailstore.interface import Flag, NoSuchMailboxError
 from posthouse.protocol.imap.answers import mailbox as mailbox_text
 from posthouse.protocol.imap.commands import Close, Resync, Select
 from posthouse.protocol.imap.sets import compact, holds
