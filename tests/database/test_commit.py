@@ -397,10 +397,10 @@ async def test_a_thread_that_ends_leaves_nobody_waiting(tmp_path: Path) -> None:
     assert [type(outcome) for outcome in outcomes] == [DatabaseClosedError] * 2
     with pytest.raises(DatabaseClosedError):
         await dying.run(Add(3))
+    await dying.close()  # the thread tells of its death at its very end
+    await house.commit.close()
     assert [type(death) for death in deaths] == [EndError]
     assert house.rows() == []
-    await dying.close()
-    await house.commit.close()
 
 
 async def test_a_refusal_does_not_outlive_the_batch_it_came_from(house: House) -> None:

@@ -84,11 +84,19 @@ class Served:
         """The process at the other end of a connection."""
         ours = wire.local_port
         for pid in self.workers():
-            with contextlib.suppress(OSError):
-                inodes = {link.readlink().name for link in Path(f"/proc/{pid}/fd").iterdir()}
-                if f"socket:[{_inode(self.imap, ours)}]" in inodes:
-                    return pid
+            if f"socket:[{_inode(self.imap, ours)}]" in _open_by(pid):
+                return pid
         raise AssertionError(f"nobody has the connection from port {ours}")
+
+
+def _open_by(pid: int) -> set[str]:
+    """What the files are that a process has open. Some are closed meanwhile."""
+    found = set()
+    with contextlib.suppress(OSError):
+        for link in Path(f"/proc/{pid}/fd").iterdir():
+            with contextlib.suppress(OSError):
+                found.add(link.readlink().name)
+    return found
 
 
 def _inode(local: int, remote: int) -> str:
