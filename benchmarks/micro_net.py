@@ -34,7 +34,7 @@ class LineEngine:
     """The least an engine can do: one event for each line."""
 
     def __init__(self) -> None:
-        self.closing = False
+        self.closing = self.has_more = False
         self.patience = 60.0
         self._buffer = bytearray()
         self._out = bytearray()

@@ -25,7 +25,7 @@ class Echo:
     """Answers each line in capitals; after 20 lines it wants to be drained first. "end" ends it."""
 
     def __init__(self) -> None:
-        self.closing = False
+        self.closing = self.has_more = False
         self.handshakes = 0
         self._data = b""
         self._out = b"ready\r\n"

@@ -29,6 +29,7 @@ class Engine(Protocol):
     """What playing needs of an engine."""
 
     closing: bool
+    has_more: bool
 
     def receive_data(self, data: bytes) -> None: ...
     def receive_eof(self) -> None: ...
@@ -139,7 +140,7 @@ def _drain(engine: Engine, answer: Callable[[object], None]) -> bytes:
         while (event := engine.next_event()) is not None:
             answer(event)
         said.append(engine.data_to_send())
-        if not said[-1]:
+        if not said[-1] and not engine.has_more:
             return b"".join(said)
 
 

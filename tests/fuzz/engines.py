@@ -41,7 +41,7 @@ def _drain(house: House) -> Iterator[bytes]:
         while (event := engine.next_event()) is not None:
             _answer(house, event)
         said = engine.data_to_send()
-        if not said:
+        if not said and not engine.has_more:
             return
         yield said
 

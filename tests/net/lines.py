@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 
 from posthouse.net.connection import Connection
 
+IN_A_ROW = 10  # commands that the engine answers by itself in one call
+
 Handler = Callable[["LineSession", bytes], Awaitable[None] | None]
 
 
@@ -26,6 +28,7 @@ class LineEngine:
     def __init__(self, patience: float = 60.0) -> None:
         self.patience = patience
         self.closing = False
+        self.has_more = False
         self.received = 0
         self._buffer = b""
         self._out = [b"hello\r\n"]
@@ -42,6 +45,8 @@ class LineEngine:
         self._eof = True
 
     def next_event(self) -> Line | None:
+        self.has_more = False
+        answered = 0
         while not self._asked and not self.closing and self._out_octets < 1 << 16:
             line, found, rest = self._buffer.partition(b"\r\n")
             if not found:
@@ -50,6 +55,10 @@ class LineEngine:
             self._buffer = rest
             if line == b"NOOP":
                 self.say(b"ok")
+                answered += 1
+                if answered == IN_A_ROW:
+                    self.has_more = True
+                    return None
             elif line == b"BIG":
                 self.say(b"x" * 10_000)
             elif line == b"QUIT":

@@ -60,6 +60,7 @@ from posthouse.queue.sqlite.history import SqliteHistory
 from posthouse.queue.sqlite.outgoing import SqliteOutgoing, boot_id, end_claims, reroute
 from posthouse.queue.sqlite.schema import MIGRATIONS as QUEUE_MIGRATIONS
 from posthouse.queue.sqlite.schema import ROOM as QUEUE_ROOM
+from posthouse.sessions.fair_shares import FairShares
 from posthouse.sessions.imap.context import Desk
 from posthouse.sessions.imap.session import ImapService
 from posthouse.sessions.pop3 import RENEW_SECONDS, Pop3Service
@@ -208,6 +209,7 @@ class Worker:
     def _build(self, label: str) -> None:
         limits = self._setup.settings.limits
         self._new_id = id_factory()
+        self._shares = FairShares()
         self._services = self._build_services(label)
         self._server = Server(
             self._log,
@@ -411,7 +413,11 @@ class Worker:
             return pop3
         if place.service in (Service.IMAP, Service.IMAPS):
             desk = Desk(
-                self._index, self._bus, self._indexer.take_up, idle_notify=self._setup.settings.imap.idle_notify
+                self._index,
+                self._bus,
+                self._indexer.take_up,
+                idle_notify=self._setup.settings.imap.idle_notify,
+                shares=self._shares,
             )
             return ImapService(self._imap_settings(place), self._services, desk)
         return SmtpService(self._smtp_settings(place), self._services)

@@ -15,6 +15,10 @@ class Engine(Protocol):
     def patience(self) -> float:
         """Seconds the peer may now stay silent (for SMTP, RFC 5321 4.5.3.2.7)."""
 
+    @property
+    def has_more(self) -> bool:
+        """Whether next_event() returned None only because it has carried out as many commands as one call may."""
+
     def receive_data(self, data: bytes) -> None:
         """Buffer what came. Parses nothing."""
 
@@ -26,7 +30,8 @@ class Engine(Protocol):
 
         An engine that answers commands by itself also returns None once 64 KiB or more wait in data_to_send(), even if
         it has commands left: it is asked again as soon as the peer has taken them. So a peer that sends commands and
-        reads nothing cannot fill the memory.
+        reads nothing cannot fill the memory. And it returns None after some commands, and `has_more` then, so that a
+        peer that sends many at once and reads the answers does not keep the loop.
         """
 
     def data_to_send(self) -> bytes:

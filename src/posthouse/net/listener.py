@@ -20,6 +20,7 @@ from posthouse.net.proxy import ProxyError, ProxyParser
 from posthouse.net.pump import Pump
 from posthouse.net.tasks import Tasks
 from posthouse.net.tls import TlsKeeper
+from posthouse.net.turns import Turns
 
 __all__ = ["ListenerSettings", "Server", "Service"]
 
@@ -87,6 +88,7 @@ class Server:
         self._guests: dict[Connection, _Guest] = {}
         self._empty = asyncio.Event()
         self._tasks = Tasks(log, self._check_empty)
+        self._turns = Turns(self._loop)
         self._stopping = False
         self._ids = (f"{label}{number:x}" for number in itertools.count(1))
         self._accepted = 0
@@ -229,7 +231,7 @@ class Server:
             self._log.exception("connection failed", connection=connection.id, peer=connection.peer_ip)
             connection.abort()
             return
-        guest.pump = Pump(connection, session, tasks=self._tasks, limits=self._limits, log=self._log)
+        guest.pump = Pump(connection, session, tasks=self._tasks, limits=self._limits, turns=self._turns, log=self._log)
         guest.pump.wake()
 
     async def _introduce(self, connection: Connection, guest: _Guest) -> bool:

@@ -2,7 +2,8 @@
 
 As long as a session answers on the spot, everything happens inside the event loop's call that brought the bytes: no
 task, no future. Only when there is something to await (a commit, a peer that does not read) a task goes on from there,
-and what arrives meanwhile is held by the connection, within its bound.
+and what arrives meanwhile is held by the connection, within its bound. So it is, too, when a connection has had its
+share and has more to do: see turns.
 """
 
 import asyncio
@@ -14,10 +15,10 @@ from posthouse.net.connection import Connection, ConnectionGoneError
 from posthouse.net.interface import Engine, Session
 from posthouse.net.limits import Limits
 from posthouse.net.tasks import Tasks
+from posthouse.net.turns import SHARE_EVENTS, SHARE_OCTETS, SHARE_SECONDS, Meter, Turns
 
 __all__ = ["Engine", "Pump", "Session"]
 
-_EVENTS_PER_TURN = 256  # then the other connections get their turn
 _LARGE = 1 << 16  # an engine that has this much to send may have stopped for it, see Engine.next_event
 
 
@@ -35,18 +36,27 @@ class Pump:
         "_idle_since",
         "_limits",
         "_log",
+        "_meter",
         "_session",
         "_tasks",
     )
 
     def __init__(
-        self, connection: Connection, session: Session, *, tasks: Tasks, limits: Limits, log: FilteringBoundLogger
+        self,
+        connection: Connection,
+        session: Session,
+        *,
+        tasks: Tasks,
+        limits: Limits,
+        turns: Turns,
+        log: FilteringBoundLogger,
     ) -> None:
         self._connection = connection
         self._session = session
         self._engine = session.engine
         self._tasks = tasks
         self._limits = limits
+        self._meter = Meter(turns)
         self._log = log
         self._busy = False  # inside _advance, or a task goes on from there
         self._ended = False
@@ -64,8 +74,11 @@ class Pump:
             return
         self._busy = True
         try:
-            self._feed()
-            waiting = self._advance()
+            if self._meter.is_used_up:
+                waiting: Awaitable[None] | None = self._meter.turn()
+            else:
+                self._feed()
+                waiting = self._advance()
         except Exception:
             self._fail()
             return
@@ -121,25 +134,35 @@ class Pump:
         else:
             self.wake()
 
-    def _feed(self) -> bool:
-        """Hand what has come to the engine; returns whether there was anything."""
+    def _feed(self) -> int:
+        """Hand what has come to the engine; returns how many octets, or 1 for the end of them."""
         data = self._connection.take()
         if data:
             if not self._fed:
                 self._fed_since = self._connection.now()
             self._fed += len(data)
             self._engine.receive_data(data)
-            return True
+            return len(data)
         if self._connection.eof and not self._eof_told:
             self._eof_told = True
             self._engine.receive_eof()
-            return True
-        return False
+            return 1
+        return 0
 
     def _advance(self) -> Awaitable[None] | None:
         """Answer events until there is something to await, which is returned, or bytes are needed: None."""
+        meter = self._meter
+        began = meter.now()
+        try:
+            return self._use_share(began + SHARE_SECONDS)
+        finally:
+            meter.note(began)
+
+    def _use_share(self, until: float) -> Awaitable[None] | None:
+        """The same, for one share: what is awaited may be the next turn."""
         connection, engine, handle = self._connection, self._engine, self._session.handle
-        for _ in range(_EVENTS_PER_TURN):
+        events, octets = SHARE_EVENTS, SHARE_OCTETS
+        while True:
             if connection.lost:
                 self._end()
                 return None
@@ -148,7 +171,9 @@ class Pump:
                 waiting = handle(event)
                 if waiting is not None:
                     return waiting
-                continue
+                events -= 1
+                if events and self._meter.now() < until:
+                    continue
             sent = self.flush()
             if engine.closing:
                 connection.close()
@@ -156,16 +181,18 @@ class Pump:
                 return None
             if connection.congested_since:
                 return connection.drain()
-            if sent < _LARGE and not self._feed():
+            if event is not None or sent >= _LARGE or engine.has_more or octets <= 0:
+                return self._meter.turn()
+            fed = self._feed()
+            if not fed:
                 self._idle_since = connection.now()
                 return None
-        self.flush()
-        return asyncio.sleep(0)
+            octets -= fed
 
     async def _carry_on(self, waiting: Awaitable[None] | None) -> None:
         try:
             while waiting is not None:
-                await waiting
+                await self._meter.run(waiting)
                 waiting = self._advance()
         except ConnectionGoneError:
             self._end()

@@ -9,6 +9,7 @@ from enum import Enum, auto
 
 MAX_COMMAND = 2048  # octets with CRLF: 512 (RFC 5321 4.5.3.1.4) and what SIZE, DSN, AUTH and SMTPUTF8 add
 MAX_AUTH_LINE = 12_288  # octets with CRLF, RFC 4954 4
+MAX_IN_A_ROW = 64  # commands that an engine answers by itself before it asks for a turn, see net.interface.Engine
 MAX_SKIPPED = 64 << 10  # octets of one line that are thrown away before we hang up
 
 _CR = 13

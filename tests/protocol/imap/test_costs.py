@@ -32,8 +32,9 @@ def _commands(piece: bytes, start: bytes = b"SEARCH ", end: bytes = b"ALL") -> C
 
 def _say(house: House, octets: bytes) -> bytes:
     house.engine.receive_data(octets)
-    while event := house.engine.next_event():
-        house.answer(event)
+    while (event := house.engine.next_event()) or house.engine.has_more:
+        if event is not None:
+            house.answer(event)
     house.heard.clear()
     return house.engine.data_to_send()
 

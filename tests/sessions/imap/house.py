@@ -30,6 +30,7 @@ from posthouse.net.connection import Connection
 from posthouse.net.limits import Limits
 from posthouse.net.pump import Pump
 from posthouse.net.tasks import Tasks
+from posthouse.net.turns import Turns
 from posthouse.protocol.imap.settings import ImapSettings
 from posthouse.sessions.imap.context import Desk
 from posthouse.sessions.imap.session import ImapService
@@ -177,7 +178,8 @@ class House:
         wire.connection = connection
         connection.connection_made(wire)
         session = self._service(connection)
-        Pump(connection, session, tasks=self._tasks, limits=Limits(), log=self._services.log).wake()
+        log = self._services.log
+        Pump(connection, session, tasks=self._tasks, limits=Limits(), turns=Turns(), log=log).wake()
         self.wires.append(wire)
         return wire
 

@@ -20,7 +20,7 @@ from posthouse.protocol.imap.settings import (
 )
 from posthouse.protocol.imap.states import State
 from posthouse.protocol.imap.syntax import Cursor, GrammarError, Literal, Rule, announced
-from posthouse.protocol.lines import LineBuffer, LineFault
+from posthouse.protocol.lines import MAX_IN_A_ROW, LineBuffer, LineFault
 
 
 class Link:
@@ -55,6 +55,7 @@ class Link:
         "_unsent",
         "_wanted",
         "closing",
+        "has_more",
         "state",
     )
 
@@ -81,6 +82,7 @@ class Link:
         self._errors = 0
         self._eof = self._stopping = False
         self.closing = False
+        self.has_more = False  # see Engine
         self.state = State.UNKNOWN
         self._read: Callable[[], bool] = self._read_command
 
@@ -101,7 +103,10 @@ class Link:
     def next_event(self) -> object | None:
         """See Engine."""
         events = self._events
-        while not events:
+        if events:
+            return events.popleft()
+        self.has_more = False
+        for _ in range(MAX_IN_A_ROW):
             if self._offer is not None or self.closing or self._unsent >= MAX_UNSENT:
                 return None
             if self._stopping:
@@ -110,7 +115,10 @@ class Link:
                 if not self._eof:
                     return None
                 self._end("the client hung up")
-        return events.popleft()
+            if events:
+                return events.popleft()
+        self.has_more = True
+        return None
 
     def data_to_send(self) -> bytes:
         """See Engine."""

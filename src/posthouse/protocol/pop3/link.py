@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from posthouse.protocol.events import SessionEnded
-from posthouse.protocol.lines import LineBuffer, LineFault
+from posthouse.protocol.lines import MAX_IN_A_ROW, LineBuffer, LineFault
 from posthouse.protocol.pop3 import replies
 from posthouse.protocol.pop3.settings import MAX_ERRORS, MAX_UNSENT, PATIENCE, Pop3Settings
 
@@ -31,6 +31,7 @@ class Link:
         "_unfinished",
         "_unsent",
         "closing",
+        "has_more",
     )
 
     def __init__(self, settings: Pop3Settings) -> None:
@@ -47,6 +48,7 @@ class Link:
         self._errors = 0
         self._eof = self._stopping = False
         self.closing = False
+        self.has_more = False  # see Engine
 
     @property
     def patience(self) -> float:
@@ -65,7 +67,10 @@ class Link:
     def next_event(self) -> object | None:
         """See Engine."""
         events = self._events
-        while not events:
+        if events:
+            return events.popleft()
+        self.has_more = False
+        for _ in range(MAX_IN_A_ROW):
             if self._offer is not None or self.closing or self._unsent >= MAX_UNSENT:
                 return None
             if self._listing is not None:
@@ -76,7 +81,10 @@ class Link:
                 if not self._eof:
                     return None
                 self._end("the client hung up")
-        return events.popleft()
+            if events:
+                return events.popleft()
+        self.has_more = True
+        return None
 
     def data_to_send(self) -> bytes:
         """See Engine."""

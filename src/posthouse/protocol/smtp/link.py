@@ -6,7 +6,7 @@ from typing import Any
 
 from posthouse.message.reply import Reply
 from posthouse.protocol.events import SessionEnded
-from posthouse.protocol.lines import LineBuffer, LineFault
+from posthouse.protocol.lines import MAX_IN_A_ROW, LineBuffer, LineFault
 from posthouse.protocol.smtp import replies
 from posthouse.protocol.smtp.events import CommandRefused, MessageDropped
 from posthouse.protocol.smtp.settings import MAX_ERRORS, MAX_UNSENT, PATIENCE, SmtpSettings, Variant
@@ -35,6 +35,7 @@ class Link:
         "_unsent",
         "_verb",
         "closing",
+        "has_more",
     )
 
     def __init__(self, settings: SmtpSettings) -> None:
@@ -53,6 +54,7 @@ class Link:
         self._verb = b""  # of the command at hand, for the log
         self._eof = self._stopping = False
         self.closing = False
+        self.has_more = False  # see Engine
 
     @property
     def patience(self) -> float:
@@ -71,14 +73,20 @@ class Link:
     def next_event(self) -> object | None:
         """See Engine."""
         events = self._events
-        while not events:
+        if events:
+            return events.popleft()
+        self.has_more = False
+        for _ in range(MAX_IN_A_ROW):
             if self._offer is not None or self.closing or self._unsent >= MAX_UNSENT:
                 return None
             if not self._read(self):
                 if not self._eof:
                     return None
                 self._end("the client hung up")
-        return events.popleft()
+            if events:
+                return events.popleft()
+        self.has_more = True
+        return None
 
     def data_to_send(self) -> bytes:
         """See Engine."""

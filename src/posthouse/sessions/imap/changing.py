@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from posthouse.mailstore.interface import (
     SYSTEM_FLAGS,
+    Marked,
     Marks,
     NoSuchMailboxError,
     OverQuotaError,
@@ -12,15 +13,18 @@ from posthouse.mailstore.interface import (
     Row,
     Setting,
     StoreError,
+    StoreFullError,
     TooManyKeywordsError,
 )
 from posthouse.protocol.imap.commands import Copy, Expunge, Store
 from posthouse.protocol.imap.sets import compact
 from posthouse.sessions.imap.context import Context, RefusedError, marks
 from posthouse.sessions.imap.fetching import check_numbers
+from posthouse.sessions.imap.pieces import in_pieces
 from posthouse.sessions.imap.updating import tell_flags, update
 from posthouse.sessions.imap.view import View
 
+_AT_ONCE = 2000  # messages that are marked in one transaction
 _SETTINGS = {"": Setting.REPLACE, "+": Setting.ADD, "-": Setting.REMOVE}
 
 
@@ -32,25 +36,16 @@ async def store(ctx: Context, command: Store) -> None:
     if command.unchanged_since is not None:
         ctx.notice_condstore()
     chosen = view.positions(command.numbers, uid=command.uid, saved=ctx.saved)
-    try:
-        marked = await ctx.commit(
-            ctx.store.mark(
-                ctx.account.id,
-                view.mailbox.id,
-                [view.messages[at] for at in chosen],
-                _SETTINGS[command.how],
-                named,
-                unchanged_since=command.unchanged_since,
-            )
-        )
-    except TooManyKeywordsError as error:
-        raise RefusedError(f"No more keywords: {error}", "LIMIT") from None
+    marked = await _marked(ctx, view, chosen, command, named)
     with contextlib.suppress(StoreError):  # the change is made: keywords without their names are left out
-        await ctx.know_flags(row.flags for row in marked.rows)
-    surprising = _surprising(ctx, view, marked.rows, command, named) if command.silent else []
-    for row in marked.rows:
-        view.note(row)
-    _tell(ctx, view, marked.rows, command, surprising)
+        await ctx.know_flags({row.flags for row in marked.rows})
+    surprising: list[int] = []
+    async for rows in in_pieces(marked.rows):
+        if command.silent:
+            surprising += _surprising(ctx, view, rows, command, named)
+        for row in rows:
+            view.note(row)
+    await _tell(ctx, view, marked.rows, command, surprising)
     failed = _failed(view, chosen, marked.rows, command)
     await update(ctx, expunge=command.uid, own=marked.modseq)
     code = ""
@@ -72,7 +67,45 @@ def _failed(view: View, chosen: Sequence[int], rows: list[Row], command: Store) 
     return [view.uids[at] for at in failed] if command.uid else [at + 1 for at in failed]
 
 
-def _surprising(ctx: Context, view: View, rows: list[Row], command: Store, named: Marks) -> list[int]:
+async def _marked(ctx: Context, view: View, chosen: Sequence[int], command: Store, named: Marks) -> Marked:
+    """Many at once are marked in several transactions: others' mail is not to wait for all of it.
+
+    What fails in the middle leaves the first ones marked; the client will hear of it as of a change by others.
+    """
+    rows: list[Row] = []
+    conflicts: list[int] = []
+    modseq, known = 0, view.modseq
+    async with ctx.share(len(chosen)):
+        for start in range(0, max(1, len(chosen)), _AT_ONCE):
+            messages = [view.messages[at] for at in chosen[start : start + _AT_ONCE]]
+            try:
+                marked = await ctx.commit(
+                    ctx.store.mark(
+                        ctx.account.id,
+                        view.mailbox.id,
+                        messages,
+                        _SETTINGS[command.how],
+                        named,
+                        unchanged_since=command.unchanged_since,
+                    )
+                )
+            except TooManyKeywordsError as error:
+                raise RefusedError(f"No more keywords: {error}", "LIMIT") from None
+            except StoreFullError:
+                if not start:
+                    raise
+                raise RefusedError("The disk is full, only some were changed; try again later", "UNAVAILABLE") from None
+            rows += marked.rows
+            conflicts += marked.conflicts
+            if modseq and modseq == known + 1:
+                known = modseq  # this session's own, and nobody else's in between
+            modseq = marked.modseq or modseq
+    if known > view.modseq:
+        view.note_change(known)
+    return Marked(rows, conflicts, modseq)
+
+
+def _surprising(ctx: Context, view: View, rows: Sequence[Row], command: Store, named: Marks) -> list[int]:
     """Uids of messages whose flags are not what the client makes of what it was told and has asked for."""
     expected: dict[int, tuple[int, frozenset[str]]] = {}  # flags -> what the client makes of them
     found = []
@@ -100,20 +133,21 @@ def _by_name(ctx: Context, flags: int) -> tuple[int, frozenset[str]]:
     return flags & SYSTEM_FLAGS, frozenset(map(str.lower, ctx.keywords.of(flags)))
 
 
-def _tell(ctx: Context, view: View, rows: list[Row], command: Store, surprising: list[int]) -> None:
+async def _tell(ctx: Context, view: View, rows: Sequence[Row], command: Store, surprising: list[int]) -> None:
     if not command.silent:
         # RFC 3501 6.4.8: what a UID command makes us say of a message names its UID
-        tell_flags(ctx, view, [view.position(row.uid) for row in rows], uid=command.uid)
+        await tell_flags(ctx, view, [view.position(row.uid) for row in rows], uid=command.uid)
         return
     # RFC 9051 6.4.6: what others have changed is told even so
-    tell_flags(ctx, view, map(view.position, surprising), uid=command.uid)
+    await tell_flags(ctx, view, [view.position(uid) for uid in surprising], uid=command.uid)
     if ctx.condstore:  # RFC 7162 3.1.3: the new modseq is told even so
-        ctx.engine.send(
-            b"".join(
-                b"* %d FETCH (UID %d MODSEQ (%d))\r\n" % (view.position(row.uid) + 1, row.uid, row.modseq)
-                for row in rows
+        async for piece in in_pieces(rows):
+            ctx.engine.send(
+                b"".join(
+                    b"* %d FETCH (UID %d MODSEQ (%d))\r\n" % (view.position(row.uid) + 1, row.uid, row.modseq)
+                    for row in piece
+                )
             )
-        )
 
 
 async def copy(ctx: Context, command: Copy) -> None:
@@ -130,11 +164,12 @@ async def copy(ctx: Context, command: Copy) -> None:
     if await ctx.store.mailbox(account.id, command.mailbox) is None:
         raise RefusedError("There is no such mailbox", "TRYCREATE")
     try:
-        if command.move:
-            work = ctx.store.move(account.id, mailbox, messages, command.mailbox)
-        else:
-            work = ctx.store.copy(account.id, mailbox, messages, command.mailbox, quota=account.quota)
-        placed = await ctx.commit(work)
+        async with ctx.share(len(messages)):
+            if command.move:
+                work = ctx.store.move(account.id, mailbox, messages, command.mailbox)
+            else:
+                work = ctx.store.copy(account.id, mailbox, messages, command.mailbox, quota=account.quota)
+            placed = await ctx.commit(work)
     except OverQuotaError:
         raise RefusedError("There is no room for these copies", "OVERQUOTA") from None
     except NoSuchMailboxError:
@@ -167,7 +202,8 @@ async def expunge(ctx: Context, command: Expunge) -> None:
         places = sorted(at for at in map(view.position, marked) if at >= 0)
         chosen = [view.messages[at] for at in view.named(places, command.numbers, uid=True, saved=ctx.saved)]
     if chosen:
-        await ctx.commit(ctx.store.remove(ctx.account.id, view.mailbox.id, chosen))
+        async with ctx.share(len(chosen)):
+            await ctx.commit(ctx.store.remove(ctx.account.id, view.mailbox.id, chosen))
         await update(ctx, expunge=True)
     ctx.engine.done(f"HIGHESTMODSEQ {max(1, view.mailbox.modseq)}" if ctx.qresync else "")
 

@@ -1,7 +1,9 @@
 """What the parts of an IMAP session share."""
 
+import contextlib
 import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -11,6 +13,7 @@ from posthouse.mailstore.index import MessageIndex
 from posthouse.mailstore.interface import Flag, Item, Mailstore, Marks
 from posthouse.net.connection import Connection
 from posthouse.protocol.imap.server import ImapServer
+from posthouse.sessions.fair_shares import FairShares
 from posthouse.sessions.imap.keywords import KnownKeywords
 from posthouse.sessions.imap.trees import LastTree
 from posthouse.sessions.imap.view import View
@@ -27,6 +30,7 @@ _BY_NAME = {name.lower(): flag for name, flag in SYSTEM_FLAGS.items()}
 
 
 T = TypeVar("T")
+FEW = 2000  # messages that are searched, sorted or changed at once; more take longer than others should wait
 _AHEAD = 64
 _ITEMS_KEPT = 2000
 _SHOWN_KEPT = 10_000
@@ -50,6 +54,7 @@ class Desk:
     take_up: Callable[[int], None]  # this account reads its mail here: its index is to be kept up to date
     clock: Callable[[], float] = time.time
     idle_notify: float = 120.0  # seconds between two signs of life in IDLE; 0: none are given
+    shares: FairShares = field(default_factory=FairShares)  # one of a process
 
 
 @dataclass(slots=True)
@@ -81,6 +86,10 @@ class Context:
     def index(self) -> MessageIndex:
         """What is known of the messages' contents."""
         return self.desk.index
+
+    def share(self, messages: int) -> AbstractAsyncContextManager[None]:
+        """Enter it for work on so many messages; do not wait for the client within it."""
+        return contextlib.nullcontext() if messages < FEW else self.desk.shares.of(self.account.id)
 
     @property
     def utf8(self) -> bool:

@@ -16,7 +16,7 @@ from posthouse.sessions.imap.updating import tell_flags, update
 from posthouse.sessions.imap.view import View
 
 _STEP = 250  # messages asked of the store at once
-_LINES = 2000  # answers made in one go, before others get their turn
+_LINES = 500  # answers made in one go, before others get their turn
 _FLUSH = 48 << 10  # octets of answers that are let wait
 _AT_ONCE = 2 << 20  # octets of messages that the index is asked for, before others get their turn
 _HELD = 1 << 20  # octets of parts of one message that are made ready before the first is sent
@@ -44,7 +44,7 @@ async def fetch(ctx: Context, command: Fetch) -> None:
             complete = await _answer(ctx, view, chosen, command, also_flags, refused)
     except Exception:
         if not ctx.engine.unfinished:  # the command fails, but these are marked as seen
-            tell_flags(ctx, view, sorted(also_flags), uid=command.uid)
+            await tell_flags(ctx, view, sorted(also_flags), uid=command.uid)
         raise
     if refused:
         await _unmark_seen(ctx, view, [at for at, _ in refused if at in also_flags])
@@ -163,7 +163,8 @@ async def _answer(
         complete = complete and len(items) == len(part)
         shown: Sequence[Shown | None] = [None] * len(items)
         if needs_index:
-            shown = await _shown(ctx, items, envelope_only=envelope_only)
+            async with ctx.share(len(chosen)):
+                shown = await _shown(ctx, items, envelope_only=envelope_only)
         for item, digest in zip(items, shown, strict=True):
             at = view.position(item.entry.uid)
             try:

@@ -10,14 +10,14 @@ from posthouse.protocol.imap import keys
 from posthouse.protocol.imap.commands import Search
 from posthouse.protocol.imap.keys import Compared, Key, Moment, Returning
 from posthouse.protocol.imap.sets import compact, page
-from posthouse.sessions.imap.context import Context, system_flag
-from posthouse.sessions.imap.sorting import FEW, ordered
+from posthouse.sessions.imap.context import FEW, Context, system_flag
+from posthouse.sessions.imap.sorting import ordered
 from posthouse.sessions.imap.updating import update
 from posthouse.sessions.imap.view import View
 
 _DAY = 86400
 _EVER = 1 << 62
-_TURN = 0.01  # seconds of work on the keys, before others get their turn
+_TURN = 0.002  # seconds of work on the keys, before others get their turn
 _MEASURES = {Moment.RECEIVED: Measure.RECEIVED, Moment.SAVED: Measure.SAVED}
 _Found = Sequence[int]  # positions, ascending
 
@@ -29,19 +29,20 @@ async def search(ctx: Context, command: Search) -> None:
         ctx.notice_condstore()
     await ctx.know_flags(view.flags)
     saving = "save" in command.returning.options
-    try:
-        found = await _Matching(ctx, view).find(command.key, range(len(view)))
-    except BaseException:
-        if saving:
-            ctx.saved = []  # RFC 5182 2.1
-        raise
-    found = [at for at in found if view.uids[at] not in view.gone]
-    if command.thread:
-        ctx.engine.send(await _threads(ctx, view, found, command))
-    else:
-        if command.sort:
-            found = await ordered(ctx, view, found, command.sort)
-        _answer(ctx, view, found, command)
+    async with ctx.share(len(view)):
+        try:
+            found = await _Matching(ctx, view).find(command.key, range(len(view)))
+        except BaseException:
+            if saving:
+                ctx.saved = []  # RFC 5182 2.1
+            raise
+        found = [at for at in found if view.uids[at] not in view.gone]
+        if command.thread:
+            ctx.engine.send(await _threads(ctx, view, found, command))
+        else:
+            if command.sort:
+                found = await ordered(ctx, view, found, command.sort)
+            _answer(ctx, view, found, command)
     await update(ctx, expunge=command.uid)
     # What others have expunged is not found, and the client may not be told of it yet (RFC 5530 3, RFC 9051 7.5.1).
     ctx.engine.done("EXPUNGEISSUED" if view.gone else "")

@@ -71,7 +71,7 @@ async def _catch_up(ctx: Context, view: View, resync: Resync) -> None:
     touched = sorted({row.uid for row in delta.changed}.union(delta.vanished))
     places = [at for at in map(view.position, touched) if at >= 0 and holds(known, view.uids[at])]
     await ctx.know_flags(view.flags)
-    tell_flags(ctx, view, [at for at in places if view.modseqs[at] > resync.modseq], uid=True)
+    await tell_flags(ctx, view, [at for at in places if view.modseqs[at] > resync.modseq], uid=True)
 
 
 def _matched(view: View, resync: Resync) -> int:

@@ -7,10 +7,9 @@ from typing import Any
 from posthouse.mailstore.index import SortKeys
 from posthouse.mailstore.interface import Item
 from posthouse.protocol.imap.keys import SortBy
-from posthouse.sessions.imap.context import Context
+from posthouse.sessions.imap.context import FEW, Context
 from posthouse.sessions.imap.view import View
 
-FEW = 2000  # messages that are sorted or threaded on the spot; more take longer than others should wait
 _STEP = 1000
 _OF_INDEX: dict[str, Callable[[SortKeys], Any]] = {
     "date": lambda key: key.sent,

@@ -1,11 +1,12 @@
 """Tells a client what happened in its mailbox since it last heard (RFC 9051 7.5, RFC 7162 3.2.10)."""
 
 import contextlib
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 from posthouse.mailstore.interface import Delta, NoSuchMailboxError, StoreError
 from posthouse.protocol.imap.sets import compact
 from posthouse.sessions.imap.context import Context
+from posthouse.sessions.imap.pieces import in_pieces
 from posthouse.sessions.imap.view import View
 
 
@@ -39,10 +40,10 @@ async def update(ctx: Context, *, expunge: bool, own: int = 0) -> None:
         return
     with contextlib.suppress(StoreError):  # keywords without their names are left out
         await ctx.know_flags(row.flags for row in delta.changed)
-    _take_up(ctx, view, delta, expunge=expunge)
+    await _take_up(ctx, view, delta, expunge=expunge)
 
 
-def _take_up(ctx: Context, view: View, delta: Delta, *, expunge: bool) -> None:
+async def _take_up(ctx: Context, view: View, delta: Delta, *, expunge: bool) -> None:
     """Change the view and tell of it. Should that fail in between, client and view would not count alike any more."""
     settled, ctx.unsettled = not ctx.unsettled, True
     before = len(view)
@@ -55,7 +56,7 @@ def _take_up(ctx: Context, view: View, delta: Delta, *, expunge: bool) -> None:
         ctx.engine.send(b"* %d EXISTS\r\n" % len(view))
         if not ctx.rev2:
             ctx.engine.send(b"* 0 RECENT\r\n")
-    tell_flags(ctx, view, (view.position(uid) for uid in changed_uids if uid not in view.gone))
+    await tell_flags(ctx, view, [view.position(uid) for uid in changed_uids if uid not in view.gone])
     if not view.gone:
         view.told = view.mailbox.modseq
     _tell_delay(ctx, view)
@@ -82,18 +83,16 @@ def tell_expunged(ctx: Context, view: View) -> None:
         ctx.engine.send(b"".join([b"* %d EXPUNGE\r\n" % number for number in numbers]))
 
 
-def tell_flags(ctx: Context, view: View, positions: Iterable[int], *, uid: bool = False) -> None:
+async def tell_flags(ctx: Context, view: View, positions: Sequence[int], *, uid: bool = False) -> None:
     """FETCH with the flags of messages, and with their modseqs where the client wants them."""
-    modseqs, text = ctx.condstore, ctx.flags_text
-    uid = uid or modseqs or ctx.rev2  # RFC 7162 3.2.4
-    lines = []
-    for at in positions:
-        if at < 0:
-            continue
-        parts = [b"UID %d" % view.uids[at]] if uid else []
-        parts.append(b"FLAGS " + text(view.flags[at]))
-        if modseqs:
-            parts.append(b"MODSEQ (%d)" % view.modseqs[at])
-        lines.append(b"* %d FETCH (%b)\r\n" % (at + 1, b" ".join(parts)))
-    if lines:
-        ctx.engine.send(b"".join(lines))
+    uid = uid or ctx.condstore or ctx.rev2  # RFC 7162 3.2.4
+    async for piece in in_pieces(positions):
+        ctx.engine.send(b"".join([_flags_line(ctx, view, at, uid) for at in piece if at >= 0]))
+
+
+def _flags_line(ctx: Context, view: View, at: int, uid: bool) -> bytes:
+    parts = [b"UID %d" % view.uids[at]] if uid else []
+    parts.append(b"FLAGS " + ctx.flags_text(view.flags[at]))
+    if ctx.condstore:
+        parts.append(b"MODSEQ (%d)" % view.modseqs[at])
+    return b"* %d FETCH (%b)\r\n" % (at + 1, b" ".join(parts))

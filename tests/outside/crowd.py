@@ -1,0 +1,238 @@
+"""Peers that ask for more than their share, and how long others wait beside them; each in a process of its own.
+
+    python -m tests.outside.crowd attack NAME OFFSET
+attacks the server whose ports are the standard ones and OFFSET, until its standard input ends; NAME is one of ATTACKS.
+    python -m tests.outside.crowd others OFFSET
+does what others do, for each line on its standard input prints how long that took since the last: see Waits.
+"""
+
+import contextlib
+import json
+import select
+import statistics
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from tests.outside.imap_wire import ImapWire
+from tests.outside.maildrop import Maildrop
+from tests.outside.wire import Wire
+
+ATTACKER = "attacker@example.test"
+MESSAGES = 5000  # in the attacker's INBOX
+_PAUSE = 0.02  # seconds, between two things that others do
+_CHUNK = 64 << 10
+_HEAVY = 48 << 20  # octets of a large message
+
+
+@dataclass(frozen=True)
+class Waits:
+    """How long others waited, in seconds: at the median, for 99 of 100, at most; of so many tries."""
+
+    median: float
+    p99: float
+    longest: float
+    count: int
+
+
+def fill(offset: int) -> None:
+    """Give the attacker its mail: threads of ten messages."""
+    with ImapWire.open(143 + offset, ATTACKER) as wire:
+        for first in range(0, MESSAGES, 250):
+            tag = wire.order(b"APPEND INBOX " + b" ".join(map(_literal, range(first, first + 250))))
+            assert wire.finish(tag).status == "OK"
+
+
+def _literal(number: int) -> bytes:
+    message = b"Message-ID: <%d@x.test>\r\nReferences: <%d@x.test>\r\nSubject: Re: subject %d\r\n\r\nx\r\n" % (
+        number,
+        number // 10 * 10,
+        number % 700,
+    )
+    return b"{%d+}\r\n%b" % (len(message), message)
+
+
+@contextmanager
+def attacked(name: str, offset: int) -> Iterator[None]:
+    """While the block runs, somebody attacks."""
+    with _process("attack", name, str(offset)):
+        yield
+
+
+@contextmanager
+def others(offset: int) -> Iterator[Callable[[], dict[str, Waits]]]:
+    """Others, who work as long as the block runs; gives what tells how long they have waited since its last call."""
+    with _process("others", str(offset)) as process:
+
+        def waits() -> dict[str, Waits]:
+            assert process.stdin is not None and process.stdout is not None
+            process.stdin.write(b"?\n")
+            process.stdin.flush()
+            line = process.stdout.readline()
+            assert line, "others were hung up on"
+            return {name: Waits(*numbers) for name, numbers in json.loads(line).items()}
+
+        waits()
+        yield waits
+
+
+@contextmanager
+def _process(*arguments: str) -> Iterator[subprocess.Popen[bytes]]:
+    command = [sys.executable, "-m", "tests.outside.crowd", *arguments]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    try:
+        assert process.stdout is not None
+        assert process.stdout.readline(), "it could not begin"
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+# Attacks.
+
+
+def _pipeline(wire: Wire, commands: Callable[[], bytes]) -> None:
+    """Send as fast as the server takes it, and read all that it says."""
+    threading.Thread(target=_read_all, args=(wire,), daemon=True).start()
+    with contextlib.suppress(OSError):
+        while True:
+            wire.send(commands())
+
+
+def _read_all(wire: Wire) -> None:
+    with contextlib.suppress(OSError, ValueError):
+        while wire._socket.recv(1 << 20):
+            continue
+
+
+def _smtp_noops(offset: int) -> None:
+    with Wire(25 + offset) as wire:
+        wire.hello()
+        _pipeline(wire, lambda: b"NOOP\r\n" * (_CHUNK // 6))
+
+
+def _imap_noops(offset: int) -> None:
+    with ImapWire(143 + offset) as wire:
+        wire.greeting()
+        _pipeline(wire, lambda: b"a NOOP\r\n" * (_CHUNK // 8))
+
+
+def _pop3_capas(offset: int) -> None:
+    with Wire(110 + offset) as wire:
+        wire.line()
+        _pipeline(wire, lambda: b"CAPA\r\n" * (_CHUNK // 6))
+
+
+def _logged_in(command: bytes) -> Callable[[int], None]:
+    def attack(offset: int) -> None:
+        with ImapWire.open(143 + offset, ATTACKER, "INBOX") as wire:
+            _pipeline(wire, lambda: command * 10)
+
+    return attack
+
+
+def _large(offset: int) -> None:
+    body = b"Subject: large\r\n\r\n" + (b"x" * 76 + b"\r\n") * (_HEAVY // 78)
+    while True:
+        with Wire(25 + offset) as wire:
+            wire.hello()
+            wire.mail(ATTACKER)
+            wire.data(body)
+
+
+_STORE = b"a STORE 1:* +FLAGS (\\Flagged)\r\nb STORE 1:* -FLAGS (\\Flagged)\r\n"
+ATTACKS: dict[str, tuple[int, Callable[[int], None]]] = {  # how many at once, and what each does
+    "smtp-noop": (1, _smtp_noops),
+    "imap-noop": (1, _imap_noops),
+    "pop3-capa": (1, _pop3_capas),
+    "smtp-noop-20": (20, _smtp_noops),
+    "imap-noop-login": (4, _logged_in(b"a NOOP\r\n" * 1000)),
+    "thread": (20, _logged_in(b"a THREAD REFERENCES UTF-8 ALL\r\n")),
+    "sort": (20, _logged_in(b"a SORT (SUBJECT) UTF-8 ALL\r\n")),
+    "search": (20, _logged_in(b"a SEARCH TEXT nowhere\r\n")),
+    "fetch": (20, _logged_in(b"a FETCH 1:* (UID FLAGS ENVELOPE)\r\n")),
+    "store": (4, _logged_in(_STORE)),
+    "large": (20, _large),
+}
+
+
+def _attack(name: str, offset: int) -> None:
+    count, work = ATTACKS[name]
+    for _ in range(count):
+        threading.Thread(target=work, args=(offset,), daemon=True).start()
+
+
+# Others.
+
+
+class _Others:
+    """What others do, again and again, each kind in a thread of its own."""
+
+    def __init__(self, offset: int) -> None:
+        self._offset = offset
+        self._seconds: dict[str, list[float]] = {}
+        self._imap = ImapWire.open(143 + offset, "alice@example.test", "INBOX")
+        self._smtp = Wire(25 + offset)
+        self._smtp.hello()
+
+    def start(self) -> None:
+        for kind in (self.come_by_smtp, self.come_by_imap, self.come_by_pop3, self.noop, self.mail):
+            threading.Thread(target=self._again_and_again, args=(kind,), daemon=True).start()
+
+    def _again_and_again(self, work: Callable[[], None]) -> None:
+        while True:
+            began = time.monotonic()
+            work()
+            self._seconds.setdefault(work.__name__, []).append(time.monotonic() - began)
+            time.sleep(_PAUSE)
+
+    def come_by_smtp(self) -> None:
+        with Wire(25 + self._offset) as wire:
+            wire.hello()
+
+    def come_by_imap(self) -> None:
+        with ImapWire(143 + self._offset) as wire:
+            wire.greeting()
+
+    def come_by_pop3(self) -> None:
+        with Maildrop(110 + self._offset) as wire:
+            wire.line()
+
+    def noop(self) -> None:
+        self._imap.ok(b"NOOP")
+
+    def mail(self) -> None:
+        self._smtp.mail("bob@example.test")
+        answer = self._smtp.data(b"Subject: small\r\n\r\nx\r\n")
+        assert answer.startswith("250"), answer
+
+    def waits(self) -> dict[str, list[float]]:
+        found, self._seconds = self._seconds, {}
+        return {name: _summary(seconds) for name, seconds in found.items()}
+
+
+def _summary(seconds: Iterable[float]) -> list[float]:
+    ordered = sorted(seconds)
+    return [statistics.median(ordered), ordered[int(len(ordered) * 0.99)], ordered[-1], len(ordered)]
+
+
+def main(kind: str, *arguments: str) -> None:
+    if kind == "attack":
+        _attack(arguments[0], int(arguments[1]))
+        print("ready", flush=True)
+        sys.stdin.read()
+        return
+    crowd = _Others(int(arguments[0]))
+    crowd.start()
+    print("ready", flush=True)
+    while select.select([sys.stdin], [], [])[0] and sys.stdin.readline():
+        print(json.dumps(crowd.waits()), flush=True)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
