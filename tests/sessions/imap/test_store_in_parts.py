@@ -68,7 +68,7 @@ async def test_what_failed_in_the_middle_is_told(found: House, monkeypatch: pyte
 
 async def test_those_that_changed_since_are_named_together(found: House) -> None:
     wire, other = await opened(found), await opened(found)
-    (status,) = [line for line in await ask(wire, b"STATUS INBOX (HIGHESTMODSEQ)") if b"STATUS INBOX" in line]
+    (status,) = [line for line in await ask(wire, b"STATUS INBOX (HIGHESTMODSEQ)") if line.startswith(b"* STATUS")]
     modseq = status.rpartition(b" ")[2].rstrip(b")")
     await ask(other, b"STORE 2,4 +FLAGS (\\Seen)")
     lines = await ask(wire, b"STORE 1:* (UNCHANGEDSINCE %b) +FLAGS (\\Flagged)" % modseq)
