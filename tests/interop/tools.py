@@ -21,6 +21,7 @@ PACKAGES = {
     "mbsync": "isync",
     "offlineimap": "offlineimap3",
     "neomutt": "neomutt",
+    "openssl": "openssl",
     "thunderbird": "thunderbird",
     "mutt": "mutt",
     "java": "default-jdk-headless",

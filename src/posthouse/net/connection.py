@@ -7,7 +7,7 @@ Compressed octets are held as they came, and unpacked piece by piece as they are
 
 import asyncio
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Protocol, cast
 
 from posthouse.net.deflate import BrokenStreamError, Deflate
@@ -245,9 +245,10 @@ class Connection(asyncio.Protocol):
         credentials = self._keeper.credentials
         tunnel = Tunnel(credentials.context)
         await self._secure(tunnel, b"", early)
-        bindings = dict(credentials.bindings)
+        # RFC 9266 3: TLS 1.3 is bound by tls-exporter, which there is not; clients that are offered -PLUS insist on it.
+        bindings: Mapping[str, bytes] = {}
         if tunnel.version == "TLSv1.2":
-            bindings["tls-unique"] = tunnel.finished
+            bindings = {**credentials.bindings, "tls-unique": tunnel.finished}
         self.tls = TlsInfo(tunnel.version, tunnel.cipher, bindings)
         return self.tls
 

@@ -25,8 +25,8 @@ class TlsInfo:
 
     version: str  # "TLSv1.3"
     cipher: str  # "TLS_AES_256_GCM_SHA384"
-    # Channel bindings by name (RFC 5929): "tls-server-end-point", and "tls-unique" with TLS 1.2.
-    # There is no "tls-exporter" (RFC 9266): Python's ssl cannot export keying material.
+    # Channel bindings by name (RFC 5929): with TLS 1.2 "tls-unique", and "tls-server-end-point" where there is one.
+    # None with TLS 1.3: that is bound by "tls-exporter" (RFC 9266), and Python's ssl cannot export keying material.
     bindings: Mapping[str, bytes]
 
 
