@@ -15,7 +15,6 @@ from posthouse.accounts.throttle import (
     Throttle,
     ThrottleRows,
     ThrottleUnavailableError,
-    network_of,
 )
 from tests.accounts.clock import Clock
 
@@ -129,22 +128,6 @@ def test_attempts_at_once_count_before_they_end(throttle: Throttle) -> None:
         throttle.end("alice@a.test", HERE)
     fail(throttle, 2)
     assert [throttle.begin("alice@a.test", HERE) for _ in range(2)] == [True, False]
-
-
-@pytest.mark.parametrize(
-    ("ip", "network"),
-    [
-        ("192.0.2.1", "192.0.2.1"),
-        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
-        ("2001:0db8:1:2::", "2001:db8:1:2::/64"),
-        ("fe80::1%eth0", "fe80::/64"),
-        ("::ffff:192.0.2.1", "192.0.2.1"),
-        ("", ""),
-        ("unknown", "unknown"),
-    ],
-)
-def test_an_ipv6_customer_counts_as_one(ip: str, network: str) -> None:
-    assert network_of(ip) == network
 
 
 def test_addresses_of_one_ipv6_network_share_the_counter(throttle: Throttle) -> None:

@@ -37,7 +37,7 @@ def test_values_of_a_file(tmp_path: Path) -> None:
     file.write_text(
         "[server]\nhostname = 'Mail.Example.ORG'\nworkers = 3\n"
         '[smtp]\nmax_size = "1GB"\nlisten = ["[::1]:25", "127.0.0.1:2525"]\n'
-        '[lmtp]\nlisten = ["unix:/run/lmtp"]\n[proxy]\ntrusted = ["10.0.0.0/8", "::1"]\n'
+        '[lmtp]\nlisten = ["unix:/run/lmtp"]\n[proxy]\ntrusted = ["10.0.0.0/8", "::1", "::ffff:192.0.2.0/120"]\n'
         '[pop3]\nlisten = []\n[login]\nremember = "90s"\n'
     )
     config = load(file, {}, name="posthouse.toml")
@@ -47,7 +47,7 @@ def test_values_of_a_file(tmp_path: Path) -> None:
     assert settings.smtp.max_size == 1 << 30
     assert settings.smtp.listen == (Endpoint("::1", 25), Endpoint("127.0.0.1", 2525))
     assert settings.lmtp.listen == (Endpoint(path="/run/lmtp"),)
-    assert [str(network) for network in settings.proxy.trusted] == ["10.0.0.0/8", "::1/128"]
+    assert [str(network) for network in settings.proxy.trusted] == ["10.0.0.0/8", "::1/128", "192.0.2.0/24"]
     assert settings.pop3.listen == ()
     assert settings.login.remember == 90.0
     assert config.origins["smtp.max_size"] == "posthouse.toml:5"

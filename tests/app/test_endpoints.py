@@ -11,6 +11,7 @@ from posthouse.app.endpoints import Endpoint
         ("0.0.0.0:25", Endpoint("0.0.0.0", 25)),
         ("[::]:25", Endpoint("::", 25)),
         ("[0:0::1]:25", Endpoint("::1", 25)),
+        ("[::ffff:127.0.0.1]:25", Endpoint("127.0.0.1", 25)),
         (":25", Endpoint("", 25)),
         ("*:25", Endpoint("", 25)),
         ("localhost:0", Endpoint("localhost", 0)),

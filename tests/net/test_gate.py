@@ -1,8 +1,6 @@
 """Caps on connections."""
 
-import pytest
-
-from posthouse.net.gate import Gate, network_of
+from posthouse.net.gate import Gate
 
 
 def test_in_all() -> None:
@@ -35,14 +33,8 @@ def test_it_forgets_who_has_left() -> None:
     assert gate.open == 0
 
 
-@pytest.mark.parametrize(
-    ("ip", "network"),
-    [
-        ("192.0.2.1", "192.0.2.1"),
-        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
-        ("2001:db8:1:2::", "2001:db8:1:2::/64"),
-        ("fe80::1%eth0", "fe80::/64"),
-    ],
-)
-def test_what_counts_as_one(ip: str, network: str) -> None:
-    assert network_of(ip) == network
+def test_an_ipv6_customer_counts_as_one() -> None:
+    gate = Gate(10, 1)
+    assert gate.take_place("2001:db8:1:2:3:4:5:6")
+    assert not gate.take_place("2001:db8:1:2::")
+    assert gate.take_place("2001:db8:1:3::")

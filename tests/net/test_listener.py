@@ -211,6 +211,21 @@ async def test_caps_count_who_is_behind_the_proxy(house: House) -> None:
     await house.client(address, first=V1)
 
 
+async def test_mapped_addresses_behind_the_proxy_are_ipv4(house: House) -> None:
+    """A proxy that listens for both families says ::ffff:192.0.2.7: not one network with all other IPv4 clients."""
+    way = ListenerSettings("lines", proxy_from=LOOPBACK, refusal=REFUSAL)
+    address = await house.open(way=way, limits=Limits(per_address=1, sweep=0.02, linger=0.5))
+    mapped = V1.replace(b"TCP4 192.0.2.7 ", b"TCP6 ::ffff:192.0.2.7 ").replace(b" 198.", b" ::ffff:198.")
+    assert mapped.startswith(b"PROXY TCP6 ")
+    first = await house.client(address, first=mapped)
+    assert await first.ask(b"WHO") == b"192.0.2.7 4711 198.51.100.1 25"
+    await house.client(address, first=mapped.replace(b"192.0.2.7", b"192.0.2.8"))  # a neighbour has its own place
+    second = await raw(house, address)
+    second.send(V1)  # the same client, as another proxy names it
+    assert await second.rest() == REFUSAL
+    await second.close()
+
+
 # Stopping.
 
 

@@ -12,6 +12,7 @@ from tests.fuzz.fuzz_proxy import try_input
 SIGNATURE = b"\r\n\r\n\0\r\nQUIT\n"
 TCP4 = bytes((192, 0, 2, 7, 198, 51, 100, 1)) + struct.pack("!HH", 4711, 25)
 TCP6 = bytes.fromhex("20010db800000000000000000000000720010db8000000000000000000000001") + struct.pack("!HH", 9, 465)
+MAPPED = bytes.fromhex("00000000000000000000ffffc000020700000000000000000000ffffc6336401") + TCP4[8:]
 CRC_TLV = b"\x03\x00\x04\x12\x34\x56\x78"
 NOOP_TLV = b"\x04\x00\x02\x00\x00"
 
@@ -35,6 +36,8 @@ GOOD = {
     "v1 UNKNOWN, longest": (b"PROXY UNKNOWN " + b"f" * 91 + b"\r\n", NOT_TOLD),
     "v2 TCP4": (v2(0x21, 0x11, TCP4), FROM_4),
     "v2 TCP6": (v2(0x21, 0x21, TCP6), FROM_6),
+    "v1 TCP6, mapped": (b"PROXY TCP6 ::ffff:192.0.2.7 ::FFFF:c633:6401 4711 25\r\n", FROM_4),
+    "v2 TCP6, mapped": (v2(0x21, 0x21, MAPPED), FROM_4),
     "v2 with TLVs": (v2(0x21, 0x11, TCP4 + CRC_TLV + NOOP_TLV), FROM_4),
     "v2 LOCAL": (v2(0x20, 0x00, b""), NOT_TOLD),
     "v2 LOCAL with addresses": (v2(0x20, 0x11, TCP4), NOT_TOLD),

@@ -10,11 +10,12 @@ guesses at an account from all over the world, nor a neighbour behind the same a
 Names and addresses are kept as digests: people type passwords where the name belongs.
 """
 
-import ipaddress
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import NamedTuple, Protocol
+
+from posthouse.message.ip import customer_network
 
 HOME_SECONDS = 90 * 86_400.0
 _HOME_NOTED_AGAIN = 86_400.0
@@ -219,7 +220,8 @@ class Throttle:
             if len(self._keys) >= _KEYS_KEPT:
                 self._keys.clear()
             pair, net, who = (
-                _key(*parts) for parts in (("pair", name, network_of(ip)), ("net", network_of(ip)), ("name", name))
+                _key(*parts)
+                for parts in (("pair", name, customer_network(ip)), ("net", customer_network(ip)), ("name", name))
             )
             keys = _Keys(pair, net, who, (pair, net, who))
             if len(name) <= 320:
@@ -270,19 +272,6 @@ class MemoryThrottleRows:
     def is_home(self, key: bytes, now: float) -> bool:
         """See ThrottleRows."""
         return self._homes.get(key, 0.0) > now
-
-
-def network_of(ip: str) -> str:
-    """The network a peer's address stands for: IPv4 itself, IPv6 its /64, which one customer holds whole."""
-    try:
-        address = ipaddress.ip_address(ip.partition("%")[0])
-    except ValueError:
-        return ip  # "" for a Unix socket
-    if isinstance(address, ipaddress.IPv6Address):
-        if address.ipv4_mapped is not None:
-            return str(address.ipv4_mapped)
-        return str(ipaddress.IPv6Address(int(address) >> 64 << 64)) + "/64"
-    return str(address)
 
 
 def _key(*parts: str) -> bytes:

@@ -12,7 +12,8 @@ from posthouse.accounts.passwords import Hasher
 from posthouse.accounts.pool import HashingPool, PoolFullError
 from posthouse.accounts.remembered import Remembered
 from posthouse.accounts.rows import Credential, Login
-from posthouse.accounts.throttle import Throttle, network_of
+from posthouse.accounts.throttle import Throttle
+from posthouse.message.ip import customer_network
 
 WRONG = Refusal(RefusalKind.WRONG)
 BUSY = Refusal(RefusalKind.BUSY, 2.0)
@@ -77,7 +78,7 @@ class Verifier:
     def _join(self, mark: bytes, claim: Claim, password: str, ip: str) -> _Check | None:
         """The check under way for this password, begun if need be; None when the peer has too many of its own."""
         check = self._running.get(mark)
-        network = network_of(ip)
+        network = customer_network(ip)
         if check is not None and network in check.peers:
             return check
         if not self._throttle.begin(claim.name, ip):

@@ -3,6 +3,8 @@
 import ipaddress
 from dataclasses import dataclass
 
+from posthouse.message.ip import canonical_ip
+
 _EXPECTED = 'an address like "0.0.0.0:25", "[::1]:25", ":25" (all addresses) or "unix:/run/posthouse/lmtp.sock"'
 
 
@@ -23,7 +25,7 @@ class Endpoint:
         if not colon or not port.isascii() or not port.isdigit() or int(port) > 65535:
             raise ValueError(_EXPECTED)
         if host.startswith("[") and host.endswith("]"):
-            host = str(ipaddress.IPv6Address(_checked(host[1:-1])))
+            host = canonical_ip(_checked(host[1:-1]))
         elif ":" in host or (host and not host.replace(".", "").replace("-", "").isalnum() and host != "*"):
             raise ValueError(_EXPECTED)
         return cls("" if host == "*" else host, int(port))

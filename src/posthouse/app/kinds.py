@@ -9,10 +9,10 @@ from typing import Any, Generic, TypeVar
 
 from posthouse.app.endpoints import Endpoint
 from posthouse.message.address import AddressError, to_a_labels
+from posthouse.message.ip import Network, canonical_ip, canonical_network
 
 T = TypeVar("T")
 
-Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 _SIZE_UNITS = {
     "": 1,
@@ -99,7 +99,7 @@ def _read_path(value: object) -> Path | None:
 def _read_network(value: object) -> Network:
     expected = 'an address or network like "10.0.0.0/8"'
     try:
-        return ipaddress.ip_network(_text(expected, value))
+        return canonical_network(_text(expected, value))
     except ValueError:
         raise ValueError(expected) from None
 
@@ -150,7 +150,7 @@ def _read_address(value: object) -> str:
     expected = 'an address like "192.0.2.1" or "2001:db8::1", or ""'
     text = _text(expected, value)
     try:
-        return str(ipaddress.ip_address(text)) if text else ""
+        return canonical_ip(text) if text else ""
     except ValueError:
         raise ValueError(expected) from None
 

@@ -9,7 +9,8 @@ from typing import TypeVar
 
 from posthouse.app import kinds
 from posthouse.app.endpoints import Endpoint
-from posthouse.app.kinds import Kind, Network
+from posthouse.app.kinds import Kind
+from posthouse.message.ip import Network
 
 T = TypeVar("T")
 

@@ -25,7 +25,6 @@ from posthouse.app.certificate import CertificateFiles
 from posthouse.app.closing import CloseStack
 from posthouse.app.data_folder import begin
 from posthouse.app.heartbeat import Heartbeat
-from posthouse.app.kinds import Network
 from posthouse.app.listening import Bound
 from posthouse.app.outgoing import Outward, build_outward, build_routes, build_srs
 from posthouse.app.places import Places
@@ -46,6 +45,7 @@ from posthouse.mailstore.socket_bus import SocketBus, clear_bus
 from posthouse.mailstore.sqlite.store import SqliteMailstore
 from posthouse.message.address import Address
 from posthouse.message.ids import id_factory
+from posthouse.message.ip import Network
 from posthouse.message.trace import Tracer
 from posthouse.net.limits import Limits
 from posthouse.net.listener import ListenerSettings, Server

@@ -13,6 +13,8 @@ from collections.abc import Callable
 
 from structlog.typing import FilteringBoundLogger
 
+from posthouse.message.ip import canonical_ip
+
 _AT_ONCE = 64  # accepted in one go, then the open connections get their turn
 _PAUSE = 1.0  # seconds
 _OUT_OF_DESCRIPTORS = (errno.EMFILE, errno.ENFILE)
@@ -166,6 +168,5 @@ def plain_address(address: object) -> Address:
     """The address and port of what accept() or getsockname() gave; ("", 0) for a Unix socket."""
     if not isinstance(address, tuple) or len(address) < 2:
         return "", 0
-    # A socket for both families shows IPv4 as ::ffff:192.0.2.1 (RFC 4291 2.5.5.2).
     ip = str(address[0])
-    return ip.removeprefix("::ffff:") if "." in ip else ip, int(address[1])
+    return canonical_ip(ip) if ":" in ip else ip, int(address[1])

@@ -1,7 +1,8 @@
 """How many connections there may be: in all, and of one address."""
 
-import ipaddress
 from collections import Counter
+
+from posthouse.message.ip import customer_network
 
 
 class Gate:
@@ -26,7 +27,7 @@ class Gate:
         """Count one that was let in against its address; if False, it must leave(""). Unix sockets ("") are free."""
         if not ip:
             return True
-        key = network_of(ip)
+        key = customer_network(ip)
         if self._places[key] >= self._per_address:
             self.refused += 1
             return False
@@ -37,14 +38,7 @@ class Gate:
         """One that was let in has gone; `ip` is the place it had taken, "" for none."""
         self.open -= 1
         if ip:
-            key = network_of(ip)
+            key = customer_network(ip)
             self._places[key] -= 1
             if not self._places[key]:
                 del self._places[key]
-
-
-def network_of(ip: str) -> str:
-    """What counts as one address: an IPv4 address, or the /64 of an IPv6 address, which is one customer's at least."""
-    if ":" not in ip:
-        return ip
-    return str(ipaddress.ip_network((ip.partition("%")[0], 64), strict=False))

@@ -5,11 +5,12 @@ import itertools
 import socket
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from ipaddress import IPv4Network, IPv6Network, ip_address
+from ipaddress import ip_address
 from pathlib import Path
 
 from structlog.typing import FilteringBoundLogger
 
+from posthouse.message.ip import Network
 from posthouse.net.acceptor import Acceptor, Address, Reserve, plain_address, refuse
 from posthouse.net.connection import Connection, ConnectionGoneError
 from posthouse.net.gate import Gate
@@ -25,7 +26,6 @@ from posthouse.net.turns import Turns
 __all__ = ["ListenerSettings", "Server", "Service"]
 
 Service = Callable[[Connection], Session]
-Network = IPv4Network | IPv6Network
 
 _LAST_WORDS = 5.0  # seconds for sessions to finish after their connections were cut off
 

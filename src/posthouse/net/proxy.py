@@ -8,6 +8,8 @@ import ipaddress
 import struct
 from dataclasses import dataclass
 
+from posthouse.message.ip import canonical_ip
+
 _V1_SIGNATURE = b"PROXY "
 _V1_LONGEST = 107  # section 2.1: with its CRLF
 _V2_SIGNATURE = b"\r\n\r\n\0\r\nQUIT\n"
@@ -102,8 +104,8 @@ def _unpacked(form: str, content: bytes) -> ProxyHeader:
         raise ProxyError("the header is too short for its addresses")
     client, server, client_port, server_port = struct.unpack_from(form, content)
     return ProxyHeader(
-        (str(ipaddress.ip_address(client)), client_port),
-        (str(ipaddress.ip_address(server)), server_port),
+        (canonical_ip(str(ipaddress.ip_address(client))), client_port),
+        (canonical_ip(str(ipaddress.ip_address(server))), server_port),
     )
 
 
@@ -114,7 +116,7 @@ def _address(word: bytes, version: int) -> str:
         raise ProxyError("not an address") from None
     if address.version != version or b"%" in word:
         raise ProxyError("an address of another family")
-    return str(address)
+    return canonical_ip(str(address))
 
 
 def _port(word: bytes) -> int:
