@@ -39,9 +39,9 @@ class Waits:
     count: int
 
 
-def fill(offset: int) -> None:
-    """Give the attacker its mail: threads of ten messages."""
-    with ImapWire.open(143 + offset, ATTACKER) as wire:
+def fill(offset: int, user: str = ATTACKER) -> None:
+    """Give somebody much mail: threads of ten messages."""
+    with ImapWire.open(143 + offset, user) as wire:
         for first in range(0, MESSAGES, 250):
             tag = wire.order(b"APPEND INBOX " + b" ".join(map(_literal, range(first, first + 250))))
             assert wire.finish(tag).status == "OK"

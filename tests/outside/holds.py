@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+_UNIT = 0.006  # seconds that _unit() takes where the bounds of the tests were found
 _LOOKS_PER_LIMIT = 4  # how often the stack is looked at within the time that is allowed
 
 
@@ -39,6 +40,20 @@ class Watchdog:
     def check(self) -> None:
         """Fail if anything took too long, and say what."""
         assert not self.holds, "the event loop was held for " + "\n".join(map(str, self.holds[:5]))
+
+
+def at_this_speed(seconds: float) -> float:
+    """What takes that long on the machine where the bounds were found takes so long on this one; never less."""
+    best = min(_unit() for _ in range(5))
+    return seconds * max(1.0, best / _UNIT)
+
+
+def _unit() -> float:
+    began = time.thread_time()
+    total = 0
+    for number in range(150_000):
+        total += number & 7
+    return time.thread_time() - began
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from posthouse.net.interface import Engine
 from posthouse.net.limits import Limits
 from posthouse.net.tls import TlsInfo, TlsKeeper
 from posthouse.net.tunnel import Tunnel
+from posthouse.net.turns import SHARE_OCTETS
 
 _HELD_AT_MOST = 1 << 18  # octets that arrived and were not taken, before reading pauses
 _RESUMED_BELOW = 1 << 16
@@ -59,6 +60,7 @@ class Connection(asyncio.Protocol):
         "_paused",
         "_secured",
         "_spoke",
+        "_streamed",
         "_transport",
         "_tunnel",
         "congested_since",
@@ -104,6 +106,7 @@ class Connection(asyncio.Protocol):
         self._tunnel: Tunnel | None = None
         self._deflate: Deflate | None = None
         self._spoke = 0.0  # when something was last compressed
+        self._streamed = 0  # octets that flush() has written since it last waited
         self._held: list[bytes] = []
         self._held_cost = 0
         self._paused = False
@@ -184,11 +187,18 @@ class Connection(asyncio.Protocol):
     async def flush(self, engine: Engine) -> None:
         """Write what `engine` has to send, and wait if the peer is behind. Raises ConnectionGoneError.
 
-        For sessions that stream: after every 64 KiB or so, memory stays bounded however slow the peer is.
+        For sessions that stream: after every 64 KiB or so, memory stays bounded however slow the peer is. However fast
+        it is, others get their turn after each share.
         """
-        self.write(engine.data_to_send())
+        data = engine.data_to_send()
+        self.write(data)
+        self._streamed += len(data)
         if self.congested_since or self.lost:
+            self._streamed = 0
             await self.drain()
+        elif self._streamed > SHARE_OCTETS:
+            self._streamed = 0
+            await asyncio.sleep(0)
 
     def wake(self) -> None:
         """Have the engine looked at although nothing arrived: a session has given it something to say."""

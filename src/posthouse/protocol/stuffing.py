@@ -50,6 +50,8 @@ class Stuffing:
             return b""
         at = 0
         while not self.done:
+            if self._in_body and self._lines:
+                return self._cut_body(data, at)
             end = data.find(b"\n", at)
             if end < 0:
                 self._line_octets += len(data) - at
@@ -60,6 +62,17 @@ class Stuffing:
             at = end + 1
             self._count_line(empty=length == 0 or (length == 1 and before == b"\r"))
         return data[:at]
+
+    def _cut_body(self, data: bytes, at: int) -> bytes:
+        """The same from `at` on, which is in the body: there lines need only be counted."""
+        assert self._lines is not None
+        there = data.count(b"\n", at)
+        if there < self._lines:
+            self._lines -= there
+            return data
+        rest = data[at:].split(b"\n", self._lines)[-1]
+        self._lines, self.done = 0, True
+        return data[: len(data) - len(rest)]
 
     def _count_line(self, *, empty: bool) -> None:
         assert self._lines is not None

@@ -1,5 +1,6 @@
 """APPEND, with many messages at once (RFC 3502), and REPLACE (RFC 8508)."""
 
+from posthouse.delivery.slices import in_slices
 from posthouse.delivery.spool import Spool
 from posthouse.mailstore.interface import (
     Appending,
@@ -14,7 +15,7 @@ from posthouse.message.line_ends import LineEnds
 from posthouse.protocol.imap.commands import Append
 from posthouse.protocol.imap.events import MessageOffered
 from posthouse.protocol.imap.sets import NumberSet, compact
-from posthouse.sessions.imap.breaks import survey
+from posthouse.sessions.imap.breaks import LineScan
 from posthouse.sessions.imap.context import Context, RefusedError, marks
 from posthouse.sessions.imap.fetching import check_numbers
 from posthouse.sessions.imap.updating import update
@@ -105,7 +106,10 @@ class Arrivals:
         replacing = await self._replaced(command)
         messages = []
         for spool, received, named in self._spools:
-            spool.dot_lines, spool.bare_breaks = survey(spool.chunks())
+            scan = LineScan()
+            async for piece in in_slices(spool.chunks()):
+                scan.feed(piece)
+            spool.dot_lines, spool.bare_breaks = scan.dots, scan.bare
             body: Body = spool
             messages.append(Appending(body, received, named))
         try:
