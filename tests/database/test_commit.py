@@ -135,6 +135,21 @@ async def test_a_batch_is_bounded_in_octets(house: House) -> None:
     assert house.adder.batches == [[0, 1], [2, 3], [4]]
 
 
+async def test_small_ones_wait_for_one_batch_of_large_ones(house: House) -> None:
+    """And large ones for one batch of small ones; several that are only just large go together."""
+    mib = 1 << 20
+    sizes = [40 * mib, 40 * mib, 3 * mib, 3 * mib, 3 * mib, 40 * mib] + [1] * 120
+    house.adder.gate.clear()
+    first = asyncio.create_task(house.commit.run(Add(1000)))
+    await house.reached()
+    rest = [asyncio.create_task(house.commit.run(Add(number, octets=size))) for number, size in enumerate(sizes)]
+    await asyncio.sleep(0.01)
+    house.adder.gate.set()
+    await asyncio.gather(first, *rest)
+    small = list(range(6, 126))
+    assert house.adder.batches == [[1000], [0], small[:50], [1], small[50:100], [2, 3], small[100:], [4], [5]]
+
+
 async def test_what_comes_during_a_commit_waits_together(house: House) -> None:
     house.adder.gate.clear()
     first = asyncio.create_task(house.commit.run(Add(1)))

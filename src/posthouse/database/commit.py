@@ -4,7 +4,8 @@ Theory of operation. Callers on an event loop submit units of work and await the
 loop reaches the commit thread as one list. The thread takes all lists that wait (bounded), lets the writer prepare the
 batch (write and sync bytes outside the database: the barrier), takes the file lock that makes the processes' writers
 queue fairly, and applies all units in one transaction. Then every event loop is woken once to complete its futures.
-A unit alone is committed at once: nothing ever waits for company.
+A unit alone is committed at once: nothing ever waits for company. Units with many octets go apart, some in every other
+batch at most: what is small waits for one such batch, however many wait, and what is large is never passed over twice.
 
 What fails, and whom:
 - preparing sets `failure` on the units it concerns; the others go on;
@@ -22,7 +23,7 @@ import contextlib
 import errno
 import threading
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from queue import Empty, SimpleQueue
 from typing import Any, Generic, Protocol, TypeVar
@@ -40,6 +41,8 @@ _Batch = list[U]
 
 MAX_UNITS = 512
 MAX_OCTETS = 32 * 1024 * 1024
+_LARGE = 1024 * 1024  # octets of a unit that others do not wait for
+_LARGE_TOGETHER = 8 * 1024 * 1024  # octets of large units in one batch
 
 # Trouble of the file or the machine, as against a mistake in one unit's statements.
 _UNWELL = (
@@ -137,6 +140,7 @@ class GroupCommit(Generic[U]):
         self._submitted: dict[asyncio.AbstractEventLoop, _Batch[U]] = {}
         self._queue: SimpleQueue[_Batch[U] | None] = SimpleQueue()
         self._leftover: deque[U] = deque()
+        self._had_large = False  # the last batch
         self._closing = False
         self._dead = False
         self._thread = threading.Thread(target=self._run, name="commit", daemon=True)
@@ -215,13 +219,18 @@ class GroupCommit(Generic[U]):
             return True
 
     def _take(self) -> _Batch[U]:
-        batch: _Batch[U] = []
-        octets = 0
-        while self._leftover and len(batch) < self._max_units:
-            octets += self._leftover[0].octets
-            if batch and octets > self._max_octets:
-                break
-            batch.append(self._leftover.popleft())
+        large = [unit for unit in self._leftover if unit.octets > _LARGE]
+        if large and (not self._had_large or len(large) == len(self._leftover)):
+            batch = _bounded(large, self._max_units, _LARGE_TOGETHER)
+        else:
+            small = self._leftover if not large else [unit for unit in self._leftover if unit.octets <= _LARGE]
+            batch = _bounded(small, self._max_units, self._max_octets)
+        self._had_large = bool(large and batch[0] is large[0])
+        if len(batch) == len(self._leftover):
+            self._leftover.clear()
+        else:
+            taken = set(map(id, batch))
+            self._leftover = deque(unit for unit in self._leftover if id(unit) not in taken)
         return batch
 
     def _settle(self, batch: _Batch[U]) -> None:
@@ -387,3 +396,15 @@ def _fail(units: Sequence[Unit[Any]], failure: Exception, cause: BaseException |
         if unit.failure is None and not unit.committed:
             unit.failure = type(failure)(*failure.args)
             unit.failure.__cause__ = cause
+
+
+def _bounded(units: Iterable[U], most: int, octets: int) -> list[U]:
+    """The first ones: one at least, `most` at most, and together no more than so many octets."""
+    batch: list[U] = []
+    total = 0
+    for unit in units:
+        total += unit.octets
+        if batch and (len(batch) == most or total > octets):
+            break
+        batch.append(unit)
+    return batch
