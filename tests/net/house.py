@@ -27,10 +27,10 @@ class Certificate:
         return TlsKeeper(*self.files)
 
 
-def issue(folder: Path) -> Certificate:
+def issue(folder: Path, kind: trustme.KeyType = trustme.KeyType.ECDSA) -> Certificate:
     """Make an authority, and a certificate of it for localhost."""
     authority = trustme.CA()
-    issued = authority.issue_cert("localhost")
+    issued = authority.issue_cert("localhost", key_type=kind)
     folder.mkdir(exist_ok=True)
     files = folder / "certificate.pem", folder / "key.pem"
     files[0].write_bytes(b"".join(part.bytes() for part in issued.cert_chain_pems))

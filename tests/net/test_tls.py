@@ -1,6 +1,7 @@
 """The keeper of the certificate: what it takes up, what it refuses, and how it says so."""
 
 import asyncio
+import contextlib
 import errno
 import os
 import shutil
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import structlog
+import trustme
 from cryptography.hazmat.primitives import serialization
 from structlog.testing import LogCapture
 
@@ -33,6 +35,35 @@ def test_what_it_holds(own: Certificate) -> None:
     assert context.minimum_version == ssl.TLSVersion.TLSv1_2
     for option in (ssl.OP_NO_RENEGOTIATION, ssl.OP_NO_COMPRESSION, ssl.OP_CIPHER_SERVER_PREFERENCE):
         assert context.options & option
+
+
+@pytest.mark.parametrize("weak", ["ECDHE+AES+SHA1", "ECDHE+AES+SHA256", "AESCCM8", "AESCCM", "kRSA", "DHE"])
+@pytest.mark.parametrize("issued", ["rsa", "ecdsa"])
+def test_weak_suites_of_tls_1_2_are_not_offered(tmp_path: Path, weak: str, issued: str) -> None:
+    """By handshakes: a client that knows only those gets none, one that knows AES-GCM as well takes that."""
+    kind = trustme.KeyType.RSA if issued == "rsa" else trustme.KeyType.ECDSA
+    server = issue(tmp_path / "tls", kind).keeper().credentials.context
+    client = ssl.create_default_context()
+    client.check_hostname, client.verify_mode = False, ssl.CERT_NONE
+    client.maximum_version = ssl.TLSVersion.TLSv1_2
+    client.set_ciphers(weak + ":@SECLEVEL=0")
+    with pytest.raises(ssl.SSLError, match=r"(?i)no.shared.cipher"):
+        _shake_hands(server, client)
+    client.set_ciphers(weak + ":ECDHE+AESGCM:@SECLEVEL=0")
+    assert "-GCM-" in _shake_hands(server, client)
+
+
+def _shake_hands(server: ssl.SSLContext, client: ssl.SSLContext) -> str:
+    """The suite they agree on."""
+    there, back = ssl.MemoryBIO(), ssl.MemoryBIO()
+    ends = [client.wrap_bio(back, there), server.wrap_bio(there, back, server_side=True)]
+    for _ in range(4):
+        for end in ends:
+            with contextlib.suppress(ssl.SSLWantReadError):
+                end.do_handshake()
+    chosen = ends[1].cipher()
+    assert chosen is not None
+    return chosen[0]
 
 
 def test_reload_takes_up_what_is_there(own: Certificate, tmp_path: Path) -> None:
