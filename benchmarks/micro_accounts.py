@@ -98,7 +98,7 @@ def measure(folder: Path, tries: int) -> dict[str, float]:
     figures["resolve, cold, account: us"] = best_us(cold(known), 2_000)
     figures["resolve, cold, catch-all and alias: us"] = best_us(cold(caught), 2_000)
     figures["verify, remembered: us"] = asyncio.run(remembered_us(directory))
-    figures["note_failure: us"] = best_us(lambda: directory.note_failure("user3@a.test", IP), 500)
+    figures["refuse_proof: us"] = best_us(lambda: directory.refuse_proof("user3@a.test", IP), 500)
     unknown, wrong = asyncio.run(unknown_and_wrong(directory, tries))
     figures["verify, unknown name, median: ms"] = unknown
     figures["verify, wrong password, median: ms"] = wrong

@@ -55,7 +55,7 @@ def open_directory(path: Path, registry: SqliteRegistry, hasher: Hasher, clock: 
     def make(**options: object) -> SqliteDirectory:
         throttle = options.pop("throttle", None) or Throttle(MemoryThrottleRows(), clock)
         options = {"hasher": hasher, "pool": HashingPool(2), "remembered": Remembered(clock), **options}
-        opened.append(SqliteDirectory(path, throttle, **options))  # type: ignore[arg-type]
+        opened.append(SqliteDirectory(path, throttle, **{"failure_seconds": 0, **options}))  # type: ignore[arg-type]
         return opened[-1]
 
     yield make

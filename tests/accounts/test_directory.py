@@ -1,3 +1,4 @@
+import hmac
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -291,18 +292,67 @@ def test_unknown_names_get_steady_keys_that_look_like_others(
 
 def test_scram_logins_are_throttled_with_the_others(directory: SqliteDirectory, registry: SqliteRegistry) -> None:
     alice = registry.account("alice@a.test")
-    assert directory.admit("alice@a.test", IP) == alice
+    keys = directory.scram_keys("alice@a.test")
     for _ in range(5):
         assert directory.throttled("alice@a.test", IP) == 0
-        directory.note_failure("ALICE@a.test", IP)
+        assert directory.refuse_proof("ALICE@a.test", IP) == Refusal(RefusalKind.WRONG)
     assert directory.throttled("alice@a.test", IP) == 2
-    assert directory.admit("alice@a.test", IP) == Refusal(RefusalKind.THROTTLED, 2)
-    assert directory.admit("alice@a.test", "198.51.100.7") == alice
+    # A right proof and a wrong one are answered alike, and a wrong one counts no more.
+    for _ in range(3):
+        assert directory.admit("alice@a.test", IP, keys) == Refusal(RefusalKind.THROTTLED, 2)
+        assert directory.refuse_proof("alice@a.test", IP) == Refusal(RefusalKind.THROTTLED, 2)
+    assert directory.throttled("alice@a.test", IP) == 2
+    assert directory.admit("alice@a.test", "198.51.100.7", keys) == alice
+
+
+def test_keys_of_before_prove_nothing(directory: SqliteDirectory, registry: SqliteRegistry) -> None:
+    """An exchange that began before the password changed, or before the account was made anew."""
+    keys = directory.scram_keys("alice@a.test")
+    registry.set_password("alice@a.test", "another one")
+    assert directory.admit("alice@a.test", IP, keys) == Refusal(RefusalKind.WRONG)
+    keys = directory.scram_keys("alice@a.test")
+    assert isinstance(directory.admit("alice@a.test", IP, keys), Account)
+    registry.remove_account("alice@a.test")
+    registry.add_account("alice@a.test", "another one")
+    assert directory.admit("alice@a.test", IP, keys) == Refusal(RefusalKind.WRONG)
+
+
+def test_keys_of_an_unknown_name_admit_nobody(directory: SqliteDirectory, registry: SqliteRegistry) -> None:
+    keys = directory.scram_keys("nobody@a.test")
+    registry.add_account("nobody@a.test", "secret word")
+    assert directory.admit("nobody@a.test", IP, keys) == Refusal(RefusalKind.WRONG)
+
+
+def test_the_first_step_does_the_same_for_everybody(
+    directory: SqliteDirectory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What takes time is done for unknown names, for known ones, and for those that were asked for a moment ago."""
+    done: list[str] = []
+    digest, look_up = hmac.digest, directory._looked_up
+
+    def counted_digest(key: bytes, message: bytes, kind: str) -> bytes:
+        done.append("digest")
+        return digest(key, message, kind)
+
+    def counted_look_up(what: Callable[[], object]) -> object:
+        done.append("look-up")
+        return look_up(what)
+
+    directory.own_domain()
+    monkeypatch.setattr(hmac, "digest", counted_digest)
+    monkeypatch.setattr(directory, "_looked_up", counted_look_up)
+    for login in ("nobody@a.test", "alice@a.test", "alice@a.test", "nobody@a.test"):
+        done.clear()
+        assert directory.throttled(login, IP) == 0
+        assert directory.held_back(login, IP) == 0
+        directory.scram_keys(login)
+        assert done == ["look-up", "digest", "digest", "digest"]
 
 
 def test_a_name_gone_meanwhile_is_not_admitted(directory: SqliteDirectory, registry: SqliteRegistry) -> None:
+    keys = directory.scram_keys("alice@a.test")
     registry.remove_account("alice@a.test")
-    assert directory.admit("alice@a.test", IP) == Refusal(RefusalKind.WRONG)
+    assert directory.admit("alice@a.test", IP, keys) == Refusal(RefusalKind.WRONG)
 
 
 # Odd input
@@ -326,4 +376,5 @@ async def test_any_text_has_an_answer(directory: SqliteDirectory, text: str, oth
     assert isinstance(await directory.verify(text, other, ip), Refusal)
     assert len(directory.scram_keys(text).salt) == 16
     assert directory.throttled(text, ip) >= 0
-    directory.note_failure(text, ip)
+    assert directory.held_back(text, ip) >= 0
+    assert isinstance(directory.refuse_proof(text, ip), Refusal)

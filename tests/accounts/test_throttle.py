@@ -34,7 +34,7 @@ def rows(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[ThrottleRow
 
 @pytest.fixture
 def throttle(rows: ThrottleRows, clock: Clock) -> Throttle:
-    return Throttle(rows, clock, pair=LIMIT, network=Limit(10, 2, 100, 1_000), name=Limit(12, 2, 100, 1_000))
+    return Throttle(rows, clock, pair=LIMIT, network=Limit(10, 2, 100, 1_000), name=Limit(12, 2, 16, 1_000))
 
 
 def fail(throttle: Throttle, times: int, name: str | Callable[[int], str] = "alice@a.test", ip: str = HERE) -> None:
@@ -83,13 +83,25 @@ def test_a_network_that_tries_many_names_waits_for_all(throttle: Throttle) -> No
     assert throttle.wait("another@a.test", THERE) == 0
 
 
-def test_a_name_tried_from_everywhere_waits_but_not_at_home(throttle: Throttle) -> None:
+def test_a_name_tried_from_everywhere_is_held_back_but_not_shut_and_not_at_home(
+    throttle: Throttle, clock: Clock
+) -> None:
     throttle.succeeded("alice@a.test", HERE)
-    for number in range(12):
+    for number in range(11):
         throttle.failed("alice@a.test", f"203.0.113.{number}")
-    assert throttle.wait("alice@a.test", THERE) == 2
-    assert throttle.wait("alice@a.test", HERE) == 0
-    assert throttle.wait("bob@a.test", THERE) == 0
+    assert throttle.held_back("alice@a.test", THERE) == 0
+    for number in range(11, 150):
+        throttle.failed("alice@a.test", f"203.0.113.{number}")
+        clock.now += 5  # it goes on for a while
+    assert throttle.held_back("alice@a.test", THERE) == 16
+    assert throttle.held_back("alice@a.test", HERE) == 0
+    assert throttle.held_back("bob@a.test", THERE) == 0
+    for name, ip in (("alice@a.test", THERE), ("alice@a.test", HERE), ("bob@a.test", THERE)):
+        assert throttle.wait(name, ip) == 0
+    throttle.succeeded("alice@a.test", THERE)  # the owner has come from there
+    assert throttle.held_back("alice@a.test", THERE) == 0
+    clock.now += 1_017
+    assert throttle.held_back("alice@a.test", "198.51.100.8") == 0
 
 
 def test_neighbours_behind_one_address_do_not_lock_each_other_out(throttle: Throttle) -> None:
@@ -101,10 +113,24 @@ def test_neighbours_behind_one_address_do_not_lock_each_other_out(throttle: Thro
 
 def test_failures_at_home_count_for_the_pair_alone(throttle: Throttle) -> None:
     throttle.succeeded("alice@a.test", HERE)
+    delays = []
+    for _ in range(40):
+        fail(throttle, 1)
+        delays.append(throttle.held_back("alice@a.test", HERE))
+    assert delays[:9] == [0, 0, 0, 0, 1, 2, 4, 8, 15]
+    assert delays[9:] == [15] * 31
+    for name, ip in (("alice@a.test", HERE), ("bob@a.test", HERE), ("alice@a.test", THERE)):
+        assert throttle.wait(name, ip) == 0
+    assert throttle.held_back("bob@a.test", HERE) == 0
+    assert throttle.held_back("alice@a.test", THERE) == 0
+
+
+def test_at_home_a_neighbour_who_guesses_does_not_take_all_places(throttle: Throttle) -> None:
+    throttle.succeeded("alice@a.test", HERE)
     fail(throttle, 40)
-    assert throttle.wait("alice@a.test", HERE) == 100
-    assert throttle.wait("bob@a.test", HERE) == 0
-    assert throttle.wait("alice@a.test", THERE) == 0
+    assert [throttle.begin("alice@a.test", HERE) for _ in range(10)] == [True] * 8 + [False] * 2
+    fail(throttle, 40, "bob@a.test")
+    assert [throttle.begin("bob@a.test", HERE) for _ in range(2)] == [True, False]
 
 
 def test_a_home_is_forgotten_after_months(throttle: Throttle, clock: Clock) -> None:

@@ -61,6 +61,7 @@ class Bench:
             self.hasher,
             self.pool,
             Remembered(clock, seconds=600),
+            failure_seconds=0,
         )
 
     def find(self, login: str) -> Claim:
@@ -258,3 +259,51 @@ async def test_a_login_renews_an_old_hash_once_there_is_room(bench: Bench) -> No
     assert await bench.verify("secret") == ALICE
     bench.pool.submit(int).result(30)
     assert [login.account for login in bench.renewed] == [ALICE]
+
+
+# When answers go out.
+
+
+@pytest.fixture
+def slept(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The sleeps that were asked for; they take no time."""
+    found: list[float] = []
+    sleep = asyncio.sleep
+
+    async def noted(seconds: float) -> None:
+        if seconds:
+            found.append(seconds)
+        await sleep(0)
+
+    monkeypatch.setattr(asyncio, "sleep", noted)
+    return found
+
+
+async def test_a_wrong_password_is_answered_at_full_seconds(bench: Bench, slept: list[float]) -> None:
+    """Whatever the hash of the account costs, and whether there is one."""
+    bench.verifier._failure_seconds = 1.0
+    for login in ("alice", "nobody"):
+        assert await bench.verify("wrong", login) == WRONG
+    assert len(slept) == 2
+    assert all(0 < seconds < 1 for seconds in slept)
+    assert await bench.verify("secret") == ALICE
+    assert len(slept) == 2
+
+
+async def test_while_many_guess_the_owner_comes_in_from_a_new_address(bench: Bench, slept: list[float]) -> None:
+    for number in range(200):
+        bench.throttle.failed("alice", f"203.0.113.{number}")
+    assert await bench.verify("wrong", ip="198.51.100.7") == WRONG
+    assert await bench.verify("secret", ip="198.51.100.7") == ALICE
+    assert slept == [15, 15]
+    assert await bench.verify("secret", ip="198.51.100.7") == ALICE  # it is at home there from now on
+    assert slept == [15, 15]
+
+
+async def test_guesses_that_are_held_back_are_counted_at_once(bench: Bench, slept: list[float]) -> None:
+    for number in range(200):
+        bench.throttle.failed("alice", f"203.0.113.{number}")
+    outcomes = await asyncio.gather(*(bench.verify(f"guess {number}", ip="198.51.100.7") for number in range(30)))
+    assert outcomes.count(WRONG) <= 5
+    kinds = {outcome.kind for outcome in outcomes if isinstance(outcome, Refusal)}
+    assert len(kinds) > 1 and kinds <= {RefusalKind.WRONG, RefusalKind.THROTTLED, RefusalKind.BUSY}

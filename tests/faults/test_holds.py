@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from posthouse.app.commands.dev import running
+from posthouse.app.commands.dev import Options, running
 from posthouse.app.endpoints import Endpoint
 from posthouse.app.listening import Bound, bind_all, close_all
 from posthouse.app.services import Service, Wanted
@@ -111,7 +111,7 @@ async def test_nothing_holds_the_loop(
 ) -> None:
     ports = {service: place.endpoint.port for service, place in bound.items()}
     (tmp_path / "data").mkdir()
-    async with running(tmp_path / "data", list(bound.values()), PASSWORD):
+    async with running(tmp_path / "data", list(bound.values()), Options(strict=True, password=PASSWORD)):
         if work is _collect:
             await asyncio.to_thread(_put_away, ports)
         with watched(at_this_speed(LIMIT)) as found:

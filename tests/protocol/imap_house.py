@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Mapping
 
 from posthouse.message.credentials import ScramKeys
-from posthouse.protocol.events import KeysWanted, LoginProven, PasswordOffered
+from posthouse.protocol.events import KeysWanted, LoginFailed, LoginProven, PasswordOffered
 from posthouse.protocol.imap import commands, events
 from posthouse.protocol.imap.server import ImapServer
 from posthouse.protocol.imap.settings import ImapSettings
@@ -55,6 +55,8 @@ class House:
                 engine.provide_keys(KEYS)
             case LoginProven():
                 self._enter()
+            case LoginFailed():
+                engine.refuse_login("AUTHENTICATIONFAILED", "Wrong login or password", guess=True)
             case events.MessageOffered():
                 self._offered(event)
             case events.MessageChunk():

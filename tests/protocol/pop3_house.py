@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from posthouse.message.credentials import ScramKeys
-from posthouse.protocol.events import KeysWanted, LoginProven, PasswordOffered
+from posthouse.protocol.events import KeysWanted, LoginFailed, LoginProven, PasswordOffered
 from posthouse.protocol.pop3.events import Drop, MessageWanted, QuitOffered
 from posthouse.protocol.pop3.server import Pop3Server, Pop3Settings
 
@@ -63,6 +63,8 @@ class House:
                 engine.provide_keys(KEYS)
             case LoginProven():
                 self._enter()
+            case LoginFailed():
+                engine.refuse_login("AUTH", "wrong login or password")
             case MessageWanted():
                 self._send(self.messages[event.number - 1])
             case QuitOffered():

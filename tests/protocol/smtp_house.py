@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from posthouse.message.credentials import ScramKeys
 from posthouse.message.envelope import Recipient
 from posthouse.message.reply import Reply
-from posthouse.protocol.events import KeysWanted, LoginProven, PasswordOffered
+from posthouse.protocol.events import KeysWanted, LoginFailed, LoginProven, PasswordOffered
 from posthouse.protocol.smtp import events
 from posthouse.protocol.smtp.server import SmtpServer, SmtpSettings, Variant
 
@@ -71,6 +71,8 @@ class House:
                 engine.provide_keys(KEYS)
             case LoginProven():
                 engine.accept_login()
+            case LoginFailed():
+                engine.refuse_login(Reply(535, "5.7.8", "Wrong login or password"))
 
     def _recipient(self, recipient: Recipient) -> None:
         if recipient.address.local == "unknown":

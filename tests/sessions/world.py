@@ -19,6 +19,7 @@ from posthouse.delivery.incoming import Incoming
 from posthouse.delivery.router import Router
 from posthouse.delivery.spool import SpoolBudget
 from posthouse.mailstore.changes import LocalBus
+from posthouse.mailstore.index import MessageIndex
 from posthouse.mailstore.interface import Mailstore
 from posthouse.mailstore.sqlite.store import SqliteMailstore
 from posthouse.message.ids import id_factory
@@ -26,8 +27,11 @@ from posthouse.message.trace import Tracer
 from posthouse.net.limits import Limits
 from posthouse.net.listener import ListenerSettings, Server
 from posthouse.policy.verdict import Judge
+from posthouse.protocol.imap.settings import ImapSettings
 from posthouse.protocol.pop3.server import Pop3Settings
 from posthouse.protocol.smtp.server import SmtpSettings, Variant
+from posthouse.sessions.imap.context import Desk
+from posthouse.sessions.imap.session import ImapService
 from posthouse.sessions.pop3 import Pop3Service
 from posthouse.sessions.services import Services
 from posthouse.sessions.smtp import SmtpService
@@ -117,18 +121,21 @@ async def world(
     max_size: int = 1 << 20,
     in_memory: int = 4096,
     guess_delay: float = 0.0,
+    clock: Callable[[], float] = time.time,
 ) -> AsyncIterator[World]:
-    """Serve SMTP, submission, LMTP and POP3 on free ports; `wrap` may put a fault in front of the store."""
+    """Serve SMTP, submission, LMTP, POP3 and IMAP on free ports; `wrap` may put a fault in front of the store.
+
+    `clock` is the throttle's.
+    """
     log = open_log("warning")
     registry = SqliteRegistry(folder / "directory.db", hasher=FAST)
     registry.add_domain("example.test", default=True)
     for name in ("alice", "bob"):
         registry.add_account(f"{name}@example.test", "secret")
-    throttle = Throttle(
-        SqliteThrottleRows(open_connection(folder / "volatile.db", durability=Durability.OFF)), time.time
-    )
-    directory = SqliteDirectory(folder / "directory.db", throttle, hasher=FAST)
-    mailstore = wrap(SqliteMailstore.open(folder, bus=LocalBus(), clock=time.time))
+    throttle = Throttle(SqliteThrottleRows(open_connection(folder / "volatile.db", durability=Durability.OFF)), clock)
+    directory = SqliteDirectory(folder / "directory.db", throttle, hasher=FAST, failure_seconds=0)
+    bus = LocalBus()
+    mailstore = wrap(SqliteMailstore.open(folder, bus=bus, clock=time.time))
     leases = SqliteLeases(folder / "leases.db", clock=lambda: found.now)
     incoming = Incoming(
         Router(directory, mailstore, time.time),
@@ -155,6 +162,10 @@ async def world(
     pop3 = Pop3Settings("mail.example.test", plaintext_auth=True, stls=False)
     found.pop3 = Pop3Service(pop3, services)
     found.ports["pop3"] = (await server.listen(ListenerSettings("pop3"), found.pop3))[1]
+    index = MessageIndex(folder / "index.db", mailstore)
+    imap = ImapSettings("mail.example.test", plaintext_auth=True, starttls=False)
+    made = ImapService(imap, services, Desk(index, bus, lambda _account: None))
+    found.ports["imap"] = (await server.listen(ListenerSettings("imap"), made))[1]
     try:
         yield found
     finally:
@@ -163,6 +174,7 @@ async def world(
             with contextlib.suppress(OSError):
                 await talk.writer.wait_closed()
         await server.shut_down(1.0)
+        await index.close()
         await mailstore.close()
         leases.close()
         directory.close()

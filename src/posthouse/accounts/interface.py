@@ -83,11 +83,11 @@ class Directory(Protocol):
     def scram_keys(self, login: str) -> ScramKeys:
         """Keys to challenge `login` with; for an unknown name, steady keys that nothing can satisfy."""
 
-    def admit(self, login: str, ip: str) -> Account | Refusal:
-        """After a SCRAM proof held: the account, unless throttled or gone meanwhile."""
+    def admit(self, login: str, ip: str, keys: ScramKeys) -> Account | Refusal:
+        """After a SCRAM proof held against `keys`: the account, unless it is throttled, gone, or has other keys now."""
 
-    def note_failure(self, login: str, ip: str) -> None:
-        """After a SCRAM proof failed: count it for the throttle."""
+    def refuse_proof(self, login: str, ip: str) -> Refusal:
+        """After a SCRAM proof failed: counted, unless the login is throttled, where a right one is answered so too."""
 
     def note_guess(self, ip: str) -> float:
         """A peer has named a recipient that does not exist: counted for its network, for all services together.
@@ -97,3 +97,6 @@ class Directory(Protocol):
 
     def throttled(self, login: str, ip: str) -> float:
         """Seconds this login must still wait before any proof is looked at; 0: none."""
+
+    def held_back(self, login: str, ip: str) -> float:
+        """Seconds that an attempt is kept waiting before it is looked at; 0: none. See accounts/throttle.py."""

@@ -7,7 +7,8 @@ made of the text as typed, so a check tries both forms where they differ: how ma
 sent, never on the account.
 
 An unknown name costs what a wrong password costs, as long as the account's hash is our own; until a hash from elsewhere
-is renewed by its owner's first login, its price is that scheme's.
+is renewed by its owner's first login, its price is that scheme's. When the answer goes out says none of that: see
+verifier.py.
 """
 
 import hmac

@@ -1,11 +1,16 @@
 """Slows down guessing, for all protocols and all processes together.
 
 Failures are counted three times: for the pair of login name and network, for the network over all names, and for the
-name over all networks. Each counter lets some failures pass and then asks for a delay that doubles up to a bound; an
-attempt that comes too early is refused unseen and counts nothing. Unknown names are counted like known ones.
+name over all networks. Unknown names are counted like known ones. Two things can follow, each growing with the count:
 
-A network from which the account has logged in before is its home: there only the pair counts. So neither a stranger who
-guesses at an account from all over the world, nor a neighbour behind the same address, can lock its owner out.
+- to be shut: an attempt that comes too early is refused unseen and counts nothing. So it is with a pair that failed
+  some times, and with a network that failed at many names;
+- to be held back: an attempt is looked at, but some seconds later. So it is with a name at which many networks guess,
+  and with a pair that failed at home.
+
+A network from which the account has logged in before is its home (for 90 days). There nothing is shut: neither can a
+neighbour behind the same address lock its owner out, nor do guesses from anywhere else count. And no number of networks
+that guess at a name can shut out its owner who comes from a new one: that takes some seconds longer.
 
 Names and addresses are kept as digests: people type passwords where the name belongs.
 """
@@ -47,7 +52,9 @@ class Limit:
 
 PAIR = Limit(free=5, first=2.0, longest=900.0)
 NETWORK = Limit(free=30, first=2.0, longest=900.0)
-NAME = Limit(free=50, first=2.0, longest=300.0)
+NAME = Limit(free=50, first=1.0, longest=15.0)  # held back, not shut
+HOME = Limit(free=5, first=1.0, longest=15.0)  # the same, for a pair at home
+_AT_ONCE_AT_HOME = 8  # attempts that wait there for one another's outcome
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,10 +117,11 @@ class Throttle:
         pair: Limit = PAIR,
         network: Limit = NETWORK,
         name: Limit = NAME,
+        home: Limit = HOME,
     ) -> None:
         self._rows = rows
         self._clock = clock
-        self._pair, self._network, self._name = pair, network, name
+        self._pair, self._network, self._name, self._home = pair, network, name, home
         self._keys: dict[tuple[str, str], _Keys] = {}
         self._homes: dict[bytes, float] = {}  # pair -> when it was last noted by this process
         self._pending: dict[bytes, int] = {}  # pair -> attempts begun and not ended
@@ -122,18 +130,28 @@ class Throttle:
         )  # what could not be written: a full disk must neither stop logins nor free guessers
 
     def wait(self, name: str, ip: str) -> float:
-        """Seconds until an attempt will be looked at; 0: now."""
+        """Seconds for which attempts are shut out; 0: they are looked at."""
         keys = self._keys_of(name, ip)
         counts = self._read(keys.all)
         if not counts:
             return 0.0
         now = self._clock()
-        own = _left(counts.get(keys.pair, _NONE), now, self._pair)
-        shared = max(
+        left = max(
+            _left(counts.get(keys.pair, _NONE), now, self._pair),
             _left(counts.get(keys.network, _NONE), now, self._network),
-            _left(counts.get(keys.name, _NONE), now, self._name),
         )
-        return own if shared <= own or self._is_home(keys.pair, now) else shared
+        return 0.0 if left and self._is_home(keys.pair, now) else left
+
+    def held_back(self, name: str, ip: str) -> float:
+        """Seconds that an attempt which is not shut out is to wait before it is looked at; 0: none."""
+        keys = self._keys_of(name, ip)
+        counts = self._read(keys.all)
+        if not counts:
+            return 0.0
+        now = self._clock()
+        if self._is_home(keys.pair, now):
+            return self._home.delay(_counted(counts.get(keys.pair, _NONE), now, self._pair))
+        return self._name.delay(_counted(counts.get(keys.name, _NONE), now, self._name))
 
     def begin(self, name: str, ip: str) -> bool:
         """Enter an attempt that takes time; False when, would those under way fail, it had to wait.
@@ -143,7 +161,8 @@ class Throttle:
         pair = self._keys_of(name, ip).pair
         pending = self._pending.get(pair, 0)
         if pending and pending + self._read((pair,)).get(pair, _NONE).failures >= self._pair.free:
-            return False
+            if pending >= _AT_ONCE_AT_HOME or not self._is_home(pair, self._clock()):
+                return False
         self._pending[pair] = pending + 1
         return True
 
@@ -172,7 +191,7 @@ class Throttle:
         Returns the seconds for which the network is slowed down, 0 while it is not. Homes are no excuse: who sends mail
         to a user's address has not logged in.
         """
-        key, now = _key("net", network_of(ip)), self._clock()
+        key, now = _key("net", customer_network(ip)), self._clock()
         left = _left(self._read((key,)).get(key, _NONE), now, self._network)
         charges = [Charge(key, self._network)]
         try:
@@ -234,6 +253,11 @@ def _left(count: Count, now: float, limit: Limit) -> float:
     if left > limit.longest + CLOCK_SLACK:
         return 0.0  # a moment of a clock that was ahead: it would ask for the longest delay until that day comes
     return min(max(0.0, left), limit.longest)
+
+
+def _counted(count: Count, now: float, limit: Limit) -> int:
+    """The failures that count still."""
+    return count.failures if limit.counts_still(count.until + limit.forget, now) else 0
 
 
 class MemoryThrottleRows:

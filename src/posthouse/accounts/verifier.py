@@ -2,6 +2,8 @@
 
 import asyncio
 import logging
+import math
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -16,6 +18,7 @@ from posthouse.accounts.throttle import Throttle
 from posthouse.message.ip import customer_network
 
 WRONG = Refusal(RefusalKind.WRONG)
+FAILURE_SECONDS = 1.0
 BUSY = Refusal(RefusalKind.BUSY, 2.0)
 
 
@@ -41,13 +44,21 @@ class Verifier:
         hasher: Hasher,
         pool: HashingPool,
         remembered: Remembered,
+        *,
+        failure_seconds: float = FAILURE_SECONDS,
     ) -> None:
+        """`failure_seconds`: a wrong password is answered so long after it came, or twice as long, and so on.
+
+        Hashes of different schemes take a fifth of the time or ten times as long: so that does not tell which names
+        exist. Longer than a hash takes, with those of others that wait before it on a common day.
+        """
         self._find = find
         self._renew = renew
         self._throttle = throttle
         self._hasher = hasher
         self._pool = pool
         self._remembered = remembered
+        self._failure_seconds = failure_seconds
         self._running: dict[bytes, _Check] = {}
 
     async def verify(self, login: str, password: str, ip: str) -> Account | Refusal:
@@ -60,6 +71,10 @@ class Verifier:
         mark = self._remembered.mark(claim.name, known.generation if known else -1, password)
         if known is not None and self._remembered.holds(mark):
             return known.account
+        began = time.monotonic()
+        refusal = await self._hold_back(claim, ip)
+        if refusal is not None:
+            return refusal
         try:
             check = self._join(mark, claim, password, ip)
         except PoolFullError:
@@ -67,7 +82,25 @@ class Verifier:
         if check is None:
             return Refusal(RefusalKind.THROTTLED, 1.0)
         right = await asyncio.shield(check.future)
-        return self._granted(login, known) if right and known is not None else WRONG
+        outcome = self._granted(login, known) if right and known is not None else WRONG
+        if outcome is WRONG and self._failure_seconds:
+            spent = time.monotonic() - began
+            await asyncio.sleep(math.ceil(spent / self._failure_seconds) * self._failure_seconds - spent)
+        return outcome
+
+    async def _hold_back(self, claim: Claim, ip: str) -> Refusal | None:
+        """Wait as the throttle says; a refusal when it is shut by then, or too many of this peer's wait already."""
+        seconds = self._throttle.held_back(claim.name, ip)
+        if not seconds:
+            return None
+        if not self._throttle.begin(claim.name, ip):
+            return Refusal(RefusalKind.THROTTLED, 1.0)
+        try:
+            await asyncio.sleep(seconds)
+        finally:
+            self._throttle.end(claim.name, ip)
+        wait = self._throttle.wait(claim.name, ip)
+        return Refusal(RefusalKind.THROTTLED, wait) if wait else None
 
     def _granted(self, login: str, known: Login) -> Account | Refusal:
         """The account, unless it went or its password changed while the hash was computed."""

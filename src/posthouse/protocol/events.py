@@ -42,7 +42,10 @@ class LoginProven:
 
 @dataclass(frozen=True, slots=True)
 class LoginFailed:
-    """News: a SCRAM proof did not hold; the engine has said so. The session counts it for the throttle."""
+    """Offer, from SCRAM: the client's proof did not hold. Answer: refuse_login(...).
+
+    What is answered is the session's to say, for a login that is throttled gets the same answer with a right proof.
+    """
 
     login: str
 

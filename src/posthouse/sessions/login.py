@@ -3,7 +3,7 @@
 Every login and every one that was refused is a line in the log, with the reason.
 """
 
-import contextlib
+import asyncio
 
 from posthouse.accounts.errors import DirectoryBusyError
 from posthouse.accounts.interface import Account, Refusal, RefusalKind
@@ -32,6 +32,7 @@ class Logins:
         self._connection = connection
         self._service = service
         self._ip = connection.peer_ip
+        self._keys: ScramKeys | None = None  # of the exchange at hand: a proof is one of these, and of no later ones
 
     async def verify(self, offer: PasswordOffered) -> Account | Refusal:
         """Check a password."""
@@ -43,13 +44,18 @@ class Logins:
             outcome = UNWELL
         return self._noted(offer.login, "password", outcome)
 
-    def keys(self, offer: KeysWanted) -> ScramKeys | Refusal:
+    async def keys(self, offer: KeysWanted) -> ScramKeys | Refusal:
         """The keys to challenge with, unless the login is throttled."""
+        directory, login = self._directory, offer.login
         try:
-            if seconds := self._directory.throttled(offer.login, self._ip):
-                refusal = Refusal(RefusalKind.THROTTLED, seconds)
-            else:
-                return self._directory.scram_keys(offer.login)
+            seconds = directory.throttled(login, self._ip)
+            if not seconds and (held_back := directory.held_back(login, self._ip)):
+                await asyncio.sleep(held_back)
+                seconds = directory.throttled(login, self._ip)
+            if not seconds:
+                self._keys = directory.scram_keys(login)
+                return self._keys
+            refusal = Refusal(RefusalKind.THROTTLED, seconds)
         except DirectoryBusyError:
             refusal = UNWELL
         self._noted(offer.login, "scram", refusal)
@@ -57,19 +63,26 @@ class Logins:
 
     def admit(self, offer: LoginProven) -> Account | Refusal:
         """After a proof that held."""
+        keys, self._keys = self._keys, None
         if offer.authzid not in ("", offer.login):
             return self._noted(offer.login, "scram", WRONG, f"may not act as {offer.authzid[:_LONGEST]}")
+        if keys is None:
+            return self._noted(offer.login, "scram", WRONG)
         try:
-            outcome = self._directory.admit(offer.login, self._ip)
+            outcome = self._directory.admit(offer.login, self._ip, keys)
         except DirectoryBusyError:
             outcome = UNWELL
         return self._noted(offer.login, "scram", outcome)
 
-    def failed(self, event: LoginFailed) -> None:
+    def failed(self, offer: LoginFailed) -> Refusal:
         """After a proof that did not hold."""
-        self._noted(event.login, "scram", WRONG)
-        with contextlib.suppress(DirectoryBusyError):
-            self._directory.note_failure(event.login, self._ip)
+        self._keys = None
+        try:
+            refusal = self._directory.refuse_proof(offer.login, self._ip)
+        except DirectoryBusyError:
+            refusal = UNWELL
+        self._noted(offer.login, "scram", refusal)
+        return refusal
 
     def refused(self, event: LoginRefused, account: Account | None = None) -> None:
         """After a login that was refused without a check, or for what comes behind one."""

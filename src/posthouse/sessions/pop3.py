@@ -79,15 +79,11 @@ class Pop3Session:
             case QuitOffered():
                 return self._quit(event)
             case KeysWanted():
-                keys = self._logins.keys(event)
-                if isinstance(keys, Refusal):
-                    self._refuse(keys)
-                else:
-                    self.engine.provide_keys(keys)
+                return self._challenge(event)
             case LoginProven():
                 return self._enter(self._logins.admit(event))
             case LoginFailed():
-                self._logins.failed(event)
+                self._refuse(self._logins.failed(event))
             case LoginRefused():
                 self._logins.refused(event)
             case StartTlsOffered():
@@ -97,6 +93,13 @@ class Pop3Session:
     async def _start_tls(self) -> None:
         tls = await self._connection.start_tls()
         self.engine.tls_started(tls.bindings)
+
+    async def _challenge(self, offer: KeysWanted) -> None:
+        keys = await self._logins.keys(offer)
+        if isinstance(keys, Refusal):
+            self._refuse(keys)
+        else:
+            self.engine.provide_keys(keys)
 
     async def _verify(self, offer: PasswordOffered) -> None:
         await self._enter(await self._logins.verify(offer))

@@ -235,8 +235,11 @@ class SmtpSession:
     async def _verify(self, event: PasswordOffered) -> None:
         self._grant(await self._logins.verify(event))
 
-    def _keys_wanted(self, event: KeysWanted) -> None:
-        keys = self._logins.keys(event)
+    def _keys_wanted(self, event: KeysWanted) -> Awaitable[None]:
+        return self._challenge(event)
+
+    async def _challenge(self, event: KeysWanted) -> None:
+        keys = await self._logins.keys(event)
         if isinstance(keys, Refusal):
             self._grant(keys)
         else:
@@ -253,7 +256,7 @@ class SmtpSession:
             self.engine.accept_login()
 
     def _failed(self, event: LoginFailed) -> None:
-        self._logins.failed(event)
+        self._grant(self._logins.failed(event))
 
     async def finish(self) -> None:
         """See Session."""

@@ -62,6 +62,7 @@ def test_scram_with_a_wrong_password(plus: bool) -> None:
     server = under_tls(plus)
     found, _ = scram(server, "crayon", plus=plus, initial=True)
     assert found == [LoginFailed("alice")]
+    server.refuse_login("AUTH", "wrong login or password")
     assert server.data_to_send() == b"-ERR [AUTH] wrong login or password\r\n"
     assert ask(server, b"STAT").startswith(b"-ERR")
 

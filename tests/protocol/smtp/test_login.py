@@ -53,7 +53,7 @@ def test_scram_with_a_foreign_client(plus: bool) -> None:
     assert engine.authenticated and engine.data_to_send().startswith(b"235 2.7.0 ")
 
 
-def test_a_proof_that_does_not_hold_is_news() -> None:
+def test_a_proof_that_does_not_hold_is_the_sessions_to_answer() -> None:
     engine = server()
     engine.data_to_send()
     client = ScramClient(["SCRAM-SHA-256"], "alice", "wrong")
@@ -63,8 +63,11 @@ def test_a_proof_that_does_not_hold_is_news() -> None:
     client.set_server_first(challenge(engine))
     engine.receive_data(b64encode(client.get_client_final().encode()) + b"\r\n")
     assert engine.next_event() == LoginFailed("alice")
-    assert engine.data_to_send().startswith(b"535 5.7.8 ")
+    engine.receive_data(b"NOOP\r\n")
+    assert engine.next_event() is None and engine.data_to_send() == b""
+    engine.refuse_login(Reply(535, "5.7.8", "Wrong login or password"))
     assert engine.next_event() is None and not engine.authenticated
+    assert engine.data_to_send().startswith(b"535 5.7.8 ")
 
 
 def test_keys_may_be_refused() -> None:

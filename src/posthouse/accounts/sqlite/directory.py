@@ -28,7 +28,7 @@ from posthouse.accounts.sqlite.connection import open_directory
 from posthouse.accounts.sqlite.rows import SqliteRows
 from posthouse.accounts.sqlite.signing_keys import keys_of
 from posthouse.accounts.throttle import Throttle
-from posthouse.accounts.verifier import WRONG, Verifier
+from posthouse.accounts.verifier import FAILURE_SECONDS, WRONG, Verifier
 from posthouse.database.errors import DatabaseError, DatabaseUnusableError
 from posthouse.message.address import Address
 from posthouse.message.credentials import ScramKeys, prepare
@@ -56,6 +56,7 @@ class SqliteDirectory:
         pool: HashingPool | None = None,
         remembered: Remembered | None = None,
         separator: str = "+",
+        failure_seconds: float = FAILURE_SECONDS,
     ) -> None:
         """Open `path`, which must be there. `separator` starts the detail of an address; "" switches details off."""
         self._path = path
@@ -80,7 +81,13 @@ class SqliteDirectory:
         self._signing_keys: dict[str, tuple[SigningKey, ...]] = {}
         self._own_domain: str | None = None
         self._verifier = Verifier(
-            self._find, self._renew, throttle, self._hasher, self._pool, remembered or Remembered(time.monotonic)
+            self._find,
+            self._renew,
+            throttle,
+            self._hasher,
+            self._pool,
+            remembered or Remembered(time.monotonic),
+            failure_seconds=failure_seconds,
         )
 
     def close(self) -> None:
@@ -148,38 +155,46 @@ class SqliteDirectory:
     def scram_keys(self, login: str) -> ScramKeys:
         """See Directory. An account with a foreign hash is answered like an unknown one until that is renewed."""
         claim = self._find(login)
-        credential = claim.login.credential if claim.login is not None else None
-        if credential is not None and credential.scram is not None:
-            return credential.scram
-        # RFC 5802 9: an unknown name must look like a known one, tomorrow too.
+        # RFC 5802 9: an unknown name must look like a known one, tomorrow too. These are made for known ones as well:
+        # how long the answer takes says no more than the answer.
         salt, stored_key, server_key = (
             hmac.digest(self._secret, kind + claim.name.encode("utf-8", "surrogatepass"), "sha256")
             for kind in (b"salt\0", b"stored\0", b"server\0")
         )
-        return ScramKeys(salt[:16], self._hasher.cost.iterations, stored_key, server_key)
+        unknown = ScramKeys(salt[:16], self._hasher.cost.iterations, stored_key, server_key)
+        return _scram_of(claim) or unknown
 
-    def admit(self, login: str, ip: str) -> Account | Refusal:
+    def admit(self, login: str, ip: str, keys: ScramKeys) -> Account | Refusal:
         """See Directory."""
         claim = self._find(login)
         wait = self._throttle.wait(claim.name, ip)
         if wait > 0:
             return Refusal(RefusalKind.THROTTLED, wait)
-        if claim.login is None:
+        if claim.login is None or _scram_of(claim) != keys:
             return WRONG
         self._throttle.succeeded(claim.name, ip)
         return claim.login.account
 
-    def note_failure(self, login: str, ip: str) -> None:
+    def refuse_proof(self, login: str, ip: str) -> Refusal:
         """See Directory."""
-        self._throttle.failed(self._find(login).name, ip)
+        claim = self._find(login)
+        wait = self._throttle.wait(claim.name, ip)
+        if wait > 0:
+            return Refusal(RefusalKind.THROTTLED, wait)
+        self._throttle.failed(claim.name, ip)
+        return WRONG
 
     def note_guess(self, ip: str) -> float:
         """See Directory."""
         return self._throttle.guessed(ip)
 
     def throttled(self, login: str, ip: str) -> float:
+        """See Directory. Looks the login up anew: that it was asked for a moment ago must not show in the time."""
+        return self._throttle.wait(self._find(login, fresh=True).name, ip)
+
+    def held_back(self, login: str, ip: str) -> float:
         """See Directory."""
-        return self._throttle.wait(self._find(login).name, ip)
+        return self._throttle.held_back(self._find(login).name, ip)
 
     def _refresh(self) -> None:
         try:
@@ -213,12 +228,13 @@ class SqliteDirectory:
         except apsw.Error as error:
             raise self._unreadable(error) from error
 
-    def _find(self, login: str) -> Claim:
+    def _find(self, login: str, *, fresh: bool = False) -> Claim:
         self._refresh()
-        claim = self._claims.get(login)
+        claim = None if fresh else self._claims.get(login)
         if claim is None:
             claim = self._looked_up(lambda: self._claim(login))
-            if claim.login is None and not self.own_domain():
+            own_domain = self.own_domain()  # asked for known logins too: they take no other time
+            if claim.login is None and not own_domain:
                 raise DirectoryBusyError(f"{self._path} has no domain yet: nobody's password is wrong")
             if len(login) <= _LONGEST_KEPT:
                 _keep(self._claims, login, claim)
@@ -252,6 +268,12 @@ class SqliteDirectory:
                 connection.close()
         except (apsw.Error, OSError, DatabaseError) as error:
             raise DirectoryBusyError(f"{self._path} cannot be written: {error}") from error
+
+
+def _scram_of(claim: Claim) -> ScramKeys | None:
+    """What proves the login by SCRAM; None for who does not exist, or has a hash from elsewhere still."""
+    credential = claim.login.credential if claim.login is not None else None
+    return credential.scram if credential is not None else None
 
 
 def _keep(answers: dict[_K, _T], key: _K, answer: _T) -> None:

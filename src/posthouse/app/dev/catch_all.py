@@ -10,7 +10,7 @@ more placement there, which costs a row and no second body.
 from dataclasses import replace
 from hashlib import blake2b
 
-from posthouse.accounts.interface import Account, Directory, Local, Refusal
+from posthouse.accounts.interface import Account, Directory, Local, Refusal, RefusalKind
 from posthouse.accounts.names import domain_key, local_key, split_login
 from posthouse.message.address import Address
 from posthouse.message.credentials import ScramKeys
@@ -63,18 +63,23 @@ class CatchAllDirectory:
         """See Directory. A proof needs one password to be the right one, so services must not offer SCRAM."""
         return _UNPROVABLE
 
-    def admit(self, login: str, ip: str) -> Account | Refusal:
+    def admit(self, login: str, ip: str, keys: ScramKeys) -> Account | Refusal:
         """See Directory. Never called: no proof holds."""
         raise RuntimeError("a proof cannot hold here")
 
-    def note_failure(self, login: str, ip: str) -> None:
-        """See Directory."""
+    def refuse_proof(self, login: str, ip: str) -> Refusal:
+        """See Directory. SCRAM is not offered, and nothing is counted."""
+        return Refusal(RefusalKind.WRONG)
 
     def note_guess(self, ip: str) -> float:
         """See Directory. No address is a guess."""
         return 0.0
 
     def throttled(self, login: str, ip: str) -> float:
+        """See Directory."""
+        return 0.0
+
+    def held_back(self, login: str, ip: str) -> float:
         """See Directory."""
         return 0.0
 

@@ -56,7 +56,7 @@ class Login(Link):
 
     def refuse_login(self, code: str, text: str, *, guess: bool) -> None:
         """Answer to any login offer. `guess`: it counts as one wrong try."""
-        if self._answered(PasswordOffered, LoginProven, KeysWanted):
+        if self._answered(PasswordOffered, LoginProven, LoginFailed, KeysWanted):
             self._fail_login(text, code, guess=guess)
 
     def tls_started(self, bindings: Mapping[str, bytes]) -> None:
@@ -167,9 +167,6 @@ class Login(Link):
             self._read = self._read_response
         elif isinstance(step, Malformed):
             self._abandon(f"Malformed: {step.reason}")
-        elif isinstance(step, LoginFailed):
-            self._events.append(step)
-            self._fail_login("Wrong login or password", "AUTHENTICATIONFAILED", guess=True)
         else:
             self._offer_up(step)
 

@@ -63,7 +63,7 @@ class Login(Link):
 
     def refuse_login(self, code: str, text: str) -> None:
         """Answer to any login offer."""
-        if self._answered(PasswordOffered, LoginProven, KeysWanted):
+        if self._answered(PasswordOffered, LoginProven, LoginFailed, KeysWanted):
             self._fail_login(replies.err(text, code), guess=code in _GUESSES)
 
     def tls_started(self, bindings: Mapping[str, bytes]) -> None:
@@ -182,9 +182,6 @@ class Login(Link):
             self._read = Login._read_response
         elif isinstance(step, Malformed):
             self._abandon(replies.err(f"malformed: {step.reason}"))
-        elif isinstance(step, LoginFailed):
-            self._events.append(step)
-            self._fail_login(replies.WRONG_LOGIN, guess=True)
         else:
             self._offer_up(step)
 

@@ -50,7 +50,7 @@ class Login(Link):
 
     def refuse_login(self, reply: Reply) -> None:
         """Answer to any login offer."""
-        if self._answered(PasswordOffered, LoginProven, KeysWanted):
+        if self._answered(PasswordOffered, LoginProven, LoginFailed, KeysWanted):
             self._fail_login(reply.encode(), counts=not reply.is_transient)
 
     def _mechanisms(self) -> tuple[str, ...]:
@@ -114,9 +114,6 @@ class Login(Link):
             self._challenge(step.data)
         elif isinstance(step, Malformed):
             self._abandon(Reply(501, "5.5.2", f"Bad authentication response: {step.reason}").encode())
-        elif isinstance(step, LoginFailed):
-            self._events.append(step)
-            self._fail_login(replies.WRONG_LOGIN, counts=True)
         else:
             self._offer_up(step)
 

@@ -53,7 +53,6 @@ NO_MECHANISM = _made(504, "5.5.4", "Mechanism not available; EHLO lists those th
 LOGIN_FIRST = _made(530, "5.7.0", "Authentication required")
 TLS_FIRST = _made(530, "5.7.0", "Must issue a STARTTLS command first")  # RFC 3207 4
 ENCRYPTION_FIRST = _made(538, "5.7.11", "Encryption required for authentication; STARTTLS first")
-WRONG_LOGIN = _made(535, "5.7.8", "Wrong login or password")
 BARE_BREAKS = _made(550, "5.6.11", "The message holds a bare CR or LF; lines must end with CRLF")
 TOO_LARGE = _made(552, "5.3.4", "The message is larger than this server takes; EHLO tells its SIZE")
 HEADER_TOO_LARGE = _made(552, "5.3.4", "The header section is larger than this server takes")

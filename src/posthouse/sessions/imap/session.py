@@ -165,9 +165,9 @@ class ImapSession:
         assert self._logins is not None
         await self._grant(await self._logins.verify(event))
 
-    def _keys_wanted(self, event: KeysWanted) -> None:
+    async def _keys_wanted(self, event: KeysWanted) -> None:
         assert self._logins is not None
-        keys = self._logins.keys(event)
+        keys = await self._logins.keys(event)
         if isinstance(keys, Refusal):
             self._refuse(keys)
         else:
@@ -179,7 +179,7 @@ class ImapSession:
 
     def _login_failed(self, event: LoginFailed) -> None:
         assert self._logins is not None
-        self._logins.failed(event)
+        self._refuse(self._logins.failed(event))
 
     def _login_refused(self, event: LoginRefused) -> None:
         if self._logins is not None:
