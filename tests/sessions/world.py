@@ -49,6 +49,7 @@ class World:
     mailstore: Mailstore
     leases: SqliteLeases
     server: Server
+    services: Services
     now: float = 1000.0  # the leases' clock
     pop3: Pop3Service = field(init=False)
     ports: dict[str, int] = field(default_factory=dict)
@@ -61,6 +62,10 @@ class World:
         self.talks.append(talk)
         await talk.line()
         return talk
+
+    async def check_sessions(self) -> None:
+        """Look once, as the worker does every second, whose logins no longer hold."""
+        await self.services.open_sessions.check(self.directory)
 
     async def deliver(self, recipients: list[str], message: bytes, *, name: str = "smtp") -> list[str]:
         """One transaction; the replies from RCPT on."""
@@ -147,7 +152,7 @@ async def world(
     )
     services = Services(directory, mailstore, leases, incoming, id_factory(), lambda: "nonce", log, guess_delay)
     server = Server(log, limits=Limits(per_address=1000))
-    found = World(folder, registry, directory, mailstore, leases, server)
+    found = World(folder, registry, directory, mailstore, leases, server, services)
     smtp = {"smtp": Variant.RELAY, "submission": Variant.SUBMISSION, "lmtp": Variant.LMTP}
     for name, variant in smtp.items():
         settings = SmtpSettings(

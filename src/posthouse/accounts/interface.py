@@ -1,6 +1,7 @@
 """Who exists and who they are: what the rest of the server asks of the directory."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Protocol
 
@@ -19,6 +20,7 @@ class Account:
     day_messages: int | None = None  # in 24 hours; 0: none at all, None: as the server's default
     day_recipients: int | None = None  # new ones in 24 hours; the same
     sent_copy: bool | None = None  # keep what it sends in Sent; None: as the server's default
+    generation: int = field(default=0, compare=False)  # ascends with every change of the password, never with a renewal
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +78,12 @@ class Directory(Protocol):
 
     def signing_keys(self, domain: str) -> tuple[SigningKey, ...]:
         """What mail from this domain is signed with; empty when it is not ours. One tuple until that changes."""
+
+    def revision(self) -> object:
+        """Another value after every change by anybody, of accounts or of anything else. Microseconds."""
+
+    def generations(self, accounts: Sequence[int]) -> dict[int, int]:
+        """The generation of each of these accounts, by id, as it is now; those that are gone are missing."""
 
     async def verify(self, login: str, password: str, ip: str) -> Account | Refusal:
         """Check a password. Hashing runs off the loop and is bounded; success is remembered for minutes."""

@@ -160,9 +160,9 @@ class Throttle:
         """
         pair = self._keys_of(name, ip).pair
         pending = self._pending.get(pair, 0)
-        if pending and pending + self._read((pair,)).get(pair, _NONE).failures >= self._pair.free:
-            if pending >= _AT_ONCE_AT_HOME or not self._is_home(pair, self._clock()):
-                return False
+        too_many = pending and pending + self._read((pair,)).get(pair, _NONE).failures >= self._pair.free
+        if too_many and (pending >= _AT_ONCE_AT_HOME or not self._is_home(pair, self._clock())):
+            return False
         self._pending[pair] = pending + 1
         return True
 

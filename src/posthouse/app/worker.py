@@ -63,6 +63,7 @@ from posthouse.queue.sqlite.schema import ROOM as QUEUE_ROOM
 from posthouse.sessions.fair_shares import FairShares
 from posthouse.sessions.imap.context import Desk
 from posthouse.sessions.imap.session import ImapService
+from posthouse.sessions.open_sessions import CHECK_SECONDS
 from posthouse.sessions.pop3 import RENEW_SECONDS, Pop3Service
 from posthouse.sessions.services import Services
 from posthouse.sessions.smtp import SmtpService
@@ -366,6 +367,8 @@ class Worker:
             self._tasks.every(HISTORY_SECONDS, "history", self._history.flush)
             self._tasks.every(HISTORY_TIDY_SECONDS, "history", self._history.tidy)
         self._tasks.every(BUS_SECONDS, "bus", self._keep_bus)
+        open_sessions = self._services.open_sessions
+        self._tasks.every(CHECK_SECONDS, "open sessions", lambda: open_sessions.check(self._directory))
 
     def _start_bus(self) -> None:
         try:

@@ -295,7 +295,11 @@ class Connection(asyncio.Protocol):
         if self.eof or not self.lingers:
             self._transport.close()
             return
-        self._transport.write_eof()
+        try:
+            self._transport.write_eof()
+        except OSError:  # the peer has just gone, and the loop has not said so yet
+            self._transport.abort()
+            return
         if self._paused:
             self._resume()
 

@@ -128,6 +128,7 @@ class Pop3Session:
             self.engine.refuse_login("SYS/TEMP", "the mail store is unwell, try again later")
             return
         self._account = outcome
+        self._services.open_sessions.enter(self, outcome, self._revoke)
         self._messages = maildrop.messages
         self._entries = {entry.message: entry for entry in maildrop.first}
         self.engine.accept_login(_drop(outcome, maildrop))
@@ -244,8 +245,14 @@ class Pop3Session:
             with contextlib.suppress(DatabaseError):  # then it lapses by itself
                 await self._services.leases.release(lease)
 
+    def _revoke(self) -> None:
+        self.engine.revoke()
+        self._connection.wake()
+
     async def finish(self) -> None:
         """See Session."""
+        if self._account is not None:
+            self._services.open_sessions.leave(self, self._account.id)
         await self._give_back()
 
 

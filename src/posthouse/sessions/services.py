@@ -1,7 +1,7 @@
 """What sessions need of the rooms below, in one place."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from structlog.typing import FilteringBoundLogger
 
@@ -9,6 +9,7 @@ from posthouse.accounts.interface import Directory
 from posthouse.database.leases import Leases
 from posthouse.delivery.incoming import Incoming
 from posthouse.mailstore.interface import Mailstore
+from posthouse.sessions.open_sessions import OpenSessions
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,4 +24,5 @@ class Services:
     nonce: Callable[[], str]
     log: FilteringBoundLogger
     guess_delay: float = 2.0  # seconds that the answer to a guessed recipient is held back, once there are many
+    open_sessions: OpenSessions = field(default_factory=OpenSessions)
     trusts: Callable[[str], bool] = lambda _ip: False  # whether a peer at this address may relay without a login

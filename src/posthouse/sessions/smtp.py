@@ -253,7 +253,12 @@ class SmtpSession:
             self.engine.refuse_login(_refusal(outcome))
         else:
             self._account = outcome
+            self._services.open_sessions.enter(self, outcome, self._revoke)
             self.engine.accept_login()
+
+    def _revoke(self) -> None:
+        self.engine.revoke()
+        self._connection.wake()
 
     def _failed(self, event: LoginFailed) -> None:
         self._grant(self._logins.failed(event))
@@ -261,6 +266,8 @@ class SmtpSession:
     async def finish(self) -> None:
         """See Session."""
         self._release()
+        if self._account is not None:
+            self._services.open_sessions.leave(self, self._account.id)
 
 
 def _text(reply: Reply) -> str:

@@ -8,7 +8,7 @@ import hmac
 import logging
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -147,6 +147,15 @@ class SqliteDirectory:
             if len(domain) <= _LONGEST_KEPT:
                 _keep(self._signing_keys, domain, found)
         return found
+
+    def revision(self) -> object:
+        """See Directory."""
+        self._refresh()
+        return self._version
+
+    def generations(self, accounts: Sequence[int]) -> dict[int, int]:
+        """See Directory."""
+        return self._looked_up(lambda: self._rows.generations(accounts))
 
     async def verify(self, login: str, password: str, ip: str) -> Account | Refusal:
         """See Directory."""

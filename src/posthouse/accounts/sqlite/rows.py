@@ -1,5 +1,6 @@
 """Reading the directory: look-ups by key, and the lists that people see."""
 
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import apsw
@@ -11,7 +12,7 @@ from posthouse.message.address import Address
 from posthouse.message.credentials import ScramKeys
 
 _DOMAIN = "SELECT key, name, is_default, postmaster, alias_of FROM domains"
-_ACCOUNT_COLUMNS = "a.id, a.local, d.name, a.quota, a.day_messages, a.day_recipients, a.sent_copy"
+_ACCOUNT_COLUMNS = "a.id, a.local, d.name, a.quota, a.day_messages, a.day_recipients, a.sent_copy, a.generation"
 _ACCOUNT = f"SELECT {_ACCOUNT_COLUMNS} FROM accounts a JOIN domains d ON d.key = a.domain"
 
 
@@ -81,6 +82,14 @@ class SqliteRows:
         value = self._connection.execute("SELECT value FROM secrets WHERE name = ?", (name,)).get
         return bytes(value)
 
+    def generations(self, accounts: Sequence[int]) -> dict[int, int]:
+        """By the ids of those accounts that are there."""
+        asked = ",".join("?" * len(accounts))
+        found: Iterable[Any] = self._connection.execute(
+            f"SELECT id, generation FROM accounts WHERE id IN ({asked})", tuple(accounts)
+        )
+        return {int(account): int(generation) for account, generation in found}
+
     def domains(self) -> list[Domain]:
         """All domains, oldest first."""
         return [_domain(row) for row in self._connection.execute(f"{_DOMAIN} ORDER BY ordinal")]
@@ -133,9 +142,9 @@ def _domain(row: tuple[Any, ...]) -> Domain:
 
 
 def _account(row: tuple[Any, ...]) -> Account:
-    account, local, domain, quota, messages, recipients, sent_copy = row
+    account, local, domain, quota, messages, recipients, sent_copy, generation = row
     copies = None if sent_copy is None else bool(sent_copy)
-    return Account(account, Address(local, domain), quota, messages, recipients, copies)
+    return Account(account, Address(local, domain), quota, messages, recipients, copies, generation)
 
 
 def _alias(row: tuple[Any, ...]) -> Alias:

@@ -7,6 +7,7 @@ A login with an "@" is that address. Any other login, such as "all", sees the ma
 more placement there, which costs a row and no second body.
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
 from hashlib import blake2b
 
@@ -51,6 +52,14 @@ class CatchAllDirectory:
     def signing_keys(self, domain: str) -> tuple[SigningKey, ...]:
         """See Directory. What is sent here arrives as it was sent."""
         return ()
+
+    def revision(self) -> object:
+        """See Directory."""
+        return self._accounts.revision()
+
+    def generations(self, accounts: Sequence[int]) -> dict[int, int]:
+        """See Directory. Accounts that are made from their addresses never change and never go."""
+        return dict.fromkeys(accounts, 0) | self._accounts.generations(accounts)
 
     async def verify(self, login: str, password: str, ip: str) -> Account:
         """See Directory."""

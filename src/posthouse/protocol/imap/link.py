@@ -49,6 +49,7 @@ class Link:
         "_rule",
         "_settings",
         "_skipped",
+        "_stop_reason",
         "_stopping",
         "_tag",
         "_unfinished",
@@ -81,6 +82,7 @@ class Link:
         self._skipped = 0  # octets of literals that were thrown away in a row
         self._errors = 0
         self._eof = self._stopping = False
+        self._stop_reason = ("the server is stopping", b"* BYE [UNAVAILABLE] The server is stopping\r\n")
         self.closing = False
         self.has_more = False  # see Engine
         self.state = State.UNKNOWN
@@ -139,7 +141,12 @@ class Link:
         if not self._stopping and self._offer is not None:
             self._stopping = True
         else:
-            self._end("the server is stopping", b"* BYE [UNAVAILABLE] The server is stopping\r\n")
+            self._end(*self._stop_reason)
+
+    def revoke(self) -> None:
+        """The login no longer holds: say so and close, at once if idle, else after the command at hand."""
+        self._stop_reason = ("the login was revoked", b"* BYE The password has changed, or the account is gone\r\n")
+        self.shut_down()
 
     def fail(self) -> None:
         """See Engine."""

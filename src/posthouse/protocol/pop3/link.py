@@ -27,6 +27,7 @@ class Link:
         "_out",
         "_read",
         "_settings",
+        "_stop_reason",
         "_stopping",
         "_unfinished",
         "_unsent",
@@ -47,6 +48,7 @@ class Link:
         self._expect_command()
         self._errors = 0
         self._eof = self._stopping = False
+        self._stop_reason = ("the server is stopping", replies.STOPPING)
         self.closing = False
         self.has_more = False  # see Engine
 
@@ -105,7 +107,15 @@ class Link:
         if not self._stopping and (self._offer is not None or self._unfinished):
             self._stopping = True
         else:
-            self._end("the server is stopping", replies.STOPPING)
+            self._end(*self._stop_reason)
+
+    def revoke(self) -> None:
+        """The login no longer holds: say so and close, at once if idle, else after the command at hand.
+
+        As without QUIT, nothing is removed.
+        """
+        self._stop_reason = ("the login was revoked", replies.REVOKED)
+        self.shut_down()
 
     def fail(self) -> None:
         """See Engine."""

@@ -31,6 +31,7 @@ class Link:
         "_read",
         "_receiving",
         "_settings",
+        "_stop_reason",
         "_stopping",
         "_unsent",
         "_verb",
@@ -53,6 +54,7 @@ class Link:
         self._errors = 0
         self._verb = b""  # of the command at hand, for the log
         self._eof = self._stopping = False
+        self._stop_reason = ("4.3.2", "the server is stopping")
         self.closing = False
         self.has_more = False  # see Engine
 
@@ -109,7 +111,12 @@ class Link:
             self._stopping = True
         else:
             self._command = None
-            self._hang_up("4.3.2", "the server is stopping")
+            self._hang_up(*self._stop_reason)
+
+    def revoke(self) -> None:
+        """The login no longer holds: say so and close, at once if idle, else after the command at hand."""
+        self._stop_reason = ("4.7.0", "the password has changed, or the account is gone")
+        self.shut_down()
 
     def fail(self) -> None:
         """See Engine."""

@@ -196,7 +196,12 @@ class ImapSession:
         self._ctx = Context(self.engine, self._connection, services, outcome, self._desk)
         self._desk.take_up(outcome.id)
         self._logins = None
+        services.open_sessions.enter(self, outcome, self._revoke)
         self.engine.accept_login()
+
+    def _revoke(self) -> None:
+        self.engine.revoke()
+        self._connection.wake()
 
     def _refuse(self, refusal: Refusal) -> None:
         """RFC 9051 7.1: AUTHENTICATIONFAILED for what the user must mend, UNAVAILABLE for what mends itself."""
@@ -215,6 +220,8 @@ class ImapSession:
 
     async def finish(self) -> None:
         """See Session."""
+        if self._ctx is not None:
+            self._services.open_sessions.leave(self, self._ctx.account.id)
         if self._idling is not None:
             idling, self._idling = self._idling, None
             await idling.end()
