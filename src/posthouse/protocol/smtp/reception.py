@@ -20,7 +20,18 @@ NO_SENDER = Sender(None)
 class Reception(Login):
     """The part of the engine that takes messages in."""
 
-    __slots__ = ("_accepted", "_attempts", "_chunk", "_intake", "_sender", "_state", "_stray", "_unknown")
+    __slots__ = (
+        "_accepted",
+        "_attempts",
+        "_chunk",
+        "_intake",
+        "_offered_octets",
+        "_recipient_octets",
+        "_sender",
+        "_state",
+        "_stray",
+        "_unknown",
+    )
 
     def __init__(
         self, settings: SmtpSettings, *, bindings: Mapping[str, bytes], secure: bool, nonce: Callable[[], str]
@@ -34,6 +45,8 @@ class Reception(Login):
     def _forget_transaction(self) -> None:
         self._sender = NO_SENDER
         self._accepted = self._attempts = 0  # RCPT commands: taken, refused
+        self._recipient_octets = 0  # of those that were taken
+        self._offered_octets = 0  # of the one that was offered last
         self._intake: Intake | None = None
         self._chunk: tuple[int, bool] | None = None  # the BDAT that waits for the answer to DataOffered
         self._receiving = False  # the session holds a message that is not settled

@@ -80,6 +80,7 @@ class SmtpServer(Reception):
         """Answer to RecipientOffered."""
         if self._answered(RecipientOffered):
             self._accepted += 1
+            self._recipient_octets += self._offered_octets
             self._state = State.RCPT
             self._say(replies.RECIPIENT_OK)
 
@@ -242,7 +243,9 @@ class SmtpServer(Reception):
         self._offer_up(SenderOffered(sender))
 
     def _do_rcpt(self, text: str) -> None:
-        if self._accepted >= self._settings.max_recipients:  # RFC 5321 4.5.3.1.10
+        octets = self._recipient_octets + len(text)
+        too_many = self._accepted >= self._settings.max_recipients or octets > self._settings.max_recipient_octets
+        if too_many:  # RFC 5321 4.5.3.1.10
             self._events.append(CommandRefused("RCPT", replies.TOO_MANY_RECIPIENTS.decode().rstrip()))
             self._refuse_recipient(replies.TOO_MANY_RECIPIENTS)
             return
@@ -251,6 +254,7 @@ class SmtpServer(Reception):
         except ArgumentError as error:
             self._error(error.reply.encode())
             return
+        self._offered_octets = len(text)
         self._offer_up(RecipientOffered(recipient))
 
     def _refuse_recipient(self, said: bytes, *, guessed: bool = False) -> None:

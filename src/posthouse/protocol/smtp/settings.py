@@ -48,6 +48,11 @@ class SmtpSettings:
         return 4 * self.max_size + (16 << 20)
 
     @property
+    def max_recipient_octets(self) -> int:
+        """Octets of all RCPT commands of one transaction that were taken: RFC 5321 4.5.3.1.3 gives each path 256."""
+        return 256 * self.max_recipients
+
+    @property
     def max_attempts(self) -> int:
         """RCPT commands of one transaction that were refused; past these we hang up."""
         return 10 * self.max_recipients
