@@ -5,6 +5,7 @@ what is counted is work that was done in one turn of the loop, not that others h
 """
 
 import asyncio
+import gc
 import sys
 import threading
 import time
@@ -60,11 +61,14 @@ def _unit() -> float:
 def watched(limit: float) -> Iterator[Watchdog]:
     """Watch the running loop while the block runs; `limit`: seconds of processor time. Call it on the loop's thread."""
     watch = _Watch(Watchdog(limit), asyncio.get_running_loop())
+    gc.collect()
+    gc.freeze()  # a full round of the collector over all that the tests hold is no work of the server's
     watch.begin()
     try:
         yield watch.found
     finally:
         watch.end()
+        gc.unfreeze()
 
 
 class _Watch:
