@@ -60,9 +60,9 @@ def _unit() -> float:
 @contextmanager
 def watched(limit: float) -> Iterator[Watchdog]:
     """Watch the running loop while the block runs; `limit`: seconds of processor time. Call it on the loop's thread."""
-    watch = _Watch(Watchdog(limit), asyncio.get_running_loop())
     gc.collect()
     gc.freeze()  # a full round of the collector over all that the tests hold is no work of the server's
+    watch = _Watch(Watchdog(limit), asyncio.get_running_loop())
     watch.begin()
     try:
         yield watch.found
