@@ -12,6 +12,7 @@ import apsw
 
 STATEMENT_CACHE = 256  # prepared statements kept per connection; multi-row inserts come in several lengths
 BUSY_MILLISECONDS = 10_000
+PAGE_OCTETS = 2048  # of new files: a commit writes whole pages, and most of its rows are short (decision 040)
 LOG_OCTETS = 64 * 1024 * 1024  # a log that a long reader has made longer is cut back to this
 _PAUSE = 0.005  # seconds
 
@@ -29,7 +30,7 @@ def open_connection(
     *,
     durability: Durability = Durability.FULL,
     cache_kib: int = 4096,
-    checkpoint_pages: int = 4000,
+    checkpoint_pages: int = 8000,
     create: bool = True,
 ) -> apsw.Connection:
     """A connection that may write; see open_database() for one whose tables are known to be there.
@@ -59,6 +60,8 @@ def connect(path: Path, *, create: bool) -> apsw.Connection:
             os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
     connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE, statementcachesize=STATEMENT_CACHE)
     connection.set_busy_timeout(BUSY_MILLISECONDS)
+    if create:
+        connection.pragma("page_size", PAGE_OCTETS)  # a file that has pages keeps theirs
     return connection
 
 

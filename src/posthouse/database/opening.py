@@ -44,7 +44,7 @@ def open_database(
     policy: Policy = Policy.EXISTING,
     durability: Durability = Durability.FULL,
     cache_kib: int = 4096,
-    checkpoint_pages: int = 4000,
+    checkpoint_pages: int = 8000,
     first: Callable[[apsw.Connection], None] = lambda connection: None,
 ) -> apsw.Connection:
     """A connection that may write, to a file whose tables are up to date.
