@@ -1,8 +1,10 @@
 """The tail of a pack, errors of the disk, and who may write where."""
 
+import asyncio
 import errno
 import fcntl
 import os
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -291,4 +293,35 @@ async def test_after_a_crash_a_pack_goes_on_behind_its_zeros_and_can_be_removed(
     assert octets_used(pack) > len(left)
     assert await contents(third, 1) == [PREFIX + b"second\r\n", PREFIX + b"third\r\n"]
     await third.close()
+    assert_sound(tmp_path)
+
+
+async def test_a_close_that_is_cancelled_cuts_no_pack_that_is_written_to(
+    store: SqliteMailstore, files: FaultyFiles, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The zeros behind the end go when the pack is closed; the commit thread may have put mail in their place."""
+    await deliver(store, 1, b"first\r\n")
+    written, go_on = threading.Event(), threading.Event()
+    sync = files.sync
+
+    def sync_then_wait(fd: int) -> None:
+        sync(fd)
+        written.set()
+        assert go_on.wait(60)
+
+    monkeypatch.setattr(files, "sync", sync_then_wait)
+    delivery = asyncio.ensure_future(deliver(store, 1, b"second\r\n"))
+    await asyncio.to_thread(written.wait, 60)
+    closing = asyncio.ensure_future(store.close())
+    await asyncio.sleep(0)
+    closing.cancel()
+    await asyncio.sleep(0)  # twice: it is cancelled, and would let go
+    await asyncio.sleep(0)
+    go_on.set()
+    assert await delivery is Filed.KEPT
+    with pytest.raises(asyncio.CancelledError):
+        await closing
+    again = SqliteMailstore.open(tmp_path, bus=LocalBus(), reserve_octets=4096)
+    assert await contents(again, 1) == [PREFIX + b"first\r\n", PREFIX + b"second\r\n"]
+    await again.close()
     assert_sound(tmp_path)

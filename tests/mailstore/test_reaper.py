@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -344,3 +345,36 @@ async def test_a_hole_never_reaches_where_mail_is_written_next(
     monkeypatch.setattr(files, "punch", deliver_then_punch)
     assert (await store.reap(NOW * 2)).blobs == 1
     assert await contents(store, 2) == [PREFIX + b"kept\r\n"]
+
+
+async def test_a_round_that_is_cancelled_closes_no_file_under_its_thread(
+    store: SqliteMailstore, files: FaultyFiles, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A thread may be about to cut the pack: by then the number of its file must not be that of another one."""
+    begun, go_on = threading.Event(), threading.Event()
+    cut = files.cut
+
+    def wait_then_cut(fd: int, length: int) -> None:
+        if length == 0:
+            begun.set()
+            assert go_on.wait(60)
+        cut(fd, length)
+
+    await deliver(store, 1, b"x" * 1_000_000)
+    await deliver(store, 1, b"y")  # into another pack, so that nobody writes to the first
+    await remove(store, 1)
+    monkeypatch.setattr(files, "cut", wait_then_cut)
+    round_ = asyncio.ensure_future(store.reap(NOW * 2))
+    await asyncio.to_thread(begun.wait, 60)
+    round_.cancel()
+    await asyncio.sleep(0)  # twice: it is cancelled, and would let go
+    await asyncio.sleep(0)
+    other = tmp_path / "spool-of-somebody"
+    with other.open("wb", buffering=0) as file:
+        file.write(b"acknowledged")
+        go_on.set()
+        with pytest.raises(asyncio.CancelledError):
+            await round_
+        await store.reap(NOW * 2)  # behind what the thread did
+    assert other.read_bytes() == b"acknowledged"
+    assert not (tmp_path / "packs" / "1.pack").exists()

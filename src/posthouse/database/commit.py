@@ -32,6 +32,7 @@ import apsw
 
 from posthouse.database.errors import DatabaseClosedError, DatabaseError, DatabaseFullError
 from posthouse.database.locks import FileLock
+from posthouse.database.outcome import Outcome, finish_in_thread
 
 P = TypeVar("P")
 T = TypeVar("T")
@@ -57,16 +58,6 @@ _UNWELL = (
     apsw.NoMemError,
     apsw.InterruptError,
 )
-
-
-class _Outcome(asyncio.Future[Any]):
-    """Cannot be cancelled: the commit thread uses what the unit refers to, so its owner must wait for the outcome.
-
-    A task that is cancelled meanwhile gets its CancelledError right after the outcome.
-    """
-
-    def cancel(self, msg: object = None) -> bool:
-        return False
 
 
 class Unit(Generic[T]):
@@ -152,7 +143,7 @@ class GroupCommit(Generic[U]):
             raise DatabaseClosedError("the database was closed")
         loop = asyncio.get_running_loop()
         unit.loop = loop
-        unit.outcome = _Outcome(loop=loop)
+        unit.outcome = Outcome(loop=loop)
         batch = self._submitted.get(loop)
         if batch is None:
             self._submitted[loop] = [unit]
@@ -162,13 +153,16 @@ class GroupCommit(Generic[U]):
         return await unit.outcome
 
     async def close(self) -> None:
-        """Finish what waits, then end the thread and close the connection. More than once does no harm."""
+        """Finish what waits, then end the thread and close the connection. More than once does no harm.
+
+        It has ended when this returns or is cancelled: what the thread uses may be let go of then.
+        """
         if not self._closing:
             self._closing = True
             for loop in list(self._submitted):
                 self._hand_over(loop)
             self._queue.put(None)
-        await asyncio.to_thread(self._thread.join)
+        await finish_in_thread(self._thread.join)
 
     def _hand_over(self, loop: asyncio.AbstractEventLoop) -> None:
         batch = self._submitted.pop(loop, None)

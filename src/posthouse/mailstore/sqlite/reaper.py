@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import groupby
 from operator import attrgetter, itemgetter
+from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 import apsw
@@ -90,8 +91,35 @@ class _Empty(NamedTuple):
     headed: int
 
 
+class _PackLock:
+    """The lock that a writer to the pack would need. close() must be called, whatever becomes of it."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self.fd = -1  # of the file, once it is ours
+
+    def take(self) -> bool:
+        """Whether nobody writes to the pack from now on: it is ours, or there is no file."""
+        try:
+            self.fd = os.open(self._path, os.O_RDWR | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return True
+        try:
+            fcntl.flock(self.fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
+
+    def close(self) -> None:
+        """Give it back."""
+        fd, self.fd = self.fd, -1
+        if fd >= 0:
+            os.close(fd)
+
+
 class Reaper:
-    """`ask` runs a query off the loop, `do` a unit of work, `wait` anything that may take its time.
+    """`ask` runs a query off the loop, `do` a unit of work, `wait` what may take its time, to its end: even when the
+    task is cancelled meanwhile, for a file that is closed under a thread may be another one by the time it is cut.
 
     `store` is the id of the store, which its packs carry.
     """
@@ -138,20 +166,17 @@ class Reaper:
     async def _drop_packs(self) -> int:
         gone = []
         for pack, seen in (await self._ask(_find_empty)).items():
-            lock = await self._wait(self._lock, pack)
-            if lock is None:
-                continue
+            lock = _PackLock(self._packs.path(pack))
             try:
                 # Nobody could append since the lock was ours. Where there is no file, one that is being made right now
                 # will be noticed by the row: it is dropped only if nobody has taken the pack up by then.
-                if (await self._ask(_find_empty)).get(pack) == seen:
-                    if lock >= 0 and not await self._wait(self._remove, pack, lock, seen):
+                if await self._wait(lock.take) and (await self._ask(_find_empty)).get(pack) == seen:
+                    if lock.fd >= 0 and not await self._wait(self._remove, pack, lock.fd, seen):
                         continue
                     self._packs.forget(pack)
                     gone.append((pack, seen.opened))
             finally:
-                if lock >= 0:
-                    os.close(lock)
+                lock.close()
         if gone:
             await self._do(DropPacks(gone))
         return len(gone)
@@ -193,19 +218,6 @@ class Reaper:
     def _head(self, pack: int, *, headed: bool) -> PackHead | None:
         """What the file must begin with to be the pack that the rows speak of."""
         return PackHead(self._store, pack) if headed else None
-
-    def _lock(self, pack: int) -> int | None:
-        """The locked file; -1 when there is none, None when a process writes to it."""
-        try:
-            fd = os.open(self._packs.path(pack), os.O_RDWR | os.O_CLOEXEC)
-        except FileNotFoundError:
-            return -1
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(fd)
-            return None
-        return fd
 
     def _remove(self, pack: int, lock: int, seen: _Empty) -> bool:
         """Unlink a pack, if it is ours and ends where it should.

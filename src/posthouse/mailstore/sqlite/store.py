@@ -18,6 +18,7 @@ from posthouse.database.connection import open_connection, open_reader
 from posthouse.database.errors import DatabaseError, DatabaseFullError
 from posthouse.database.locks import FileLock
 from posthouse.database.opening import Policy, open_database
+from posthouse.database.outcome import finish_in_thread
 from posthouse.database.readers import ReaderPool
 from posthouse.mailstore.changes import ChangeBus
 from posthouse.mailstore.files import Files
@@ -91,7 +92,7 @@ class SqliteMailstore:
         self._glance = glance  # for what is answered on the event loop
         self._packs = PackReader(folder / PACKS)
         self._disk = ThreadPoolExecutor(_DISK_READS, "pack-reader")
-        self._reaper = Reaper(self._ask, self._do, self._wait, files, self._packs, store)
+        self._reaper = Reaper(self._ask, self._do, self._finish, files, self._packs, store)
         self._furnished: set[int] = set()  # accounts known to be
         self._reclaimer = SpaceReclaimer(self._reaper, clock)
         self._closed = False
@@ -516,6 +517,12 @@ class SqliteMailstore:
         if self._closed:
             raise StoreError("the mailstore was closed")
         return await asyncio.get_running_loop().run_in_executor(self._disk, function, *values)
+
+    async def _finish(self, function: Callable[..., T], *values: Any) -> T:
+        """The same, to its end: a task that is cancelled meanwhile gets its CancelledError after it."""
+        if self._closed:
+            raise StoreError("the mailstore was closed")
+        return await finish_in_thread(function, *values, executor=self._disk)
 
     async def _ask(self, job: Callable[[apsw.Connection], T], account: int | None = None) -> T:
         """Read off the event loop. What takes long comes in pieces, and the accounts take turns."""
