@@ -15,6 +15,7 @@ from typing import Any
 import apsw
 
 from posthouse.mailstore.files import Files
+from tests.stateful.stopped import Gate
 
 PACK_POINTS = ("pack write", "short write", "pack sync", "folder sync", "cut", "reserve", "punch")
 DATABASE_POINTS = ("log write", "log sync", "database write", "database sync", "truncate")
@@ -101,9 +102,10 @@ def die() -> None:
 class FaultyFiles(Files):
     """The disk of packs and reserve."""
 
-    def __init__(self, disk: Disk) -> None:
+    def __init__(self, disk: Disk, gate: Gate) -> None:
         super().__init__()
         self._disk = disk
+        self._gate = gate
 
     def write(self, fd: int, buffers: Sequence[bytes], offset: int) -> None:
         fault = self._disk.check("pack write")
@@ -123,6 +125,8 @@ class FaultyFiles(Files):
         super().sync_folder(folder)
 
     def cut(self, fd: int, length: int) -> None:
+        if length == 0:
+            self._gate.meet("cut")
         self._try("cut")
         super().cut(fd, length)
 
@@ -131,6 +135,7 @@ class FaultyFiles(Files):
         super().reserve(fd, octets)
 
     def punch(self, fd: int, offset: int, length: int) -> bool:
+        self._gate.meet("punch")
         self._try("punch")
         return super().punch(fd, offset, length)
 

@@ -22,6 +22,7 @@ from tests.stateful.judge import Done, Judge, Seen
 from tests.stateful.operations import FAILED, KEPT, ODD, REFUSED, UNKNOWN, Model, Order, Outcome
 from tests.stateful.orders import Orders
 from tests.stateful.schedules import WORKERS, Chosen, Schedule, Step
+from tests.stateful.stopped import MOMENTS
 from tests.stateful.worker import digest
 from tests.stateful.workers import DeadError, Worker, Workshop, WrongError
 from tests.stores import NOW
@@ -47,6 +48,7 @@ class Machine:
         self._views: dict[int, tuple[Any, ...]] = {}
         self._limbo: list[Order] = []  # failed at the commit, and nothing was committed since
         self._recovered = False  # whether nobody had the store open for a moment
+        self._excused: set[int] = set()  # workers whose reaper was stopped on an ill disk
         self._troubled = False  # whether anything was to fail in this group
         self._moments: dict[int, dict[int, tuple[int, dict[int, Any]]]] = {}  # account, mailbox -> modseq, rows by uid
         self._loose: set[int] = set()  # rows of the other room that may be there
@@ -74,21 +76,44 @@ class Machine:
             self._group(step.orders, step.faults, step.seed)
 
     def _step_reap(self, step: Step) -> None:
+        self._reap(step, "reap", self._now + 1, _grace(random.Random(step.seed)))
+
+    def _step_stop(self, step: Step) -> None:
+        """The reaper has seen what it may give back, and does so some steps later."""
+        self._reap(step, "go_on")
         rng = random.Random(step.seed)
-        grace = rng.choice((0, 0, 100))
+        moment = rng.choice(MOMENTS)
+        worker = self._workers[step.worker]
+        stopped, failure, fired = worker.call(self._now, "stop", self._now + 1, _grace(rng), moment)
+        self._judge_reaping(failure, fired, excused=worker.ill)
+        if stopped:
+            self._stats[f"stopped: {moment}"] += 1
+            if worker.ill:
+                self._excused.add(step.worker)  # what has failed so far is said at the end
+
+    def _step_go_on(self, step: Step) -> None:
+        self._reap(step, "go_on")
+        self._read(self._workers[1 - step.worker], self._wanted())
+
+    def _reap(self, step: Step, name: str, *values: float) -> None:
         worker = self._workers[step.worker]
         faults = [fault for who, fault in step.faults if who == step.worker]
         ill = worker.ill
         try:
-            failure, fired = worker.call(self._now, "reap", faults, self._now + 1, grace)
+            failure, fired = worker.call(self._now, name, faults, *values)
         except DeadError:
             self._reopen(step.worker)
         else:
-            self._count(fired)
             worker.ill = ill or any(fault.lasting for fault in faults)
-            if failure and not fired and not ill:
-                raise WrongError(f"space could not be given back: {failure}")
+            self._judge_reaping(failure, fired, excused=ill or (name == "go_on" and step.worker in self._excused))
+        if name == "go_on":
+            self._excused.discard(step.worker)
         self._look(1 - step.worker)
+
+    def _judge_reaping(self, failure: str, fired: Sequence[str], *, excused: bool) -> None:
+        self._count(fired)
+        if failure and not fired and not excused:
+            raise WrongError(f"space could not be given back: {failure}")
 
     def _step_kill(self, step: Step) -> None:
         victims = range(WORKERS) if step.seed % 3 == 0 else [step.worker]
@@ -407,6 +432,8 @@ class Machine:
     def _finish(self) -> None:
         """The disk is well, and all was closed and opened: all is there, and it goes on; then space comes back."""
         self._heal()
+        for number in range(WORKERS):
+            self._step_go_on(Step("go_on", number))
         self._inspect(0)
         self._step_close(Step("close", seed=0))
         self._step_kill(Step("kill", seed=0))
@@ -476,6 +503,10 @@ class Machine:
 
     def _count(self, fired: Sequence[str]) -> None:
         self._stats.update(f"fault {each}" for each in fired)
+
+
+def _grace(rng: random.Random) -> int:
+    return rng.choice((0, 0, 100))
 
 
 def _toggle(path: Path, at: int, bit: int) -> None:

@@ -25,7 +25,18 @@ _ORDERS = {
     "forget": 1,
     "note": 4,
 }
-_STEPS = {"group": 60, "reap": 8, "kill": 3, "close": 3, "clock": 4, "repair": 3, "inspect": 3, "heal": 4}
+_STEPS = {
+    "group": 60,
+    "reap": 8,
+    "stop": 6,
+    "go_on": 6,
+    "kill": 3,
+    "close": 3,
+    "clock": 4,
+    "repair": 3,
+    "inspect": 3,
+    "heal": 4,
+}
 _MOMENTS = (0, 0, 0, 0, 1, 1, 2, 3, 5)  # calls that still succeed
 
 
@@ -41,7 +52,9 @@ class Chosen:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """`kind`: group (orders given at once), reap, kill, close (and open again), clock, repair, inspect or heal."""
+    """`kind`: group (orders given at once), reap, stop (the reaper between two of its steps), go_on (with it), kill,
+    close (and open again), clock, repair, inspect or heal.
+    """
 
     kind: str
     worker: int = 0
@@ -87,7 +100,7 @@ def _step(
             for _ in range(rng.choice((1, 1, 2, 3, 3, 4, 5)))
         ]
         return replace(step, orders=tuple(chosen), faults=faults())
-    return replace(step, faults=faults()) if kind in ("reap", "close") else step
+    return replace(step, faults=faults()) if kind in ("reap", "go_on", "close") else step
 
 
 def _faults(

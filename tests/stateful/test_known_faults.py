@@ -41,6 +41,11 @@ _NUMBER_OF_A_PACK_GIVEN_TWICE: Schedule = (
         ((0, Fault("cut", FULL, 2, part=True)),),
     ),
 )
+_HOLE_OVER_THE_NEXT_MAIL: Schedule = (
+    Step("group", 0, 289072260, (Chosen(1, "append", 352847584, cancelled=True),)),
+    Step("stop", 0, 46171354),
+    Step("group", 0, 710084979, (Chosen(1, "deliver", 409274687),)),
+)
 
 
 @pytest.mark.parametrize(
@@ -51,6 +56,7 @@ _NUMBER_OF_A_PACK_GIVEN_TWICE: Schedule = (
         pytest.param(_FULL_DISK_CUTS_PACK, id="full disk cuts a pack"),
         pytest.param(_PACK_WITHOUT_ROW, id="pack without row"),
         pytest.param(_NUMBER_OF_A_PACK_GIVEN_TWICE, id="number of a pack given twice"),
+        pytest.param(_HOLE_OVER_THE_NEXT_MAIL, id="hole over the next mail"),
     ],
 )
 def test_no_mail_is_lost(schedule: Schedule, explorer: Explorer) -> None:

@@ -15,7 +15,7 @@ import socket
 import struct
 import sys
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from posthouse.mailstore.interface import KEYWORD_SHIFT, SYSTEM_FLAGS, Entry, Ro
 from posthouse.mailstore.sqlite.store import SqliteMailstore
 from tests.stateful.faulty_disk import Disk, Fault, FaultyFiles, install
 from tests.stateful.operations import MIGRATIONS, ODD, ROOM, UNKNOWN, Order, Outcome, carry_out
+from tests.stateful.stopped import Gate, StoppableReaper
 from tests.stores import rows_of
 
 PACK_OCTETS = 40_000
@@ -68,9 +69,10 @@ class Crash:
 class Server:
     """Answers what the machine asks."""
 
-    def __init__(self, store: SqliteMailstore, disk: Disk) -> None:
+    def __init__(self, store: SqliteMailstore, disk: Disk, gate: Gate) -> None:
         self._store = store
         self._disk = disk
+        self._reaper = StoppableReaper(store, gate)
         self.now = 0.0
 
     async def group(self, faults: Sequence[Fault], orders: Sequence[tuple[Order, bool]]) -> Any:
@@ -94,10 +96,23 @@ class Server:
 
     async def reap(self, faults: Sequence[Fault], now: float, grace: float) -> Any:
         """Give space back; the text of a failure, if it failed."""
+        return await self._reaping(faults, self._store.reap(now, grace=grace))
+
+    async def stop(self, now: float, grace: float, moment: str) -> Any:
+        """Begin to give space back, as far as that moment; whether it came there, and as reap()."""
+        stopping = asyncio.ensure_future(self._reaper.stop(now, grace, moment))
+        failure, fired = await self._reaping((), stopping)
+        return not failure and stopping.result(), failure, fired
+
+    async def go_on(self, faults: Sequence[Fault]) -> Any:
+        """Give back what was looked for when it was stopped; the text of a failure, if it failed."""
+        return await self._reaping(faults, self._reaper.go_on())
+
+    async def _reaping(self, faults: Sequence[Fault], round_: Awaitable[object]) -> Any:
         self._disk.arm(faults)
         failure = ""
         try:
-            await self._store.reap(now, grace=grace)
+            await round_
         except StoreError as error:
             failure = str(error)
         self._disk.rest()
@@ -140,6 +155,7 @@ class Server:
     async def close(self) -> None:
         """Close the store in an orderly way. Not on an ill disk: what SQLite passes over then, the VFS would raise."""
         self._disk.heal()
+        await self._reaper.end()
         await self._store.close()
 
 
@@ -177,7 +193,7 @@ def _outcome(result: Outcome | BaseException) -> Outcome:
 
 async def serve(link: socket.socket, folder: Path, now: float, faults: Sequence[Fault]) -> None:
     """Open the store, with faults on the way, and answer until it is closed or the parent is gone."""
-    disk = Disk()
+    disk, gate = Disk(), Gate()
     _kept = install(disk)
     disk.arm(faults)
     clock = [now]
@@ -186,7 +202,7 @@ async def serve(link: socket.socket, folder: Path, now: float, faults: Sequence[
             folder,
             bus=LocalBus(),
             clock=lambda: clock[0],
-            files=FaultyFiles(disk),
+            files=FaultyFiles(disk, gate),
             pack_octets=PACK_OCTETS,
             reserve_octets=RESERVE_OCTETS,
             rooms={ROOM: MIGRATIONS},
@@ -196,7 +212,7 @@ async def serve(link: socket.socket, folder: Path, now: float, faults: Sequence[
         return
     disk.rest()
     send(link, ("", disk.fired))
-    server = Server(store, disk)
+    server = Server(store, disk, gate)
     with contextlib.suppress(EOFError):
         while True:
             clock[0], name, values = receive(link)
