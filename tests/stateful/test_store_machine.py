@@ -7,6 +7,8 @@ POSTHOUSE_STATEFUL_SEED runs one seed again, e.g. one that has failed.
 
 import os
 
+import pytest
+
 from tests.stateful.explore import Explorer, random_seeds
 
 LONG = bool(os.environ.get("POSTHOUSE_LONG"))
@@ -15,6 +17,7 @@ SEED = os.environ.get("POSTHOUSE_STATEFUL_SEED")
 _SHORT = 16  # schedules
 
 
+@pytest.mark.timeout(SECONDS + 300 if LONG else 300)
 def test_no_schedule_breaks_a_promise() -> None:
     with Explorer() as explorer:
         if SEED:
