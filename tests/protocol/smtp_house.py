@@ -36,6 +36,7 @@ class House:
         )
         self.messages: list[bytes] = []
         self.dropped: list[str] = []
+        self.refused: list[events.CommandRefused] = []
         self._content = b""
         self._recipients: list[Recipient] = []
 
@@ -61,6 +62,8 @@ class House:
             case events.MessageDropped():
                 self.dropped.append(event.reason)
                 self._content = b""
+            case events.CommandRefused():
+                self.refused.append(event)
             case events.EnvelopeCleared():
                 self._recipients = []
             case PasswordOffered():

@@ -96,7 +96,7 @@ class Setup:
     workers: int = 1  # how many there are
     connections: int = 0  # bound of each worker, if descriptors bound it below what is configured; 0: they do not
     on_received: OnReceived | None = None  # watches messages
-    on_refusal: Callable[[str, str, bytes], None] | None = None  # watches refusals: service, command, reply
+    on_refusal: Callable[[str, str, str], None] | None = None  # watches SMTP's refusals: service, command, reply
 
 
 def prepare(setup: Setup) -> None:
@@ -251,7 +251,6 @@ class Worker:
     def _smtp_settings(self, place: Bound) -> SmtpSettings:
         settings = self._setup.settings
         variant = _VARIANTS[place.service]
-        watcher = self._setup.on_refusal
         return SmtpSettings(
             hostname=self._setup.hostname,
             variant=variant,
@@ -263,7 +262,6 @@ class Worker:
             plaintext_auth=self._allows_plaintext(place),
             in_turn=variant is not Variant.LMTP,
             hold_until=_latest_release if variant is Variant.SUBMISSION and self._outward else None,
-            on_refusal=functools.partial(watcher, place.service.value) if watcher is not None else None,
         )
 
     def _pop3_settings(self, place: Bound) -> Pop3Settings:
@@ -423,7 +421,9 @@ class Worker:
                 shares=self._shares,
             )
             return ImapService(self._imap_settings(place), self._services, desk)
-        return SmtpService(self._smtp_settings(place), self._services)
+        watcher = self._setup.on_refusal
+        on_refusal = functools.partial(watcher, place.service.value) if watcher is not None else None
+        return SmtpService(self._smtp_settings(place), self._services, on_refusal)
 
     def _allows_plaintext(self, place: Bound) -> bool:
         return self._setup.settings.login.plain_on_loopback and _is_loopback(place)

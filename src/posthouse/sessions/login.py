@@ -10,6 +10,7 @@ from posthouse.accounts.interface import Account, Refusal, RefusalKind
 from posthouse.message.credentials import ScramKeys
 from posthouse.net.connection import Connection
 from posthouse.protocol.events import KeysWanted, LoginFailed, LoginProven, LoginRefused, PasswordOffered
+from posthouse.sessions.refusals import Refusals
 from posthouse.sessions.services import Services
 
 WRONG = Refusal(RefusalKind.WRONG)
@@ -24,13 +25,13 @@ _LONGEST = 320  # characters of a login name in the log; an address has no more
 
 
 class Logins:
-    """The login offers of one connection. `service` is its name in the log."""
+    """The login offers of one connection."""
 
-    def __init__(self, services: Services, connection: Connection, service: str) -> None:
+    def __init__(self, services: Services, connection: Connection, refusals: Refusals) -> None:
         self._directory = services.directory
         self._log = services.log
         self._connection = connection
-        self._service = service
+        self._refusals = refusals
         self._ip = connection.peer_ip
         self._keys: ScramKeys | None = None  # of the exchange at hand: a proof is one of these, and of no later ones
 
@@ -95,7 +96,7 @@ class Logins:
         tls = self._connection.tls
         self._log.info(
             "login",
-            service=self._service,
+            service=self._refusals.service,
             client=self._ip,
             login=str(outcome.address),
             mechanism=mechanism,
@@ -105,13 +106,10 @@ class Logins:
         return outcome
 
     def _log_refusal(self, login: str, mechanism: str, reason: str, wait: float) -> None:
-        self._log.info(
+        self._refusals.log(
             "login refused",
-            service=self._service,
-            client=self._ip,
             login=login or None,
             mechanism=mechanism or None,
             reason=reason,
             wait=round(wait) or None,
-            connection=self._connection.id,
         )

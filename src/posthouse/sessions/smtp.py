@@ -23,6 +23,7 @@ from posthouse.protocol.events import (
 from posthouse.protocol.smtp import events
 from posthouse.protocol.smtp.server import SmtpServer, SmtpSettings, Variant
 from posthouse.sessions.login import Logins
+from posthouse.sessions.refusals import OnRefusal, Refusals
 from posthouse.sessions.services import Services
 
 FREE_GUESSES = 10  # recipients that do not exist, named on one connection, before answers come slowly
@@ -32,21 +33,28 @@ _USUAL_ENDS = frozenset({"QUIT", "the client hung up", "the server is stopping"}
 
 
 class SmtpService:
-    """Makes a session for each connection to one port."""
+    """Makes a session for each connection to one port. `on_refusal` observes what is refused there."""
 
-    def __init__(self, settings: SmtpSettings, services: Services) -> None:
+    def __init__(self, settings: SmtpSettings, services: Services, on_refusal: OnRefusal | None = None) -> None:
         self._settings = settings
         self._services = services
+        self._on_refusal = on_refusal
 
     def __call__(self, connection: Connection) -> "SmtpSession":
         """A session for a new connection."""
-        return SmtpSession(connection, self._settings, self._services)
+        return SmtpSession(connection, self._settings, self._services, self._on_refusal)
 
 
 class SmtpSession:
     """One connection."""
 
-    def __init__(self, connection: Connection, settings: SmtpSettings, services: Services) -> None:
+    def __init__(
+        self,
+        connection: Connection,
+        settings: SmtpSettings,
+        services: Services,
+        on_refusal: OnRefusal | None,
+    ) -> None:
         tls = connection.tls
         self._trusted = services.trusts(connection.peer_ip)
         if self._trusted and settings.in_turn:  # devices of one's own are known, and are not taught
@@ -56,12 +64,13 @@ class SmtpSession:
         )
         self._connection = connection
         self._lmtp = settings.variant is Variant.LMTP
-        self._name = _NAMES[settings.variant]
         self._services = services
         self._incoming: Incoming = services.incoming
-        self._logins = Logins(services, connection, _NAMES[settings.variant])
+        self._refusals = Refusals(services.log, connection, _NAMES[settings.variant], on_refusal)
+        self._logins = Logins(services, connection, self._refusals)
         self._account: Account | None = None
         self._sender = Sender(None)
+        self._offered: Recipient | None = None  # the last one that was named, taken or not
         self._recipients: list[Recipient] = []
         self._guesses = 0  # recipients that do not exist, since a message was taken
         self._spool: Spool | None = None
@@ -79,16 +88,15 @@ class SmtpSession:
         return _ANSWERS[type(event)](self, event)
 
     def _sender_offered(self, event: events.SenderOffered) -> None:
+        self._sender = event.sender
         refusal = self._incoming.offer_sender(event.sender, self._origin)
         if refusal is not None:
-            self._log_refusal("sender refused", sender=str(event.sender.address or "<>"), reply=_text(refusal))
             self.engine.reject(refusal)
-            return
-        self._sender = event.sender
-        self.engine.accept_sender()
+        else:
+            self.engine.accept_sender()
 
     def _recipient_offered(self, event: events.RecipientOffered) -> Awaitable[None] | None:
-        recipient = event.recipient
+        recipient = self._offered = event.recipient
         answer = self._incoming.offer_recipient(self._sender, recipient.address, self._origin)
         if answer is None or isinstance(answer, Reply):
             return self._answer_recipient(recipient, answer)
@@ -104,12 +112,6 @@ class SmtpSession:
             self._recipients.append(recipient)
             self.engine.accept_recipient()
             return None
-        self._log_refusal(
-            "recipient refused",
-            sender=str(self._sender.address or "<>"),
-            to=str(recipient.address),
-            reply=_text(refusal),
-        )
         # Users mistype, and who hands mail over by LMTP or from a trusted network has taken it from others.
         if refusal.enhanced == "5.1.1" and not self._lmtp and not self._origin.may_relay:
             return self._refuse_guess(refusal)
@@ -195,26 +197,34 @@ class SmtpSession:
 
     def _dropped(self, event: events.MessageDropped) -> None:
         to = [str(recipient.address) for recipient in self._recipients[:10]]
-        self._log_refusal("message not received", sender=str(self._sender.address or "<>"), to=to, reason=event.reason)
+        self._log("message not received", sender=self._reverse_path, to=to, reason=event.reason)
         self._release()
 
     def _ended(self, event: SessionEnded) -> None:
         if event.reason not in _USUAL_ENDS:
-            self._log_refusal("connection ended", reason=event.reason)
+            self._log("connection ended", reason=event.reason)
         self._release()
 
     def _refused(self, event: events.CommandRefused) -> None:
-        self._log_refusal("command refused", command=event.verb or None, reply=event.reply)
+        fields: dict[str, object] = {"login": self._login}
+        if event.scope is events.RefusalScope.COMMAND:
+            fields |= {"command": event.verb or None}
+        else:
+            fields |= {"sender": self._reverse_path}
+        if event.scope is events.RefusalScope.RECIPIENT and self._offered is not None:
+            fields |= {"to": str(self._offered.address)}
+        self._refusals.note(event, **fields)
 
-    def _log_refusal(self, event: str, **fields: object) -> None:
-        self._services.log.info(
-            event,
-            connection=self._connection.id,
-            service=self._name,
-            client=self._connection.peer_ip,
-            login=str(self._account.address) if self._account else None,
-            **fields,
-        )
+    def _log(self, event: str, **fields: object) -> None:
+        self._refusals.log(event, login=self._login, **fields)
+
+    @property
+    def _login(self) -> str | None:
+        return str(self._account.address) if self._account else None
+
+    @property
+    def _reverse_path(self) -> str:
+        return str(self._sender.address or "<>")
 
     def _release(self) -> None:
         if self._spool is not None:
@@ -268,10 +278,6 @@ class SmtpSession:
         self._release()
         if self._account is not None:
             self._services.open_sessions.leave(self, self._account.id)
-
-
-def _text(reply: Reply) -> str:
-    return f"{reply.code} {reply.enhanced} {reply.text}"
 
 
 def _refusal(refusal: Refusal) -> Reply:

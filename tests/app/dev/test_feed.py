@@ -57,7 +57,7 @@ def test_only_what_was_kept() -> None:
 def test_one_line_stays_one_line(as_json: bool, message: bytes, command: str) -> None:
     lines = told(b"Subject: " + message, [OK], as_json=as_json)
     feed = Feed(lines.append, as_json=as_json)
-    feed.refused("smtp", command, b"550-5.1.1 one\r\n550 5.1.1 two\r\n")
+    feed.refused("smtp", command, "550-5.1.1 one\r\n550 5.1.1 two")
     assert len(lines) == 2
     for line in lines:
         assert line.isprintable() and (not as_json or json.loads(line))
@@ -66,7 +66,7 @@ def test_one_line_stays_one_line(as_json: bool, message: bytes, command: str) ->
 def test_a_refusal() -> None:
     lines: list[str] = []
     feed = Feed(lines.append, as_json=False, colour=True)
-    feed.refused("smtp", "", b"500 5.5.2 Line too long\r\n")
+    feed.refused("smtp", "", "500 5.5.2 Line too long")
     assert "\x1b[33mrefused\x1b[0m  a line  →  500 5.5.2 Line too long" in lines[0]
 
 

@@ -7,7 +7,7 @@ from scramp import ScramClient
 
 from posthouse.message.credentials import ScramKeys
 from posthouse.message.reply import Reply
-from posthouse.protocol.events import KeysWanted, LoginFailed, LoginProven, SessionEnded
+from posthouse.protocol.events import KeysWanted, LoginFailed, LoginProven, PasswordOffered, SessionEnded
 from posthouse.protocol.smtp.events import CommandRefused
 from posthouse.protocol.smtp.server import SmtpServer, SmtpSettings, Variant
 from posthouse.protocol.smtp.settings import MAX_FAILED_LOGINS
@@ -66,6 +66,7 @@ def test_a_proof_that_does_not_hold_is_the_sessions_to_answer() -> None:
     engine.receive_data(b"NOOP\r\n")
     assert engine.next_event() is None and engine.data_to_send() == b""
     engine.refuse_login(Reply(535, "5.7.8", "Wrong login or password"))
+    assert isinstance(engine.next_event(), CommandRefused)
     assert engine.next_event() is None and not engine.authenticated
     assert engine.data_to_send().startswith(b"535 5.7.8 ")
 
@@ -77,6 +78,7 @@ def test_keys_may_be_refused() -> None:
     assert engine.next_event() == KeysWanted("alice")
     engine.refuse_login(Reply(454, "4.7.0", "Wait"))
     assert engine.data_to_send() == b"454 4.7.0 Wait\r\n"
+    assert isinstance(engine.next_event(), CommandRefused)
     engine.receive_data(b"NOOP\r\n")
     assert engine.next_event() is None
     assert engine.data_to_send().startswith(b"250 ")
@@ -87,10 +89,12 @@ def test_wrong_logins_are_counted_and_busy_servers_are_not(code: int, closes: bo
     engine = server()
     for _ in range(MAX_FAILED_LOGINS):
         engine.receive_data(b"AUTH PLAIN AGFsaWNlAHdyb25n\r\n")
-        assert engine.next_event() is not None
+        assert isinstance(engine.next_event(), PasswordOffered)
         engine.refuse_login(Reply(code, f"{code // 100}.7.0", "No"))
+        assert isinstance(engine.next_event(), CommandRefused)
     assert engine.closing == closes
     if closes:
+        assert isinstance(engine.next_event(), CommandRefused)
         assert engine.next_event() == SessionEnded("too many failed logins")
         assert engine.data_to_send().endswith(b"421 4.7.0 mx.test too many failed logins; closing connection\r\n")
 

@@ -17,6 +17,7 @@ from posthouse.protocol.smtp.events import (
     MessageDropped,
     MessageEnded,
     RecipientOffered,
+    RefusalScope,
     SenderOffered,
 )
 from posthouse.protocol.smtp.server import COMMANDS, SmtpServer, SmtpSettings, Variant
@@ -175,8 +176,9 @@ def test_a_message_is_dropped_as_soon_as_it_is_at_fault(said: bytes, dropped: st
     assert isinstance(event, MessageDropped) and dropped in event.reason
     assert tell(server, b"more and more " * 1000) == []
     assert server.data_to_send() == b""  # the refusal waits for the end
-    assert tell(server, b"\r\n.\r\n") == [EnvelopeCleared()]
-    assert codes(server)[0] >= 550
+    refused, cleared = tell(server, b"\r\n.\r\n")
+    assert isinstance(refused, CommandRefused) and refused.scope is RefusalScope.MESSAGE
+    assert cleared == EnvelopeCleared() and codes(server)[0] >= 550
 
 
 def test_draining_keeps_nothing_and_has_an_end() -> None:
@@ -186,7 +188,7 @@ def test_draining_keeps_nothing_and_has_an_end() -> None:
     for _ in range(300):
         found += tell(server, b"x" * 65_536)
         assert len(server._lines._data) + sum(map(len, server._lines._parts)) == 0
-    assert [type(event) for event in found] == [MessageDropped, SessionEnded]
+    assert [type(event) for event in found] == [MessageDropped, CommandRefused, SessionEnded]
     assert server.closing and codes(server) == [421]
 
 
@@ -252,7 +254,7 @@ def test_a_bug_is_told_as_one() -> None:
     in_data(server)
     server.fail()
     assert server.data_to_send().endswith(b"421 4.3.0 mx.test internal error; closing connection\r\n")
-    assert [type(event) for event in events(server)] == [MessageDropped, SessionEnded]
+    assert [type(event) for event in events(server)] == [MessageDropped, CommandRefused, SessionEnded]
 
 
 def test_time_out() -> None:
@@ -271,7 +273,9 @@ def test_hanging_up() -> None:
     server.data_to_send()
     server.hang_up(Reply(421, "4.7.0", "Not with you"))
     assert server.closing and server.data_to_send() == b"421 4.7.0 Not with you\r\n"
-    assert events(server) == [SessionEnded("Not with you")]
+    refused, ended = events(server)
+    assert isinstance(refused, CommandRefused) and refused.scope is RefusalScope.CONNECTION
+    assert ended == SessionEnded("Not with you")
     assert tell(server, b"NOOP\r\n") == [] and server.data_to_send() == b""
 
 
@@ -398,46 +402,66 @@ def test_a_reply_whatever_comes(data: bytes, directives: dict[str, str]) -> None
         while (event := server.next_event()) is not None:
             house.answer(event)
         said += server.data_to_send()
-    for line in said.splitlines(keepends=True):
+    lines = said.splitlines(keepends=True)
+    for line in lines:
         assert line[:1] in b"2345" and line[:3].isdigit() and line[3:4] in b" -" and line.endswith(b"\r\n")
+    refusals = "\r\n".join(event.reply for event in house.refused).encode()
+    assert set(refusals.splitlines()) == {line.rstrip() for line in lines if line[:1] in b"45"}
 
 
 def test_refusals_are_reported_with_their_command() -> None:
     """Of each kind: by the engine, by the session, of a message at its end, in a login; never with a secret."""
-    refused: list[tuple[str, bytes]] = []
-    settings = SmtpSettings("mx.test", auth=True, plaintext_auth=True, on_refusal=lambda *each: refused.append(each))
-    server = SmtpServer(settings, nonce=lambda: "nonce")
-    tell(server, b"EHLO c\r\nNONSENSE\r\nMAIL FROM:<@>\r\n")
-    tell(server, b"AUTH PLAIN AGFsaWNlAHNlY3JldA==\r\n")
+    server = SmtpServer(SmtpSettings("mx.test", auth=True, plaintext_auth=True), nonce=lambda: "nonce")
+    found = tell(server, b"EHLO c\r\nNONSENSE\r\nMAIL FROM:<@>\r\n")
+    found += tell(server, b"AUTH PLAIN AGFsaWNlAHNlY3JldA==\r\n")
     server.refuse_login(Reply(535, "5.7.8", "Wrong"))
-    tell(server, b"a line with a bare \n in it\r\nMAIL FROM:<a@client.test>\r\n")
+    found += tell(server, b"auth\tPLAIN AGFsaWNlAHNlY3JldA==\r\n")
+    found += tell(server, b"a line with a bare \n in it\r\nMAIL FROM:<b@client.test>\r\n")
+    server.reject(Reply(550, "5.7.1", "Not with you"))
+    found += tell(server, b"MAIL FROM:<a@client.test>\r\n")
     server.accept_sender()
-    tell(server, b"RCPT TO:<nobody@example.test>\r\n")
+    found += tell(server, b"RCPT TO:<nobody@example.test>\r\n")
     server.reject(Reply(550, "5.1.1", "There is none"))
-    tell(server, b"RCPT TO:<alice@example.test>\r\n")
+    found += tell(server, b"RCPT TO:<alice@example.test>\r\n")
+    server.accept_recipient()
+    found += tell(server, b"DATA\r\n")
+    server.accept_data()
+    found += tell(server, b"Subject: bare\nLF\r\n.\r\nGET / HTTP/1.1\r\n")
+    refused = [event for event in found if isinstance(event, CommandRefused)]
+    assert [(event.scope.name, event.verb, event.line, event.reply[:3]) for event in refused] == [
+        ("COMMAND", "", "NONSENSE", "500"),
+        ("COMMAND", "MAIL", "MAIL FROM:<@>", "501"),
+        ("LOGIN", "AUTH", "AUTH PLAIN", "535"),
+        ("COMMAND", "", "auth PLAIN", "500"),
+        ("COMMAND", "", "", "500"),
+        ("COMMAND", "", "", "500"),
+        ("SENDER", "MAIL", "MAIL FROM:<b@client.test>", "550"),
+        ("RECIPIENT", "RCPT", "RCPT TO:<nobody@example.test>", "550"),
+        ("MESSAGE", "DATA", "DATA", "550"),
+        ("CONNECTION", "", "GET / HTTP/1.1", "421"),
+    ]
+
+
+def test_in_lmtp_a_refusal_names_what_was_refused() -> None:
+    server = engine(Variant.LMTP)
+    in_rcpt(server, b"LHLO c\r\n")
+    tell(server, b"RCPT TO:<bob@example.test>\r\n")
     server.accept_recipient()
     tell(server, b"DATA\r\n")
     server.accept_data()
-    tell(server, b"Subject: bare\nLF\r\n.\r\n")
-    said = [(command, reply.split(b" ")[0]) for command, reply in refused]
-    assert said == [
-        ("NONSENSE", b"500"),
-        ("MAIL FROM:<@>", b"501"),
-        ("AUTH PLAIN", b"535"),
-        ("", b"500"),
-        ("", b"500"),
-        ("RCPT TO:<nobody@example.test>", b"550"),
-        ("DATA", b"550"),
-    ]
+    tell(server, b"x\r\n.\r\n")
+    server.finish_message([KEPT, Reply(552, "5.2.2", "Full")])
+    (refused, _) = events(server)
+    assert isinstance(refused, CommandRefused) and refused.reply == "552 5.2.2 Full"
 
 
 @pytest.mark.parametrize("end", ["time_out", "shut_down"])
 def test_an_end_that_nobody_asked_for_is_no_refusal(end: str) -> None:
-    refused: list[object] = []
-    server = SmtpServer(SmtpSettings("mx.test", on_refusal=lambda *each: refused.append(each)), nonce=lambda: "nonce")
+    server = engine()
     tell(server, b"EHLO c\r\n")
     getattr(server, end)()
-    assert b"421 " in server.data_to_send() and refused == []
+    assert b"421 " in server.data_to_send()
+    assert [type(event) for event in events(server)] == [SessionEnded]
 
 
 # Speaking out of turn.
@@ -457,13 +481,13 @@ OUT_OF_TURN = b"554 5.5.0 "
 )
 def test_commands_before_the_reply_to_ehlo(said: bytes) -> None:
     server = engine(in_turn=True)
-    assert [type(event) for event in tell(server, said)] == [SessionEnded]
+    assert [type(event) for event in tell(server, said)] == [CommandRefused, SessionEnded]
     assert server.data_to_send().startswith(OUT_OF_TURN) and server.closing
 
 
 def test_commands_before_the_greeting() -> None:
     server = SmtpServer(SmtpSettings("mx.test", in_turn=True), nonce=lambda: "nonce")
-    assert [type(event) for event in tell(server, b"EHLO c\r\n")] == [SessionEnded]
+    assert [type(event) for event in tell(server, b"EHLO c\r\n")] == [CommandRefused, SessionEnded]
     assert server.data_to_send().split(b"\r\n")[1].startswith(OUT_OF_TURN)
 
 

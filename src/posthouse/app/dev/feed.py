@@ -52,9 +52,9 @@ class Feed:
         else:
             self._write(self._arrival(envelope, kept, summary, spool.octets, milliseconds))
 
-    def refused(self, service: str, command: str, reply: bytes) -> None:
-        """A command got a reply of 4xx or 5xx; `command` is "" when the line could not be read."""
-        lines = reply.decode().splitlines()
+    def refused(self, service: str, command: str, reply: str) -> None:
+        """See OnRefusal."""
+        lines = reply.splitlines()
         # Lines of one reply repeat its codes, and LMTP repeats a reply for each recipient.
         code, _, first = lines[0].partition(lines[0][3])
         if self._as_json:

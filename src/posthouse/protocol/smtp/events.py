@@ -6,6 +6,7 @@ of these offers with a refusal. Logins: accept_login(), refuse_login(Reply), pro
 """
 
 from dataclasses import dataclass
+from enum import Enum
 
 from posthouse.message.envelope import Recipient, Sender
 
@@ -45,11 +46,28 @@ class MessageEnded:
     bare_breaks: bool  # holds a bare CR or LF (only after BODY=BINARYMIME)
 
 
+class RefusalScope(Enum):
+    """What a reply of 4xx or 5xx has refused."""
+
+    COMMAND = "command"  # by the engine itself
+    SENDER = "sender"  # by the session, as the next three
+    RECIPIENT = "recipient"
+    LOGIN = "login"
+    MESSAGE = "message"  # by either
+    CONNECTION = "connection"  # SessionEnded follows, and says why
+
+
 @dataclass(frozen=True, slots=True)
 class CommandRefused:
-    """News: the engine has refused a command by itself; verb and reply are for the log."""
+    """News: a command has got a reply of 4xx or 5xx, from the engine or by an answer of the session.
 
+    `line` is the command as it came, for people to read: without secrets, "" for a line that could not be read; after
+    DATA and BDAT it is that command. `reply` has all its lines, without the last CRLF.
+    """
+
+    scope: RefusalScope
     verb: str  # "" for what is no command
+    line: str
     reply: str
 
 

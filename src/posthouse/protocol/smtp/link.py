@@ -8,7 +8,7 @@ from posthouse.message.reply import Reply
 from posthouse.protocol.events import SessionEnded
 from posthouse.protocol.lines import MAX_IN_A_ROW, LineBuffer, LineFault
 from posthouse.protocol.smtp import replies
-from posthouse.protocol.smtp.events import CommandRefused, MessageDropped
+from posthouse.protocol.smtp.events import CommandRefused, MessageDropped, RefusalScope
 from posthouse.protocol.smtp.settings import MAX_ERRORS, MAX_UNSENT, PATIENCE, SmtpSettings, Variant
 
 
@@ -151,8 +151,6 @@ class Link:
     def _say(self, reply: bytes) -> None:
         self._out.append(reply)
         self._unsent += len(reply)
-        if reply[:1] >= b"4" and self._settings.on_refusal is not None and self._command is not None:
-            self._settings.on_refusal(_without_secrets(self._command), reply)
 
     def _error(self, reply: bytes) -> None:
         """Say what the peer did wrong, and count it."""
@@ -161,10 +159,15 @@ class Link:
         if self._errors > MAX_ERRORS:
             self._hang_up("4.7.0", "too many errors")
 
-    def _refuse(self, reply: bytes) -> None:
-        """Say no, without asking the session."""
+    def _refuse(self, reply: bytes, scope: RefusalScope = RefusalScope.COMMAND) -> None:
+        """Say no to the command at hand; every reply of 4xx and 5xx goes this way."""
         self._say(reply)
-        self._events.append(CommandRefused(self._verb.decode(), reply.decode().rstrip()))
+        self._note_refusal(reply, scope)
+
+    def _note_refusal(self, reply: bytes, scope: RefusalScope) -> None:
+        if self._command is not None:
+            line = _without_secrets(self._command)
+            self._events.append(CommandRefused(scope, self._verb.decode(), line, reply.decode().rstrip()))
 
     def _refuse_line(self, fault: LineFault, too_long: bytes) -> None:
         if fault is LineFault.ENDLESS:
@@ -183,7 +186,9 @@ class Link:
         if self.closing:
             return
         self._drop(reason)
-        if last_words:
+        if last_words[:1] >= b"4":
+            self._refuse(last_words, RefusalScope.CONNECTION)
+        elif last_words:
             self._say(last_words)
         self.closing = True
         self._offer = None
@@ -199,5 +204,5 @@ class Link:
 
 def _without_secrets(command: bytes) -> str:
     """A command line for people to read; what stands behind the mechanism of AUTH is half a password."""
-    words = command.decode("utf-8", "replace").split(" ")
-    return " ".join(words[:2] if words[0].upper() == "AUTH" else words)
+    text = command.decode("utf-8", "replace")
+    return " ".join(text.split()[:2]) if text.lstrip()[:4].upper() == "AUTH" else text

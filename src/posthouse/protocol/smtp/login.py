@@ -11,6 +11,7 @@ from posthouse.protocol.events import KeysWanted, LoginFailed, LoginProven, Pass
 from posthouse.protocol.lines import MAX_AUTH_LINE, LineFault
 from posthouse.protocol.sasl import Challenge, Exchange, Malformed, Step, mechanisms
 from posthouse.protocol.smtp import replies
+from posthouse.protocol.smtp.events import RefusalScope
 from posthouse.protocol.smtp.link import Link
 from posthouse.protocol.smtp.settings import MAX_FAILED_LOGINS, SmtpSettings
 
@@ -131,7 +132,7 @@ class Login(Link):
 
     def _fail_login(self, reply: bytes, *, counts: bool) -> None:
         self._leave_exchange()
-        self._say(reply)
+        self._refuse(reply, RefusalScope.LOGIN)
         self._failed_logins += counts
         if self._failed_logins >= MAX_FAILED_LOGINS:
             self._hang_up("4.7.0", "too many failed logins")

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from posthouse.message.envelope import BodyType, Sender
 from posthouse.message.reply import Reply
 from posthouse.protocol.smtp import replies
-from posthouse.protocol.smtp.events import DataOffered, EnvelopeCleared, MessageChunk, MessageEnded
+from posthouse.protocol.smtp.events import DataOffered, EnvelopeCleared, MessageChunk, MessageEnded, RefusalScope
 from posthouse.protocol.smtp.intake import Intake
 from posthouse.protocol.smtp.login import Login
 from posthouse.protocol.smtp.settings import SmtpSettings
@@ -77,7 +77,8 @@ class Reception(Login):
         if not self._lmtp or (self._offer is not None and len(answers) != self._accepted):
             raise ValueError(f"{len(answers)} replies, {self._accepted if self._lmtp else 1} expected")
         if self._answered(MessageEnded):
-            self._conclude(b"".join([reply.encode() for reply in answers]))
+            refused = b"".join([reply.encode() for reply in answers if not reply.is_positive])
+            self._conclude(b"".join([reply.encode() for reply in answers]), refused)
 
     def _is_out_of_turn(self) -> bool:
         """Whether the client goes on where it has to wait for our reply."""
@@ -93,10 +94,12 @@ class Reception(Login):
             self._forget_transaction()
             self._events.append(_CLEARED)
 
-    def _conclude(self, said: bytes) -> None:
-        """The last word on a message, whatever it is: RFC 5321 4.1.1.4 clears the buffers."""
+    def _conclude(self, said: bytes, refused: bytes = b"") -> None:
+        """The last word on a message: RFC 5321 4.1.1.4 clears the buffers. `refused`: what of it is no good news."""
         self._expect_command()
         self._say(said)
+        if refused:
+            self._note_refusal(refused, RefusalScope.MESSAGE)
         self._clear()
 
     def _do_data(self, text: str) -> None:
@@ -136,7 +139,7 @@ class Reception(Login):
 
     def _message_ended(self, intake: Intake, dot_lines: bool, bare_breaks: bool) -> None:
         if intake.fault is not None:
-            self._conclude(intake.fault * (self._accepted if self._lmtp else 1))
+            self._conclude(intake.fault * (self._accepted if self._lmtp else 1), intake.fault)
         else:
             self._expect_command()
             self._offer_up(MessageEnded(intake.octets, dot_lines, bare_breaks))
@@ -198,7 +201,10 @@ class Reception(Login):
         else:
             self._state = State.BDAT if intake.fault is None else State.FAILED
             self._expect_command()
-            self._say(intake.fault or replies.CHUNK_OK)
+            if intake.fault is not None:
+                self._refuse(intake.fault, RefusalScope.MESSAGE)
+            else:
+                self._say(replies.CHUNK_OK)
 
     def _read_stray(self) -> bool:
         """Throw away what is there of a chunk that belongs to no message."""

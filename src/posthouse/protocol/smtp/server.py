@@ -18,7 +18,7 @@ from posthouse.protocol.events import StartTlsOffered
 from posthouse.protocol.lines import LineFault
 from posthouse.protocol.smtp import replies
 from posthouse.protocol.smtp.capabilities import hello_reply, protocol_name
-from posthouse.protocol.smtp.events import CommandRefused, DataOffered, MessageEnded, RecipientOffered, SenderOffered
+from posthouse.protocol.smtp.events import DataOffered, MessageEnded, RecipientOffered, RefusalScope, SenderOffered
 from posthouse.protocol.smtp.grammar import ArgumentError, parse_mail, parse_rcpt
 from posthouse.protocol.smtp.reception import NO_SENDER, Reception
 from posthouse.protocol.smtp.settings import SmtpSettings, Variant
@@ -94,16 +94,16 @@ class SmtpServer(Reception):
             return
         said = reply.encode()
         if offer is MessageEnded:
-            self._conclude(said * (self._accepted if self._lmtp else 1))
+            self._conclude(said * (self._accepted if self._lmtp else 1), said)
         elif offer is DataOffered and self._chunk is not None:
             self._begin_chunk(*self._chunk, fault=said)
         elif offer is DataOffered:
-            self._conclude(said)
+            self._conclude(said, said)
         elif offer is RecipientOffered:
-            self._refuse_recipient(said, guessed=guessed)
+            self._refuse_recipient(said, RefusalScope.RECIPIENT, guessed=guessed)
         else:
             self._sender = NO_SENDER
-            self._say(said)
+            self._refuse(said, RefusalScope.SENDER)
 
     def tls_started(self, bindings: Mapping[str, bytes]) -> None:
         """Answer to StartTlsOffered, once the handshake is done."""
@@ -246,8 +246,7 @@ class SmtpServer(Reception):
         octets = self._recipient_octets + len(text)
         too_many = self._accepted >= self._settings.max_recipients or octets > self._settings.max_recipient_octets
         if too_many:  # RFC 5321 4.5.3.1.10
-            self._events.append(CommandRefused("RCPT", replies.TOO_MANY_RECIPIENTS.decode().rstrip()))
-            self._refuse_recipient(replies.TOO_MANY_RECIPIENTS)
+            self._refuse_recipient(replies.TOO_MANY_RECIPIENTS, RefusalScope.COMMAND)
             return
         try:
             recipient = parse_rcpt(text, smtputf8=self._sender.smtputf8)
@@ -257,8 +256,8 @@ class SmtpServer(Reception):
         self._offered_octets = len(text)
         self._offer_up(RecipientOffered(recipient))
 
-    def _refuse_recipient(self, said: bytes, *, guessed: bool = False) -> None:
-        self._say(said)
+    def _refuse_recipient(self, said: bytes, scope: RefusalScope, *, guessed: bool = False) -> None:
+        self._refuse(said, scope)
         self._attempts += 1
         self._unknown += guessed
         # A list whose addresses are old has a few dead ones among many good ones. Only the good ones of this

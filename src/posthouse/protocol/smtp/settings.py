@@ -38,9 +38,6 @@ class SmtpSettings:
     hold_until: Callable[[], str] | None = (
         None  # the latest time a message may be held to (RFC 4865), as RFC 3339 has it
     )
-    # Called with each command line that is refused ("" if it cannot be read; no secrets) and the reply's octets. After
-    # DATA and BDAT that is the refusal of the message.
-    on_refusal: Callable[[str, bytes], None] | None = None
 
     @property
     def max_drained(self) -> int:

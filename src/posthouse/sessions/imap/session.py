@@ -26,6 +26,7 @@ from posthouse.sessions.imap.eager import eagerly
 from posthouse.sessions.imap.idling import Idling
 from posthouse.sessions.imap.updating import update
 from posthouse.sessions.login import Logins
+from posthouse.sessions.refusals import Refusals
 from posthouse.sessions.services import Services
 
 # What every account begins with (RFC 6154 2).
@@ -64,7 +65,7 @@ class ImapSession:
         self._connection = connection
         self._services = services
         self._desk = desk
-        self._logins: Logins | None = Logins(services, connection, "imap")
+        self._logins: Logins | None = Logins(services, connection, Refusals(services.log, connection, "imap"))
         self._ctx: Context | None = None
         self._arrivals: Arrivals | None = None
         self._idling: Idling | None = None
