@@ -45,10 +45,9 @@ def _script(interpreter: str, name: str) -> Library:
     return keep
 
 
-def javamail(account: ImapAccount, tls: bool, letter: Path, home: Path, *word: str) -> Told:
-    """`word` is searched for in the texts, by default an ASCII one."""
+def javamail(account: ImapAccount, tls: bool, letter: Path, home: Path) -> Told:
     source = SCRIPTS / "Session.java"
-    return _told(java(source, *_arguments(account, tls, letter), *word, home=home, ca_file=account.ca_file))
+    return _told(java(source, *_arguments(account, tls, letter), home=home, ca_file=account.ca_file))
 
 
 LIBRARIES: dict[str, Library] = {

@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable
 from datetime import date
 
-from posthouse.message.text.charsets import charset_text, is_known
+from posthouse.message.text.charsets import charset_text, is_known, raw_text
 from posthouse.protocol.imap.commands import Dialect, Search
 from posthouse.protocol.imap.keys import (
     PLAINLY,
@@ -207,12 +207,8 @@ class _Keys:
 
     def text(self, octets: bytes) -> str:
         """What is to be searched for."""
-        if self._charset not in _UTF8:
-            return charset_text(octets, self._charset)
-        try:
-            return octets.decode()
-        except UnicodeDecodeError:
-            raise GrammarError("a text to search for is not UTF-8") from None
+        # JavaMail says UTF-8 and sends Latin-1; raw text in mail is read the same way, so the one finds the other.
+        return raw_text(octets) if self._charset in _UTF8 else charset_text(octets, self._charset)
 
 
 def _keys(cursor: Cursor, charset: bytes) -> Rule[_Keys]:
