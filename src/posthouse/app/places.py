@@ -75,3 +75,8 @@ class Places:
     def dev(self) -> Path:
         """What `posthouse dev` remembers: the passwords it made."""
         return self.data / "dev.json"
+
+    @property
+    def dev_addresses(self) -> Path:
+        """Whose mailboxes `posthouse dev` made; its directory has them not."""
+        return self.data / "dev-addresses.jsonl"

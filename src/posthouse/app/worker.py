@@ -198,7 +198,7 @@ class Worker:
 
     def _open_history(self) -> SqliteHistory:
         settings = self._setup.settings.history
-        history = SqliteHistory(
+        history = self._history_kind(
             self._setup.places.history,
             days=settings.days,
             octets=settings.size,
@@ -225,6 +225,8 @@ class Worker:
         self._parts.add("connections", self._hang_up)
 
     # What another kind of server does differently.
+
+    _history_kind: type[SqliteHistory] = SqliteHistory
 
     def _choose_directory(self, accounts: SqliteDirectory) -> Directory:
         """Who is asked about addresses and logins; `accounts` are those of the data folder."""

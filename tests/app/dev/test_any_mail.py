@@ -4,6 +4,7 @@ import asyncio
 import base64
 import functools
 import imaplib
+import json
 import poplib
 import smtplib
 import socket
@@ -21,6 +22,7 @@ from posthouse.app.listening import bind_all
 from posthouse.app.services import Service, Wanted
 from posthouse.net.limits import Limits
 from tests.app.dev.program import Dev, dev, send
+from tests.app.folders import run
 from tests.outside.imap_wire import ImapWire
 from tests.outside.maildrop import Maildrop, collect
 from tests.outside.wire import Wire, trusting
@@ -300,6 +302,35 @@ def test_a_kept_folder_keeps_the_mail(tmp_path: Path) -> None:
     with dev("--data", str(data), temporary=temporary) as program:
         assert subjects(program.ports["pop3"], "bob@example.test") == [b"Subject: bob"]
         assert subjects(program.ports["pop3"], "kept@shop.example") == [b"Subject: 0", b"Subject: 1"]
+
+
+def test_other_commands_know_a_kept_folder(tmp_path: Path) -> None:
+    """fsck finds no fault with it, and the trace of a message names each delivery once."""
+    data, temporary = tmp_path / "data", tmp_path / "temporary"
+    temporary.mkdir()
+    with dev("--data", str(data), temporary=temporary) as program, Wire(program.ports["smtp"]) as wire:
+        wire.hello()
+        wire.mail("One@shop.example")
+        wire.expect(b"RCPT TO:<two@shop.example>", "250")
+        assert wire.data(b"Message-ID: <traced@my.test>\r\n\r\nx\r\n").startswith("250")
+        with Maildrop.open(program.ports["pop3"], "two@shop.example", "x") as drop:
+            drop.command("DELE 1")
+            drop.quit()
+        with ImapWire(program.ports["imap"]) as imap:  # mail that did not come by SMTP
+            imap.login("three@shop.example", "x")
+            imap.append("INBOX", b"Subject: appended\r\n\r\nx\r\n")
+    checked = run("fsck", "--data", str(data))
+    assert (checked.returncode, checked.stdout) == (0, ""), checked.stdout
+    for wanted, mailboxes in (
+        ("<traced@my.test>", ["One@shop.example", "two@shop.example"]),
+        ("one@shop.example", ["One@shop.example"]),
+        ("two@shop.example", ["two@shop.example"]),
+    ):
+        found = json.loads(run("mail", "trace", wanted, "--json", "--data", str(data)).stdout)
+        kept = [each["account"] for each in found["kept"]]
+        assert kept == [each for each in mailboxes if not each.startswith("two")]
+        gone = [each["account"] for each in found["delivered"]]
+        assert gone == [each for each in mailboxes if each.startswith("two")]
 
 
 @pytest.mark.parametrize(

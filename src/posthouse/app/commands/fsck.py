@@ -13,6 +13,7 @@ from posthouse.app import output
 from posthouse.app.commands.where import NOWHERE, AsJson, Where, Yes
 from posthouse.app.config import Config
 from posthouse.app.data_folder import FolderError, complaints, refusal, require_current, require_packs, require_readable
+from posthouse.app.dev.addresses import noted_accounts
 from posthouse.app.errors import CommandError, Exit
 from posthouse.app.making import accept as accept_parts
 from posthouse.app.making import is_directory_lost, is_lost, note_salvaged, renew_mail
@@ -78,7 +79,7 @@ def _check(config: Config, repair: bool, as_json: bool) -> int:
     # Opened, it would take in the log beside it, which may be of another file.
     if not is_directory_lost(places) and not (findings and has_log(places.directory)):
         with open_registry(config, sound=False) as registry:
-            names, known = _names(registry), _known(registry)
+            names, known = _names(registry, places), _known(registry, places)
     else:
         output.note(f"{places.directory} cannot be used: whether accounts are lost cannot be told.")
     if repair and findings:
@@ -121,9 +122,9 @@ def _salvage(config: Config, to: str | None, yes: bool) -> int:
         require_packs(places)
         if is_lost(places):
             confirmed(f"{places.mail} is lost. Begin a new one for the mail in {places.packs}?", yes=yes)
-            renew_mail(places, sorted(_known(registry)))
+            renew_mail(places, sorted(_known(registry, places)))
         require_current(places)
-        planned, names = plan_salvage(places, targets), _names(registry)
+        planned, names = plan_salvage(places, targets), _names(registry, places)
         if planned.accounts:
             listed = ", ".join(f"{count} to {names[each]}" for each, count in sorted(planned.accounts.items()))
             confirmed(f"File {listed}?", yes=yes)
@@ -163,7 +164,7 @@ def _adopt(config: Config, address: str, account: int | None, yes: bool) -> int:
     places = open_places(config, sound=False)
     with open_registry(config, sound=False) as registry:
         target = registry.account(address)
-        known = _known(registry)
+        known = _known(registry, places)
     lost = _lost_accounts(places, known)
     if account is None and len(lost) == 1:
         (account,) = lost
@@ -184,13 +185,14 @@ def _adopt(config: Config, address: str, account: int | None, yes: bool) -> int:
     return Exit.OK
 
 
-def _names(registry: SqliteRegistry) -> dict[int, str]:
-    return {info.account.id: text_of(info.account.address) for info in registry.accounts()}
+def _names(registry: SqliteRegistry, places: Places) -> dict[int, str]:
+    accounts = [*noted_accounts(places.dev_addresses), *(info.account for info in registry.accounts())]
+    return {account.id: text_of(account.address) for account in accounts}
 
 
-def _known(registry: SqliteRegistry) -> set[int]:
-    """Who may hold mail: the accounts, those whose mail is about to be removed, and the queue."""
-    return {ACCOUNT, *(info.account.id for info in registry.accounts()), *(gone.id for gone in registry.removed())}
+def _known(registry: SqliteRegistry, places: Places) -> set[int]:
+    """Who may hold mail: accounts, those whose mail is about to be removed, the queue, and those of `dev`."""
+    return {ACCOUNT, *_names(registry, places), *(gone.id for gone in registry.removed())}
 
 
 def _lost_accounts(places: Places, known: set[int]) -> Mapping[int, int]:

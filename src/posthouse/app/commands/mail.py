@@ -16,6 +16,8 @@ from posthouse.app.arrivals import DAYS, READ, Arrival, arrivals, home_of
 from posthouse.app.commands.where import NOWHERE, AsJson, Where
 from posthouse.app.config import Config
 from posthouse.app.data_folder import refusal
+from posthouse.app.dev.addresses import noted_accounts
+from posthouse.app.dev.catch_all import EVERYTHING
 from posthouse.app.errors import CommandError, Exit
 from posthouse.app.opening import open_places, open_registry
 from posthouse.app.problems import printable
@@ -212,7 +214,10 @@ def _kept(config: Config, ident: str, home: Local | Unresolved) -> tuple[list[Ar
         return [], True
     with open_registry(config) as registry:
         accounts = [info.account for info in registry.accounts()]
-    own = home.accounts if isinstance(home, Local) else ()
+    made = [account for account in noted_accounts(places.dev_addresses) if account.id != EVERYTHING]
+    accounts += made
+    own = [account for account in made if text_of(account.address).lower() == ident.lower()]
+    own += home.accounts if isinstance(home, Local) else ()
     since = int(time.time()) - DAYS * 86400
     try:
         with Archive(places.data) as archive, output.progress("Looking through mailboxes") as progress:

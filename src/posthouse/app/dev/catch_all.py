@@ -1,13 +1,13 @@
 """A directory in which every address has a mailbox and every password is right.
 
-Nothing is written: the number of an account is made from the address, so it is the same tomorrow and in every process.
+The number of an account is made from the address, so it is the same tomorrow and in every process.
 The mailbox itself is made by the store, with its first message. Accounts that the data folder has keep their numbers.
 
 A login with an "@" is that address. Any other login, such as "all", sees the mail of everybody: each message gets one
 more placement there, which costs a row and no second body.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from hashlib import blake2b
 
@@ -21,11 +21,18 @@ _UNPROVABLE = ScramKeys(bytes(16), 4096, bytes(32), bytes(32))
 
 
 class CatchAllDirectory:
-    """See Directory. `accounts` are asked first; `own_domain` stands for this server."""
+    """See Directory. `accounts` are asked first; `own_domain` stands for this server.
 
-    def __init__(self, accounts: Directory, own_domain: str) -> None:
+    `on_account` is called with each account that is made from an address, before it gets any mail; often.
+    """
+
+    def __init__(
+        self, accounts: Directory, own_domain: str, on_account: Callable[[Account], None] = lambda account: None
+    ) -> None:
         self._accounts = accounts
         self._own_domain = own_domain
+        self._on_account = on_account
+        on_account(Account(EVERYTHING, Address("all", ""), None))
 
     def resolve(self, address: Address) -> Local:
         """See Directory: the mailbox of the address, and the one that has everything."""
@@ -100,7 +107,9 @@ class CatchAllDirectory:
             (known,) = found.accounts
             if _name(known.address) == name:
                 return known
-        return Account(account_number(address), address, None)
+        made = Account(account_number(address), address, None)
+        self._on_account(made)
+        return made
 
 
 def account_number(address: Address) -> int:

@@ -1,10 +1,12 @@
 """The worker of `posthouse dev`: any sender, any recipient, any login."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from posthouse.accounts.interface import Directory
 from posthouse.accounts.sqlite import SqliteDirectory
 from posthouse.app.dev.accounts import DOMAIN
+from posthouse.app.dev.addresses import AddressFile
 from posthouse.app.dev.catch_all import CatchAllDirectory
 from posthouse.app.listening import Bound
 from posthouse.app.services import Service
@@ -14,13 +16,25 @@ from posthouse.message.trace import Tracer
 from posthouse.protocol.imap.settings import ImapSettings
 from posthouse.protocol.pop3.settings import Pop3Settings
 from posthouse.protocol.smtp.settings import SmtpSettings, Variant
+from posthouse.queue.history import Delivery
+from posthouse.queue.sqlite.history import SqliteHistory
+
+
+class HistoryOfOnce(SqliteHistory):
+    """A message has two copies under one address, that of the address and that of "all": they are one delivery."""
+
+    def add(self, deliveries: Sequence[Delivery]) -> None:
+        """See History."""
+        super().add(list(dict.fromkeys(deliveries)))
 
 
 class CatchAllWorker(Worker):
     """A worker that takes any mail, and changes nothing of it."""
 
+    _history_kind = HistoryOfOnce
+
     def _choose_directory(self, accounts: SqliteDirectory) -> Directory:
-        return CatchAllDirectory(accounts, DOMAIN)
+        return CatchAllDirectory(accounts, DOMAIN, AddressFile(self._setup.places.dev_addresses).note)
 
     def _build_submission(self, tracer: Tracer) -> Submission | None:
         return None
