@@ -135,6 +135,7 @@ def build_app() -> App:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command. Returns the exit code; every failure is one sentence on standard error."""
     tokens = list(sys.argv[1:] if arguments is None else arguments)
+    _open_standard_streams()
     try:
         result = build_app()(tokens, exit_on_error=False, print_error=False, result_action="return_value")
         sys.stdout.flush()
@@ -148,6 +149,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Exception as failure:  # the one place where everything ends up
         return _tell(failure)
     return result if isinstance(result, int) else Exit.OK
+
+
+def _open_standard_streams() -> None:
+    """Put /dev/null where a standard stream is closed: else the next file or socket would take its number."""
+    for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # the lowest number that is free, so this one
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(number, mode, closefd=False))  # noqa: SIM115
 
 
 def _tell(failure: Exception) -> int:

@@ -5,11 +5,14 @@ import base64
 import functools
 import imaplib
 import json
+import os
 import poplib
+import signal
 import smtplib
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -344,6 +347,36 @@ def test_options_that_do_not_go_together(options: tuple[str, ...], told: str) ->
     command = [sys.executable, "-m", "posthouse", "dev", *options]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode == 2 and told in done.stderr and "Traceback" not in done.stderr
+
+
+def test_a_folder_of_other_things_stays_as_it_is(tmp_path: Path) -> None:
+    """An empty --data "$DIR" is the current folder, and that is somebody's project."""
+    project = tmp_path / "project"
+    project.mkdir()
+    (project / "README").write_text("x")
+    for data, told in (("", "has other things in it"), ("README", "is no folder")):
+        command = [sys.executable, "-m", "posthouse", "dev", "--free-ports", "--data", data]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60, cwd=project)
+        assert done.returncode == 2 and told in done.stderr and "--data" in done.stderr
+        assert [each.name for each in project.iterdir()] == ["README"]
+
+
+def test_a_second_interrupt_changes_nothing(tmp_path: Path) -> None:
+    with dev(temporary=tmp_path) as program:
+        program.process.send_signal(signal.SIGINT)
+        while program.process.poll() is None:
+            program.process.send_signal(signal.SIGINT)
+            time.sleep(0.005)
+
+
+def test_output_that_cannot_be_written(tmp_path: Path) -> None:
+    environment = {**os.environ, "TMPDIR": str(tmp_path)}
+    with Path("/dev/full").open("w") as full:
+        command = [sys.executable, "-m", "posthouse", "dev", "--free-ports"]
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False, env=environment)
+    assert done.returncode == 1
+    assert done.stderr == "error: standard output cannot be written to: No space left on device\n"
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_real_server_cannot_reach_it() -> None:

@@ -6,6 +6,7 @@ import dataclasses
 import datetime
 import gc
 import os
+import shlex
 import shutil
 import signal
 import sys
@@ -43,8 +44,10 @@ from posthouse.database.server_lock import ServerLock, ServerRunningError
 from posthouse.net.loop import new_event_loop
 
 HOST = "127.0.0.1"
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _OFFSET = 1000  # added to the standard ports
 _GRACE = 0.1  # seconds for what is under way at the end; connections at rest are closed at once
+_NOBODYS = frozenset({"server.lock", "write.lock", "reserve", "lost+found"})  # what a start that was killed may leave
 _LAST_LINES = 0.05  # seconds for the feed's reader to take what is left
 
 
@@ -80,6 +83,8 @@ def dev(
     tune_malloc()
     raise_limit()
     options = Options(strict=strict, password=_checked(password, strict=strict), as_json=as_json, quiet=quiet)
+    if data is not None:
+        _check_folder(data)
     bound = bind_all(
         _places(port_offset, free_ports=free_ports),
         1,
@@ -97,6 +102,17 @@ def dev(
             shutil.rmtree(folder, ignore_errors=True)
         gc.freeze()  # Python's last look at all objects would take 100 ms, and nothing is left to be found
     return Exit.OK
+
+
+def _check_folder(data: Path) -> None:
+    """Mail goes into a folder of its own, and not among the files of somebody's project."""
+    if data.exists() and not data.is_dir():
+        raise CommandError(f"--data: {data} is no folder", fix="Name a folder: --data ./mail", code=Exit.USAGE)
+    with explain_disk_errors(data):
+        there = {each.name for each in data.iterdir()} if data.is_dir() else set()
+    if there - _NOBODYS and "packs" not in there and is_new(Places(data)):
+        fix = f"Name a folder that is empty, or not there yet: --data {shlex.quote(str(data / 'mail'))}"
+        raise CommandError(f"--data: {data} has other things in it, and no mail", fix=fix, code=Exit.USAGE)
 
 
 def _checked(password: str | None, *, strict: bool) -> str | None:
@@ -119,18 +135,34 @@ def _places(offset: int | None, *, free_ports: bool) -> list[Wanted]:
 
 
 async def _serve(folder: Path, bound: list[Bound], options: Options, *, kept: bool) -> None:
-    stop = asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    loop, stop = asyncio.get_running_loop(), asyncio.Event()
+    for number in _SIGNALS:
+        loop.add_signal_handler(number, stop.set)
     with _feed(options) as feed:
         async with running(folder, bound, options, feed) as (accounts, setup):
             adopt_library_logs(setup.log)
             ports = {place.service.value: place.endpoint.port for place in bound}
-            if options.as_json:
-                output.document(welcome.as_document(HOST, ports, accounts, setup, strict=options.strict))
-            else:
-                welcome.show(HOST, ports, accounts, setup, strict=options.strict, kept=kept)
+            with _explained_output():
+                if options.as_json:
+                    output.document(welcome.as_document(HOST, ports, accounts, setup, strict=options.strict))
+                else:
+                    welcome.show(HOST, ports, accounts, setup, strict=options.strict, kept=kept)
             await stop.wait()
+            for number in _SIGNALS:  # a second Ctrl-C must not cut off what removes the folder
+                loop.remove_signal_handler(number)
+                signal.signal(number, signal.SIG_IGN)
+
+
+@contextlib.contextmanager
+def _explained_output() -> Iterator[None]:
+    try:
+        yield
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        text = f"standard output cannot be written to: {error.strerror}"
+        raise CommandError(text) from error
 
 
 @contextlib.contextmanager
