@@ -9,16 +9,38 @@ from posthouse.app import kinds
 
 @pytest.mark.parametrize(
     ("text", "octets"),
-    [("0B", 0), ("12", 12), (4096, 4096), ("50MB", 50 << 20), ("50 mb", 50 << 20), ("1GiB", 1 << 30), ("3kB", 3072)],
+    [
+        ("0B", 0),
+        ("0", 0),
+        (0, 0),
+        ("12B", 12),
+        ("50MB", 50 << 20),
+        ("50 mb", 50 << 20),
+        ("1GiB", 1 << 30),
+        ("3kB", 3072),
+    ],
 )
 def test_sizes(text: object, octets: int) -> None:
     assert kinds.SIZE.read(text) == octets
 
 
-@pytest.mark.parametrize("text", ["", "MB", "50 Mo", "1.5GB", "-1", True, None, "٣MB", [1]])
+@pytest.mark.parametrize("text", ["", "MB", "50 Mo", "1.5GB", "-1", True, None, "٣MB", [1], -1])
 def test_no_sizes(text: object) -> None:
     with pytest.raises(ValueError, match="a size like"):
         kinds.SIZE.read(text)
+
+
+@pytest.mark.parametrize("number", [4096, "4096", "4096 "])
+def test_sizes_need_a_unit(number: object) -> None:
+    with pytest.raises(ValueError, match=r'with its unit \("4096MB", or "4096B" if octets are meant\)'):
+        kinds.SIZE.read(number)
+
+
+def test_sizes_that_are_too_small() -> None:
+    assert kinds.size(64 << 10).read("64KB") == 64 << 10
+    for small in ("0", "65535B"):
+        with pytest.raises(ValueError, match='at least "64KB"'):
+            kinds.size(64 << 10).read(small)
 
 
 @given(st.integers(0, 1 << 45))

@@ -12,6 +12,6 @@ from tests.outside.program import running
 def siege(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Siege]:
     with running(tmp_path_factory.mktemp("siege") / "data") as program:
         accounts = program.add_accounts(["small", "folders", "words", "many"])
-        program.run("account", "quota", "small@example.test", "200000")
+        program.run("account", "quota", "small@example.test", "200000B")
         with besieged(program, accounts) as siege:
             yield siege

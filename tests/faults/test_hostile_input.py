@@ -26,7 +26,7 @@ MESSAGE = b"Subject: healthy\r\n\r\nI am fine.\r\n"
 def program(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Program]:
     with running(tmp_path_factory.mktemp("hostile") / "data") as program:
         program.add_account("small")
-        program.run("account", "quota", "small@example.test", "2000")
+        program.run("account", "quota", "small@example.test", "2000B")
         for _ in range(30):  # warm: caches, pools and arenas have their size
             healthy(program)
             with Wire(program.ports.smtp) as wire:

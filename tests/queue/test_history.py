@@ -73,6 +73,15 @@ async def test_it_takes_no_more_room_than_it_may(tmp_path: Path) -> None:
     assert (tmp_path / "history.db").stat().st_size < 2 << 20
 
 
+async def test_no_octets_are_no_bound(tmp_path: Path) -> None:
+    history = opened(tmp_path / "history.db", octets=0)
+    history.add([delivery(number) for number in range(10)])
+    await history.flush()
+    await history.tidy()
+    await history.close()
+    assert len(find_deliveries(tmp_path / "history.db", "alice@here.test", most=100)) == 10
+
+
 async def test_a_file_that_cannot_be_written_is_said_once(tmp_path: Path) -> None:
     path = tmp_path / "gone" / "history.db"
     history = opened(path)

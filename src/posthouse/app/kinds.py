@@ -1,5 +1,6 @@
 """The kinds of values a setting can have: how each is read from TOML, written back, and what it is called in errors."""
 
+import dataclasses
 import ipaddress
 import re
 from collections.abc import Callable
@@ -15,7 +16,6 @@ T = TypeVar("T")
 
 
 _SIZE_UNITS = {
-    "": 1,
     "B": 1,
     "KB": 1 << 10,
     "KIB": 1 << 10,
@@ -49,15 +49,30 @@ def _text(expected: str, value: object) -> str:
 
 
 def _read_size(value: object) -> int:
+    """Octets. A number alone is refused: whether it means octets or megabytes only its writer knows. 0 is 0."""
     expected = 'a size like "50MB"'
     if isinstance(value, int) and not isinstance(value, bool):
-        if value < 0:
-            raise ValueError(expected)
-        return value
+        value = str(value)
     match = re.fullmatch(r"(\d{1,15})\s*([A-Za-z]*)", _text(expected, value), re.ASCII)
-    if match is None or match[2].upper() not in _SIZE_UNITS:
+    if match is None or match[2].upper() not in ("", *_SIZE_UNITS):
         raise ValueError(expected)
+    if not int(match[1]):
+        return 0
+    if not match[2]:
+        raise ValueError(f'a size with its unit ("{match[1]}MB", or "{match[1]}B" if octets are meant)')
     return int(match[1]) * _SIZE_UNITS[match[2].upper()]
+
+
+def size(least: int) -> "Kind[int]":
+    """Sizes from `least` octets on."""
+
+    def read(value: object) -> int:
+        octets = _read_size(value)
+        if octets < least:
+            raise ValueError(f'a size of at least "{write_size(least)}"')
+        return octets
+
+    return dataclasses.replace(SIZE, read=read)
 
 
 def write_size(octets: int) -> str:

@@ -50,7 +50,8 @@ class SmtpSettings:
     """[smtp]: mail from other servers."""
 
     listen: tuple[Endpoint, ...] = setting(kinds.ENDPOINTS, _at(25), "where to listen")
-    max_size: int = setting(kinds.SIZE, 50 << 20, "largest message, on every way in")
+    # RFC 5321 4.5.3.1.7: at least 64K octets
+    max_size: int = setting(kinds.size(64 << 10), 50 << 20, "largest message, on every way in")
     max_recipients: int = setting(kinds.whole(100, 100_000), 1000, "recipients per message")  # RFC 5321 4.5.3.1.8
     max_hops: int = setting(kinds.whole(30, 1000), 100, "Received fields after which mail is taken to loop")
     relay_from: tuple[Network, ...] = setting(
@@ -132,7 +133,7 @@ class HistorySettings:
     """[history]: what was delivered, for `posthouse mail trace`, whether or not it is still there."""
 
     days: int = setting(kinds.whole(0, 3650), 30, "how long deliveries are remembered; 0: none")
-    size: int = setting(kinds.SIZE, 256 << 20, "how much room that may take; the oldest goes first")
+    size: int = setting(kinds.SIZE, 256 << 20, "how much room that may take, the oldest goes first; 0: no bound")
 
 
 @dataclass(frozen=True, slots=True)

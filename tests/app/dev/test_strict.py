@@ -89,7 +89,7 @@ def test_catch_all_and_commands_while_it_runs(tmp_path: Path) -> None:
         with Maildrop.open(program.ports.pop3, "carol", "changed") as drop:
             drop.quit()
 
-        program.run("account", "quota", "carol@example.test", "100")
+        program.run("account", "quota", "carol@example.test", "100B")
         assert send(program, "carol@example.test").startswith("552 5.2.2")
 
         program.run("alias", "remove", "*@example.test")

@@ -5,7 +5,9 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from posthouse.accounts.errors import BadQuotaError
 from posthouse.accounts.names import text_of
+from posthouse.accounts.quotas import parse_quota
 from posthouse.app import output
 from posthouse.app.commands.where import NOWHERE, AsJson, Where, Yes
 from posthouse.app.errors import CommandError, Exit
@@ -135,7 +137,7 @@ def password_(
 
 def quota_(
     address: str,
-    size: Annotated[str, Parameter(help='Like "2GB", or "none" for no bound.')],
+    size: Annotated[str, Parameter(help='Like "2GB"; "none" or 0: no bound.')],
     /,
     *,
     where: Where = NOWHERE,
@@ -209,12 +211,10 @@ def _password(*, generate: bool, stdin: bool) -> str:
 
 
 def _octets(text: str | None) -> int | None:
-    if text is None or text.lower() == "none":
-        return None
     try:
-        return SIZE.read(text)
-    except ValueError as error:
-        raise CommandError(f'quota: expected {error}, got "{text}"', fix=SIZE.help, code=Exit.USAGE) from None
+        return parse_quota(text or "")
+    except BadQuotaError as error:
+        raise CommandError(str(error), fix=SIZE.help, code=Exit.USAGE) from None
 
 
 def _rounded(octets: int) -> str:

@@ -47,7 +47,9 @@ _FIND = """
 
 
 class SqliteHistory:
-    """See History. flush() and tidy() are to be called now and then. `days` and `octets` bound what is kept.
+    """See History. flush() and tidy() are to be called now and then.
+
+    `days` and `octets` bound what is kept; 0 octets: no bound.
 
     `on_failure` is called once with the reason when it begins to forget because the file cannot be written.
     """
@@ -118,7 +120,7 @@ class SqliteHistory:
     def _tidy(self, connection: apsw.Connection) -> None:
         connection.execute(_FORGET_OLD, (int(self._clock()) - self._days * 86400,))
         used = connection.pragma("page_count") - connection.pragma("freelist_count")
-        if used * connection.pragma("page_size") > self._octets:
+        if 0 < self._octets < used * connection.pragma("page_size"):
             connection.execute(_FORGET_FIRST)
 
 
