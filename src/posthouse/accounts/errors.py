@@ -80,5 +80,21 @@ class DirectoryUnusableError(DirectoryBusyError):
 
 
 def _nearest(name: str, known: Iterable[str]) -> str:
-    matches = get_close_matches(name, list(islice(known, _COMPARED)), n=1, cutoff=0.7)
-    return f"did you mean {matches[0]}?" if matches else ""
+    names = list(islice(known, _COMPARED))
+    found = _nearest_address(name, names) if "@" in name else _close(name, names)
+    return f"did you mean {found[0]}?" if found else ""
+
+
+def _nearest_address(address: str, addresses: Iterable[str]) -> list[str]:
+    """The nearest address, if any: both its parts are near. A long domain in common says nothing about the owner."""
+    local, _, domain = address.rpartition("@")
+    locals_by_domain: dict[str, list[str]] = {}
+    for known in addresses:
+        known_local, _, known_domain = known.rpartition("@")
+        locals_by_domain.setdefault(known_domain, []).append(known_local)
+    near = _close(domain, locals_by_domain, 3)
+    return [f"{found}@{near_domain}" for near_domain in near for found in _close(local, locals_by_domain[near_domain])]
+
+
+def _close(name: str, names: Iterable[str], most: int = 1) -> list[str]:
+    return get_close_matches(name, list(names), n=most, cutoff=0.7)
