@@ -68,6 +68,37 @@ def test_a_server_does_not_start_on_a_file_of_somebody_else(data: Path, open_fol
     assert "chown nobody" in done.stderr
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+def test_a_folder_restored_by_root_is_given_back_by_the_command_that_is_named(data: Path, open_folder: Path) -> None:
+    data = shutil.copytree(data, open_folder / "data")  # as cp -r: all of it is root's
+    config, _ = configure(open_folder, data)
+    config.write_text(config.read_text().replace('user = ""', 'user = "nobody"'))
+    c = ("-c", str(config))
+    for words in (("serve",), ("account", "list"), ("queue", "list"), ("fsck",), ("domain", "add", "b.test", "--yes")):
+        done = subprocess.run(
+            [sys.executable, "-m", "posthouse", *words, *c], capture_output=True, text=True, timeout=60, check=False
+        )
+        assert done.returncode == Exit.CONFIG, done.stderr
+        assert f"chown -R nobody: {data}" in done.stderr
+    subprocess.run(["chown", "-R", "nobody:", data], check=True)
+    assert subprocess.run([sys.executable, "-m", "posthouse", "account", "list", *c], check=False).returncode == 0
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+def test_a_folder_that_only_root_may_reach_is_named(data: Path, open_folder: Path) -> None:
+    home = open_folder / "home"
+    home.mkdir(mode=0o700)
+    shutil.copytree(data, home / "data")
+    config, _ = configure(open_folder, home / "data")
+    config.write_text(config.read_text().replace('user = ""', 'user = "nobody"'))
+    subprocess.run(["chown", "-R", "nobody:", home / "data"], check=True)
+    command = [sys.executable, "-m", "posthouse", "serve", "-c", str(config)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == Exit.CONFIG, done.stderr
+    assert f"may not enter {home}" in done.stderr
+    assert "server.data" in done.stderr
+
+
 SECRET = '[route.out]\npassword = "hunter2"\n'
 
 

@@ -35,7 +35,11 @@ def open_places(config: Config, *, create: bool = False, mail: bool = True, soun
             code=Exit.UNAVAILABLE,
         )
     if os.geteuid() == 0:
-        become(owner_of(data))
+        owner, user = owner_of(data), _configured_user(config)
+        if owner.uid == 0 and user is not None and user.uid != 0:
+            text = f"{data} belongs to root, where the server, which runs as {user.name} (server.user), could not use it"
+            raise CommandError(text, fix=f"As root: chown -R {user.name}: {data}", code=Exit.CONFIG)
+        become(owner)
     places = Places(data)
     check_access(places)
     if not create:
@@ -60,6 +64,14 @@ def _future_owner(config: Config) -> User | None:
     if os.geteuid() != 0 or not name or config.origins.get("server.data") == "--data":
         return None
     return find_user(name)
+
+
+def _configured_user(config: Config) -> User | None:
+    """Whom a server of this folder becomes, as far as is known."""
+    try:
+        return _future_owner(config)
+    except CommandError:  # this machine has no such user: it is not where the server runs
+        return None
 
 
 def open_registry(config: Config, *, sound: bool = True) -> SqliteRegistry:

@@ -3,11 +3,12 @@
 Asked before anything is opened: what fails later says less.
 """
 
+import json
 import os
 import pwd
 import re
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from structlog.typing import FilteringBoundLogger
@@ -15,7 +16,7 @@ from structlog.typing import FilteringBoundLogger
 from posthouse.app.disk_errors import mount_of
 from posthouse.app.errors import CommandError, Exit
 from posthouse.app.places import Places
-from posthouse.app.privileges import owner_of
+from posthouse.app.privileges import User, answer_as, owner_of
 from posthouse.database.connection import files_of
 
 _SECRET = re.compile(r"(?m)^\s*(?:key_)?password\s*=\s*\S")  # written in the file itself, not named by ..._file
@@ -23,11 +24,28 @@ _FOLDERS = ("packs", "spool", "bus", "tls")
 _FILES = ("store.json", "reserve", "write.lock", "server.lock")
 
 
-def check_access(places: Places) -> None:
-    """Refuse a folder with a part that may not be read and written. Costs a look at each pack. Raises CommandError."""
-    for path in _parts(places):
-        if path.exists() and not os.access(path, os.R_OK | os.W_OK | (os.X_OK if path.is_dir() else 0)):
-            raise _refused(path, places.data)
+def check_access(places: Places, owner: str = "") -> None:
+    """Refuse a folder with a part that may not be read and written. Costs a look at each pack. Raises CommandError.
+
+    `owner`: whose the folder is to be; otherwise whose it is.
+    """
+    if closed := _closed(places):
+        raise _refused(closed, places.data, owner)
+
+
+def check_access_of(user: User, places: Places) -> None:
+    """The same, as root, before it is given up for `user`, whose the folder is to be. Raises CommandError."""
+
+    def look() -> bytes:
+        try:
+            check_access(places, user.name)
+        except CommandError as error:
+            return json.dumps([error.text, error.fix]).encode()
+        return b""
+
+    if answer := answer_as(user, look):
+        text, fix = json.loads(answer)
+        raise CommandError(text, fix=fix, code=Exit.CONFIG)
 
 
 def warn_if_open(data: Path, config: Path | None, log: FilteringBoundLogger) -> None:
@@ -39,14 +57,16 @@ def warn_if_open(data: Path, config: Path | None, log: FilteringBoundLogger) -> 
         log.warning("the configuration holds passwords and is open to other users", file=str(config), fix=fix)
 
 
-def access_fix(path: Path, data: Path) -> str:
-    """What to do about a file that may not be used by this process."""
-    if os.statvfs(path).f_flag & os.ST_RDONLY:
+def access_fix(path: Path, data: Path, owner: str = "", *, several: bool = False) -> str:
+    """What to do about a file that may not be used by this process, or about several. `owner` as in check_access."""
+    if _is_read_only(path):
         mount = mount_of(path)
         return f"See why: dmesg. Then make it writable: mount -o remount,rw {mount}"
-    owner = owner_of(data).name
-    if os.geteuid() not in (0, data.stat().st_uid) and path.stat().st_uid == data.stat().st_uid:
-        return f"Run it as root, or as its owner: sudo -u {owner} posthouse ..."
+    if not owner and os.geteuid() not in (0, data.stat().st_uid) and path.stat().st_uid == data.stat().st_uid:
+        return f"Run it as root, or as its owner: sudo -u {owner_of(data).name} posthouse ..."
+    owner = owner or owner_of(data).name
+    if several or path == data:  # restored, perhaps, by another user
+        return f"As root: chown -R {owner}: {data}; chmod -R u+rwX {data}"
     rights = "u+rwX" if path.is_dir() else "u+rw"
     return f"As root: chown {owner} {path}; chmod {rights} {path}"
 
@@ -70,12 +90,39 @@ def _parts(places: Places) -> Iterator[Path]:
         yield from sorted(places.packs.glob("*.pack"))
 
 
-def _refused(path: Path, data: Path) -> CommandError:
-    if os.statvfs(path).f_flag & os.ST_RDONLY:
+def _closed(places: Places) -> list[Path]:
+    """The parts that are there and may not be used; of a folder that is closed itself nothing else can be seen."""
+    if _is_closed(places.data):
+        return [places.data]
+    return [path for path in _parts(places) if _is_closed(path)]
+
+
+def _is_closed(path: Path) -> bool:
+    try:
+        return path.exists() and not os.access(path, os.R_OK | os.W_OK | (os.X_OK if path.is_dir() else 0))
+    except PermissionError:  # a folder on the way may not be entered
+        return True
+
+
+def _refused(closed: Sequence[Path], data: Path, owner: str) -> CommandError:
+    path, name = closed[0], _name()
+    if _is_read_only(path):
         text = f"{path} stands on a file system that is read-only"
+    elif outer := [parent for parent in reversed(data.absolute().parents) if not os.access(parent, os.X_OK)]:
+        text = f"{data} may not be used by {name}, who may not enter {outer[0]}"
+        fix = f"Keep mail where {name} may go, such as /var/lib/posthouse (server.data); or: chmod a+x {outer[0]}"
+        return CommandError(text, fix=fix, code=Exit.CONFIG)
     else:
-        text = f"{path} may not be read and written by {_name()}"
-    return CommandError(text, fix=access_fix(path, data), code=Exit.CONFIG)
+        more = f" (and {len(closed) - 1} more)" if len(closed) > 1 else ""
+        text = f"{path} may not be read and written by {name}{more}"
+    return CommandError(text, fix=access_fix(path, data, owner, several=len(closed) > 1), code=Exit.CONFIG)
+
+
+def _is_read_only(path: Path) -> bool:
+    try:
+        return bool(os.statvfs(path).f_flag & os.ST_RDONLY)
+    except PermissionError:
+        return False
 
 
 def _name() -> str:

@@ -67,14 +67,20 @@ def unreadable(user: User, paths: Sequence[Path]) -> list[Path]:
 
     A child finds out by being that user: groups, access lists and the folders on the way all count.
     """
+    closed = answer_as(user, lambda: bytes(not _may_read(path) for path in paths))
+    return [path for path, is_closed in zip(paths, closed, strict=True) if is_closed]
+
+
+def answer_as(user: User, work: Callable[[], bytes]) -> bytes:
+    """What `work` returns (a pipeful at most) in a child that is `user`. As root. Raises CommandError."""
     reading, writing = os.pipe()
     with os.fdopen(reading, "rb") as pipe:
-        done = as_user(user, lambda: os.write(writing, bytes(not _may_read(path) for path in paths)))
+        done = as_user(user, lambda: os.write(writing, work()))
         os.close(writing)
-        closed = pipe.read()
+        answer = pipe.read()
     if not done:
         raise CommandError(f"cannot become {user.name} (server.user)", code=Exit.NO_PERMISSION)
-    return [path for path, is_closed in zip(paths, closed, strict=True) if is_closed]
+    return answer
 
 
 def _may_read(path: Path) -> bool:

@@ -28,7 +28,7 @@ from posthouse.app.logs import adopt_library_logs, open_log
 from posthouse.app.malloc import tune_malloc
 from posthouse.app.notify import Notifier
 from posthouse.app.parent import PASSED, Parent
-from posthouse.app.permissions import check_access, warn_if_open
+from posthouse.app.permissions import check_access, check_access_of, warn_if_open
 from posthouse.app.places import Places
 from posthouse.app.preload import program_files
 from posthouse.app.privileges import User, become, find_user, unreadable
@@ -55,6 +55,8 @@ def serve(*, where: Where = NOWHERE) -> int:
     try:
         with explain_disk_errors(settings.server.data):
             require_store(Places(settings.server.data))
+            if user is not None:
+                check_access_of(user, Places(settings.server.data))
             reader = None if user is None else _give_up_root(settings, user, bound, log)
             setup = _set_up(config, reader, count, descriptors, log)
             lock = _lock(setup.places)
