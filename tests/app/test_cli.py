@@ -10,6 +10,7 @@ import pytest
 
 from posthouse.app import cli
 from posthouse.app.cli import build_app, main
+from posthouse.app.config import load
 from posthouse.app.errors import CommandError, Exit
 
 
@@ -112,9 +113,9 @@ def test_config_check(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
     assert main(["config", "check", "-c", str(file), "--json"]) == Exit.CONFIG
     (problem,) = json.loads(capsys.readouterr().out)["problems"]
     assert problem["place"] == {"line": 2, "column": 12}
-    file.write_text("")
-    assert main(["config", "check", "-c", str(file)]) == Exit.OK
-    assert main(["config", "check", "-c", str(file), "--json"]) == Exit.OK
+    file.write_text('[server]\nhostname = "mail.example.org"\nuser = ""\n')
+    assert main(["config", "check", "-c", str(file), "--data", str(tmp_path / "none")]) == Exit.OK
+    assert main(["config", "check", "-c", str(file), "--data", str(tmp_path / "none"), "--json"]) == Exit.OK
 
 
 def test_config_show_is_a_configuration(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -127,7 +128,7 @@ def test_config_show_is_a_configuration(tmp_path: Path, capsys: pytest.CaptureFi
     assert "hunter2" not in shown
     again = tmp_path / "again.toml"
     again.write_text(shown)
-    assert main(["config", "check", "-c", str(again)]) == Exit.OK
+    assert load(again, {}).settings.server.data == Path("/srv/mail")
 
 
 def test_config_show_for_machines(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -105,7 +105,11 @@ _VERBS = (
         "echo hello | posthouse mail send --from a@b.org --user a@b.org --starttls --to c@d.org",
     ),
     ("mail trace", "Tell where a message is, or went.", "posthouse mail trace alice@example.org"),
-    ("config check", "Tell every mistake in the configuration.", "posthouse config check -c posthouse.toml"),
+    (
+        "config check",
+        "Find mistakes in the configuration, and what cannot work.",
+        "posthouse config check -c posthouse.toml",
+    ),
     ("config show", "Show every setting and where it comes from.", "posthouse config show > posthouse.toml"),
     ("fsck", "Check that all mail is whole and readable.", "posthouse fsck --data ./mail"),
     ("version", "Show the versions of Posthouse and its parts.", "posthouse version --json"),

@@ -14,7 +14,7 @@ from typing import Any
 from posthouse.app import kinds
 from posthouse.app.endpoints import Endpoint
 from posthouse.app.kinds import Kind
-from posthouse.app.problems import ConfigError, Problem, printable
+from posthouse.app.problems import ConfigError, Problem, in_order, printable
 from posthouse.app.settings import Settings
 from posthouse.app.sources import Given, declared, families, from_environment, from_file, is_secret, kind_of, named
 
@@ -28,16 +28,22 @@ class Config:
     settings: Settings
     file: Path | None = None
     origins: Mapping[str, str] = field(default_factory=dict)
+    given: Mapping[tuple[str, str], Given] = field(default_factory=dict)  # (section, key) -> what somebody wrote
+    unread: tuple[Problem, ...] = ()  # secrets whose files could not be read; their values are empty
 
 
-def load(file: Path | None, environment: Mapping[str, str], *, name: str | None = None) -> Config:
-    """Read and check everything. `file` None: defaults and environment alone; `name` is what errors call the file."""
+def load(file: Path | None, environment: Mapping[str, str], *, name: str | None = None, secrets: bool = True) -> Config:
+    """Read and check everything. `file` None: defaults and environment alone; `name` is what errors call the file.
+
+    Without `secrets` those that cannot be read are no reason to fail, for a command that needs none.
+    """
     problems: list[Problem] = []
+    unread: list[Problem] = []
     given: dict[tuple[str, str], Given] = {}
     if file is not None:
         given.update(from_file(file, name or str(file), problems))
     given.update(from_environment(environment, problems))
-    values, origins = _checked(given, problems)
+    values, origins = _checked(given, problems, problems if secrets else unread)
     sections = {section: factory(**values[section]) for section, factory in _sections().items()}
     for family, factory in families().items():
         begin = f"{family}."
@@ -47,8 +53,8 @@ def load(file: Path | None, environment: Mapping[str, str], *, name: str | None 
     settings = Settings(**sections)
     _cross_check(settings, given, problems)
     if problems:
-        raise ConfigError(sorted(problems, key=lambda problem: problem.place.line if problem.place else 1 << 30))
-    return Config(settings, file, origins)
+        raise ConfigError(in_order(problems))
+    return Config(settings, file, origins, given, tuple(unread))
 
 
 def _sections() -> dict[str, Any]:
@@ -56,7 +62,7 @@ def _sections() -> dict[str, Any]:
 
 
 def _checked(
-    given: dict[tuple[str, str], Given], problems: list[Problem]
+    given: dict[tuple[str, str], Given], problems: list[Problem], unread: list[Problem]
 ) -> tuple[dict[str, dict[str, object]], dict[str, str]]:
     values: dict[str, dict[str, object]] = {section: {} for section in _sections()}
     origins: dict[str, str] = {}
@@ -65,7 +71,7 @@ def _checked(
     for section, name, key in [*declared(), *named(several)]:
         origins[f"{section}.{name}"] = "default"
         if is_secret(key) and (section, f"{name}_file") in given:
-            given[(section, name)] = _secret_of(f"{section}.{name}", given[(section, f"{name}_file")], problems)
+            given[(section, name)] = _secret_of(f"{section}.{name}", given[(section, f"{name}_file")], unread)
         entry = given.get((section, name))
         if entry is None:
             continue
@@ -107,12 +113,17 @@ def _shown(value: object) -> str:
 
 def _secret_of(name: str, entry: Given, problems: list[Problem]) -> Given:
     """Read a secret from the file that KEY_file names; its last line break is not part of it."""
+    text, reason, advice = "", "", ""
     try:
         text = Path(str(entry.value)).read_text().rstrip("\r\n")
+        reason = "" if text else "it is empty"
+    except PermissionError:
+        reason, advice = "Permission denied", "run it as root: a server reads its secrets before it gives up root"
     except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "not text"
-        problems.append(entry.problem(f"{name}_file: {_shown(entry.value)} cannot be read: {reason}"))
-        text = ""
+        reason = (error.strerror or str(error)) if isinstance(error, OSError) else "not text"
+    if reason:
+        told = f"{name}_file: {_shown(entry.value)} cannot be read: {reason}"
+        problems.append(entry.problem(told, advice=advice))
     return dataclasses.replace(entry, value=text, spots=entry.spots[:1])
 
 

@@ -37,7 +37,7 @@ def open_places(config: Config, *, create: bool = False, mail: bool = True, soun
     if os.geteuid() == 0:
         owner, user = owner_of(data), _configured_user(config)
         if owner.uid == 0 and user is not None and user.uid != 0:
-            text = f"{data} belongs to root, where the server, which runs as {user.name} (server.user), could not use it"
+            text = f"{data} belongs to root, and the server runs as {user.name} (server.user)"
             raise CommandError(text, fix=f"As root: chown -R {user.name}: {data}", code=Exit.CONFIG)
         become(owner)
     places = Places(data)

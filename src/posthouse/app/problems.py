@@ -41,6 +41,11 @@ class Problem:
         return {"source": self.source, "place": place, "error": self.text, "help": self.help}
 
 
+def in_order(problems: Iterable[Problem]) -> list[Problem]:
+    """As they stand in the file; those without a place last."""
+    return sorted(problems, key=lambda problem: problem.place.line if problem.place else 1 << 30)
+
+
 def printable(text: str) -> str:
     """Escape what would steer a terminal."""
     return "".join(char if char.isprintable() or char == "\t" else ascii(char)[1:-1] for char in text)

@@ -1,35 +1,48 @@
 """posthouse config check | show."""
 
+import datetime
 import json
+import os
 
 from posthouse.app import output
 from posthouse.app.commands.where import NOWHERE, AsJson, Where
 from posthouse.app.config import Config
 from posthouse.app.errors import Exit
-from posthouse.app.problems import ConfigError
+from posthouse.app.preflight import look
+from posthouse.app.problems import ConfigError, in_order
 from posthouse.app.sources import declared, families, kind_of, named
 
 
 def check_(*, where: Where = NOWHERE, as_json: AsJson = False) -> int:
-    """Tell every mistake in the configuration, with its place and how to mend it. Exit code 78 if there is one."""
+    """Report every mistake in the configuration, and what in it cannot work on this machine: exit code 78."""
     try:
-        config = where.load()
+        config = where.load(secrets=True)
+        found = look(config, datetime.datetime.now(datetime.UTC))
+        if found.problems:
+            raise ConfigError(in_order(found.problems))
     except ConfigError as error:
         if not as_json:
             raise
-        output.document({"version": 1, "ok": False, "problems": [problem.as_json() for problem in error.problems]})
+        problems = [problem.as_json() for problem in error.problems]
+        output.document({"version": 1, "ok": False, "problems": problems, "notes": []})
         return Exit.CONFIG
     if as_json:
-        output.document({"version": 1, "ok": True, "problems": []})
-    else:
-        output.note(f"{config.file or 'the defaults'}: no mistakes")
-        output.hint("posthouse config show lists every setting and where it comes from.")
+        output.document({"version": 1, "ok": True, "problems": [], "notes": found.notes})
+        return Exit.OK
+    for note in found.notes:
+        output.note(f"note: {note}")
+    output.note(f"{config.file or 'the defaults'}: no mistakes")
+    if os.geteuid() != 0 and config.settings.server.user:
+        output.note("If root starts the server, run it as root: it looks at what server.user may read.")
+    output.hint("posthouse config show lists every setting and where it comes from.")
     return Exit.OK
 
 
 def show_(*, where: Where = NOWHERE, as_json: AsJson = False) -> None:
     """Show every setting and where its value comes from. The text is itself a valid configuration file."""
     config = where.load()
+    for problem in config.unread:
+        output.note(f"{problem.render()}\n")
     if as_json:
         settings = {name: {"value": value, "origin": config.origins[name]} for name, value, _ in _effective(config)}
         output.document({"version": 1, "file": config.file, "settings": settings})

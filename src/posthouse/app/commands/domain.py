@@ -1,7 +1,6 @@
 """posthouse domain add | list | dns | remove."""
 
 import dataclasses
-import socket
 import sys
 import textwrap
 from collections.abc import Sequence
@@ -14,10 +13,10 @@ from posthouse.app.commands.where import NOWHERE, AsJson, Where, Yes
 from posthouse.app.config import Config
 from posthouse.app.endpoints import Endpoint
 from posthouse.app.errors import CommandError, Exit
+from posthouse.app.hostname import own_name, public_name
 from posthouse.app.opening import begin_store, open_registry
 from posthouse.app.passwords import confirmed
 from posthouse.app.removal import forget_removed
-from posthouse.message.address import AddressError, to_a_labels
 
 if TYPE_CHECKING:
     from posthouse.app.dns_records import Record
@@ -112,12 +111,9 @@ def dns_(
 
 def _hostname(config: Config) -> str:
     """The server's name, in A-labels. Raises CommandError when nobody elsewhere could look it up."""
-    named = config.settings.server.hostname or socket.getfqdn()
-    try:
-        hostname = to_a_labels(named).rstrip(".")
-    except AddressError:
-        hostname = ""
-    if "." not in hostname or hostname.replace(".", "").isdigit():
+    named = own_name(config.settings)
+    hostname = public_name(named)
+    if not hostname:
         raise CommandError(
             f"this server calls itself {named}, which is no name that others can look up",
             fix="Set server.hostname in the configuration to its full name, like mail.example.org.",

@@ -6,7 +6,6 @@ import datetime
 import functools
 import os
 import signal
-import socket
 from collections.abc import Callable
 from pathlib import Path
 
@@ -21,6 +20,7 @@ from posthouse.app.disk_errors import explain_disk_errors
 from posthouse.app.disk_space import give_back, make_room
 from posthouse.app.errors import CommandError, Exit
 from posthouse.app.heartbeat import Heartbeat
+from posthouse.app.hostname import own_name, public_name
 from posthouse.app.key_reader import KeyReader
 from posthouse.app.lifetime import ORPHAN_SECONDS, beat, stop_at_end_of_file, until_stopped, watched_threads
 from posthouse.app.listening import Bound, bind_all, close_all, close_sockets
@@ -44,7 +44,7 @@ def serve(*, where: Where = NOWHERE) -> int:
     """Run the server."""
     tune_malloc()
     descriptors = raise_limit()
-    config = where.load()
+    config = where.load(secrets=True)
     settings = config.settings
     assert settings.server.data is not None  # checked when the configuration was read
     count = settings.server.workers or os.cpu_count() or 1
@@ -115,7 +115,10 @@ def _set_up(
     assert data is not None  # checked when the configuration was read
     places = Places(data)
     check_access(places)
-    hostname = settings.server.hostname or socket.getfqdn()
+    hostname = own_name(settings)
+    if not public_name(hostname):
+        fix = "set server.hostname; see: posthouse config check"
+        log.warning("this is no name by which other servers can find this one", hostname=hostname, fix=fix)
     if reader is not None:
         certificate = reader.copies
     elif settings.tls.certificate is not None and settings.tls.key is not None:

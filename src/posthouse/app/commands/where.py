@@ -25,17 +25,22 @@ class Where:
     ] = None
     data: Annotated[Path | None, Parameter(help="The server's data folder, instead of the configured one.")] = None
 
-    def load(self) -> Config:
-        """Read the configuration. With only a data folder named, no file is read: the folder says it all."""
+    def load(self, *, secrets: bool = False) -> Config:
+        """Read the configuration. With only a data folder named, no file is read: the folder says it all.
+
+        `secrets`: passwords are needed; else files of them that cannot be read do no harm.
+        """
         file = self.config or _named_file()
         if file is None and self.data is None and DEFAULT_FILE.exists():
             file = DEFAULT_FILE
-        loaded = load(file, os.environ)
+        loaded = load(file, os.environ, secrets=secrets)
         if self.data is None:
             return loaded
         server = dataclasses.replace(loaded.settings.server, data=self.data)
         settings = dataclasses.replace(loaded.settings, server=server)
-        return dataclasses.replace(loaded, settings=settings, origins={**loaded.origins, "server.data": "--data"})
+        origins = {**loaded.origins, "server.data": "--data"}
+        given = {key: entry for key, entry in loaded.given.items() if key != ("server", "data")}
+        return dataclasses.replace(loaded, settings=settings, origins=origins, given=given)
 
 
 def _named_file() -> Path | None:
