@@ -1,16 +1,18 @@
-"""The program: `posthouse`, and `python -m posthouse`, which is the same."""
+"""The program `posthouse`; `python -m posthouse` is the same."""
 
+import signal
 import sys
 
 
 def main() -> int:
-    """Run one command; returns the exit code. Ctrl-C is a sentence from the first moment on, not a traceback."""
-    try:
-        from posthouse.app.cli import main as run
-    except KeyboardInterrupt:
-        print("error: interrupted", file=sys.stderr)
-        return 130
-    return run()
+    """Run one command. Ctrl-C while modules are loaded ends it as it ends others, without a traceback."""
+    before = signal.getsignal(signal.SIGINT)
+    if before is signal.default_int_handler:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+    from posthouse.app import cli
+
+    signal.signal(signal.SIGINT, before)
+    return cli.main()
 
 
 if __name__ == "__main__":

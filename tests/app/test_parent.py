@@ -4,11 +4,17 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO
 
 import pytest
+
+from posthouse.app.heartbeat import Heartbeat
+from posthouse.app.logs import open_log
+from posthouse.app.notify import Notifier
+from posthouse.app.parent import Parent
 
 # What a worker does is the argument; it tells what happens on standard output, one line each.
 PROGRAM = """
@@ -138,8 +144,42 @@ def test_workers_that_will_not_stop_are_killed_at_the_second_asking(start: Calla
     running.read(4)
     running.process.send_signal(signal.SIGTERM)
     assert running.read(2) == ["SIGTERM 0", "SIGTERM 1"]
+    time.sleep(1.1)
     running.process.send_signal(signal.SIGTERM)
     assert running.end()[0] == 0
+
+
+def test_two_requests_to_stop_within_a_second_are_one() -> None:
+    """A service manager and a script, or Ctrl-C and the shell's own signal: that is no hurry."""
+    now = 100.0
+    parent = Parent(0, _never, 600.0, open_log(), Notifier({}), clock=lambda: now)
+    parent._act(signal.SIGTERM)
+    until = parent._kill_at
+    assert until > now + 600
+    for second in (signal.SIGTERM, signal.SIGINT):
+        now = 100.9
+        parent._act(second)
+        assert parent._kill_at == until
+    now = 101.1
+    parent._act(signal.SIGTERM)
+    assert parent._kill_at == now
+
+
+def _never(index: int, ready: Callable[[], None], life_line: int, heartbeat: Heartbeat) -> int:
+    raise AssertionError("no worker is wanted")
+
+
+def test_a_closed_terminal_is_the_end(capfd: pytest.CaptureFixture[str]) -> None:
+    gone = False
+    reloads: list[str] = []
+    parent = Parent(
+        0, _never, 5.0, open_log(), Notifier({}), on_reload=lambda: reloads.append("x"), is_abandoned=lambda: gone
+    )
+    parent._act(signal.SIGHUP)
+    assert (reloads, parent._stopping) == (["x"], False)
+    gone = True
+    parent._act(signal.SIGHUP)
+    assert (reloads, parent._stopping) == (["x"], True)
 
 
 def test_workers_notice_that_the_parent_is_gone(start: Callable[..., Running]) -> None:

@@ -38,12 +38,16 @@ def self_signed(folder: Path, names: Sequence[str], now: datetime.datetime) -> C
 def write_private(path: Path, content: bytes, mode: int = 0o600) -> None:
     """Replace a file: after a crash it is the old or the new, whole. Raises OSError."""
     scratch = path.with_name(f".{path.name}.{os.getpid()}")
-    descriptor = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    scratch.rename(path)
+    try:
+        descriptor = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        scratch.rename(path)
+    except BaseException:
+        scratch.unlink(missing_ok=True)
+        raise
 
 
 def _make(names: Sequence[str], now: datetime.datetime) -> tuple[bytes, bytes]:

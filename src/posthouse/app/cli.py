@@ -3,7 +3,9 @@
 Commands are named by import path, so that `posthouse --help` and a mistyped command load none of them.
 """
 
+import contextlib
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -13,6 +15,7 @@ from cyclopts import App, CycloptsError, Parameter, UnusedCliTokensError
 from posthouse import __version__
 from posthouse.app import output
 from posthouse.app.errors import CommandError, Exit
+from posthouse.app.interruption import InterruptedByError
 from posthouse.app.problems import ConfigError
 
 if TYPE_CHECKING:
@@ -147,9 +150,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # `posthouse account list | head`: the reader has had enough. Python would complain again while it exits.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return Exit.OK
-    except KeyboardInterrupt:
-        output.error("interrupted")
-        return 130
+    except (KeyboardInterrupt, InterruptedByError) as interruption:
+        number = getattr(interruption, "number", signal.SIGINT)
+        if number == signal.SIGTERM:  # an end that was asked for, as that of a running server
+            return Exit.OK
+        with contextlib.suppress(OSError):  # the terminal is gone, perhaps
+            output.error("interrupted")
+        return 128 + number
     except Exception as failure:  # the one place where everything ends up
         return _tell(failure)
     return result if isinstance(result, int) else Exit.OK

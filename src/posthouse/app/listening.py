@@ -115,8 +115,10 @@ def _tcp_socket(family: socket.AddressFamily, *, share: bool) -> socket.socket:
 def _bind_unix(path: str, workers: int) -> tuple[socket.socket, ...]:
     _clear_stale(path)
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    bound = False
     try:
         sock.bind(path)
+        bound = True
         # Whoever may reach the folder may deliver: LMTP gives no more rights than port 25 does.
         Path(path).chmod(0o666)
         sock.listen(BACKLOG)
@@ -124,6 +126,8 @@ def _bind_unix(path: str, workers: int) -> tuple[socket.socket, ...]:
         return (sock, *(sock.dup() for _ in range(workers - 1)))  # a path has one queue: workers share it
     except BaseException:
         sock.close()
+        if bound:
+            Path(path).unlink(missing_ok=True)
         raise
 
 

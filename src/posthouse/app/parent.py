@@ -28,6 +28,7 @@ _LAST_DELAY = 30.0
 _GROWN_UP = 60.0  # seconds after which a worker's death says nothing about its successor
 _TICK = 1.0  # seconds between two looks at the workers' heartbeats
 _LATE = 2.0  # seconds; a look that comes this late says nothing: we did not get to run ourselves
+_ONE_ASKING = 1.0  # seconds; two requests to stop that come closer together are one, sent by two senders
 _GRACE = 5.0  # seconds beyond the drain time before a worker is killed
 
 
@@ -61,6 +62,7 @@ class Parent:
     notifier: Notifier = field(default_factory=Notifier)
     on_ready: Callable[[], None] = lambda: None  # the first time that all workers are ready
     on_reload: Callable[[], None] | None = None  # before the workers are told to reload
+    is_abandoned: Callable[[], bool] = lambda: False  # whether a SIGHUP is the end of our terminal
     clock: Callable[[], float] = time.monotonic
 
     _workers: dict[int, _Worker] = field(default_factory=dict)  # by index
@@ -72,6 +74,7 @@ class Parent:
     _was_ready: bool = False
     _stopping: bool = False
     _failed: bool = False
+    _asked: float = 0.0  # when to stop was asked for
     _kill_at: float = float("inf")
 
     def run(self) -> int:
@@ -145,19 +148,24 @@ class Parent:
                 os.kill(worker.pid, signal.SIGKILL)
 
     def _act(self, number: signal.Signals) -> None:
-        if number == signal.SIGHUP:
-            self.log.info("reloading certificates")
+        if number == signal.SIGHUP and self.is_abandoned():
+            self._stop()
+        elif number == signal.SIGHUP:
             if self.on_reload is not None:
                 self.on_reload()
             self._pass_on(signal.SIGHUP)
         elif number in (signal.SIGTERM, signal.SIGINT):
-            if self._stopping:  # asked twice: someone is in a hurry
+            if not self._stopping:
+                self._stop()
+            elif self.clock() - self._asked >= _ONE_ASKING:  # asked twice: someone is in a hurry
                 self._kill_at = self.clock()
-                return
-            self._stop()
 
     def _stop(self) -> None:
+        """Also when asked again, by the end of the terminal."""
+        if self._stopping:
+            return
         self._stopping = True
+        self._asked = self.clock()
         self._due.clear()
         self._kill_at = self.clock() + self.drain + _GRACE
         self.notifier.stopping()

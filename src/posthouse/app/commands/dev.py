@@ -31,6 +31,7 @@ from posthouse.app.disk_errors import explain_disk_errors
 from posthouse.app.disk_space import give_back, make_room
 from posthouse.app.endpoints import Endpoint
 from posthouse.app.errors import CommandError, Exit
+from posthouse.app.interruption import interruptible, uninterrupted
 from posthouse.app.lifetime import until_stopped, watched_threads
 from posthouse.app.listening import Bound, bind_all, close_all
 from posthouse.app.logs import adopt_library_logs, open_log
@@ -85,23 +86,25 @@ def dev(
     options = Options(strict=strict, password=_checked(password, strict=strict), as_json=as_json, quiet=quiet)
     if data is not None:
         _check_folder(data)
-    bound = bind_all(
-        _places(port_offset, free_ports=free_ports),
-        1,
-        advice="Is another `posthouse dev` running? Choose other ports: --port-offset 2000, or --free-ports",
-    )
-    folder = data or Path(tempfile.mkdtemp(prefix="posthouse-dev-"))
-    try:
-        with explain_disk_errors(folder):
-            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        with asyncio.Runner(loop_factory=new_event_loop) as runner:
-            runner.run(_serve(folder, bound, options, kept=data is not None))
-    finally:
-        close_all(bound)
-        if data is None:
-            shutil.rmtree(folder, ignore_errors=True)
-        gc.freeze()  # Python's last look at all objects would take 100 ms, and nothing is left to be found
+    with interruptible() as undo:
+        _run(data, _places(port_offset, free_ports=free_ports), options, undo)
+    gc.freeze()  # Python's last look at all objects would take 100 ms, and nothing is left to be found
     return Exit.OK
+
+
+def _run(data: Path | None, places: list[Wanted], options: Options, undo: contextlib.ExitStack) -> None:
+    """All of it. What it makes and must not leave behind joins `undo`."""
+    advice = "Is another `posthouse dev` running? Choose other ports: --port-offset 2000, or --free-ports"
+    bound = bind_all(places, 1, advice=advice)
+    undo.callback(close_all, bound)
+    with uninterrupted():
+        folder = data or Path(tempfile.mkdtemp(prefix="posthouse-dev-"))
+        if data is None:
+            undo.callback(shutil.rmtree, folder, ignore_errors=True)
+    with explain_disk_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with asyncio.Runner(loop_factory=new_event_loop) as runner:
+        runner.run(_serve(folder, bound, options, kept=data is not None))
 
 
 def _check_folder(data: Path) -> None:

@@ -7,6 +7,7 @@ import functools
 import os
 import signal
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 
 from structlog.typing import FilteringBoundLogger
@@ -21,6 +22,7 @@ from posthouse.app.disk_space import give_back, make_room
 from posthouse.app.errors import CommandError, Exit
 from posthouse.app.heartbeat import Heartbeat
 from posthouse.app.hostname import own_name, public_name
+from posthouse.app.interruption import interruptible, uninterrupted
 from posthouse.app.key_reader import KeyReader
 from posthouse.app.lifetime import ORPHAN_SECONDS, beat, stop_at_end_of_file, until_stopped, watched_threads
 from posthouse.app.listening import Bound, bind_all, close_all, close_sockets
@@ -32,8 +34,10 @@ from posthouse.app.permissions import check_access, check_access_of, warn_if_ope
 from posthouse.app.places import Places
 from posthouse.app.preload import program_files
 from posthouse.app.privileges import User, become, find_user, unreadable
+from posthouse.app.reloading import Reload
 from posthouse.app.services import wanted
 from posthouse.app.settings import Settings
+from posthouse.app.terminal import Terminal
 from posthouse.app.worker import Setup, Worker, prepare
 from posthouse.database.server_lock import ServerLock, ServerRunningError, running_server
 from posthouse.net.loop import new_event_loop
@@ -42,46 +46,56 @@ from posthouse.net.tls import TlsFilesError, TlsKeeper
 
 def serve(*, where: Where = NOWHERE) -> int:
     """Run the server."""
+    with interruptible() as undo:
+        return _run(where, undo)
+
+
+def _run(where: Where, undo: ExitStack) -> int:
+    """The whole life of the parent. What it makes and must not leave behind joins `undo`."""
     tune_malloc()
     descriptors = raise_limit()
     config = where.load(secrets=True)
     settings = config.settings
-    assert settings.server.data is not None  # checked when the configuration was read
+    data = settings.server.data
+    assert data is not None  # checked when the configuration was read
     count = settings.server.workers or os.cpu_count() or 1
     log = open_log(settings.log.level, settings.log.format)
     user = find_user(settings.server.user) if os.geteuid() == 0 and settings.server.user else None
     # In this order: the ports and the key need root, everything that is written needs the user.
-    bound = bind_all(wanted(settings), count, advice=_who_runs(settings.server.data))
-    try:
-        with explain_disk_errors(settings.server.data):
-            require_store(Places(settings.server.data))
-            if user is not None:
-                check_access_of(user, Places(settings.server.data))
-            reader = None if user is None else _give_up_root(settings, user, bound, log)
-            setup = _set_up(config, reader, count, descriptors, log)
-            lock = _lock(setup.places)
+    with uninterrupted():
+        bound = bind_all(wanted(settings), count, advice=_who_runs(data))
+        undo.callback(close_all, bound)
+    with explain_disk_errors(data):
+        require_store(Places(data))
+        if user is not None:
+            check_access_of(user, Places(data))
+        reader = None if user is None else _give_up_root(settings, user, bound, log)
+        setup = _set_up(config, reader, count, descriptors, log)
+        undo.callback(_lock(setup.places).release)
+        with uninterrupted():
             setup = dataclasses.replace(setup, places=make_room(setup.places, setup.log))
-            prepare(setup)
-        notifier = Notifier()
+            undo.callback(give_back, setup.places)
+        prepare(setup)
+    reload = Reload(config, where.load, log, None if reader is None else reader.look)
+    parent = Parent(
+        count=count,
+        run_worker=functools.partial(_run_worker, setup, bound),
+        drain=settings.server.drain,
+        log=log,
+        notifier=Notifier(),
+        on_ready=functools.partial(_ready, setup, bound),
+        on_reload=reload,
+        is_abandoned=Terminal().is_gone,
+    )
+    return parent.run()
 
-        def ready() -> None:
-            setup.log.info("serving", hostname=setup.hostname, workers=count, data=str(setup.places.data))
 
-        parent = Parent(
-            count=count,
-            run_worker=functools.partial(_run_worker, setup, bound),
-            drain=settings.server.drain,
-            log=setup.log,
-            notifier=notifier,
-            on_ready=ready,
-            on_reload=reader.look if reader is not None else None,
-        )
-        code = parent.run()
-        give_back(setup.places)
-        lock.release()
-        return code
-    finally:
-        close_all(bound)
+def _ready(setup: Setup, bound: list[Bound]) -> None:
+    """Say what listens where."""
+    places: dict[str, list[str]] = {}
+    for place in bound:
+        places.setdefault(place.service.value, []).append(str(place.endpoint))
+    setup.log.info("ready, serving", hostname=setup.hostname, **places, workers=setup.workers, data=setup.places.data)
 
 
 def _give_up_root(settings: Settings, user: User, bound: list[Bound], log: FilteringBoundLogger) -> KeyReader | None:

@@ -1,0 +1,58 @@
+"""Signals that come while a server starts: nothing is left behind, and nothing but a word is said.
+
+Once it serves, each signal has a meaning of its own (parent.py, lifetime.py).
+"""
+
+import signal
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from types import FrameType
+
+_ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+class InterruptedByError(BaseException):
+    """A signal asks for the end. Like KeyboardInterrupt no error, so that nothing takes it for one."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(signal.Signals(number).name)
+        self.number = number
+
+
+@contextmanager
+def interruptible() -> Iterator[ExitStack]:
+    """Within the block SIGINT, SIGTERM and SIGHUP raise InterruptedByError, one of them, once.
+
+    What was made joins the stack: it is cleaned up at the end, however that comes, undisturbed by a second signal.
+    Signals that are ignored (nohup) stay so. To be used in the main thread.
+    """
+    caught = [number for number in _ENDING if signal.getsignal(number) is not signal.SIG_IGN]
+
+    def interrupt(number: int, _: FrameType | None) -> None:
+        ignore()
+        raise InterruptedByError(number)
+
+    def ignore() -> None:
+        for each in caught:
+            signal.signal(each, signal.SIG_IGN)
+
+    before = {number: signal.signal(number, interrupt) for number in caught}
+    try:
+        with ExitStack() as undo:
+            try:
+                yield undo
+            finally:
+                ignore()
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def uninterrupted() -> Iterator[None]:
+    """Within the block such signals wait: something is made and noted, or neither."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
