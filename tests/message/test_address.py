@@ -33,6 +33,12 @@ from posthouse.message.address import Address, AddressError, to_a_labels, to_u_l
         ("a@例え。テスト", "a", "例え.テスト"),
         ("a@xn--n3h.test", "a", "xn--n3h.test"),  # an emoji: in DNS, but no name of IDNA
         ("a@sub_domain.xn--bcher-kva.test", "a", "sub_domain.xn--bcher-kva.test"),
+        ("a..b@docomo.test", "a..b", "docomo.test"),
+        (".a@docomo.test", ".a", "docomo.test"),
+        ("..ü...b..@docomo.test", "..ü...b..", "docomo.test"),
+        ("a@b.test.", "a", "b.test"),
+        ("a@Bücher.test.", "a", "bücher.test"),
+        ("a@XN--Bcher-KVA.test.", "a", "bücher.test"),
         ("a" * 64 + "@x", "a" * 64, "x"),
         ("a@" + "b" * 63 + ".c", "a", "b" * 63 + ".c"),
     ],
@@ -46,9 +52,10 @@ def test_reads(text: str, local: str, domain: str) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "", "alice", "@example.test", "alice@", "a@@b", "a b@c", "a..b@c", ".a@b", "a.@b", "a@b..c", "a@.b", "a@b.",
-        "a@-b", "a@b-", "a@b-.c", "a@b c", "a@b\r\n", "a\r\n@b", "a@b\x00", "a\x00@b", "a\t@b", "a@b/c", "a@b:c",
+        "", "alice", "@example.test", "alice@", "a@@b", "a b@c", "..@c", ".@c", "a@b..c", "a@.b", "a@.", "a@b..",
+        "a@-b", "a@b-", "a@b-.c", "a@b c", "a@b\r\n", "a\r\n@b", "a@b\x00", "a\x00@b", "a\t@b", "a@b/c",
         "<a@b>", "a,b@c", "a(b)@c", '"a@b', 'a"b"@c', '"a"b@c', '"a\r\nb"@c', '"a\\\x01"@c', '"a\x7f"@c', '"ü\\ü"@c',
+        "a@[192.0.2.1].", "a@b:c",
         "a@[1.2.3]", "a@[256.1.1.1]", "a@[1.2.3.4", "a@[]", "a@[IPv6:]", "a@[IPv6:::1%eth0]", "a@[IPv6:1.2.3.4]",
         "a@[ü:b]", "a@[tag:]", "a@[tag:a]b]", "a@[1.2.3.4/8]",
         "a\x85@b", "a@\u2603.test", "a@ü..test", "a@-ü.test", "a@" + "ü" * 64 + ".test", "\ud800@b", "a@\ud800",
@@ -60,6 +67,22 @@ def test_refuses_with_a_sentence(text: str) -> None:
     with pytest.raises(AddressError) as caught:
         Address.parse(text)
     assert len(str(caught.value)) > 20
+
+
+@pytest.mark.parametrize("local", ["a..b", ".a", "a."])
+def test_stray_dots_are_quoted_when_they_are_written(local: str) -> None:
+    """RFC 5321 4.1.2; a receiver must take both for the same name, and docomo's servers do."""
+    address = Address.parse(f"{local}@docomo.test")
+    assert str(address) == address.to_ascii() == f'"{local}"@docomo.test'
+    assert address == Address.parse(f'"{local}"@docomo.test')
+
+
+def test_the_longest_mailbox_with_quotes_fits_a_path() -> None:
+    """A name that is written without quotes must fit with them."""
+    domain = ".".join(["b" * 61] * 3) + ".c"
+    assert len(str(Address.parse("a" * 62 + ".." + "@" + domain))) == 254
+    with pytest.raises(AddressError):
+        Address.parse("a" * 62 + ".." + "@" + domain + "c")
 
 
 def test_the_longest_mailbox_fits_a_path() -> None:

@@ -22,6 +22,8 @@ _PLAIN = re.compile(rf"({_ATOM}(?:\.{_ATOM})*+)@({_LABEL}(?:\.{_LABEL})*+)")
 # RFC 6531 3.3 adds every character beyond ASCII to atoms and quoted strings; controls (C1) are no such text.
 _UTF8_ATOM = r"[A-Za-z0-9!#$%&'*+\-/=?^_`{|}~\xa0-\ud7ff\ue000-\U0010ffff]++"
 _DOT_STRING = re.compile(rf"{_UTF8_ATOM}(?:\.{_UTF8_ATOM})*+")
+# Dots where RFC 5321 allows them within quotes only: providers gave such addresses away (docs/decisions/025).
+_STRAY_DOTS = re.compile(rf"\.*+{_UTF8_ATOM}(?:\.++{_UTF8_ATOM})*+\.*+")
 _QUOTED = re.compile(r'"((?:[ !#-\[\]-~\xa0-\ud7ff\ue000-\U0010ffff]|\\[ -~])*+)"')
 _QUOTED_PAIR = re.compile(r"\\(.)")
 _ROUTE = re.compile(r"@[^@,:<>\"\s]++(?:,@[^@,:<>\"\s]++)*+:")
@@ -72,7 +74,7 @@ class Address:
 
     def __str__(self) -> str:
         """The address as SMTP writes it, quoted where it must be, with U-labels. parse() gives it back."""
-        return f"{self._quoted_local()}@{self.domain}" if self.domain else self.local
+        return f"{self.written_local()}@{self.domain}" if self.domain else self.local
 
     @property
     def is_international(self) -> bool:
@@ -93,9 +95,10 @@ class Address:
         """The address with A-labels, for peers without SMTPUTF8. Raises AddressError where that cannot be."""
         if not self.local.isascii():
             raise AddressError("the local part is not ASCII, so only SMTPUTF8 can carry it")
-        return f"{self._quoted_local()}@{self.domain_key}" if self.domain else self.local
+        return f"{self.written_local()}@{self.domain_key}" if self.domain else self.local
 
-    def _quoted_local(self) -> str:
+    def written_local(self) -> str:
+        """The local part as SMTP writes it, quoted where it must be."""
         if _DOT_STRING.fullmatch(self.local):
             return self.local
         escaped = self.local.replace("\\", "\\\\").replace('"', '\\"')
@@ -135,10 +138,11 @@ def _parse(text: str) -> Address:
         raise AddressError("an address is written name@domain")
     local = _parse_local(written)
     domain = _parse_domain(rest)
-    length = len(written.encode()) + 1 + len(to_a_labels(domain))
+    address = Address(local, domain)
+    length = len(address.written_local().encode()) + 1 + len(to_a_labels(domain))
     if length > MAX_MAILBOX:
         raise AddressError(f"an address has at most {MAX_MAILBOX} octets")
-    return Address(local, domain)
+    return address
 
 
 def _parse_local(text: str) -> str:
@@ -149,7 +153,7 @@ def _parse_local(text: str) -> str:
         if quoted is None:
             raise AddressError("the quoted name before the @ is not closed, or holds a character it must not")
         local = _QUOTED_PAIR.sub(r"\1", quoted[1])
-    elif _DOT_STRING.fullmatch(text):
+    elif _STRAY_DOTS.fullmatch(text):
         local = text
     else:
         raise AddressError("the name before the @ has a character or a dot where none may stand without quotes")
@@ -161,7 +165,7 @@ def _parse_local(text: str) -> str:
 def _parse_domain(text: str) -> str:
     if text.startswith("["):
         return _parse_literal(text)
-    key = to_a_labels(text)
+    key = to_a_labels(text).removesuffix(".")  # the root, which RFC 5321 2.3.5 leaves out
     if len(key) > MAX_DOMAIN:
         raise AddressError(f"the domain has at most {MAX_DOMAIN} octets")
     if not _HOST.fullmatch(key):

@@ -318,6 +318,18 @@ def test_starttls_forgets_what_was_said() -> None:
     assert server.hello == "secure" and server.protocol == "ESMTPS"
 
 
+@pytest.mark.parametrize(
+    ("said", "name"),
+    [(b"b\xfcro", "b?ro"), ("büro.test".encode(), "b??ro.test"), ("例え".encode(), "??????"), (b"\x85\xa0x y", "??x")],
+)
+@pytest.mark.parametrize("verb", [b"EHLO", b"HELO"])
+def test_names_beyond_ascii_are_taken_and_shown_octet_by_octet(verb: bytes, said: bytes, name: str) -> None:
+    server = engine()
+    tell(server, verb + b" " + said + b"\r\n")
+    assert server.data_to_send().startswith(b"250")
+    assert server.hello == name
+
+
 def test_trace_words() -> None:
     server = engine(auth=True, plaintext_auth=True)
     tell(server, b"HELO c\r\n")

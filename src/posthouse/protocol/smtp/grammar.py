@@ -12,6 +12,7 @@ from posthouse.protocol.smtp.settings import MAX_HOLD
 _BAD_SENDER = "5.1.7"  # RFC 3463 3.2
 _BAD_RECIPIENT = "5.1.3"
 
+_BARE_PATH = re.compile(r'[^@<>"\s][^<>"\s]*+')
 _QUOTED_PATH = re.compile(r'<((?:[^">]++|"(?:[^"\\]++|\\.)*+")*+)>')
 _XTEXT = re.compile(r"(?:[!-*,-<>-~]|\+[0-9A-F]{2})*+")  # RFC 3461 4
 _ATOM = re.compile(r"[A-Za-z0-9!#$%&'*+\-/=?^_`{|}~]+")
@@ -73,13 +74,24 @@ def _split_path(text: str, keyword: str, status: str) -> tuple[str, str]:
         text, start = text[start:].lstrip(" "), 0
     end = text.find(">", start)
     if end < 0 or text[start] != "<":
-        raise ArgumentError(501, status, "The address must stand in <angle brackets>")
+        return _split_bare_path(text[start:], status)
     if '"' not in text[start:end]:
         return text[start + 1 : end], text[end + 1 :]
     match = _QUOTED_PATH.match(text, start)
     if match is None:
         raise ArgumentError(501, status, "The address has a quote that is not closed")
     return match[1], text[match.end() :]
+
+
+def _split_bare_path(text: str, status: str) -> tuple[str, str]:
+    """The same where the brackets were left out, as devices and scripts do: RFC 5321 4.1.2 wants them.
+
+    Taken where nothing else can be meant: one word, and what follows it behind a space (docs/decisions/025).
+    """
+    path = _BARE_PATH.match(text)
+    if path is None or ("@" not in path[0] and path[0].lower() != "postmaster"):
+        raise ArgumentError(501, status, "The address must stand in <angle brackets>")
+    return path[0], text[path.end() :]
 
 
 def _parse_address(path: str, status: str, *, smtputf8: bool) -> Address:

@@ -27,6 +27,7 @@ from posthouse.protocol.smtp.states import OUT_OF_ORDER, State
 __all__ = ["COMMANDS", "SmtpServer", "SmtpSettings", "Variant"]
 
 _CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f]")
+_BEYOND_ASCII = re.compile("[^\x00-\x7f]")
 
 
 class SmtpServer(Reception):
@@ -180,6 +181,11 @@ class SmtpServer(Reception):
             self._error(replies.UNKNOWN)
 
     def _greet(self, text: str, *, extended: bool) -> None:
+        # RFC 5321 2.3.5 wants ASCII; machines that were named by people give other names, in any charset.
+        text = _BEYOND_ASCII.sub("?", text)
+        if _CONTROLS.search(text):
+            self._error(replies.CONTROLS)
+            return
         name = text.partition(" ")[0]
         if not name or len(name) > 255:  # RFC 5321 4.1.4: it need not be true, so it is not held against the grammar
             self._error(replies.BAD_HELLO)
@@ -297,9 +303,9 @@ _IDLE = frozenset({State.READY})
 
 # RFC 5321 4.1.4: the order of commands.
 COMMANDS: dict[bytes, Command] = {
-    b"EHLO": Command(_ANY, SmtpServer._do_hello, last=True),
-    b"HELO": Command(_ANY, SmtpServer._do_helo, last=True),
-    b"LHLO": Command(_ANY, SmtpServer._do_lhlo, last=True),
+    b"EHLO": Command(_ANY, SmtpServer._do_hello, utf8=True, raw=True, last=True),
+    b"HELO": Command(_ANY, SmtpServer._do_helo, utf8=True, raw=True, last=True),
+    b"LHLO": Command(_ANY, SmtpServer._do_lhlo, utf8=True, raw=True, last=True),
     b"MAIL": Command(frozenset({State.READY, State.FAILED}), SmtpServer._do_mail, utf8=True),
     b"RCPT": Command(frozenset({State.MAIL, State.RCPT}), SmtpServer._do_rcpt, utf8=True),
     b"DATA": Command(frozenset({State.MAIL, State.RCPT}), SmtpServer._do_data, last=True),
