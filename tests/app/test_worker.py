@@ -4,6 +4,7 @@ import asyncio
 import subprocess
 import sys
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,8 +16,9 @@ from posthouse.app.certificate import self_signed
 from posthouse.app.commands.dev import _now
 from posthouse.app.making import make
 from posthouse.app.places import Places
-from posthouse.app.settings import ServerSettings, Settings
+from posthouse.app.settings import ServerSettings, Settings, SmtpSettings
 from posthouse.app.worker import Setup, Worker, prepare
+from posthouse.message.ip import canonical_network
 
 
 @pytest.fixture
@@ -82,6 +84,15 @@ async def test_a_whole_one_is_let_go_of_even_if_a_part_fails(
     assert len(asyncio.all_tasks()) == 1
 
 
+async def test_who_may_end_lines_with_lf_is_configured(setup: Setup) -> None:
+    networks = (canonical_network("10.0.0.0/8"),)
+    settings = replace(setup.settings, smtp=SmtpSettings(bare_lf_from=networks))
+    opened = await Worker.open(replace(setup, settings=settings))
+    allows = opened._services.allows_bare_lf
+    assert [allows(ip) for ip in ("10.1.2.3", "192.0.2.1", "")] == [True, False, False]
+    await opened.stop(0.0)
+
+
 async def test_a_chore_that_failed_is_done_again(
     setup: Setup, logged: LogCapture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -127,7 +138,7 @@ from posthouse.app.lifetime import until_stopped, watched_threads
 from posthouse.app.logs import open_log
 from posthouse.app.making import make
 from posthouse.app.places import Places
-from posthouse.app.settings import ServerSettings, Settings
+from posthouse.app.settings import ServerSettings, Settings, SmtpSettings
 from posthouse.app.worker import Setup, Worker, prepare
 
 def fail(*_):

@@ -21,6 +21,7 @@ _WORLDS: tuple[dict[str, str], ...] = (
     {"variant": "lmtp"},
     {"variant": "submission", "plaintext_auth": "yes"},
     {"max_size": "50", "max_recipients": "2", "max_header": "30"},
+    {"bare_lf": "yes"},
 )
 _REPLIES = re.compile(rb"(?:[2345]\d\d[ -][^\r\n]*\r\n)+")
 _REFUSABLE = (events.SenderOffered, events.RecipientOffered, events.DataOffered, events.MessageEnded)

@@ -27,6 +27,7 @@ class House:
             starttls=directives.get("starttls", "yes") == "yes",
             auth=directives.get("auth", "no") == "yes" or directives.get("variant") == "submission",
             plaintext_auth=directives.get("plaintext_auth", "no") == "yes",
+            bare_lf=directives.get("bare_lf", "no") == "yes",
             scram=directives.get("scram", "yes") == "yes",
         )
         bindings = {"tls-server-end-point": b"certificate"} if directives.get("bindings") == "yes" else {}

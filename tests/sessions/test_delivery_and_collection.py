@@ -337,3 +337,19 @@ async def test_a_bug_while_reading_ends_one_command(tmp_path: Path, monkeypatch:
             assert await talk.ask("RETR 1") == "-ERR [SYS/TEMP] internal error, it was logged"
         assert (await talk.ask("RETR 1")).startswith("+OK")
         assert (await talk.body()).endswith(b"sound\r\n")
+
+
+async def test_an_old_device_may_end_its_lines_with_lf(tmp_path: Path) -> None:
+    message = b"Subject: scan\nFrom: printer@example.test\n\n..page 1\nend\r\n"
+    async with world(tmp_path, bare_lf=True) as found:
+        assert (await found.deliver(["alice@example.test"], message))[-1].startswith("250")
+        talk, _ = await found.login("alice@example.test")
+        await talk.ask("RETR 1")
+        body = (await talk.body()).removesuffix(b".\r\n")
+        assert body.endswith(b"Subject: scan\r\nFrom: printer@example.test\r\n\r\n..page 1\r\nend\r\n")
+
+
+async def test_nobody_else_may(tmp_path: Path) -> None:
+    async with world(tmp_path) as found:
+        refused = (await found.deliver(["alice@example.test"], b"Subject: x\n\nx\r\n"))[-1]
+        assert refused.startswith("550 5.6.11")

@@ -126,6 +126,7 @@ async def world(
     max_size: int = 1 << 20,
     in_memory: int = 4096,
     guess_delay: float = 0.0,
+    bare_lf: bool = False,
     clock: Callable[[], float] = time.time,
 ) -> AsyncIterator[World]:
     """Serve SMTP, submission, LMTP, POP3 and IMAP on free ports; `wrap` may put a fault in front of the store.
@@ -150,7 +151,17 @@ async def world(
         log,
         judges=judges,
     )
-    services = Services(directory, mailstore, leases, incoming, id_factory(), lambda: "nonce", log, guess_delay)
+    services = Services(
+        directory,
+        mailstore,
+        leases,
+        incoming,
+        id_factory(),
+        lambda: "nonce",
+        log,
+        guess_delay,
+        allows_bare_lf=lambda ip: bare_lf and ip == "127.0.0.1",
+    )
     server = Server(log, limits=Limits(per_address=1000))
     found = World(folder, registry, directory, mailstore, leases, server, services)
     smtp = {"smtp": Variant.RELAY, "submission": Variant.SUBMISSION, "lmtp": Variant.LMTP}

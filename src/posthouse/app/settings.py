@@ -57,6 +57,9 @@ class SmtpSettings:
     relay_from: tuple[Network, ...] = setting(
         kinds.NETWORKS, (), "networks whose machines may send to anyone without a login"
     )
+    bare_lf_from: tuple[Network, ...] = setting(
+        kinds.NETWORKS, (), "networks of old devices that end the lines of a message with LF alone"
+    )
 
 
 @dataclass(frozen=True, slots=True)

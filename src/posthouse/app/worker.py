@@ -304,7 +304,8 @@ class Worker:
             new_id=self._new_id,
             nonce=lambda: base64.b64encode(os.urandom(18)).decode(),
             log=self._log,
-            trusts=_trusts(settings.smtp.relay_from),
+            trusts=_is_in(settings.smtp.relay_from),
+            allows_bare_lf=_is_in(settings.smtp.bare_lf_from),
         )
 
     def _build_router(self, label: str) -> Router:
@@ -461,14 +462,14 @@ def _latest_release() -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + MAX_HOLD))
 
 
-def _trusts(networks: Sequence[Network]) -> Callable[[str], bool]:
-    def trusts(ip: str) -> bool:
+def _is_in(networks: Sequence[Network]) -> Callable[[str], bool]:
+    def is_in(ip: str) -> bool:
         if not networks or not ip:
             return False
         address = ip_address(ip)
         return any(address in network for network in networks)
 
-    return trusts
+    return is_in
 
 
 def _is_loopback(place: Bound) -> bool:

@@ -26,3 +26,4 @@ class Services:
     guess_delay: float = 2.0  # seconds that the answer to a guessed recipient is held back, once there are many
     open_sessions: OpenSessions = field(default_factory=OpenSessions)
     trusts: Callable[[str], bool] = lambda _ip: False  # whether a peer at this address may relay without a login
+    allows_bare_lf: Callable[[str], bool] = lambda _ip: False  # whether its lines may end with LF alone

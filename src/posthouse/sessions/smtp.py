@@ -59,6 +59,8 @@ class SmtpSession:
         self._trusted = services.trusts(connection.peer_ip)
         if self._trusted and settings.in_turn:  # devices of one's own are known, and are not taught
             settings = replace(settings, in_turn=False)
+        if services.allows_bare_lf(connection.peer_ip):
+            settings = replace(settings, bare_lf=True)
         self.engine = SmtpServer(
             settings, bindings=tls.bindings if tls else None, secure=tls is not None, nonce=services.nonce
         )

@@ -6,16 +6,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from posthouse.protocol.smtp.content import END, ChunkReader, DataReader, HeaderGuard, holds_bare_break
+from posthouse.protocol.smtp.content import END, ChunkReader, DataReader, HeaderGuard, LooseDataReader, holds_bare_break
 
 PIECES = st.lists(
     st.sampled_from([b"\r", b"\n", b"\r\n", b".", b"a", b"\0", b"\xff", b"\r\n.", b"\r\n..", b"long line of text"])
 ).map(b"".join)
 
 
-def read_all(data: bytes, cut: int) -> tuple[DataReader, bytes, bytes]:
+def read_all(data: bytes, cut: int, kind: type[DataReader] = DataReader) -> tuple[DataReader, bytes, bytes]:
     """The reader after `data`, the content, and what stood behind the end."""
-    reader, content = DataReader(), []
+    reader, content = kind(), []
     for at in range(0, len(data), cut):
         content.append(reader.feed(data[at : at + cut]))
         if reader.ended:
@@ -109,6 +109,35 @@ def test_what_is_held_back_is_small() -> None:
     for _ in range(1000):
         reader.feed(b"\r\n.\r" + b"x" * 100)
         assert len(reader._held) <= 4
+
+
+@given(PIECES, st.integers(1, 9), st.sampled_from([b"", b"NOOP\r\n", b"\n.\n", b"."]))
+def test_a_loose_reader_makes_lines_of_lf(body: bytes, cut: int, behind: bytes) -> None:
+    """Against the slow and obvious way: find the end, then split at each LF."""
+    data = body + b"\r\n.\r\n" + behind
+    reader, got, rest = read_all(data, cut, LooseDataReader)
+    lead = b"\r\n" + data
+    assert reader.ended and rest == lead[lead.index(END) + 5 :]
+    said = lead[2 : lead.index(END) + 2]
+    lines = said.split(b"\n")[:-1]
+    lines = [line.removesuffix(b"\r") if not line.endswith(b".\r\r") else line for line in lines]
+    lines = [line.removesuffix(b"\r") if not line.endswith(b".\r\r") else line for line in lines]
+    assert reader.bare_breaks == any(b"\r" in line or line == b"." for line in lines)
+    if not reader.bare_breaks:
+        assert got == b"".join(line.removeprefix(b".") + b"\r\n" for line in lines)
+
+
+@given(PIECES, st.integers(1, 9))
+def test_a_loose_reader_is_as_strict_about_the_end(data: bytes, cut: int) -> None:
+    strict, _, rest = read_all(data, cut)
+    loose, _, loose_rest = read_all(data, cut, LooseDataReader)
+    skipping = LooseDataReader()
+    for at in range(0, len(data), cut):
+        skipping.skip(data[at : at + cut])
+        if skipping.ended:
+            break
+    assert (loose.ended, loose_rest) == (strict.ended, rest)
+    assert skipping.ended == strict.ended
 
 
 @given(PIECES)

@@ -3,7 +3,8 @@
 DATA ends with CRLF "." CRLF and nothing else. What other servers have taken for it (LF.LF, CR.CR and their kin) is the
 stuff of SMTP smuggling: a bare CR or LF never ends anything here, and the message that holds one is refused as a whole.
 One slip is forgiven, since clients in the field make it and nobody takes it for an end: one CR too many before a CRLF,
-unless a dot stands before it. It is left out, so that what is kept has clean lines (docs/decisions/023).
+unless a dot stands before it. It is left out, so that what is kept has clean lines (docs/decisions/023). Where the
+operator lets old devices end their lines with LF alone, LooseDataReader makes it CRLF; the end is as strict.
 
 The readers work on blocks with a few vector operations, never on lines. DataReader imagines a CRLF in front of the
 message, so that its first line is like any other, and holds back the last octets of a block where they may be the
@@ -11,10 +12,14 @@ start of the end (at most five). So a block never ends within a CRLF or before a
 at once. ChunkReader knows the length and holds nothing back; it only remembers what the last octet was.
 """
 
+import re
+
 import stringzilla as sz
 
 END = b"\r\n.\r\n"
 _CR, _LF, _DOT = 13, 10, 46
+_LOOSE_TAIL = re.compile(rb"(?:\r{0,2}\n(?:\.\r{0,2})?|\r{1,2})\Z")  # what the next octets may make an end of, or a dot
+_LONE_DOT = re.compile(rb"\n\.\r?\n")  # of a line: never the true end, which no content holds
 _CR_TABLE = bytes(octet == _CR for octet in range(256))
 _LF_TABLE = bytes(octet == _LF for octet in range(256))
 
@@ -59,7 +64,7 @@ class DataReader:
             self.ended = True
             self.rest = data[end + 5 :]
             return self._plain(data[: end + 2])
-        held = _held_back(data)
+        held = self._held_back(data)
         self._held = data[len(data) - held :] if held else b""
         return self._plain(data[: len(data) - held] if held else data) if held < len(data) else b""
 
@@ -71,15 +76,14 @@ class DataReader:
             self.ended = True
             self.rest = data[end + 5 :]
             return int(end)
-        held = _held_back(data)
+        held = self._held_back(data)
         self._held = data[len(data) - held :]
         return len(data) - held
 
     def _plain(self, block: bytes) -> bytes:
         before, self._before = self._before, block[-1]
-        if not self.bare_breaks and holds_bare_break(block):
-            self.bare_breaks = _holds_more_than_doubled_crs(block, before)
-            block = block.replace(b"\r\r\n", b"\r\n")
+        if not self.bare_breaks:
+            block = self._with_clean_lines(block, before)
         if sz.find(block, b"\r\n.") >= 0:
             if not self.dot_lines and sz.find(block, b"\r\n..") >= 0:
                 self.dot_lines = True
@@ -89,17 +93,49 @@ class DataReader:
             self._lead = 0
         return block
 
+    def _with_clean_lines(self, block: bytes, before: int) -> bytes:
+        """The block with CRLF at the end of its lines; notes what is forgiven nobody. `before`: the octet in front."""
+        if not holds_bare_break(block):
+            return block
+        self.bare_breaks = _holds_more_than_doubled_crs(block, before)
+        return block.replace(b"\r\r\n", b"\r\n")
 
-def _held_back(data: bytes) -> int:
-    """How many octets at the end of `data` may be the start of END, with one CR more where it stands before them."""
-    last = data[-1]
-    if last == _CR:
-        held = 4 if data.endswith(b"\r\n.\r") else 1
-    elif last == _LF:
-        held = 2 if data.endswith(b"\r\n") else 0
-    else:
-        held = 3 if last == _DOT and data.endswith(b"\r\n.") else 0
-    return held + 1 if held and data[-held - 1 : -held] == b"\r" else held
+    def _held_back(self, data: bytes) -> int:
+        """How many octets at the end of `data` may be the start of END, with one CR more where it stands before them."""
+        last = data[-1]
+        if last == _CR:
+            held = 4 if data.endswith(b"\r\n.\r") else 1
+        elif last == _LF:
+            held = 2 if data.endswith(b"\r\n") else 0
+        else:
+            held = 3 if last == _DOT and data.endswith(b"\r\n.") else 0
+        return held + 1 if held and data[-held - 1 : -held] == b"\r" else held
+
+
+class LooseDataReader(DataReader):
+    """The same for a peer whose lines may end with LF alone: CRLF is made of it.
+
+    A dot alone on a line that does not stand between two CRLFs would be an end for some servers: it refuses the
+    message, as a bare CR does.
+    """
+
+    __slots__ = ("_lead_in",)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._lead_in = b"\n"  # the last octets of the blocks before
+
+    def _with_clean_lines(self, block: bytes, before: int) -> bytes:
+        around = self._lead_in + block
+        self._lead_in = around[-3:]
+        lines = block.replace(b"\r\r\n", b"\r\n").replace(b"\r\n", b"\n")
+        doubled_behind_dot = b".\r\r\n" in block or (before == _DOT and block.startswith(b"\r\r\n"))
+        self.bare_breaks = b"\r" in lines or doubled_behind_dot or _LONE_DOT.search(around) is not None
+        return lines.replace(b"\n", b"\r\n")
+
+    def _held_back(self, data: bytes) -> int:
+        tail = _LOOSE_TAIL.search(data, max(0, len(data) - 5))
+        return len(data) - tail.start() if tail is not None else 0
 
 
 class ChunkReader:

@@ -34,6 +34,7 @@ class SmtpSettings:
     plaintext_auth: bool = False  # allow AUTH without TLS; only dev on loopback
     scram: bool = True  # not where the directory has no keys, and can only look at a password as it is
     greeting: str = "Posthouse"
+    bare_lf: bool = False  # lines of DATA may end with LF alone, as old devices send them
     in_turn: bool = False  # hang up on clients that speak before it is their turn, unless they have logged in
     hold_until: Callable[[], str] | None = (
         None  # the latest time a message may be held to (RFC 4865), as RFC 3339 has it
