@@ -108,6 +108,9 @@ def test_nobody_elses(house: House, address: str) -> None:
         f'From: "alice@here.test" <{address}>\n',
         f"From: (alice@here.test) {address}\n",
         f"FROM : {address}\n",
+        f"From: alice@here.test <{address}>\n",
+        f"From: {address} <{address}>\n",
+        f"From: {address} <alice@here.test>\n",
         f"From:\n {address}\n",
     ):
         answer = house.prepare(head)
@@ -161,6 +164,22 @@ def test_what_is_missing_is_added(house: House) -> None:
     assert answer.message_id.endswith("@here.test")
     complete = house.prepare("From: alice@here.test\nDate: today\nMessage-ID: <mine@here.test>\n")
     assert complete == Prepared(b"", (), "mine@here.test", "here.test", False)
+
+
+def test_a_name_that_repeats_its_address_leaves_as_the_address_alone(house: House) -> None:
+    """Printers ask for a name and get the address once more. The field would be refused elsewhere."""
+    head = (
+        b"From: alice@here.test\r\n <alice@here.test>\r\nSubject: scan\r\nSender: sales@here.test <sales@here.test>\r\n"
+    )
+    head += b"Date: today\r\nMessage-ID: <1@x.test>\r\n\r\n"
+    answer = house.submission.prepare(house.account(), head, Sender(Address.parse("alice@here.test")))
+    assert isinstance(answer, Prepared)
+    assert answer.added == b"From: <alice@here.test>\r\nSender: <sales@here.test>\r\n"
+    kept = without(head, answer.cuts)
+    assert kept == b"Subject: scan\r\nDate: today\r\nMessage-ID: <1@x.test>\r\n\r\n"
+    assert answer.domain == "here.test"
+    several = house.prepare("From: alice@here.test <alice@here.test>, sales@here.test\nSender: alice@here.test\n")
+    assert isinstance(several, Reply) and several.code == 554
 
 
 def test_what_must_not_travel_is_left_out(house: House) -> None:

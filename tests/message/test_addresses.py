@@ -41,6 +41,9 @@ def found(raw: str) -> list[tuple[str, str]]:
         ("a@[192.0.2.1]", [("", "a@[192.0.2.1]")]),
         ("Alice\r\n <a@b.test>", [("Alice", "a@b.test")]),
         ("=?utf-8?q?x=40y.test?= <a@b.test>", [("=?utf-8?q?x=40y.test?=", "a@b.test")]),
+        ("a@b.test <a@B.test>", [("a@b.test", "a@b.test")]),
+        ("a@b.test<a@b.test>, c@d.test", [("a@b.test", "a@b.test"), ("", "c@d.test")]),
+        ("a..b@c.test.", [("", '"a..b"@c.test')]),
     ],
 )
 def test_read(raw: str, expected: list[tuple[str, str]]) -> None:
@@ -91,6 +94,11 @@ def test_refused_with_a_sentence(raw: str) -> None:
         "a@b(x)c",
         'a@"b.test"',
         "a@b.test <c@d.test>",
+        "a@b.test <A@b.test>",
+        "x a@b.test <a@b.test>",
+        "a@b.test x <a@b.test>",
+        "a@b.test <a@b.test> <a@b.test>",
+        "a@b.test <a@b.test",
         "a <a@b.test> <c@d.test>",
         "<a@b.test>c@d.test",
         "G: a@b.test; c@d.test",

@@ -20,7 +20,7 @@ from posthouse.message.reply import Reply
 from posthouse.message.trace import Tracer
 
 _CUT = frozenset({b"bcc", b"resent-bcc", b"return-path"})
-_AUTHORS = frozenset({b"from", b"sender"})
+_AUTHORS = (b"from", b"sender")
 # RFC 5322 3.6: at most once. Two of them, and every reader may take another for the true one.
 _ONCE = (b"from", b"sender", b"date", b"message-id", b"reply-to", b"subject", b"to", b"cc", b"mime-version")
 _SHOWN = 200  # characters of an address in a reply: RFC 5321 4.5.3.1.5 leaves 512 for its line
@@ -89,24 +89,31 @@ class Submission:
         refusal = _ambiguous(head, by_name)
         if refusal is not None:
             return refusal
-        authors = self._authors(account, by_name, sender)
-        if isinstance(authors, Reply):
-            return authors
+        people = self._authors(account, by_name, sender)
+        if isinstance(people, Reply):
+            return people
+        authors, _ = people
+        repeated = {name: found for name, found in zip(_AUTHORS, people, strict=True) if _repeats(found)}
+        if any(len(found) > 1 for found in repeated.values()):
+            return Reply(554, "5.6.0", "A name that holds an @ must stand in quotes")
         message_id = _message_id(by_name)
         domain = authors[0].address.domain_key
-        added = b""
+        # Other servers refuse "a@b <a@b>": a name with @ wants quotes (RFC 5322 3.4). RFC 6409 8 lets us correct it.
+        added = b"".join(_only_address(name, found[0]) for name, found in repeated.items())
         if b"from" not in by_name:
-            added += f"From: <{_written(authors[0].address)}>\r\n".encode()
+            added += _only_address(b"from", authors[0])
         if b"date" not in by_name:  # RFC 6409 8.2
             added += f"Date: {self._tracer.date()}\r\n".encode()
         if not message_id and b"message-id" not in by_name:  # RFC 6409 8.3
             message_id = f"{shown(self._new_id())}@{domain}"
             added += f"Message-ID: <{message_id}>\r\n".encode()
-        cuts = tuple((field.start, field.end) for field in fields if field.name in _CUT)
+        cuts = tuple((field.start, field.end) for field in fields if field.name in _CUT or field.name in repeated)
         sent_copy = self._sent_copy if account.sent_copy is None else account.sent_copy
         return Prepared(added, cuts, message_id, domain, sent_copy)
 
-    def _authors(self, account: Account, by_name: _ByName, sender: Sender) -> list[Mailbox] | Reply:
+    def _authors(
+        self, account: Account, by_name: _ByName, sender: Sender
+    ) -> tuple[list[Mailbox], list[Mailbox]] | Reply:
         """Who has written it: all of From, and Sender, must be the account's (RFC 6409 6.1)."""
         # Scripts and devices leave From out: then it is who the envelope says.
         authors = _mailboxes(by_name, b"from") or [Mailbox("", sender.address or account.address)]
@@ -122,7 +129,7 @@ class Submission:
         for mailbox in (*authors, *senders):
             if not self._directory.may_send_as(account, mailbox.address):
                 return _not_yours(mailbox.address, account)
-        return authors
+        return authors, senders
 
     def _too_much(self, excess: Excess) -> Reply:
         what = f"Your account may send {excess.limit} {excess.kind.value} in 24 hours"
@@ -161,6 +168,14 @@ def _mailboxes(by_name: _ByName, name: bytes) -> list[Mailbox] | Reply:
     except AddressListError as error:
         return Reply(554, "5.6.0", f"The {title} field cannot be read: {error}")
     return found or Reply(554, "5.6.0", f"The {title} field holds no address")
+
+
+def _repeats(mailboxes: Sequence[Mailbox]) -> bool:
+    return any(mailbox.repeats for mailbox in mailboxes)
+
+
+def _only_address(name: bytes, mailbox: Mailbox) -> bytes:
+    return name.title() + f": <{_written(mailbox.address)}>\r\n".encode()
 
 
 def _not_yours(address: Address, account: Account) -> Reply:

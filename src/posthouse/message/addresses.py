@@ -36,6 +36,7 @@ class Mailbox:
 
     name: str
     address: Address
+    repeats: bool = False  # written "a@b <a@b>", without the quotes that a name with @ wants (RFC 5322 3.4)
 
 
 class AddressListError(AddressError):
@@ -103,7 +104,12 @@ class _Scanner:
             self._at += 1
             return True
         if mark == "@" and words:
-            self._add("", self._address(words))
+            address = self._address(words)
+            repeats = self._next() == "<"
+            # Printers give their address for a name. Whichever of the two a reader takes, it is the same.
+            if repeats and self._angle() != address:
+                raise AddressListError("one address stands as the name of another")
+            self._add(str(address) if repeats else "", address, repeats=repeats)
             return False
         raise self._unreadable()
 
@@ -179,12 +185,12 @@ class _Scanner:
                     return mark.end()
         raise AddressListError("a comment is not closed")
 
-    def _add(self, name: str, address: Address) -> None:
+    def _add(self, name: str, address: Address, *, repeats: bool = False) -> None:
         if len(self._found) >= MAX_ADDRESSES:
             raise AddressListError("there are too many addresses")
         if _hides_breaks(name):
             raise AddressListError("an encoded name holds control characters")
-        self._found.append(Mailbox(name, address))
+        self._found.append(Mailbox(name, address, repeats))
 
     def _unreadable(self) -> AddressListError:
         rest = self._text[self._at : self._at + 20]

@@ -101,7 +101,7 @@ class DataReader:
         return block.replace(b"\r\r\n", b"\r\n")
 
     def _held_back(self, data: bytes) -> int:
-        """How many octets at the end of `data` may be the start of END, with one CR more where it stands before them."""
+        """How many octets at the end of `data` may begin END, with one CR more where it stands before them."""
         last = data[-1]
         if last == _CR:
             held = 4 if data.endswith(b"\r\n.\r") else 1
