@@ -207,6 +207,17 @@ async def test_what_has_been_here_before(at: House, door: Door) -> None:
     assert at.store.calls == 0
 
 
+async def test_what_somebody_sends_on_by_hand_is_no_loop(at: House, door: Door) -> None:
+    """mutt's bounce (with bounce_delivered, its default): Resent fields in front of all that was there."""
+    resent = b"Resent-From: bob@here.test\r\nResent-To: bob@here.test\r\nResent-Message-ID: <1@here.test>\r\n"
+    data = resent + b"Return-Path: <x@there.test>\r\nDelivered-To: bob@here.test\r\n" + LETTER
+    assert codes(await door.receive("bob@here.test", data=data)) == [250]
+    # It comes again, from where it was led to: now that is a loop.
+    (kept,) = await at.inbox("bob")
+    assert await door.receive("bob@here.test", data=kept) == [LOOP]
+    assert len(await at.inbox("bob")) == 1
+
+
 @pytest.mark.parametrize("octets", [0, 1 << 20], ids=["in memory", "in a file"])
 async def test_a_submission_is_kept_without_what_must_not_travel(at: House, door: Door, octets: int) -> None:
     data = MINE + b"0123456789abcd\r\n" * (octets // 16)

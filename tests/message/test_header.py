@@ -29,6 +29,8 @@ def test_fields() -> None:
 def test_counting() -> None:
     assert count_received(b"Received: a\r\nX: Received: no\r\nreceived: b\r\nX-Received: c\r\n") == 2
     assert delivered_to(b"Delivered-To: A@B.test\r\nX: y\r\ndelivered-to: c@d.test\r\n") == {"a@b.test", "c@d.test"}
+    above = b"Received: x\r\nDelivered-To: a@b.test\r\nResent-From: a@b.test\r\nDelivered-To: c@d.test\r\n"
+    assert delivered_to(above) == {"a@b.test"}
 
 
 @given(

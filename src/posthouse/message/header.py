@@ -43,7 +43,17 @@ def count_received(head: bytes) -> int:
 
 
 def delivered_to(head: bytes) -> set[str]:
-    """The addresses of its Delivered-To fields, in lower case."""
+    """The addresses of its Delivered-To fields, in lower case: of this journey alone.
+
+    Who sends a message on by hand puts Resent fields in front of it (RFC 5322 3.6.6). What stands below them was
+    written when it came to that person, and says nothing of a loop.
+    """
     if b"elivered-" not in head and b"ELIVERED-" not in head:
         return set()
-    return {value.strip().decode("utf-8", "replace").lower() for name, value in fields(head) if name == b"delivered-to"}
+    found = set()
+    for name, value in fields(head):
+        if name.startswith(b"resent-"):
+            break
+        if name == b"delivered-to":
+            found.add(value.strip().decode("utf-8", "replace").lower())
+    return found
