@@ -28,23 +28,30 @@ async def raw(house: House, address: tuple[str, int]) -> Client:
     return client
 
 
-async def test_connections_in_all(house: House) -> None:
+def told_of(logged: LogCapture) -> list[tuple[object, ...]]:
+    refused = [entry for entry in logged.entries if entry["event"] == "connections refused"]
+    return [(entry["setting"], entry["bound"], entry["client"]) for entry in refused]
+
+
+async def test_connections_in_all(house: House, logged: LogCapture) -> None:
     way = ListenerSettings("lines", refusal=REFUSAL)
     address = await house.open(limits=Limits(connections=2, sweep=0.02), way=way)
     first, _ = await house.client(address), await house.client(address)
     assert await (await raw(house, address)).rest() == REFUSAL
     numbers = house.servers[0].numbers
     assert (numbers.open, numbers.accepted, numbers.refused) == (2, 2, 1)
+    assert told_of(logged) == [("limits.connections", 2, "127.0.0.1")]
     await first.close()
     await until(lambda: house.servers[0].numbers.open == 1)
     assert await (await house.client(address)).ask(b"in") == b"in"
 
 
-async def test_connections_of_one_address(house: House) -> None:
+async def test_connections_of_one_address(house: House, logged: LogCapture) -> None:
     way = ListenerSettings("lines", address="127.0.0.1", refusal=REFUSAL)
     address = await house.open(limits=Limits(per_address=1, sweep=0.02), way=way)
     await house.client(address)
     assert await (await raw(house, address)).rest() == REFUSAL
+    assert told_of(logged) == [("limits.per_address", 1, "127.0.0.1")]
     sock = socket.socket()
     sock.bind(("127.0.0.2", 0))
     sock.setblocking(False)
@@ -197,13 +204,14 @@ async def test_strangers_cannot_lie_about_their_address(house: House) -> None:
     assert (await client.ask(b"WHO")).startswith(b"127.0.0.1 ")
 
 
-async def test_caps_count_who_is_behind_the_proxy(house: House) -> None:
+async def test_caps_count_who_is_behind_the_proxy(house: House, logged: LogCapture) -> None:
     way = ListenerSettings("lines", proxy_from=LOOPBACK, refusal=REFUSAL)
     address = await house.open(way=way, limits=Limits(per_address=1, sweep=0.02, linger=0.5))
     first = await house.client(address, first=V1)
     second = await raw(house, address)
     second.send(V1)
     assert await second.rest() == REFUSAL
+    assert told_of(logged) == [("limits.per_address", 1, "192.0.2.7")]
     await house.client(address, first=V1.replace(b"192.0.2.7", b"192.0.2.8"))
     await second.close()
     await first.close()

@@ -19,6 +19,7 @@ from posthouse.net.keepalive import keep_alive
 from posthouse.net.limits import Limits
 from posthouse.net.proxy import ProxyError, ProxyParser
 from posthouse.net.pump import Pump
+from posthouse.net.refusals import RefusalLog
 from posthouse.net.tasks import Tasks
 from posthouse.net.tls import TlsKeeper
 from posthouse.net.turns import Turns
@@ -82,6 +83,7 @@ class Server:
         self._limits = limits or Limits()
         self._loop = asyncio.get_running_loop()
         self._gate = Gate(self._limits.connections, self._limits.per_address)
+        self._refusals = RefusalLog(self._limits, log, self._loop.time)
         self._reserve = Reserve()
         self._acceptors: list[Acceptor] = []
         self._paths: list[Path] = []
@@ -181,6 +183,7 @@ class Server:
         refusal = b"" if way.implicit_tls else way.refusal
         local = plain_address(sock.getsockname())  # may raise, so it comes before anything is counted
         if not self._gate.enter():
+            self._refusals.note_full(peer[0])
             refuse(sock, refusal)
             return
         # A load balancer's own address says nothing: its connections are counted once we know who is behind.
@@ -188,6 +191,7 @@ class Server:
         place = "" if proxied else peer[0]
         if not self._gate.take_place(place):
             self._gate.leave("")
+            self._refusals.note_share(place)
             refuse(sock, refusal)
             return
         self._accepted += 1
@@ -251,6 +255,7 @@ class Server:
             connection.peer_ip, connection.peer_port = header.client
             connection.local_ip, connection.local_port = header.server
             if not self._gate.take_place(connection.peer_ip):
+                self._refusals.note_share(connection.peer_ip)
                 if not guest.way.implicit_tls:
                     connection.write(guest.way.refusal)
                 connection.close()
