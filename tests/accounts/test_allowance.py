@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from posthouse.accounts.allowance import PERIOD, Allowance, Excess, Limit, Taken
 from posthouse.accounts.errors import DirectoryBusyError
-from posthouse.accounts.interface import Account
+from posthouse.accounts.interface import UNBOUNDED, Account
 from posthouse.accounts.sqlite.allowance import SqliteAllowanceRows
 from posthouse.database.connection import Durability, open_connection
 from posthouse.message.address import Address
@@ -74,6 +74,14 @@ def test_without_bounds_nothing_is_written(connection: apsw.Connection, clock: C
     allowance = bounded(connection, clock)
     allowance.take(ALICE, people("x"))
     assert check(allowance, ALICE, people("x")) is None
+    assert connection.execute("SELECT count(*) FROM sent").get == 0
+
+
+def test_an_account_may_have_no_bound_of_its_own(connection: apsw.Connection, clock: Clock) -> None:
+    allowance = bounded(connection, clock, messages=1, recipients=1)
+    free = Account(3, Address("list", "a.test"), None, UNBOUNDED, UNBOUNDED)
+    for n in range(5):
+        assert allowance.take(free, people(f"{n}a", f"{n}b")) is None
     assert connection.execute("SELECT count(*) FROM sent").get == 0
 
 

@@ -5,7 +5,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from posthouse.accounts.errors import BadAddressError, NoSuchAccountError
-from posthouse.accounts.interface import Account, Local
+from posthouse.accounts.interface import UNBOUNDED, Account, Local
 from posthouse.accounts.sqlite import SqliteDirectory, SqliteRegistry
 from posthouse.message.address import Address
 
@@ -144,6 +144,9 @@ def test_limits_are_kept(directory: SqliteDirectory, registry: SqliteRegistry) -
     registry.set_limits("alice@a.test", messages=5, recipients=0, sent_copy=False)
     alice = account(directory, "alice@a.test")
     assert (alice.day_messages, alice.day_recipients, alice.sent_copy) == (5, 0, False)
+    registry.set_limits("alice@a.test", messages=UNBOUNDED, recipients=UNBOUNDED, sent_copy=None)
+    alice = account(directory, "alice@a.test")
+    assert (alice.day_messages, alice.day_recipients) == (UNBOUNDED, UNBOUNDED)
     registry.set_limits("alice@a.test", messages=None, recipients=None, sent_copy=None)
     alice = account(directory, "alice@a.test")
     assert (alice.day_messages, alice.day_recipients, alice.sent_copy) == (None, None, None)

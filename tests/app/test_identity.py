@@ -77,6 +77,9 @@ def test_limits(shell: Shell) -> None:
     _, said = shell(*limits)
     assert "at most 500 messages" in said and "not kept" in said
     assert shell.json(*limits, "--messages", "Default")["messages"] is None
+    _, said = shell(*limits, "--recipients", "none")
+    assert "at most 1000 messages (as [submission] says)" in said and "any number of recipients" in said
+    assert shell.json(*limits)["recipients"] == "none"
 
 
 @pytest.mark.parametrize("number", ["many", "-1", "1.5", "1000000000000", ""])

@@ -11,14 +11,18 @@ import pytest
 import structlog
 from structlog.testing import LogCapture
 
+from posthouse.accounts.allowance import Taken
+from posthouse.accounts.interface import Account
 from posthouse.app import worker as module
 from posthouse.app.certificate import self_signed
 from posthouse.app.commands.dev import _now
 from posthouse.app.making import make
 from posthouse.app.places import Places
-from posthouse.app.settings import ServerSettings, Settings, SmtpSettings
+from posthouse.app.settings import ServerSettings, Settings, SmtpSettings, SubmissionSettings
 from posthouse.app.worker import Setup, Worker, prepare
+from posthouse.message.address import Address
 from posthouse.message.ip import canonical_network
+from posthouse.message.reply import Reply
 
 
 @pytest.fixture
@@ -90,6 +94,27 @@ async def test_who_may_end_lines_with_lf_is_configured(setup: Setup) -> None:
     opened = await Worker.open(replace(setup, settings=settings))
     allows = opened._services.allows_bare_lf
     assert [allows(ip) for ip in ("10.1.2.3", "192.0.2.1", "")] == [True, False, False]
+    await opened.stop(0.0)
+
+
+async def test_an_account_has_limits_unless_the_configuration_takes_them_away(setup: Setup) -> None:
+    account = Account(1, Address("alice", "example.test"), None)
+    many = [Address(f"x{n}", "there.test") for n in range(201)]
+    opened = await Worker.open(setup)
+    submission = opened._services.incoming._submission
+    assert submission is not None
+    refusal = submission.take_allowance(account, many)
+    assert isinstance(refusal, Reply) and "200 new recipients in 24 hours" in refusal.text
+    assert isinstance(submission.take_allowance(account, many[:200]), Taken)
+    for _ in range(999):
+        assert isinstance(submission.take_allowance(account, many[:1]), Taken)
+    refusal = submission.take_allowance(account, many[:1])
+    assert isinstance(refusal, Reply) and "1000 messages in 24 hours" in refusal.text
+    await opened.stop(0.0)
+    free = replace(setup.settings, submission=SubmissionSettings(messages=0, new_recipients=0))
+    opened = await Worker.open(replace(setup, settings=free))
+    submission = opened._services.incoming._submission
+    assert submission is not None and submission.take_allowance(account, many) is None
     await opened.stop(0.0)
 
 

@@ -67,6 +67,8 @@ listen = [{at["smtp"]}]
 [submission]
 listen = [{at["submission"]}]
 listen_tls = [{at["submissions"]}]
+messages = 0
+new_recipients = 0
 [pop3]
 listen = [{at["pop3"]}]
 listen_tls = []

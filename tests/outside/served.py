@@ -118,6 +118,7 @@ def served(folder: Path, locals_: list[str], *, workers: int = 2) -> Iterator[Se
         f'workers = {workers}\ndrain = "3s"\n'
         f'[smtp]\nlisten = ["127.0.0.1:{25 + offset}"]\n'
         f'[submission]\nlisten = ["127.0.0.1:{587 + offset}"]\nlisten_tls = ["127.0.0.1:{465 + offset}"]\n'
+        "messages = 0\nnew_recipients = 0\n"
         f'[pop3]\nlisten = ["127.0.0.1:{110 + offset}"]\nlisten_tls = ["127.0.0.1:{995 + offset}"]\n'
         f'[imap]\nlisten = ["127.0.0.1:{143 + offset}"]\nlisten_tls = ["127.0.0.1:{993 + offset}"]\n'
         "[login]\nplain_on_loopback = true\n"

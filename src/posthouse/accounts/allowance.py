@@ -11,11 +11,11 @@ from enum import Enum
 from hashlib import blake2b
 from typing import Protocol
 
-from posthouse.accounts.interface import Account
+from posthouse.accounts.interface import UNBOUNDED, Account
 from posthouse.message.address import Address
 
 PERIOD = 86400  # seconds
-_CLOCK_SLACK = 3600  # seconds; what was counted later than this from now was counted while the clock was ahead
+_CLOCK_SLACK = 3600  # seconds
 
 
 class Limit(Enum):
@@ -47,11 +47,17 @@ class Taken:
 class AllowanceRows(Protocol):
     """The counters, shared by all processes."""
 
+    def count_sent(self, account: int, since: int, until: int) -> int:
+        """How many messages the account sent after `since`, up to `until`."""
+
     def sent(self, account: int, since: int) -> list[int]:
         """When the account sent messages after `since`, ascending."""
 
     def new_recipients(self, account: int, recipients: Sequence[bytes]) -> set[bytes]:
         """Those of the recipients that the account never wrote to."""
+
+    def count_first_contacts(self, account: int, since: int, until: int) -> int:
+        """To how many the account first wrote after `since`, up to `until`."""
 
     def first_contacts(self, account: int, since: int) -> list[int]:
         """When the account first wrote to somebody, after `since`, ascending."""
@@ -104,26 +110,22 @@ class Allowance:
     def _excess(
         self, account: Account, recipients: Sequence[bytes], now: int, messages: int | None, new: int | None
     ) -> Excess | None:
-        since = now - PERIOD
-        if messages is not None:
-            sent = _until(now, self._rows.sent(account.id, since))
-            if len(sent) + 1 > messages:
-                return _excess(Limit.MESSAGES, messages, sent, 1)
-        if new is not None:
-            new_recipients = len(self._rows.new_recipients(account.id, recipients))
-            contacts = _until(now, self._rows.first_contacts(account.id, since)) if new_recipients else []
-            if new_recipients and len(contacts) + new_recipients > new:
-                return _excess(Limit.RECIPIENTS, new, contacts, new_recipients)
+        # What was counted later than `until` was counted while the clock was ahead: it would count for too long.
+        since, until = now - PERIOD, now + _CLOCK_SLACK
+        if messages is not None and self._rows.count_sent(account.id, since, until) + 1 > messages:
+            times = [at for at in self._rows.sent(account.id, since) if at <= until]
+            return _excess(Limit.MESSAGES, messages, times, 1)
+        more = len(self._rows.new_recipients(account.id, recipients)) if new is not None else 0
+        if new is not None and more and self._rows.count_first_contacts(account.id, since, until) + more > new:
+            times = [at for at in self._rows.first_contacts(account.id, since) if at <= until]
+            return _excess(Limit.RECIPIENTS, new, times, more)
         return None
 
     @staticmethod
     def _limit(own: int | None, default: int) -> int | None:
+        if own == UNBOUNDED:
+            return None
         return own if own is not None else default or None
-
-
-def _until(now: int, times: Sequence[int]) -> list[int]:
-    """Without those that lie ahead: after a clock was set back they would count until it has caught up."""
-    return [at for at in times if at <= now + _CLOCK_SLACK]
 
 
 def _excess(kind: Limit, limit: int, times: Sequence[int], more: int) -> Excess:

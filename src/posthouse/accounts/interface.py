@@ -9,6 +9,8 @@ from posthouse.message.address import Address
 from posthouse.message.credentials import ScramKeys
 from posthouse.message.signing import SigningKey
 
+UNBOUNDED = -1  # the sending limit of an account that has none, whatever the default is
+
 
 @dataclass(frozen=True, slots=True)
 class Account:
@@ -17,7 +19,7 @@ class Account:
     id: int  # random 62 bits, never given twice
     address: Address
     quota: int | None  # octets, None: no bound
-    day_messages: int | None = None  # in 24 hours; 0: none at all, None: as the server's default
+    day_messages: int | None = None  # in 24 hours; 0: none at all; None: as the server's default
     day_recipients: int | None = None  # new ones in 24 hours; the same
     sent_copy: bool | None = None  # keep what it sends in Sent; None: as the server's default
     generation: int = field(default=0, compare=False)  # ascends with every change of the password, never with a renewal

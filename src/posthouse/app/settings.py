@@ -68,9 +68,9 @@ class SubmissionSettings:
 
     listen: tuple[Endpoint, ...] = setting(kinds.ENDPOINTS, _at(587), "where to listen, with STARTTLS")
     listen_tls: tuple[Endpoint, ...] = setting(kinds.ENDPOINTS, _at(465), "where to listen, with TLS from the start")
-    messages: int = setting(kinds.whole(0, 1_000_000), 0, "messages of one account in 24 hours; 0: no bound")
+    messages: int = setting(kinds.whole(0, 1_000_000), 1000, "messages of one account in 24 hours; 0: no bound")
     new_recipients: int = setting(
-        kinds.whole(0, 1_000_000), 0, "recipients in 24 hours that an account never wrote to before; 0: no bound"
+        kinds.whole(0, 1_000_000), 200, "recipients in 24 hours that an account never wrote to before; 0: no bound"
     )
     sent_copy: bool = setting(kinds.BOOL, False, "keep a copy of what an account sends in its mailbox Sent")
 

@@ -43,6 +43,14 @@ class SqliteAllowanceRows:
         """See AllowanceRows."""
         return self._times("SELECT at FROM sent WHERE account = ? AND at > ? ORDER BY at", account, since)
 
+    def count_sent(self, account: int, since: int, until: int) -> int:
+        """See AllowanceRows."""
+        return self._count("sent", account, since, until)
+
+    def count_first_contacts(self, account: int, since: int, until: int) -> int:
+        """See AllowanceRows."""
+        return self._count("met", account, since, until)
+
     def first_contacts(self, account: int, since: int) -> list[int]:
         """See AllowanceRows."""
         return self._times("SELECT at FROM met WHERE account = ? AND at > ? ORDER BY at", account, since)
@@ -99,6 +107,12 @@ class SqliteAllowanceRows:
                 (account, self._bound),
             )
         return row
+
+    def _count(self, table: str, account: int, since: int, until: int) -> int:
+        statement = f"SELECT count(*) FROM {table} WHERE account = ? AND at > ? AND at <= ?"
+        with _told("read"):
+            found = self._connection.execute(statement, (account, since, until)).fetchone()
+        return int(found[0]) if found is not None else 0
 
     def _times(self, statement: str, account: int, since: int) -> list[int]:
         with _told("read"):

@@ -6,6 +6,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from posthouse.accounts.errors import BadQuotaError
+from posthouse.accounts.interface import UNBOUNDED
 from posthouse.accounts.names import text_of
 from posthouse.accounts.quotas import parse_quota
 from posthouse.app import output
@@ -158,9 +159,11 @@ def limits_(
     address: str,
     /,
     *,
-    messages: Annotated[str | None, Parameter(help='Messages in 24 hours; "default": as [submission] says.')] = None,
+    messages: Annotated[
+        str | None, Parameter(help='Messages in 24 hours; "none": no bound; "default": as [submission] says.')
+    ] = None,
     recipients: Annotated[
-        str | None, Parameter(help='Recipients in 24 hours that it never wrote to before; or "default".')
+        str | None, Parameter(help="Recipients in 24 hours that it never wrote to before; the same words.")
     ] = None,
     sent_copy: Annotated[
         bool | None, Parameter(negative="--no-sent-copy", help="Keep a copy of what it sends in its mailbox Sent.")
@@ -169,7 +172,8 @@ def limits_(
     as_json: AsJson = False,
 ) -> None:
     """Show or set how much an account may send, and whether it keeps copies of it."""
-    with open_registry(where.load()) as registry:
+    config = where.load()
+    with open_registry(config) as registry:
         now = registry.account(address)
         if messages is not None or recipients is not None or sent_copy is not None:
             registry.set_limits(
@@ -179,12 +183,19 @@ def limits_(
                 sent_copy=now.sent_copy if sent_copy is None else sent_copy,
             )
             now = registry.account(address)
-    limits = {"messages": now.day_messages, "recipients": now.day_recipients, "sent_copy": now.sent_copy}
+    limits = {
+        "messages": _as_json(now.day_messages),
+        "recipients": _as_json(now.day_recipients),
+        "sent_copy": now.sent_copy,
+    }
+    defaults = config.settings.submission
     if as_json:
         output.document({"version": 1, "address": text_of(now.address), **limits})
         return
-    output.note(f"{text_of(now.address)} in 24 hours: {_allowed(now.day_messages)} messages,")
-    output.note(f"{_allowed(now.day_recipients)} recipients it never wrote to before.")
+    sent = _allowed("messages", now.day_messages, defaults.messages)
+    output.note(f"{text_of(now.address)} in 24 hours: {sent},")
+    known = _allowed("recipients it never wrote to before", now.day_recipients, defaults.new_recipients)
+    output.note(f"{known}.")
     copies = {None: "as the server's default says", True: "kept in Sent", False: "not kept"}[now.sent_copy]
     output.note(f"Copies of what it sends: {copies}.")
 
@@ -193,15 +204,24 @@ def _bound(what: str, text: str | None, now: int | None) -> int | None:
     """A number as typed; "default" is None, nothing typed is what it was."""
     if text is None:
         return now
+    if text.lower() == "none":
+        return UNBOUNDED
     if text.lower() == "default":
         return None
     if not text.isdecimal() or len(text) > 9:
-        raise CommandError(f'--{what}: expected a number or "default", got "{text}"', code=Exit.USAGE)
+        raise CommandError(f'--{what}: expected a number, "none" or "default", got "{text}"', code=Exit.USAGE)
     return int(text)
 
 
-def _allowed(bound: int | None) -> str:
-    return "as many as [submission] allows" if bound is None else f"at most {bound}"
+def _as_json(bound: int | None) -> int | str | None:
+    """null: as the configuration says."""
+    return "none" if bound == UNBOUNDED else bound
+
+
+def _allowed(what: str, bound: int | None, default: int) -> str:
+    if bound == UNBOUNDED or (bound is None and not default):
+        return f"any number of {what}"
+    return f"at most {default} {what} (as [submission] says)" if bound is None else f"at most {bound} {what}"
 
 
 def _password(*, generate: bool, stdin: bool) -> str:

@@ -39,7 +39,14 @@ from posthouse.app.making import make
 from posthouse.app.malloc import tune_malloc
 from posthouse.app.places import Places
 from posthouse.app.services import Service, Wanted
-from posthouse.app.settings import LimitsSettings, LoginSettings, OutgoingSettings, ServerSettings, Settings
+from posthouse.app.settings import (
+    LimitsSettings,
+    LoginSettings,
+    OutgoingSettings,
+    ServerSettings,
+    Settings,
+    SubmissionSettings,
+)
 from posthouse.app.worker import Setup, Worker, prepare
 from posthouse.database.server_lock import ServerLock, ServerRunningError
 from posthouse.net.loop import new_event_loop
@@ -235,6 +242,7 @@ def _settings(folder: Path) -> Settings:
         server=ServerSettings(hostname=f"mail.{DOMAIN}", data=folder, user=""),
         login=LoginSettings(plain_on_loopback=True),
         outgoing=OutgoingSettings(enabled=False),  # whatever is tried out here, nothing leaves this machine
+        submission=SubmissionSettings(messages=0, new_recipients=0),  # a test run sends more than a person
         limits=LimitsSettings(per_address=10_000),  # every peer is this one machine
     )
 
