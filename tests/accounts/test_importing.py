@@ -1,4 +1,6 @@
 import io
+from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import apsw
@@ -6,8 +8,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from posthouse.accounts.errors import DirectoryBusyError
-from posthouse.accounts.importing import ImportReport, import_accounts
+from posthouse.accounts.errors import DirectoryBusyError, ImportStoppedError
+from posthouse.accounts.importing import ImportReport, import_accounts, name_lines
 from posthouse.accounts.names import text_of
 from posthouse.accounts.passwords import Hasher
 from posthouse.accounts.sqlite import SqliteRegistry
@@ -58,7 +60,7 @@ def test_rows_become_accounts(importer: Importer, registry: SqliteRegistry) -> N
     assert listed["alice"].account.quota == 500 << 20
     assert listed["bob"].account.quota is None
     assert (listed["carol"].scheme, listed["carol"].account.quota) == ("BLF-CRYPT", 2 << 30)
-    assert importer.progress == [(4, 4)]
+    assert importer.progress == [(1, 4), (2, 4), (3, 4), (4, 4)]
 
 
 @pytest.mark.parametrize(
@@ -97,11 +99,12 @@ def test_all_mistakes_are_told_with_their_lines_and_good_rows_imported(
 ) -> None:
     report = importer(BAD, dry_run=dry_run)
     assert report.imported == 1
-    assert [error.line for error in report.errors] == [3, 4, 5, 6, 7, 8, 9, 10, 11]
+    assert [error.line for error in report.errors] == [3, 4, 5, 6, 7, 9, 10, 11]
+    assert report.present == (8,)
     for error, part in zip(
         report.errors,
-        ["lacks a domain", "not a domain", "empty", "'MD5' is not known", "'lots'", "there already", "there already",
-         "no password", "4 fields"],
+        ["lacks a domain", "not a domain", "empty", "'MD5' is not known", "'lots'",
+         "good@a.test stands in the lines 2 and 9; line 2", "no password", "4 fields"],
         strict=True,
     ):  # fmt: skip
         assert part in error.message
@@ -118,13 +121,94 @@ def test_a_dry_run_hashes_nothing(registry: SqliteRegistry) -> None:
     assert report == ImportReport(1, ())
 
 
-async def test_many_rows_are_added_in_batches(importer: Importer, registry: SqliteRegistry) -> None:
-    text = "".join(f"user{number}@a.test,secret{number},\n" for number in range(70))
-    assert importer(text).imported == 70
-    assert importer.progress == [(32, 70), (64, 70), (70, 70)]
-    assert len(names(registry)) == 71
-    again = importer(text)
-    assert (again.imported, len(again.errors)) == (0, 70)
+def hashed(count: int) -> str:
+    """Rows that cost nothing to hash."""
+    return "".join(f"user{number}@a.test,{HASH},\n" for number in range(count))
+
+
+@pytest.fixture
+def commits(registry: SqliteRegistry, path: Path) -> Iterator[list[int]]:
+    """How many accounts there were after each commit."""
+    found: list[int] = []
+    with closing(apsw.Connection(str(path))) as reader:
+
+        def note(_connection: apsw.Connection, _name: str, _pages: int) -> int:
+            found.append(int(reader.execute("SELECT count(*) FROM accounts").get))
+            return apsw.SQLITE_OK
+
+        registry._connection.set_wal_hook(note)
+        yield found
+
+
+def test_many_rows_are_added_in_one_transaction(importer: Importer, commits: list[int]) -> None:
+    assert importer(hashed(2_500)).imported == 2_500
+    assert commits == [1_001, 2_001, 2_501]
+    assert importer.progress == [(done + 1, 2_500) for done in range(2_500)]
+
+
+def test_an_import_again_adds_what_is_not_there(importer: Importer, registry: SqliteRegistry) -> None:
+    importer(hashed(3))
+    before = registry.account("user1@a.test")
+    report = importer(hashed(5))
+    assert report == ImportReport(2, (), present=(1, 2, 3))
+    assert registry.account("user1@a.test") == before
+
+
+def test_an_import_that_is_stopped_keeps_what_was_hashed(
+    registry: SqliteRegistry, hasher: Hasher, commits: list[int]
+) -> None:
+    told: list[int] = []
+    text = "".join(f"user{number}@a.test,secret{number},\n" for number in range(1_100))
+
+    def run(most: int) -> ImportReport:
+        tell = lambda done, _total: told.append(done)  # noqa: E731
+        return import_accounts(registry, io.StringIO(text), tell, hasher=hasher, stopped=lambda: len(told) == most)
+
+    assert run(30) == ImportReport(30, (), left=1_070)
+    assert commits == [31]
+    report = run(-1)
+    assert (report.imported, report.present, report.left) == (1_070, tuple(range(1, 31)), 0)
+
+
+def test_one_that_is_stopped_before_it_began_adds_nothing(importer: Importer, registry: SqliteRegistry) -> None:
+    file = io.StringIO(hashed(3))
+    report = import_accounts(registry, file, lambda _done, _total: None, stopped=lambda: True)
+    assert report == ImportReport(0, (), left=3)
+    assert names(registry) == ["taken@a.test"]
+
+
+def test_one_that_fails_half_way_says_what_it_has_added(
+    importer: Importer, registry: SqliteRegistry, path: Path
+) -> None:
+    registry._connection.set_busy_timeout(10)
+    with closing(apsw.Connection(str(path))) as other:
+
+        def tell(done: int, _total: int) -> None:
+            if done == 1_500:
+                other.execute("BEGIN IMMEDIATE")
+
+        with pytest.raises(ImportStoppedError, match="1000 accounts were added before, import the same file again"):
+            import_accounts(registry, io.StringIO(hashed(2_500)), tell)
+    assert len(names(registry)) == 1_001
+    assert importer(hashed(2_500)).imported == 1_500
+
+
+def test_repeated_rows_are_one_error_for_each_address(importer: Importer, registry: SqliteRegistry) -> None:
+    rows = ["a@a.test,one,1MB", "b@a.test,x,", "A@A.test,two,2MB", "c@a.test,x,", *["a@a.test,three,"] * 3]
+    report = importer("\n".join([*rows, "B@a.test,y,"]))
+    assert report.imported == 3
+    assert [(error.line, error.message, error.rows) for error in report.errors] == [
+        (3, "a@a.test stands in the lines 1, 3 and 5 to 7; line 1 counts", 4),
+        (8, "b@a.test stands in the lines 2 and 8; line 2 counts", 1),
+    ]
+    assert report.rows_wrong == 5
+    assert registry.account("a@a.test").quota == 1 << 20
+
+
+def test_of_many_lines_the_first_are_named() -> None:
+    assert name_lines([7]) == "7"
+    assert name_lines([1, 2, 3]) == "1 to 3"
+    assert name_lines(range(1, 100, 2)) == "1, 3, 5, 7, 9, 11, 13, 15, 17, 19 and 40 more"
 
 
 def test_a_plain_password_that_reads_like_a_hash_can_be_marked(importer: Importer, registry: SqliteRegistry) -> None:

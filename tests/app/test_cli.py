@@ -47,16 +47,6 @@ def test_standard_streams_that_are_closed(closed: str, tmp_path: Path) -> None:
     assert subprocess.run(command, shell=True, timeout=60, check=False, stdout=subprocess.DEVNULL).returncode == 0
 
 
-def test_ctrl_c_while_it_is_loaded() -> None:
-    program = (
-        "import sys\nclass Interrupted:\n def find_spec(self, name, path, target=None):\n"
-        "  if name == 'cyclopts': raise KeyboardInterrupt\n"
-        "sys.meta_path.insert(0, Interrupted())\nfrom posthouse.__main__ import main\nsys.exit(main())"
-    )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False)
-    assert (done.returncode, done.stdout, done.stderr) == (130, "", "error: interrupted\n")
-
-
 @pytest.mark.parametrize("command", [command for command, _, _ in cli._VERBS])
 def test_every_command_has_help_with_an_example(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([*command.split(), "--help"]) == Exit.OK

@@ -57,3 +57,24 @@ def test_hints_are_for_people(capsys: pytest.CaptureFixture[str], monkeypatch: p
     monkeypatch.setenv("NO_COLOR", "1")
     output.hint("posthouse serve")
     assert capsys.readouterr().err == "Next: posthouse serve\n"
+
+
+def test_progress_in_a_pipe_is_a_line_now_and_then(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 100.0
+    monkeypatch.setattr("posthouse.app.output.time.monotonic", lambda: now)
+    with output.progress("Reading") as advance:
+        for done in range(1, 2_501):
+            now += 0.01
+            advance(done, 2_500)
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.splitlines() == ["Reading: 1,000 of 2,500", "Reading: 2,000 of 2,500"]
+
+
+def test_short_work_shows_none(capsys: pytest.CaptureFixture[str]) -> None:
+    with output.progress("Reading") as advance:
+        advance(1, 2)
+        advance(2, 2)
+    assert capsys.readouterr().err == ""

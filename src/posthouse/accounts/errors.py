@@ -19,6 +19,10 @@ class AlreadyExistsError(AccountsError):
     """The name is taken."""
 
 
+class AccountExistsError(AlreadyExistsError):
+    """An account has this address already."""
+
+
 class NoSuchDomainError(AccountsError):
     """The domain is not one of this server's."""
 
@@ -73,6 +77,14 @@ class BadQuotaError(AccountsError):
 
 class DirectoryBusyError(AccountsError):
     """The directory could not be written now: another change takes long, or the disk is full or read-only."""
+
+
+class ImportStoppedError(DirectoryBusyError):
+    """An import came to its end half-way; what it had added until then stays."""
+
+    def __init__(self, imported: int, reason: AccountsError) -> None:
+        super().__init__(f"{reason}; {imported} accounts were added before, import the same file again to go on")
+        self.imported = imported
 
 
 class DirectoryUnusableError(DirectoryBusyError):

@@ -13,6 +13,7 @@ class Exit(IntEnum):
     TRY_LATER = 75
     NO_PERMISSION = 77
     CONFIG = 78
+    INTERRUPTED = 130  # as shells say it of Ctrl-C
 
 
 class CommandError(Exception):

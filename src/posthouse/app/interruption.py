@@ -1,10 +1,10 @@
-"""Signals that come while a server starts: nothing is left behind, and nothing but a word is said.
+"""Signals that ask for an end: a start leaves nothing behind, long work ends at a good place and says what is done.
 
-Once it serves, each signal has a meaning of its own (parent.py, lifetime.py).
+Once a server serves, each signal has a meaning of its own (parent.py, lifetime.py).
 """
 
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from types import FrameType
 
@@ -56,3 +56,31 @@ def uninterrupted() -> Iterator[None]:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextmanager
+def noted_interruption() -> Iterator[Callable[[], bool]]:
+    """Within the block the first signal to end is noted, and no more; the second one acts as ever.
+
+    The block gets what says whether one came. For the main thread.
+    """
+    came = False
+
+    def note(_number: int, _frame: FrameType | None) -> None:
+        nonlocal came
+        came = True
+        restore()
+
+    before = {number: signal.getsignal(number) for number in _ENDING}
+
+    def restore() -> None:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+    for number, handler in before.items():
+        if handler is not signal.SIG_IGN:  # nohup
+            signal.signal(number, note)
+    try:
+        yield lambda: came
+    finally:
+        restore()

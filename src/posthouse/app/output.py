@@ -3,11 +3,14 @@
 import json
 import os
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TextIO
 
 from posthouse.app.problems import printable
+
+LINE_SECONDS = 10.0  # between two lines of progress where there is no terminal
 
 _STYLES = {"bold": "1", "dim": "2", "red": "1;31", "green": "32", "yellow": "33", "cyan": "36"}
 
@@ -84,9 +87,12 @@ def fields(values: Mapping[str, object]) -> None:
 
 @contextmanager
 def progress(text: str) -> Iterator[Callable[[int, int], None]]:
-    """Show how far long work is, on a terminal only; the block gets advance(done, total)."""
+    """Show how far long work is; the block gets advance(done, total).
+
+    On a terminal as a bar, elsewhere (a pipe, a file, a journal) as a line now and then.
+    """
     if not sys.stderr.isatty():
-        yield lambda done, total: None
+        yield _lines_of_progress(text)
         return
     from rich.console import Console
     from rich.progress import Progress
@@ -94,3 +100,16 @@ def progress(text: str) -> Iterator[Callable[[int, int], None]]:
     with Progress(console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task(text, total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+def _lines_of_progress(text: str) -> Callable[[int, int], None]:
+    """Says nothing of what takes a few seconds."""
+    due = time.monotonic() + LINE_SECONDS
+
+    def advance(done: int, total: int) -> None:
+        nonlocal due
+        if (now := time.monotonic()) >= due:
+            due = now + LINE_SECONDS
+            print(f"{text}: {done:,} of {total:,}", file=sys.stderr, flush=True)
+
+    return advance

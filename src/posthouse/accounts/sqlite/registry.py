@@ -10,6 +10,7 @@ from types import TracebackType
 import apsw
 
 from posthouse.accounts.errors import (
+    AccountExistsError,
     AliasLoopError,
     AlreadyExistsError,
     BadAddressError,
@@ -346,7 +347,7 @@ class SqliteRegistry:
 
     def _check_free(self, domain: Domain, local: str, address: Address) -> None:
         if self._rows.account(domain.key, local) is not None:
-            raise AlreadyExistsError(f"the account {text_of(address)} is there already; see: posthouse account list")
+            raise AccountExistsError(f"the account {text_of(address)} is there already; see: posthouse account list")
         if self._rows.targets(domain.key, local):
             raise AlreadyExistsError(
                 f"{text_of(address)} is an alias; remove it first: posthouse alias remove {text_of(address)}"

@@ -1,5 +1,6 @@
 """posthouse account add | list | remove | password | quota | limits | import."""
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated
 
@@ -12,6 +13,7 @@ from posthouse.accounts.quotas import parse_quota
 from posthouse.app import output
 from posthouse.app.commands.where import NOWHERE, AsJson, Where, Yes
 from posthouse.app.errors import CommandError, Exit
+from posthouse.app.interruption import noted_interruption
 from posthouse.app.kinds import SIZE, write_size
 from posthouse.app.opening import open_registry
 from posthouse.app.passwords import asked, confirmed, generated
@@ -255,23 +257,33 @@ def import_(
     where: Where = NOWHERE,
     as_json: AsJson = False,
 ) -> int:
-    """Add many accounts from a CSV file: address, password (plain, or a hash from elsewhere), quota."""
-    from posthouse.accounts.importing import import_accounts
+    """Add many accounts from a CSV file: address, password (plain, or a hash from elsewhere), quota.
+
+    Accounts that are there already stay as they are: what was interrupted goes on when it is run again.
+    """
+    from posthouse.accounts.importing import import_accounts, name_lines
 
     config = where.load()
     with (
         file.open(encoding="utf-8", newline="") as rows,  # first: only root may read it, perhaps
         open_registry(config) as registry,
         output.progress("Hashing passwords") as advance,
+        nullcontext(lambda: False) if dry_run else noted_interruption() as stopped,
     ):
-        report = import_accounts(registry, rows, advance, dry_run=dry_run)
+        report = import_accounts(registry, rows, advance, dry_run=dry_run, stopped=stopped)
     for error in report.errors:
         output.note(f"{file}:{error.line}: {error.message}")
+    if report.present:
+        lines = f"line{'s' if len(report.present) > 1 else ''} {name_lines(report.present)}"
+        output.note(f"{len(report.present)} accounts are there already, and stay as they are: {lines}.")
     if as_json:
-        errors = [{"line": error.line, "message": error.message} for error in report.errors]
-        output.document({"version": 1, "imported": report.imported, "errors": errors})
+        errors = [{"line": error.line, "message": error.message, "rows": error.rows} for error in report.errors]
+        counts = {"imported": report.imported, "present": len(report.present), "left": report.left}
+        output.document({"version": 1, **counts, "errors": errors})
     else:
-        output.note(
-            f"{'Could add' if dry_run else 'Added'} {report.imported} accounts, {len(report.errors)} rows wrong."
-        )
+        did = "Could add" if dry_run else "Added"
+        output.note(f"{did} {report.imported} accounts, {report.rows_wrong} rows wrong.")
+    if report.left:
+        output.note(f"Interrupted: {report.left} rows are left. Import the same file again to go on.")
+        return Exit.INTERRUPTED
     return Exit.FAILED if report.errors else Exit.OK
