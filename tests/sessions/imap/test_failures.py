@@ -1,6 +1,7 @@
 """A bug ends one command with NO [SERVERBUG]; the session only where nothing true could be said any more."""
 
 import asyncio
+import gc
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,8 @@ import pytest
 import structlog
 from structlog.testing import LogCapture
 
-from posthouse.mailstore.interface import StoreError
+from posthouse.mailstore.interface import DamagedError, StoreError, StoreFullError
+from posthouse.sessions.imap.context import RefusedError
 from tests.sessions.imap.house import House, Wire, house
 from tests.stores import append, letter
 
@@ -158,6 +160,41 @@ async def test_what_was_marked_as_seen_is_told(
         said = await ask(wire, b"FETCH 1 (BODY[TEXT])")
     assert said[0] == b"* 1 FETCH (FLAGS (\\Seen))\r\n"
     assert said[-1].startswith(b"a NO [")
+
+
+async def test_what_others_changed_is_told_of_a_message_that_cannot_be_shown(
+    found: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It comes to light with the marks that this session sets and takes back, and never again."""
+    wire, other = await selected(found), await selected(found)
+    assert (await ask(other, b"STORE 1 +FLAGS (\\Flagged)"))[-1].startswith(b"a OK")
+
+    async def damaged(*_args: object) -> Any:
+        raise DamagedError("one bit")
+
+    monkeypatch.setattr(found.mailstore, "read", damaged)
+    said = await ask(wire, b"FETCH 1 (BODY[TEXT])") + await ask(wire, b"NOOP")
+    assert b"* 1 FETCH (FLAGS (\\Flagged))\r\n" in said
+    assert next(line for line in said if line.startswith(b"a ")).startswith(b"a NO [CORRUPTION]")
+
+
+@pytest.mark.parametrize("error", [StoreError, StoreFullError])
+async def test_a_refusal_keeps_no_session(
+    found: House, monkeypatch: pytest.MonkeyPatch, error: type[StoreError]
+) -> None:
+    """An exception knows all it was raised through: one for all sessions would keep them, and grow."""
+    wire = await selected(found)
+
+    async def failing(*_args: object, **_named: object) -> Any:
+        raise error
+
+    with monkeypatch.context() as patch:
+        patch.setattr(found.mailstore, "append", failing)
+        said = await ask(wire, b"APPEND INBOX {5+}\r\nA: b\n")
+        assert said[-1].startswith(b"a NO [UNAVAILABLE]")
+    await asyncio.sleep(0)
+    gc.collect()
+    assert [each for each in gc.get_objects() if isinstance(each, RefusedError) and each.__traceback__] == []
 
 
 async def test_news_are_told_after_a_failure(found: House, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,8 +21,15 @@ from posthouse.sessions.imap.fetching import check_numbers
 from posthouse.sessions.imap.updating import update
 
 MAX_MESSAGES = 1000  # of one command
-NO_SPACE = RefusedError("The disk is full, nothing was kept; try again later", "UNAVAILABLE")
-UNWELL = RefusedError("The mail store is unwell, nothing was kept; try again later", "UNAVAILABLE")
+
+
+# Made for each use: an exception that is raised again and again would keep every session it was raised in.
+def _no_space() -> RefusedError:
+    return RefusedError("The disk is full, nothing was kept; try again later", "UNAVAILABLE")
+
+
+def _unwell() -> RefusedError:
+    return RefusedError("The mail store is unwell, nothing was kept; try again later", "UNAVAILABLE")
 
 
 class Arrivals:
@@ -70,7 +77,7 @@ class Arrivals:
                 if usage.octets + self._octets > ctx.account.quota:
                     raise RefusedError("There is no room for this message", "OVERQUOTA")
         except StoreError:
-            raise UNWELL from None
+            raise _unwell() from None
 
     def take(self, data: bytes) -> None:
         """Octets of the message at hand."""
@@ -87,9 +94,9 @@ class Arrivals:
         try:
             self._spools[-1][0].write(data)
         except StoreFullError:
-            self._failure = NO_SPACE
+            self._failure = _no_space()
         except StoreError:
-            self._failure = UNWELL
+            self._failure = _unwell()
 
     async def keep(self, command: Append) -> None:
         """All messages have come: make them durable, all or none."""
@@ -124,9 +131,9 @@ class Arrivals:
         except OverQuotaError:
             raise RefusedError("There is no room for this message", "OVERQUOTA") from None
         except StoreFullError:
-            raise NO_SPACE from None
+            raise _no_space() from None
         except StoreError:
-            raise UNWELL from None
+            raise _unwell() from None
         code = f"APPENDUID {placed.uidvalidity} {compact(placed.uids).decode()}"
         if command.replacing is not None:  # RFC 8508 3.4
             ctx.engine.send(f"* OK [{code}] Replaced\r\n".encode())

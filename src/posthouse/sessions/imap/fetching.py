@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 
 from posthouse.mailstore.index import Shown
 from posthouse.mailstore.interface import DamagedError, Flag, Item, Marks, NoSuchMailboxError, Setting, StoreError
@@ -47,7 +47,8 @@ async def fetch(ctx: Context, command: Fetch) -> None:
             await tell_flags(ctx, view, sorted(also_flags), uid=command.uid)
         raise
     if refused:
-        await _unmark_seen(ctx, view, [at for at, _ in refused if at in also_flags])
+        untold = {at: also_flags[at] for at, _ in refused if at in also_flags}
+        await _unmark_seen(ctx, view, untold, uid=command.uid)
     await update(ctx, expunge=command.uid)
     if refused:
         raise _left_out(view, refused)
@@ -87,25 +88,30 @@ async def _tell_vanished(ctx: Context, view: View, command: Fetch) -> None:
         ctx.engine.send(b"* VANISHED (EARLIER) %b\r\n" % compact(uids))
 
 
-async def _mark_seen(ctx: Context, view: View, chosen: Sequence[int], sections: Iterable[Section]) -> set[int]:
-    """Reading a body marks the message as seen (RFC 9051 6.4.5); the positions of those that were not."""
+async def _mark_seen(ctx: Context, view: View, chosen: Sequence[int], sections: Iterable[Section]) -> dict[int, int]:
+    """Reading a body marks the message as seen (RFC 9051 6.4.5); the positions of those that were not, and their flags
+    as the client knows them.
+    """
     if view.read_only or all(section.peek for section in sections):
-        return set()
-    unseen = [at for at in chosen if not view.flags[at] & Flag.SEEN.value]
+        return {}
+    unseen = {at: view.flags[at] for at in chosen if not view.flags[at] & Flag.SEEN.value}
     if not unseen:
-        return set()
+        return {}
     messages = [view.messages[at] for at in unseen]
     try:
         marked = await ctx.store.mark(ctx.account.id, view.mailbox.id, messages, Setting.ADD, Marks(Flag.SEEN))
     except StoreError:  # a disk that takes no changes, a mailbox that was just removed: reading works all the same
-        return set()
+        return {}
     for row in marked.rows:
         view.note(row)
-    return set(unseen)
+    return unseen
 
 
-async def _unmark_seen(ctx: Context, view: View, positions: Sequence[int]) -> None:
-    """What could not be shown was not seen."""
+async def _unmark_seen(ctx: Context, view: View, positions: Mapping[int, int], *, uid: bool) -> None:
+    """What could not be shown was not seen. `positions`: with their flags as the client knows them.
+
+    It is told of what others have changed meanwhile: with our own two changes that was taken up, and is no news later.
+    """
     if not positions:
         return
     messages = [view.messages[at] for at in positions]
@@ -113,6 +119,7 @@ async def _unmark_seen(ctx: Context, view: View, positions: Sequence[int]) -> No
         marked = await ctx.store.mark(ctx.account.id, view.mailbox.id, messages, Setting.REMOVE, Marks(Flag.SEEN))
         for row in marked.rows:
             view.note(row)
+    await tell_flags(ctx, view, [at for at, flags in positions.items() if view.flags[at] != flags], uid=uid)
 
 
 async def _answer_from_view(ctx: Context, view: View, chosen: Sequence[int], items: tuple[str, ...]) -> None:
@@ -146,7 +153,7 @@ async def _answer(
     view: View,
     chosen: Sequence[int],
     command: Fetch,
-    also_flags: set[int],
+    also_flags: Container[int],
     refused: list[tuple[int, RefusedError]],
 ) -> bool:
     """Whether all messages were there. Those of which there is no saying what was asked for are `refused`."""
