@@ -368,7 +368,7 @@ ODD = st.one_of(
 
 
 @given(ODD, ODD, st.sampled_from(["", IP, "::1", "nonsense", "fe80::1%eth0"]))
-@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=80, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 async def test_any_text_has_an_answer(directory: SqliteDirectory, text: str, other: str, ip: str) -> None:
     assert isinstance(directory.resolve(Address(text, other)), Local | Unresolved)
     assert isinstance(directory.resolve(Address(text, "a.test")), Local | Unresolved)

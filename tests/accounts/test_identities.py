@@ -152,7 +152,7 @@ def test_limits_are_kept(directory: SqliteDirectory, registry: SqliteRegistry) -
     assert (alice.day_messages, alice.day_recipients, alice.sent_copy) == (None, None, None)
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(
     st.text(alphabet="aliceb+-.*@xé\u0130\u017f\u200b ", min_size=1, max_size=12),
     st.sampled_from(["a.test", "A.test", "old.test", "münchen.example", "out.test", ""]),

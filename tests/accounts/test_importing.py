@@ -240,7 +240,7 @@ def test_a_directory_that_cannot_be_written_ends_the_import(
 
 
 @given(st.text(alphabet=st.sampled_from('a@.,"\n\r\0{}$6éX'), max_size=80))
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 def test_any_text_gives_a_report(importer: Importer, text: str) -> None:
     report = importer(text, dry_run=True)
     assert all(error.line >= 1 and error.message for error in report.errors)

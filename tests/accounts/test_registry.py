@@ -398,7 +398,7 @@ ODD = st.one_of(
 
 
 @given(ODD, ODD)
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 def test_any_text_is_taken_or_refused_with_a_sentence(filled: SqliteRegistry, text: str, other: str) -> None:
     for change in (
         lambda: filled.add_domain(text, postmaster=other),

@@ -448,7 +448,7 @@ _STEP = st.tuples(
 
 
 @given(st.lists(_STEP, max_size=25))
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @pytest.mark.parametrize("kind", ["sqlite", "memory"])
 def test_like_a_model(kind: str, tmp_path_factory: pytest.TempPathFactory, steps: list[_Step]) -> None:
     folder = tmp_path_factory.mktemp("model")

@@ -353,5 +353,4 @@ TestTwoStores.settings = settings(
     phases=(*_PHASES, Phase.shrink) if LONG else _PHASES,
     max_examples=500 if LONG else 12,
     stateful_step_count=60 if LONG else 35,
-    deadline=None,
 )

@@ -56,11 +56,17 @@ class NameServer(asyncio.DatagramProtocol):
         for answer in self._answers(query, name):
             self._transport.sendto(answer, addr)
 
+    def is_silent(self, name: str, *, edns: bool) -> bool:
+        """Whether the next question for this name should be given up soon; "unanswered" is for those that wait."""
+        fault = self.faults.get(name, "")
+        once = fault == "silent once" and not self.asked[name, "A"]
+        return once or fault in ("silent", "noise") or (fault == "silent with edns" and edns)
+
     def _answers(self, query: dns.message.Message, name: str) -> list[bytes]:
         response = self._response(query)
         good = response.to_wire(max_size=65535)
         match self.faults.get(name, ""):
-            case "silent":
+            case "silent" | "unanswered":
                 return []
             case "silent once" if self.asked[name, "A"] == 1:
                 return []

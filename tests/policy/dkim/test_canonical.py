@@ -3,7 +3,7 @@ from hashlib import sha256
 from itertools import pairwise
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from posthouse.policy.dkim.canonical import RelaxedBody, relaxed_field
@@ -49,7 +49,6 @@ def test_bodies(body: bytes, canonical: bytes) -> None:
 octets = st.lists(st.sampled_from([b" ", b"\t", b"\r\n", b"\r", b"\n", b"a", b".", b"\xff"]), max_size=40).map(b"".join)
 
 
-@settings(deadline=None)
 @given(octets, st.lists(st.integers(0, 60), max_size=8))
 def test_cuts_change_nothing(body: bytes, cuts: list[int]) -> None:
     ends = [0, *sorted(cuts), len(body)]

@@ -106,7 +106,7 @@ SCRIPTS = st.builds(
 )
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 @given(SCRIPTS)
 def test_nothing_is_lost_or_refused_by_mistake(script: Script) -> None:
     check(script)

@@ -73,7 +73,7 @@ def _found(connection: apsw.Connection, made: Sequence[Digest], field: str, need
 
 
 @given(case=_cases(), field=st.sampled_from(_FIELDS))
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 def test_the_same_as_a_look_at_every_text(
     connection: apsw.Connection, case: tuple[list[Digest], str], field: str
 ) -> None:
