@@ -81,8 +81,8 @@ class House:
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    """Wait for something that will happen soon."""
-    async with asyncio.timeout(10):
+    """Wait for something that will happen soon, if the machine is not too busy."""
+    async with asyncio.timeout(60):
         while not condition():  # noqa: ASYNC110 -- what is waited for has no event
             await asyncio.sleep(0.005)
 

@@ -25,7 +25,7 @@ async def hung_up(sock: socket.socket) -> bool:
     peer, _ = await loop.sock_accept(sock)
     with peer:
         try:
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(60):
                 return await loop.sock_recv(peer, 1) == b""
         except ConnectionResetError:
             return True

@@ -141,18 +141,18 @@ async def test_silence_runs_out(house: House) -> None:
 
 
 async def test_talking_keeps_alive(house: House) -> None:
-    client = await house.client(await house.open(patience=0.4))
-    for _ in range(8):
-        await asyncio.sleep(0.1)
+    client = await house.client(await house.open(patience=2.0))
+    for _ in range(6):
+        await asyncio.sleep(0.4)
         assert await client.ask(b"NOOP") == b"ok"
 
 
 async def test_our_own_slowness_is_not_the_peers(house: House) -> None:
     async def slow(session: LineSession, text: bytes) -> None:
-        await asyncio.sleep(0.5)
+        await asyncio.sleep(2.5)
         session.engine.answer(text)
 
-    client = await house.client(await house.open(slow, patience=0.3))
+    client = await house.client(await house.open(slow, patience=2.0))
     assert await client.ask(b"slow") == b"slow"
     # The time runs anew from our answer.
     await asyncio.sleep(0.1)

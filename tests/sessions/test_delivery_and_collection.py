@@ -185,9 +185,9 @@ async def test_a_client_that_vanishes_in_data_leaves_nothing(tmp_path: Path) -> 
             talk.writer.write(b"Subject: half\r\n\r\n" + b"x" * 50_000)
             await talk.writer.drain()
             talk.close()
-        await asyncio.sleep(0.1)
+        while list((tmp_path / "spool").iterdir()):  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
         assert await collected(found, "alice") == []
-        assert list((tmp_path / "spool").iterdir()) == []
 
 
 async def test_large_messages_go_by_the_spool_folder(tmp_path: Path) -> None:
@@ -205,7 +205,7 @@ async def test_one_session_at_a_time(tmp_path: Path) -> None:
         second, answer = await found.login("alice@example.test")
         assert answer.startswith("-ERR [IN-USE]")
         first.close()
-        for _ in range(100):  # the lease is given back when the link drops
+        for _ in range(3000):  # the lease is given back when the link drops
             _, answer = await found.login("alice")
             if answer.startswith("+OK"):
                 break

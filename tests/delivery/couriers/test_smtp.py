@@ -146,7 +146,7 @@ class House:
     async def settled(self) -> None:
         """All connections are let go of, on both sides."""
         self.courier.close()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while self.dialer._open or self.remote.open:  # noqa: ASYNC110 -- nothing tells
                 await asyncio.sleep(0.01)
 
