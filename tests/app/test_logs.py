@@ -84,6 +84,32 @@ def test_an_exception_is_told_on_one_line(sink: Sink) -> None:
     assert " error delivery failed id=7 error=OSError reason=no\\nspace at=test_logs.py:" in line
 
 
+@pytest.mark.parametrize(
+    ("value", "written"),
+    [
+        (FileNotFoundError(2, "No such file or directory", "/x"), '"/x: No such file or directory"'),
+        (FileNotFoundError(2, "No such file or directory", Path("/x")), '"/x: No such file or directory"'),
+        (ConnectionResetError(104, "Connection reset by peer"), '"Connection reset by peer"'),
+        (
+            RuntimeError(f"not stored: {OSError(28, 'No space left on device')}"),
+            '"not stored: No space left on device"',
+        ),
+        (KeyError("uid"), "uid"),
+        (ValueError(), "ValueError"),
+        (["a@b.test", "c@d.test"], '"a@b.test, c@d.test"'),
+        (("smtp", 25), '"smtp, 25"'),
+        (Path("/var/lib"), "/var/lib"),
+        ([], '""'),
+    ],
+)
+def test_nothing_looks_like_python(sink: Sink, value: object, written: str) -> None:
+    open_log(descriptor=sink.descriptor).warning("x", value=value)
+    assert sink.lines()[0].partition("value=")[2] == written
+    open_log(format="json", descriptor=sink.descriptor).warning("x", value=value)
+    told = json.loads(sink.lines()[1])["value"]
+    assert told == (list(value) if isinstance(value, (list, tuple)) else written.strip('"'))
+
+
 def test_colour_is_for_watchers_only(sink: Sink) -> None:
     open_log(descriptor=sink.descriptor, brief=True, colour=True).warning("careful")
     assert "\x1b[33mwarning\x1b[0m careful" in sink.lines()[0]
@@ -105,8 +131,10 @@ def test_libraries_are_heard(sink: Sink) -> None:
         adopt_library_logs(open_log(descriptor=sink.descriptor))
         logging.getLogger("asyncio").error("never retrieved: %s", "x")
         logging.getLogger("asyncio").info("quiet")
+        logging.getLogger("asyncio").error("Task exception was never retrieved\nfuture: <Task finished name='Task-1'>")
     finally:
         root.handlers = before
         root.setLevel(level)
-    (line,) = sink.lines()
+    line, second = sink.lines()
     assert line.endswith("error never retrieved: x source=asyncio")
+    assert second.endswith("error Task exception was never retrieved source=asyncio")

@@ -199,6 +199,33 @@ def test_a_new_certificate_without_a_restart(tmp_path: Path) -> None:
         assert ssl.get_server_certificate(("127.0.0.1", server.port(995))) != before
 
 
+def test_it_says_what_listens_where(tmp_path: Path) -> None:
+    with serving(tmp_path, workers=2) as server:
+        until(lambda: "ready, serving" in server.log.read_text(), server.log)
+        (line,) = [line for line in server.log.read_text().splitlines() if "ready, serving" in line]
+        assert "hostname=mail.example.test" in line and f"data={tmp_path}/data" in line
+        for service, port in (("smtp", 25), ("submissions", 465), ("pop3", 110), ("imaps", 993)):
+            assert f" {service}=127.0.0.1:{server.port(port)}" in line
+        assert "lmtp" not in line
+
+
+def test_what_sighup_does_not_reread_is_said(tmp_path: Path) -> None:
+    with serving(tmp_path, workers=1) as server:
+        until(lambda: "ready, serving" in server.log.read_text(), server.log)
+        server.process.send_signal(signal.SIGHUP)
+        until(lambda: "certificate reloaded" in server.log.read_text(), server.log)
+        assert "other settings need a restart" in server.log.read_text()
+        assert "settings were changed" not in server.log.read_text()
+        before = server.config.read_text()
+        server.config.write_text(before + '[smtp_typo]\nmax_size = "1MB"\n')
+        server.process.send_signal(signal.SIGHUP)
+        until(lambda: "no start would succeed" in server.log.read_text(), server.log)
+        assert 'reason="unknown section [smtp_typo]"' in server.log.read_text()
+        server.config.write_text(before + '[log]\nlevel = "debug"\n')
+        server.process.send_signal(signal.SIGHUP)
+        until(lambda: "they take effect at the next start settings=log.level" in server.log.read_text(), server.log)
+
+
 def test_root_is_given_up() -> None:
     """The data stands where an ordinary user may go."""
     if os.geteuid() != 0:

@@ -387,7 +387,7 @@ def begin(places: Places, log: FilteringBoundLogger) -> None:
     except (DatabaseError, OSError) as error:
         # Full, perhaps: then mail must be read and deleted. It ends where it stands, as by a crash. What is backed up
         # before such a start is not told from what is backed up after it.
-        log.warning("this start could not be noted in the data folder", reason=str(error))
+        log.warning("this start could not be noted in the data folder", reason=error)
 
 
 def _still_missing(places: Places, card: StoreCard) -> tuple[int, ...]:

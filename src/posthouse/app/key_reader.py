@@ -80,7 +80,7 @@ class KeyReader:
                 reason = ""
             except OSError as error:
                 if str(error) != reason:  # told once
-                    self._log.error("the certificate cannot be read, the last one is kept", reason=str(error))
+                    self._log.error("the certificate cannot be read, the last one is kept", reason=error)
                 reason = str(error)
             if asked:
                 server.send(b"d")

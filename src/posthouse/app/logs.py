@@ -10,6 +10,7 @@ Bodies and passwords have no place in a log: fields with the names of secrets ar
 import json
 import logging
 import os
+import re
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -21,6 +22,7 @@ from structlog.typing import EventDict, FilteringBoundLogger, WrappedLogger
 _LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 _SECRET = frozenset({"password", "passphrase", "secret", "token", "proof", "credentials"})
 _STYLES = {"debug": "2", "info": "36", "warning": "33", "error": "1;31", "critical": "1;31"}
+_ERROR_NUMBER = re.compile(r"\[Errno -?\d+\] ")  # in the text of another exception
 _SHORT = 4000  # a line stays below PIPE_BUF with room to spare, so that lines of several workers never mix
 
 
@@ -70,7 +72,9 @@ def adopt_library_logs(log: FilteringBoundLogger) -> None:
     class Adopted(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
             failure = {"exc_info": record.exc_info} if record.exc_info else {}
-            log.log(record.levelno, record.getMessage(), source=record.name, **failure)
+            # What asyncio adds on lines of their own are its own objects, as Python writes them.
+            text = record.getMessage().partition("\n")[0]
+            log.log(record.levelno, text, source=record.name, **failure)
 
     root = logging.getLogger()
     root.handlers = [Adopted()]
@@ -87,7 +91,7 @@ def _told_errors(_: WrappedLogger, method: str, event: EventDict) -> EventDict:
         failure = (type(failure), failure, failure.__traceback__)
     if isinstance(failure, tuple) and failure[0] is not None:
         event["error"] = failure[0].__name__
-        event["reason"] = str(failure[1])
+        event["reason"] = described(failure[1])
         event["at"] = _frames(failure[2])
     return event
 
@@ -131,7 +135,25 @@ def _blotted(event: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _plain(value: object) -> str:
-    return value.hex() if isinstance(value, bytes) else str(value)
+    """Nothing of how Python writes things: who reads a log need not know what the server is written in."""
+    if isinstance(value, bytes):
+        return value.hex()
+    if isinstance(value, BaseException):
+        return described(value)
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return ", ".join(map(_plain, value))
+    return str(value)
+
+
+def described(error: BaseException) -> str:
+    """What an exception says: of one of the system, "file: No such file or directory"."""
+    if isinstance(error, OSError) and error.strerror:
+        text = error.strerror if error.filename is None else f"{_plain(error.filename)}: {error.strerror}"
+    elif len(error.args) == 1 and isinstance(error, LookupError):  # str() would write what was looked for with quotes
+        text = str(error.args[0])
+    else:
+        text = str(error)
+    return _ERROR_NUMBER.sub("", text) or type(error).__name__
 
 
 def _value(key: str, value: object) -> str:

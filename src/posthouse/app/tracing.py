@@ -27,8 +27,8 @@ def size(octets: int) -> str:
 
 
 def at(seconds: int) -> str:
-    """A moment, in this machine's time."""
-    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(seconds))
+    """A moment, in UTC as in the log, so that its lines can be found."""
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
 
 
 def many(count: int, what: str) -> str:

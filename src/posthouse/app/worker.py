@@ -125,7 +125,7 @@ def _reroute(setup: Setup) -> None:
     try:
         changed = reroute(setup.places.mail, choose)
     except DatabaseError as error:  # the disk is full: mail must be read and deleted all the same
-        setup.log.warning("mail that was queued before keeps to the routes of then", reason=str(error))
+        setup.log.warning("mail that was queued before keeps to the routes of then", reason=error)
         return
     if changed:
         setup.log.info("queued mail takes another way, by the routes of now", recipients=changed)
@@ -375,7 +375,7 @@ class Worker:
         try:
             self._bus.start()
         except OSError as error:
-            self._log.warning("workers cannot tell each other of new mail", reason=str(error))
+            self._log.warning("workers cannot tell each other of new mail", reason=error)
 
     async def _keep_bus(self) -> None:
         """Try again what failed: mail of other workers is seen late without it."""

@@ -141,7 +141,7 @@ class Incoming:
         except StoreFullError:
             answers = [NO_SPACE] * len(envelope.recipients)
         except (StoreError, DirectoryBusyError) as error:
-            self._log.error("store failed", id=shown(envelope.id), error=str(error))
+            self._log.error("store failed", id=shown(envelope.id), error=error)
             answers = [UNWELL] * len(envelope.recipients)
         if self._log.is_enabled_for(INFO):
             self._tell(envelope, spool, answers, started)
@@ -203,7 +203,7 @@ class Incoming:
         try:
             self._submission.give_back(taken)
         except Exception as error:
-            self._log.warning("a message counts that was not kept", id=shown(envelope.id), error=repr(error))
+            self._log.warning("a message counts that was not kept", id=shown(envelope.id), exc_info=error)
 
     async def _file(self, envelope: Envelope, spool: Spool, whole: bool, origin: Origin, head: bytes) -> list[Reply]:
         if origin.account is not None and self._submission is not None:
@@ -216,7 +216,7 @@ class Incoming:
         try:
             await self._report(envelope, answers, head)
         except Exception as error:  # the mail is kept: whatever else fails, that is what the reply must say
-            self._log.error("what follows a delivery failed", id=shown(envelope.id), error=repr(error))
+            self._log.error("what follows a delivery failed", id=shown(envelope.id), exc_info=error)
         return answers
 
     async def _judged(self, envelope: Envelope, spool: Spool, head: bytes, origin: Origin) -> Mail | Reply:

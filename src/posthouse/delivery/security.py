@@ -227,7 +227,7 @@ class Security:
             policy = mtasts.parse(text)
         except (FetchError, mtasts.PolicyError) as error:
             self._count(domain, "sts", "", _policy_result(error))
-            self._log.info("no new TLS policy", domain=domain, why=str(error), older=held is not None)
+            self._log.info("no new TLS policy", domain=domain, why=error, older=held is not None)
             return self._hold(domain, held, _REFETCH_SECONDS)
         now = self._clock()
         self._memory.keep_policy(domain, KnownPolicy(wanted, text, int(now)))

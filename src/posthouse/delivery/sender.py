@@ -120,7 +120,7 @@ class Sender:
         try:
             await self._outgoing.renew()
         except StoreError as error:
-            self._log.error("nothing is sent until the queue can be written", error=str(error))
+            self._log.error("nothing is sent until the queue can be written", error=error)
         for name, work in (("poll", self._poll), ("claims", self._keep_claims), ("tidy", self._keep_tidy)):
             self._supervisor.run(name, work)
 
@@ -141,7 +141,7 @@ class Sender:
             await self._expunge()
             await self._outgoing.leave()
         except StoreError as error:
-            self._log.error("the queue was not left tidy", error=str(error))
+            self._log.error("the queue was not left tidy", error=error)
 
     def offer(self, waiting: Sequence[Waiting], entry: Entry) -> None:
         """Send a message that was queued and claimed this very moment."""
@@ -309,7 +309,7 @@ class Sender:
                 outcomes = await self._attempt(lane, job)
             except Exception as error:
                 # What was sent we cannot know; what is sure is that no outcome may be lost, nor tried without end.
-                self._log.exception("sending failed", destination=lane.destination, error=str(error))
+                self._log.exception("sending failed", destination=lane.destination, error=error)
                 outcomes = [OWN_FAULT] * len(job.waiting)
             await self._keep(lane, job, outcomes)
         finally:
@@ -362,7 +362,7 @@ class Sender:
                     return
                 except StoreError as error:
                     text = "an outcome could not be recorded, and is kept in memory"
-                    self._log.error(text, destination=lane.destination, error=str(error))
+                    self._log.error(text, destination=lane.destination, error=error)
                 except Exception:
                     self._log.exception("an outcome could not be told", destination=lane.destination)
                     content = None  # the news is worth more than the copy
@@ -493,7 +493,7 @@ class Sender:
         try:
             return await work
         except StoreError as error:
-            self._log.error(text, error=str(error))
+            self._log.error(text, error=error)
             return None
 
 

@@ -125,7 +125,7 @@ class Server:
         self._acceptors.append(
             Acceptor(sock, welcome=welcome, refusal=refusal, reserve=self._reserve, log=self._log.bind(way=way.name))
         )
-        self._log.debug("listening", way=way.name, address=str(name))
+        self._log.debug("listening", way=way.name, address=name)
         return (name, 0) if isinstance(name, str) else plain_address(name)
 
     def stop_accepting(self) -> None:
@@ -218,7 +218,7 @@ class Server:
             self._leave(connection)
             if not isinstance(error, OSError):
                 raise
-            self._log.info("connection failed early", connection=connection.id, reason=str(error))
+            self._log.info("connection failed early", connection=connection.id, reason=error)
             return
         try:
             if proxied and not await self._introduce(connection, guest):
@@ -246,7 +246,7 @@ class Server:
             while (header := parser.receive(await connection.more())) is None:
                 pass
         except ProxyError as error:
-            self._log.warning("bad PROXY header", connection=connection.id, peer=connection.peer_ip, reason=str(error))
+            self._log.warning("bad PROXY header", connection=connection.id, peer=connection.peer_ip, reason=error)
             connection.abort()
             return False
         connection.due = 0.0

@@ -71,7 +71,7 @@ class TlsKeeper:
                 if self.reload_if_changed():
                     log.info("certificate reloaded", certificate=str(self._certificate))
             except TlsFilesError as error:
-                log.error("certificate not reloaded", reason=str(error))
+                log.error("certificate not reloaded", reason=error)
 
     def _look(self) -> tuple[object, ...]:
         marks: list[object] = []

@@ -156,7 +156,7 @@ class Pop3Session:
         try:
             found = await self._services.mailstore.find(self._account.id, INBOX, self._messages[at : at + _AHEAD])
         except StoreError as error:
-            self._services.log.error("message not read", connection=self._connection.id, error=str(error))
+            self._services.log.error("message not read", connection=self._connection.id, error=error)
             self.engine.reject("SYS/TEMP", "this message cannot be read at the moment, try again later")
             return
         if len(self._entries) > _KNOWN:
@@ -178,12 +178,12 @@ class Pop3Session:
             if not data:
                 raise DamagedError("nothing there")
         except DamagedError as error:
-            self._services.log.error("message damaged", connection=self._connection.id, error=str(error))
+            self._services.log.error("message damaged", connection=self._connection.id, error=error)
             # RFC 3206 5: not until somebody restores it from a backup
             self.engine.reject("SYS/PERM", "this message is damaged on the server's disk and cannot be read")
             return
         except StoreError as error:
-            self._services.log.error("message not read", connection=self._connection.id, error=str(error))
+            self._services.log.error("message not read", connection=self._connection.id, error=error)
             self.engine.reject("SYS/TEMP", "this message cannot be read at the moment, try again later")
             return
         except Exception:

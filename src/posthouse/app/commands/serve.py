@@ -199,7 +199,7 @@ async def _serve(
     try:
         worker = await Worker.open(setup, index, heartbeat=heartbeat)
     except TlsFilesError as error:
-        setup.log.error("no certificate", reason=str(error))
+        setup.log.error("no certificate", reason=error)
         return Exit.CONFIG
     loop.add_signal_handler(signal.SIGHUP, functools.partial(_reload, worker, setup))
     # The parent forked with its signals held back, so that none is lost before these handlers stand.
@@ -219,4 +219,4 @@ def _reload(worker: Worker, setup: Setup) -> None:
         worker.reload()
         setup.log.info("certificate reloaded")
     except TlsFilesError as error:
-        setup.log.error("certificate not reloaded", reason=str(error))
+        setup.log.error("certificate not reloaded", reason=error)

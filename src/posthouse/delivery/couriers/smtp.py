@@ -306,7 +306,7 @@ class SmtpCourier:
                 reply = Reply(554, error.status, str(error))
                 told = [Permanent(reply, _remote(peer), spoken=False)] * len(part.recipients)
             except StoreError as error:
-                self._log.error("a queued message cannot be read", error=str(error))
+                self._log.error("a queued message cannot be read", error=error)
                 reply = Reply(451, "4.3.0", "The message cannot be read from our store at the moment")
                 told = [Transient(reply, _remote(peer), spoken=False)] * len(part.recipients)
             if told is None:

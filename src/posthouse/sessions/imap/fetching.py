@@ -183,7 +183,7 @@ async def _answer(
                 refused.append((at, RefusedError("Damaged on the server's disk", "CORRUPTION")))
             except StoreError as error:
                 log, whose = ctx.services.log, ctx.connection.id
-                log.warning("message not read", connection=whose, uid=item.entry.uid, error=str(error))
+                log.warning("message not read", connection=whose, uid=item.entry.uid, error=error)
                 refused.append((at, RefusedError("Not to be read from the server's disk at the moment", "UNAVAILABLE")))
             if waiting > _FLUSH:
                 await ctx.connection.flush(ctx.engine)

@@ -103,7 +103,7 @@ class ImapSession:
         except NoSuchMailboxError:
             self.engine.bye("The mailbox you had open was removed")
         except StoreError as error:
-            self._services.log.warning("imap command failed", connection=self._connection.id, error=str(error))
+            self._services.log.warning("imap command failed", connection=self._connection.id, error=error)
             self.engine.finish("NO", "The mail store is unwell, try again later", "UNAVAILABLE")
         except ConnectionGoneError:
             raise
