@@ -1,9 +1,12 @@
 """Which hosts take a domain's mail, by what DNS says."""
 
+from pathlib import Path
+
 import pytest
 
 from posthouse.delivery.couriers.hosts import Addresses, Host, Hosts, NoHostError, is_forbidden
 from posthouse.delivery.outcome import Permanent, Transient
+from posthouse.net.dns.hosts_file import HostsFile
 from posthouse.net.dns.interface import Answer, DnsError, Found, Kind, Mx
 
 ZONE: dict[tuple[str, Kind], tuple[object, ...]] = {
@@ -128,3 +131,16 @@ def test_where_dns_must_not_lead_us(private: bool) -> None:
     assert is_forbidden("169.254.169.254", private=private)
     assert is_forbidden("10.1.2.3", private=private) is not private
     assert not is_forbidden("8.8.8.8", private=private)
+
+
+async def test_names_of_this_machine_count_where_the_operator_wrote_them(tmp_path: Path) -> None:
+    (tmp_path / "hosts").write_text("192.0.2.77 four.test relay\n2001:db8::7 relay\n")
+    hosts = Hosts(Names(), "x", hosts_file=HostsFile(tmp_path / "hosts"))
+    assert await hosts.addresses(Host("relay", configured=True)) == Addresses(("192.0.2.77", "2001:db8::7"))
+    assert (await hosts.addresses(Host("four.test", configured=True))).found == ("192.0.2.77",)
+    assert (await hosts.addresses(Host("four.test"))).found == ("192.0.2.4",)  # DNS said so, DNS says where
+    assert (await hosts.addresses(Host("localhost", configured=True))).found == ("127.0.0.1", "::1")
+    with pytest.raises(NoHostError):
+        await hosts.addresses(Host("localhost"))
+    without = Hosts(Names(), "x", ipv6=False, hosts_file=HostsFile(tmp_path / "hosts"))
+    assert (await without.addresses(Host("relay", configured=True))).found == ("192.0.2.77",)

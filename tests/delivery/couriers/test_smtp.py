@@ -172,6 +172,12 @@ async def test_one_connection_for_many_messages() -> None:
         assert len(at.dialer._open) == 1
 
 
+async def test_a_route_to_this_machine_by_name() -> None:
+    async with house(Remote()) as at:
+        at.courier = at.make(Routes([Route("r", hosts=(("localhost", at.remote.port),))]))
+        assert [type(outcome) for outcome in await at.send()] == [Delivered]
+
+
 async def test_a_server_that_ends_each_connection_after_one_message() -> None:
     """The connection that was to be used again is closed, not forgotten."""
     async with house(Remote({("MAIL", n): "" for n in range(2, 30, 2)})) as at:

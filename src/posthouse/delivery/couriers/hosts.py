@@ -9,6 +9,7 @@ from itertools import groupby, zip_longest
 
 from posthouse.delivery.outcome import Permanent, Transient
 from posthouse.message.reply import Reply
+from posthouse.net.dns.hosts_file import HostsFile
 from posthouse.net.dns.interface import Answer, DnsError, Found, Kind, Mx, Resolver
 from posthouse.net.may_reach import may_reach
 
@@ -18,11 +19,15 @@ MAX_ADDRESSES = 10  # of one host
 
 @dataclass(frozen=True, slots=True)
 class Host:
-    """A host that takes the mail. `secure`: DNSSEC vouches for this choice (RFC 7672 2.2.1)."""
+    """A host that takes the mail. `secure`: DNSSEC vouches for this choice (RFC 7672 2.2.1).
+
+    `configured`: the operator has named it, so that the names of this very machine (/etc/hosts) count.
+    """
 
     name: str
     port: int = 25
     secure: bool = False
+    configured: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +49,9 @@ class NoHostError(Exception):
 class Hosts:
     """Finds hosts by DNS. `own` is our host name: a list that has us in it is cut off there (RFC 5321 5.1)."""
 
-    def __init__(self, resolver: Resolver, own: str, *, ipv6: bool = True) -> None:
+    def __init__(self, resolver: Resolver, own: str, *, ipv6: bool = True, hosts_file: HostsFile | None = None) -> None:
         self._resolver = resolver
+        self._hosts_file = hosts_file or HostsFile()
         self._own = own.lower().rstrip(".")
         self._ipv6 = ipv6
         self._random = random.SystemRandom()
@@ -91,6 +97,8 @@ class Hosts:
         """Where a host is, both families in turns. Raises NoHostError."""
         if _is_address(host.name):
             return Addresses((host.name,))
+        if host.configured and (here := self._hosts_file.addresses(host.name)):
+            return Addresses(tuple(address for address in here if self._ipv6 or ":" not in address) or here)
         kinds = (Kind.AAAA, Kind.A) if self._ipv6 else (Kind.A,)
         answers = await asyncio.gather(
             *(self._resolver.look_up(host.name, kind) for kind in kinds), return_exceptions=True

@@ -154,11 +154,11 @@ class SmtpCourier:
             raise UnreachableError(Transient(Reply(451, "4.3.5", text), spoken=False))
         try:
             if route is not None and route.hosts:
-                return await self._first(
-                    [(Host(name, port), self._safety.for_route(route.tls, name)) for name, port in route.hosts],
-                    route,
-                    parcel,
-                )
+                hosts_of_route: list[tuple[Host, Demand | None]] = [
+                    (Host(name, port, configured=True), self._safety.for_route(route.tls, name))
+                    for name, port in route.hosts
+                ]
+                return await self._first(hosts_of_route, route, parcel)
             domain = domain_of(destination, parcel.recipients[0].address)
             hosts = [replace(host, port=self._settings.port) for host in await self._hosts.of_domain(domain)]
             return await self._first([(host, None) for host in hosts], route, parcel, domain)
