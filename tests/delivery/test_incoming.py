@@ -56,6 +56,7 @@ class Door:
             LOG,
             hostname="mail.here.test",
             postmaster=lambda: Address("postmaster", "here.test"),
+            signing=Signing(at.directory, clock),
         )
         self.budget = SpoolBudget(at.folder / "spool", in_memory=1 << 16)
         self.incoming = Incoming(

@@ -20,6 +20,7 @@ from posthouse.delivery.routes import Route, Routes
 from posthouse.delivery.schedule import Schedule
 from posthouse.delivery.security import Security, SecuritySettings
 from posthouse.delivery.sender import Pace, Sender
+from posthouse.delivery.signing import Signing
 from posthouse.delivery.srs import Srs
 from posthouse.mailstore.interface import Mailstore
 from posthouse.message.address import Address
@@ -133,7 +134,16 @@ def build_outward(
     def postmaster() -> Address:
         return Address("postmaster", directory.own_domain() or hostname)
 
-    bounces = Bounces(router, outgoing, new_id, time.time, log, hostname=hostname, postmaster=postmaster)
+    bounces = Bounces(
+        router,
+        outgoing,
+        new_id,
+        time.time,
+        log,
+        hostname=hostname,
+        postmaster=postmaster,
+        signing=Signing(directory, time.time),
+    )
     sender = Sender(
         outgoing,
         mailstore,

@@ -4,20 +4,26 @@ The news and the record that it was given are one transaction, so each failure i
 told about a message that has no return address: that is how bounces never bounce (RFC 5321 6.1).
 """
 
+import contextlib
 import secrets
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from structlog.typing import FilteringBoundLogger
 
+from posthouse.accounts.errors import DirectoryBusyError
 from posthouse.delivery.couriers.content import Content
 from posthouse.delivery.explain import explain
 from posthouse.delivery.outcome import NOBODY, Delivered, Outcome, Remote
 from posthouse.delivery.router import Mail, Router
+from posthouse.delivery.sendable import Converter, UnsendableError
+from posthouse.delivery.signing import Signing
 from posthouse.delivery.text_body import TextBody
-from posthouse.mailstore.interface import StoreError
+from posthouse.delivery.trimmed import behind
+from posthouse.mailstore.interface import Body, StoreError, Traits
 from posthouse.message.address import Address
 from posthouse.message.envelope import Client, Envelope, Recipient, Sender
+from posthouse.message.header import header_end
 from posthouse.message.ids import shown
 from posthouse.message.reply import Reply
 from posthouse.message.report import WHOLE_AT_MOST, Action, Original, Told, compose
@@ -35,7 +41,7 @@ class Notice:
 
 
 class Bounces:
-    """Writes and files delivery status notifications. `postmaster` tells who they come from."""
+    """Writes and files delivery status notifications. `postmaster` tells who they come from; `signing` signs for it."""
 
     def __init__(
         self,
@@ -47,6 +53,7 @@ class Bounces:
         *,
         hostname: str,
         postmaster: Callable[[], Address],
+        signing: Signing | None = None,
     ) -> None:
         self._router = router
         self._outgoing = outgoing
@@ -55,6 +62,8 @@ class Bounces:
         self._log = log
         self._hostname = hostname
         self._postmaster = postmaster
+        self._signing = signing
+        self._converter = Converter()
 
     def notice(self, record: Record, outcome: Outcome) -> Notice | None:
         """What the sender of a queued message is to be told of this outcome; None: nothing."""
@@ -124,7 +133,7 @@ class Bounces:
             message.octets,
             content is not None and content.eight_bit,
         )
-        mail = self._mail(message.sender, [notice.told for notice in notices], original)
+        mail = await self._mail(message.sender, [notice.told for notice in notices], original)
         return await self._router.file(mail, whole=False, also=recorder)
 
     async def report_kept(self, envelope: Envelope, recipients: Sequence[Recipient], head: bytes) -> None:
@@ -136,7 +145,7 @@ class Bounces:
             for recipient in recipients
         ]
         original = Original(envelope.sender, now, shown(envelope.id), head, None, len(head), not head.isascii())
-        await self._router.file(self._mail(envelope.sender, told, original), whole=False)
+        await self._router.file(await self._mail(envelope.sender, told, original), whole=False)
 
     def _told(
         self,
@@ -180,34 +189,54 @@ class Bounces:
             return b"", None  # the news is worth more than the copy
         return head, lambda: [rest]
 
-    def _mail(self, sender: Sender, told: Sequence[Told], original: Original) -> Mail:
+    async def _mail(self, sender: Sender, told: Sequence[Told], original: Original) -> Mail:
         address = sender.address
         assert address is not None
         if self._router.is_ours_to_return(address):
             # Nobody has verified that sender: its name may have been forged, and the bounce would go to a bystander.
             # What is wrong is the alias, which the postmaster can see to.
             address = self._postmaster()
+        postmaster = self._postmaster()
         bounce = self._new_id()
         data = compose(
             told,
             original,
             hostname=self._hostname,
-            postmaster=self._postmaster(),
+            postmaster=postmaster,
             now=int(self._clock()),
             message_id=f"{shown(bounce)}@{self._hostname}",
             boundary=f"={secrets.token_hex(12)}",
         )
-        null = Sender(None, smtputf8=not data.isascii() or address.is_international)
+        body, signature = await self._signed(data, postmaster.domain_key, bounce)
+        null = Sender(None, smtputf8=bool(body.traits & Traits.EIGHT_BIT) or address.is_international)
         # RFC 3461 6.1: nobody wants to be told of the fate of a notification.
         envelope = Envelope(bounce, _LOCAL, null, [Recipient(address, ("NEVER",))])
         return Mail(
             envelope,
-            TextBody(data),
+            body,
+            signature,
             may_relay=True,
             within_quota=False,
             message_id=f"{shown(bounce)}@{self._hostname}",
             sendable=True,
         )
+
+    async def _signed(self, data: bytes, domain: str, bounce: bytes) -> tuple[Body, bytes]:
+        """The report in a form that nothing on its way has to convert (RFC 6376 5.3), and its DKIM-Signature fields.
+
+        A report that cannot be signed is sent all the same: the news is what counts.
+        """
+        body: Body = TextBody(data)
+        head = data[: header_end(data)]
+        with contextlib.suppress(UnsendableError):  # compose() makes lines that are short enough
+            body, head = await self._converter.make_sendable(body, head, smtputf8=True)
+        if self._signing is None:
+            return body, b""
+        try:
+            return body, await self._signing.sign(domain, head, behind(body, len(head)))
+        except DirectoryBusyError as error:
+            self._log.warning("report not signed", id=shown(bounce), reason=str(error))
+            return body, b""
 
 
 def _action(record: Record, outcome: Outcome) -> Action | None:
