@@ -190,3 +190,29 @@ def test_every_web_of_aliases_ends(web: dict[str, list[str]], accounts: set[str]
     if isinstance(found, Local):
         assert found.accounts or found.outside
         assert len(set(found.accounts)) == len(found.accounts)
+
+
+@pytest.mark.parametrize("local", ["postmaster", "Abuse", "postmaster+x"])
+def test_postmaster_of_the_servers_own_name(local: str) -> None:
+    """RFC 5321 4.5.1: at the name that stands in each Received field, domain or not."""
+    found = rows("alice bob", domains=[Domain("b.test", "b.test"), Domain("a.test", "a.test", is_default=True)])
+    assert names(resolve(address(f"{local}@mx.own.test"), found, "+", "mx.own.test")) == ["alice"]
+    assert names(resolve(address(f"{local}@MX.own.TEST"), found, "+", "mx.own.test")) == ["alice"]
+    assert resolve(address(f"{local}@mx.own.test"), found, "+") is Unresolved.NOT_OUR_DOMAIN
+    assert resolve(address(f"{local}@own.test"), found, "+", "mx.own.test") is Unresolved.NOT_OUR_DOMAIN
+
+
+def test_nobody_else_is_at_the_servers_own_name() -> None:
+    found = rows("alice", {"*": "alice"})
+    for local in ("alice", "root", "postmasters"):
+        assert resolve(address(f"{local}@mx.own.test"), found, "+", "mx.own.test") is Unresolved.NOT_OUR_DOMAIN
+    assert resolve(address("postmaster@mx.own.test"), rows("", domains=[]), "+", "mx.own.test") in (
+        Unresolved.NOT_OUR_DOMAIN,
+        Unresolved.NO_SUCH_USER,
+    )
+
+
+def test_an_alias_of_postmaster_holds_at_the_servers_own_name() -> None:
+    found = rows("alice bob", {"abuse": "bob"})
+    assert names(resolve(address("abuse@mx.own.test"), found, "+", "mx.own.test")) == ["bob"]
+    assert names(resolve(address("abuse@a.test"), found, "+", "a.test")) == ["bob"]  # a domain that is the name as well

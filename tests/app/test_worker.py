@@ -13,6 +13,7 @@ from structlog.testing import LogCapture
 
 from posthouse.accounts.allowance import Taken
 from posthouse.accounts.interface import Account
+from posthouse.accounts.sqlite.registry import SqliteRegistry
 from posthouse.app import worker as module
 from posthouse.app.certificate import self_signed
 from posthouse.app.commands.dev import _now
@@ -20,7 +21,9 @@ from posthouse.app.making import make
 from posthouse.app.places import Places
 from posthouse.app.settings import ServerSettings, Settings, SmtpSettings, SubmissionSettings
 from posthouse.app.worker import Setup, Worker, prepare
+from posthouse.delivery.router import NO_RELAY, Routed
 from posthouse.message.address import Address
+from posthouse.message.envelope import Sender
 from posthouse.message.ip import canonical_network
 from posthouse.message.reply import Reply
 
@@ -115,6 +118,19 @@ async def test_an_account_has_limits_unless_the_configuration_takes_them_away(se
     opened = await Worker.open(replace(setup, settings=free))
     submission = opened._services.incoming._submission
     assert submission is not None and submission.take_allowance(account, many) is None
+    await opened.stop(0.0)
+
+
+async def test_postmaster_is_reached_at_the_servers_own_name(setup: Setup) -> None:
+    with SqliteRegistry(setup.places.directory) as registry:
+        registry.add_domain("own.test")
+        registry.add_account("alice@own.test", None)
+    opened = await Worker.open(setup)
+    router = opened._services.incoming._router
+    for local in ("postmaster", "abuse"):
+        routed = router.resolve(Address(local, "mail.example.test"), Sender(None), may_relay=False)
+        assert isinstance(routed, Routed) and [str(each.address) for each in routed.accounts] == ["alice@own.test"]
+    assert router.resolve(Address("alice", "mail.example.test"), Sender(None), may_relay=False) == NO_RELAY
     await opened.stop(0.0)
 
 

@@ -5,6 +5,7 @@ One address is looked up in this order, and the first that is found counts:
   2. both again without the +detail;
   3. postmaster and abuse: the domain's postmaster account, the first account of the domain, the first of all;
   4. the domain's catch-all.
+At the server's own name, unless that is a domain, there are postmaster and abuse alone: those of the default domain.
 An alias leads on to its targets, each by the same order. A target met again adds nothing, so a list that names itself
 is harmless; when nothing but loops is left, the answer is ALIAS_LOOP.
 """
@@ -19,9 +20,12 @@ MAX_TARGETS = 10_000  # addresses looked at for one recipient
 ROLES = frozenset({"postmaster", "abuse"})  # RFC 5321 4.5.1, RFC 2142 2 and 4
 
 
-def resolve(address: Address, rows: Rows, separator: str) -> Local | Unresolved:
-    """Where mail for `address` goes. `separator` starts a detail ("+"); "" switches details off."""
-    expansion = _Expansion(rows, separator)
+def resolve(address: Address, rows: Rows, separator: str, hostname: str = "") -> Local | Unresolved:
+    """Where mail for `address` goes.
+
+    `separator` starts a detail ("+"); "" switches details off. `hostname`: the server's own, in A-labels.
+    """
+    expansion = _Expansion(rows, separator, hostname)
     if not expansion.expand(address, 0):
         return Unresolved.NOT_OUR_DOMAIN
     if expansion.accounts or expansion.outside:
@@ -39,12 +43,13 @@ def home_of(domain: str, rows: Rows) -> Domain | None:
 class _Expansion:
     """One walk along the aliases. Dicts keep the order and drop doubles."""
 
-    def __init__(self, rows: Rows, separator: str) -> None:
+    def __init__(self, rows: Rows, separator: str, hostname: str) -> None:
         self.accounts: dict[int, Account] = {}
         self.outside: dict[Address, None] = {}
         self.looped = False
         self._rows = rows
         self._separator = separator
+        self._hostname = hostname
         self._seen: set[tuple[str, str]] = set()
         self._open: set[tuple[str, str]] = set()
         self._left = MAX_TARGETS
@@ -61,14 +66,26 @@ class _Expansion:
 
     def _domain(self, address: Address) -> Domain | None:
         if address.domain:
-            return home_of(address.domain, self._rows)
+            return home_of(address.domain, self._rows) or self._home_of_server(address)
         # RFC 5321 4.1.1.3: <postmaster> without a domain, in any case, is ours.
         if address.local.lower() != "postmaster":
             return None
         return self._rows.default_domain() or self._rows.first_domain()
 
+    def _home_of_server(self, address: Address) -> Domain | None:
+        """RFC 5321 4.5.1: postmaster is reached at the name that stands in each Received field, domain or not."""
+        if not self._hostname or self._base(address.local.lower()) not in ROLES:
+            return None
+        if domain_key(address.domain) != self._hostname:
+            return None
+        return self._rows.default_domain() or self._rows.first_domain()
+
+    def _base(self, local: str) -> str:
+        """Without the detail."""
+        return local.partition(self._separator)[0] if self._separator else local
+
     def _expand_local(self, domain: Domain, local: str, depth: int) -> None:
-        base = local.partition(self._separator)[0] if self._separator else local
+        base = self._base(local)
         for name in dict.fromkeys((local, base)):
             if name and self._take(domain, name, depth):
                 return

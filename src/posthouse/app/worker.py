@@ -189,6 +189,7 @@ class Worker:
             places.directory,
             Throttle(SqliteThrottleRows(self._volatile), time.time),
             remembered=Remembered(time.monotonic, seconds=settings.login.remember),
+            hostname=self._setup.hostname,
         )
         self._parts.add("directory", accounts.close)
         self._directory = self._choose_directory(accounts)

@@ -56,11 +56,16 @@ class SqliteDirectory:
         pool: HashingPool | None = None,
         remembered: Remembered | None = None,
         separator: str = "+",
+        hostname: str = "",
         failure_seconds: float = FAILURE_SECONDS,
     ) -> None:
-        """Open `path`, which must be there. `separator` starts the detail of an address; "" switches details off."""
+        """Open `path`, which must be there. `separator` starts the detail of an address; "" switches details off.
+
+        `hostname` is the server's own name, where postmaster is reached too.
+        """
         self._path = path
         self._separator = separator
+        self._hostname = domain_key(hostname) or ""
         self._throttle = throttle
         self._hasher = hasher or Hasher()
         self._pool = pool or HashingPool(os.cpu_count() or 1)
@@ -100,7 +105,7 @@ class SqliteDirectory:
         self._refresh()
         found = self._resolved.get(address)
         if found is None:
-            found = self._looked_up(lambda: resolve(address, self._rows, self._separator))
+            found = self._looked_up(lambda: resolve(address, self._rows, self._separator, self._hostname))
             if len(address.local) + len(address.domain) <= _LONGEST_KEPT:
                 _keep(self._resolved, address, found)
         return found
