@@ -1,13 +1,16 @@
 """Fair shares of the loop: one piece of heavy work in each turn, and every heavy one has its share."""
 
 import asyncio
+import ssl
 from collections.abc import Awaitable, Callable
 
 import pytest
 
+from posthouse.net.listener import ListenerSettings
+from posthouse.net.tunnel import Tunnel
 from posthouse.net.turns import SHARE_SECONDS, Meter, Turns
-from tests.net.house import House, until
-from tests.net.lines import IN_A_ROW, LineSession
+from tests.net.house import Certificate, House, until
+from tests.net.lines import IN_A_ROW, Client, LineSession
 
 
 class Clock:
@@ -177,3 +180,43 @@ async def test_each_of_many_heavy_ones_gets_its_share(house: House) -> None:
     assert order.index(1) - before < 20 * 2000 / 2
     for client in greedy:
         assert [await client.line() for _ in range(2000)] == [b"0"] * 2000
+
+
+async def test_a_flood_of_handshakes_does_one_step_in_each_turn(
+    house: House, certificate: Certificate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first word of a handshake costs its sender nothing; what it costs us is done in turns, and all are served."""
+    steps = most = 0
+    receive = Tunnel.receive
+
+    def counted(tunnel: Tunnel, raw: bytes) -> bytes:
+        nonlocal steps
+        steps += not tunnel.established
+        return receive(tunnel, raw)
+
+    async def watch() -> None:
+        nonlocal most
+        before = steps
+        while True:
+            await asyncio.sleep(0)
+            most, before = max(most, steps - before), steps
+
+    hello = ssl.MemoryBIO()
+    with pytest.raises(ssl.SSLWantReadError):
+        certificate.trusting.wrap_bio(ssl.MemoryBIO(), hello, server_hostname="localhost").do_handshake()
+    word = hello.read()
+    keeper = certificate.keeper()
+    address = await house.open(keeper=keeper, way=ListenerSettings("secure", implicit_tls=True))
+    monkeypatch.setattr(Tunnel, "receive", counted)
+    flood = [await Client.connect(address) for _ in range(20)]
+    watching = asyncio.create_task(watch())
+    for client in flood:
+        client.send(word)
+    for client in flood:
+        assert await client.reader.readexactly(1) == b"\x16"  # RFC 8446 5.1: a handshake record
+    honest = await house.client(address, certificate.trusting)
+    assert await honest.ask(b"x") == b"x"
+    watching.cancel()
+    assert most == 1 and steps >= 21
+    for client in flood:
+        client.writer.close()

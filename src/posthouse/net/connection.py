@@ -15,7 +15,7 @@ from posthouse.net.interface import Engine
 from posthouse.net.limits import Limits
 from posthouse.net.tls import TlsInfo, TlsKeeper
 from posthouse.net.tunnel import Tunnel
-from posthouse.net.turns import SHARE_OCTETS
+from posthouse.net.turns import SHARE_OCTETS, Turns
 
 _HELD_AT_MOST = 1 << 18  # octets that arrived and were not taken, before reading pauses
 _RESUMED_BELOW = 1 << 16
@@ -58,11 +58,11 @@ class Connection(asyncio.Protocol):
         "_loop",
         "_on_lost",
         "_paused",
-        "_secured",
         "_spoke",
         "_streamed",
         "_transport",
         "_tunnel",
+        "_turns",
         "congested_since",
         "due",
         "eof",
@@ -87,7 +87,9 @@ class Connection(asyncio.Protocol):
         keeper: TlsKeeper | None,
         limits: Limits,
         on_lost: Callable[["Connection"], None],
+        turns: Turns | None = None,
     ) -> None:
+        """With `turns` each step of a handshake waits for its own."""
         self.id = id  # for logs
         self.peer_ip, self.peer_port = peer
         self.local_ip, self.local_port = local
@@ -102,6 +104,7 @@ class Connection(asyncio.Protocol):
         self._keeper = keeper
         self._limits = limits
         self._on_lost = on_lost
+        self._turns = turns
         self._transport: asyncio.Transport | None = None
         self._tunnel: Tunnel | None = None
         self._deflate: Deflate | None = None
@@ -114,7 +117,6 @@ class Connection(asyncio.Protocol):
         self._discarded = 0
         self._arrival: asyncio.Future[None] | None = None
         self._drained: asyncio.Future[None] | None = None
-        self._secured: asyncio.Future[None] | None = None
 
     # For sessions and the pump.
 
@@ -155,11 +157,18 @@ class Connection(asyncio.Protocol):
     async def more(self) -> bytes:
         """Wait until something has arrived, and take it. Raises ConnectionGoneError if nothing will."""
         while not (data := self.take()):
-            if self.lost or self.eof:
-                raise ConnectionGoneError
-            self._arrival = self._loop.create_future()
-            await self._arrival
+            await self._something()
         return data
+
+    async def _something(self) -> None:
+        """Wait until something arrives. Raises ConnectionGoneError if nothing will."""
+        if self.lost or self.eof:
+            raise ConnectionGoneError
+        self._arrival = self._loop.create_future()
+        try:
+            await self._arrival
+        finally:
+            self._arrival = None
 
     def give_back(self, data: bytes) -> None:
         """Have the next one take `data` first."""
@@ -202,10 +211,10 @@ class Connection(asyncio.Protocol):
 
     def wake(self) -> None:
         """Have the engine looked at although nothing arrived: a session has given it something to say."""
-        if self.reader is not None:
-            self.reader.wake()
-        elif self._arrival is not None:
+        if self._arrival is not None:
             _settle(self._arrival)
+        elif self.reader is not None:
+            self.reader.wake()
 
     async def start_tls(self) -> TlsInfo:
         """Send what is ready to go, then wait for the TLS handshake. Raises ConnectionGoneError.
@@ -216,14 +225,11 @@ class Connection(asyncio.Protocol):
             self.reader.flush()
         self._held.clear()
         self._held_cost = 0
-        return await self._shake_hands(b"")
+        return await self._shake_hands()
 
     async def begin_with_tls(self) -> TlsInfo:
         """Wait for the TLS handshake that comes first on this port (RFC 8314 3). Raises ConnectionGoneError."""
-        early = b"".join(self._held)
-        self._held.clear()
-        self._held_cost = 0
-        return await self._shake_hands(early)
+        return await self._shake_hands()
 
     async def start_tls_towards(self, host: str, context: ssl.SSLContext) -> tuple[bytes, ...]:
         """As client: shake hands with `host`; the certificates it showed, unchecked. Raises ConnectionGoneError.
@@ -233,7 +239,7 @@ class Connection(asyncio.Protocol):
         self._held.clear()
         self._held_cost = 0
         tunnel = Tunnel(context, towards=host)
-        await self._secure(tunnel, tunnel.begin(), b"")
+        await self._secure(tunnel, tunnel.begin())
         self.tls = TlsInfo(tunnel.version, tunnel.cipher, {})
         return tunnel.chain
 
@@ -249,12 +255,12 @@ class Connection(asyncio.Protocol):
             self.reader.flush()
         self._deflate = Deflate()
 
-    async def _shake_hands(self, early: bytes) -> TlsInfo:
+    async def _shake_hands(self) -> TlsInfo:
         if self._keeper is None:
             raise RuntimeError("TLS asked for without a certificate")
         credentials = self._keeper.credentials
         tunnel = Tunnel(credentials.context)
-        await self._secure(tunnel, b"", early)
+        await self._secure(tunnel, b"")
         # RFC 9266 3: TLS 1.3 is bound by tls-exporter, which there is not; clients that are offered -PLUS insist on it.
         bindings: Mapping[str, bytes] = {}
         if tunnel.version == "TLSv1.2":
@@ -262,22 +268,39 @@ class Connection(asyncio.Protocol):
         self.tls = TlsInfo(tunnel.version, tunnel.cipher, bindings)
         return self.tls
 
-    async def _secure(self, tunnel: Tunnel, first: bytes, early: bytes) -> None:
-        """The handshake: `first` is our opening word, `early` what came of the peer's already."""
+    async def _secure(self, tunnel: Tunnel, first: bytes) -> None:
+        """The handshake: `first` is our opening word; what is held came from the peer already.
+
+        A handshake costs us a signature and the peer a few octets. So whoever asks for many waits in one queue with all
+        who ask for much, and each turn of the loop does one step.
+        """
         if self._tunnel is not None or self._deflate is not None:
             raise RuntimeError("TLS asked for twice, or after compression")
         if self.lost:
             raise ConnectionGoneError
         self._tunnel = tunnel
-        self._secured = self._loop.create_future()
         self.due = self.now() + self._limits.handshake
         if self._paused:
             self._resume()
         self._write_raw(first)
-        if early:
-            self._arrived(early)
-        await self._secured
+        while not tunnel.established:
+            if not self._held:
+                await self._something()
+            if self._turns is not None:
+                await self._turns.next()
+            self._take_step()
         self.due = 0.0
+
+    def _take_step(self) -> None:
+        """Hand all that has come to TLS. Raises ConnectionGoneError."""
+        if self.lost or self._closing:
+            raise ConnectionGoneError
+        came = b"".join(self._held)
+        self._held.clear()
+        self._held_cost = 0
+        if self._paused:
+            self._resume()
+        self._arrived(came)
 
     def close(self) -> None:
         """Write out and say goodbye. What still comes is thrown away until the peer hangs up, or time is up.
@@ -324,7 +347,7 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Bytes from the network."""
-        if self._tunnel is None and not self._closing:
+        if (self._tunnel is None or not self._tunnel.established) and not self._closing:
             self._hold(data)
         else:
             self._arrived(data)
@@ -333,7 +356,7 @@ class Connection(asyncio.Protocol):
         """The peer has hung up, or only its sending half. Returns whether to stay open for our part."""
         if self._closing:
             return False
-        if self._secured is not None and not self._secured.done():
+        if self._tunnel is not None and not self._tunnel.established:
             return False  # a handshake is never completed by half a connection
         self._end_of_input()
         return not self._closing
@@ -354,7 +377,7 @@ class Connection(asyncio.Protocol):
         self.due = 0.0
         self._held.clear()
         self._deflate = None
-        for waiting in (self._arrival, self._drained, self._secured):
+        for waiting in (self._arrival, self._drained):
             if waiting is not None:
                 _settle(waiting, ConnectionGoneError())
         if self.reader is not None:
@@ -380,8 +403,6 @@ class Connection(asyncio.Protocol):
             return
         if answer := tunnel.to_send():
             self._write_raw(answer)
-        if tunnel.established and self._secured is not None:
-            _settle(self._secured)
         if plain:
             self._hold(plain)
         if tunnel.ended:

@@ -203,6 +203,7 @@ class Server:
             keeper=self._keeper,
             limits=self._limits,
             on_lost=self._leave,
+            turns=self._turns,
         )
         guest = self._guests[connection] = _Guest(way, place)
         self._tasks.start(self._serve(sock, connection, guest, service, proxied=proxied))

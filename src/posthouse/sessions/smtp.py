@@ -85,8 +85,7 @@ class SmtpSession:
     def handle(self, event: object) -> Awaitable[None] | None:
         """See Session."""
         if type(event) is events.MessageChunk:
-            self._keep(event.data)
-            return None
+            return self._keep(event.data)
         return _ANSWERS[type(event)](self, event)
 
     def _sender_offered(self, event: events.SenderOffered) -> None:
@@ -148,11 +147,16 @@ class SmtpSession:
         self._failure = None
         self.engine.accept_data()
 
-    def _keep(self, data: bytes | memoryview) -> None:
-        if self._spool is None or self._failure is not None:
-            return
+    def _keep(self, data: bytes | memoryview) -> Awaitable[None] | None:
+        spool = self._spool
+        if spool is None or self._failure is not None:
+            return None
+        spool.write(bytes(data))
+        return self._flush(spool) if spool.is_due else None
+
+    async def _flush(self, spool: Spool) -> None:
         try:
-            self._spool.write(bytes(data))
+            await spool.flush()
         except StoreFullError:
             self._failure = NO_SPACE
         except StoreError:

@@ -38,6 +38,12 @@ def row(uid: int, flags: int = 0, modseq: int = 60) -> Row:
     return Row(uid, uid * 10, flags, modseq, 100, 5)
 
 
+def apply(view: View, delta: Delta) -> list[int]:
+    changed = view.take_up(delta.changed)
+    view.settle(delta)
+    return changed
+
+
 def test_numbers_and_uids_name_positions() -> None:
     seen = view(3, 5, 9)
     assert list(seen.positions(NumberSet(((1, 2),)), uid=False)) == [0, 1]
@@ -65,7 +71,7 @@ def test_a_set_is_named_among_few_as_among_all(
 
 def test_what_is_new_stands_at_the_end() -> None:
     seen = view(3, 5)
-    assert seen.apply(Delta(BOX, 70, [row(5, flags=1), row(6), row(8)], [])) == [1]
+    assert apply(seen, Delta(BOX, 70, [row(5, flags=1), row(6), row(8)], [])) == [1]
     assert list(seen.uids) == [3, 5, 6, 8]
     assert list(seen.messages) == [30, 50, 60, 80]
     assert list(seen.flags) == [0, 1, 0, 0]
@@ -75,13 +81,13 @@ def test_what_is_new_stands_at_the_end() -> None:
 def test_what_is_known_already_is_no_news() -> None:
     seen = view(3)
     assert seen.note(row(3, flags=1, modseq=60))
-    assert seen.apply(Delta(BOX, 61, [row(3, flags=1, modseq=60)], [])) == []
+    assert apply(seen, Delta(BOX, 61, [row(3, flags=1, modseq=60)], [])) == []
     assert not seen.note(row(4))
 
 
 def test_the_expunged_keep_their_places_until_told() -> None:
     seen = view(3, 5, 9, 12)
-    seen.apply(Delta(BOX, 70, [], [5, 12, 77]))
+    apply(seen, Delta(BOX, 70, [], [5, 12, 77]))
     assert seen.gone == {5, 12}
     assert list(seen.uids) == [3, 5, 9, 12]
     assert seen.drop_gone() == ([2, 3], [5, 12])  # the numbers as they are when the one before is gone
@@ -93,7 +99,7 @@ def test_the_expunged_keep_their_places_until_told() -> None:
 def test_a_client_that_follows_expunge_stays_in_step(held: set[int], out: set[int]) -> None:
     uids = sorted(held)
     seen = view(*uids)
-    seen.apply(Delta(BOX, 70, [], sorted(out)))
+    apply(seen, Delta(BOX, 70, [], sorted(out)))
     numbers, told = seen.drop_gone()
     for number, uid in zip(numbers, told, strict=True):
         assert uids.pop(number - 1) == uid
@@ -107,3 +113,12 @@ def test_the_first_that_was_not_seen(flags: list[int]) -> None:
     seen.flags = array("Q", flags)
     expected = next((at for at, each in enumerate(flags) if not each & Flag.SEEN.value), -1)
     assert seen.first_without(Flag.SEEN) == expected
+
+
+def test_what_is_taken_up_in_parts_is_as_in_one() -> None:
+    rows = [row(2, flags=1), row(5, flags=1), row(6), row(8)]
+    whole, parts = view(2, 3, 5), view(2, 3, 5)
+    changed = whole.take_up(rows)
+    assert [at for some in (rows[:1], rows[1:3], rows[3:]) for at in parts.take_up(some)] == changed == [0, 2]
+    assert (parts.uids, parts.flags, parts.modseqs) == (whole.uids, whole.flags, whole.modseqs)
+    assert whole.among([1, 2, 4, 5, 8, 9]) == [0, 2, 4]

@@ -1,5 +1,7 @@
 """APPEND, with many messages at once (RFC 3502), and REPLACE (RFC 8508)."""
 
+from collections.abc import Awaitable
+
 from posthouse.delivery.slices import in_slices
 from posthouse.delivery.spool import Spool
 from posthouse.mailstore.interface import (
@@ -79,9 +81,20 @@ class Arrivals:
         except StoreError:
             raise _unwell() from None
 
-    def take(self, data: bytes) -> None:
-        """Octets of the message at hand."""
+    def take(self, data: bytes) -> Awaitable[None] | None:
+        """Octets of the message at hand; what is returned is to be awaited before the next."""
         self._write(self._line_ends.feed(data))
+        if self._failure is None and self._spools and self._spools[-1][0].is_due:
+            return self._flush(self._spools[-1][0])
+        return None
+
+    async def _flush(self, spool: Spool) -> None:
+        try:
+            await spool.flush()
+        except StoreFullError:
+            self._failure = _no_space()
+        except StoreError:
+            self._failure = _unwell()
 
     def _end_message(self) -> None:
         """The message at hand, if there is one, has come to its end."""
@@ -89,14 +102,8 @@ class Arrivals:
         self._line_ends = LineEnds()
 
     def _write(self, data: bytes) -> None:
-        if not data or self._failure is not None or not self._spools:
-            return
-        try:
+        if data and self._failure is None and self._spools:
             self._spools[-1][0].write(data)
-        except StoreFullError:
-            self._failure = _no_space()
-        except StoreError:
-            self._failure = _unwell()
 
     async def keep(self, command: Append) -> None:
         """All messages have come: make them durable, all or none."""

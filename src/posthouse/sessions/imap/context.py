@@ -2,7 +2,7 @@
 
 import contextlib
 import time
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import TypeVar
@@ -11,7 +11,7 @@ from posthouse.accounts.interface import Account
 from posthouse.mailstore.changes import ChangeBus
 from posthouse.mailstore.index import MessageIndex
 from posthouse.mailstore.interface import Flag, Item, Mailstore, Marks
-from posthouse.net.connection import Connection
+from posthouse.net.connection import Connection, ConnectionGoneError
 from posthouse.protocol.imap.server import ImapServer
 from posthouse.sessions.fair_shares import FairShares
 from posthouse.sessions.imap.keywords import KnownKeywords
@@ -90,6 +90,17 @@ class Context:
     def share(self, messages: int) -> AbstractAsyncContextManager[None]:
         """Enter it for work on so many messages; do not wait for the client within it."""
         return contextlib.nullcontext() if messages < FEW else self.desk.shares.of(self.account.id)
+
+    def share_for_answer(self, messages: int) -> AbstractAsyncContextManager[None]:
+        """The same for work that changes nothing. Raises ConnectionGoneError when nobody waits for it any more."""
+        return contextlib.nullcontext() if messages < FEW else self._share_while_there()
+
+    @contextlib.asynccontextmanager
+    async def _share_while_there(self) -> AsyncIterator[None]:
+        async with self.desk.shares.of(self.account.id):
+            if self.connection.lost:
+                raise ConnectionGoneError
+            yield
 
     @property
     def utf8(self) -> bool:

@@ -29,7 +29,7 @@ async def search(ctx: Context, command: Search) -> None:
         ctx.notice_condstore()
     await ctx.know_flags(view.flags)
     saving = "save" in command.returning.options
-    async with ctx.share(len(view)):
+    async with ctx.share_for_answer(len(view)):
         try:
             found = await _Matching(ctx, view).find(command.key, range(len(view)))
         except BaseException:

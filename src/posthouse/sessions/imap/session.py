@@ -75,9 +75,7 @@ class ImapSession:
         if type(event) is events.CommandOffered:
             return eagerly(self._carry_out(event.command))
         if type(event) is events.MessageChunk:
-            if self._arrivals is not None:
-                self._arrivals.take(event.data)
-            return None
+            return self._arrivals.take(event.data) if self._arrivals is not None else None
         return _ANSWERS[type(event)](self, event)
 
     # Commands.

@@ -47,8 +47,10 @@ async def _take_up(ctx: Context, view: View, delta: Delta, *, expunge: bool) -> 
     """Change the view and tell of it. Should that fail in between, client and view would not count alike any more."""
     settled, ctx.unsettled = not ctx.unsettled, True
     before = len(view)
-    changed = view.apply(delta)
-    changed_uids = [view.uids[at] for at in changed]
+    changed_uids: list[int] = []
+    async for piece in in_pieces(delta.changed):
+        changed_uids += [view.uids[at] for at in view.take_up(piece)]
+    view.settle(delta)
     grown = len(view) - before
     if expunge:
         tell_expunged(ctx, view)
@@ -56,11 +58,16 @@ async def _take_up(ctx: Context, view: View, delta: Delta, *, expunge: bool) -> 
         ctx.engine.send(b"* %d EXISTS\r\n" % len(view))
         if not ctx.rev2:
             ctx.engine.send(b"* 0 RECENT\r\n")
-    await tell_flags(ctx, view, [view.position(uid) for uid in changed_uids if uid not in view.gone])
+    await tell_flags(ctx, view, _positions(view, changed_uids))
     if not view.gone:
         view.told = view.mailbox.modseq
     _tell_delay(ctx, view)
     ctx.unsettled = not settled
+
+
+def _positions(view: View, uids: Sequence[int]) -> Sequence[int]:
+    """Where those of the uids, ascending, stand that are not gone."""
+    return view.among(uids) if not view.gone else [at for at in view.among(uids) if view.uids[at] not in view.gone]
 
 
 def _tell_delay(ctx: Context, view: View) -> None:

@@ -43,6 +43,15 @@ class View:
         at = bisect_left(self.uids, uid)
         return at if at < len(self.uids) and self.uids[at] == uid else -1
 
+    def among(self, uids: Sequence[int]) -> list[int]:
+        """Where uids, ascending, stand; those that are not there are passed over."""
+        found, at = [], 0
+        for uid in uids:
+            at = bisect_left(self.uids, uid, at)
+            if at < len(self.uids) and self.uids[at] == uid:
+                found.append(at)
+        return found
+
     def positions(self, numbers: NumberSet, *, uid: bool, saved: Iterable[int] = ()) -> Sequence[int]:
         """The positions that a set names, ascending; `saved` are the uids of $. Uids nobody has are passed over."""
         if numbers.saved:
@@ -77,12 +86,14 @@ class View:
             return [(first - 1, min(end, len(uids))) for first, end in numbers.resolved(len(uids))]
         return [(bisect_left(uids, first), bisect_right(uids, end)) for first, end in numbers.resolved(uids[-1])]
 
-    def apply(self, delta: Delta) -> list[int]:
-        """Take up what happened; the positions whose flags changed. New messages are at the end."""
-        self.mailbox, self.modseq = delta.mailbox, delta.modseq
+    def take_up(self, rows: Iterable[Row]) -> list[int]:
+        """Take up what happened, all or some of the rows of a delta, by uid; the positions whose flags changed.
+
+        New messages are at the end. When all rows were taken up settle() is to follow.
+        """
         changed = []
-        last = self.uids[-1] if self.uids else 0
-        for row in delta.changed:
+        last, at = self.uids[-1] if self.uids else 0, 0
+        for row in rows:
             if row.uid > last:
                 self.uids.append(row.uid)
                 self.messages.append(row.message)
@@ -90,10 +101,17 @@ class View:
                 self.modseqs.append(row.modseq)
                 self.octets.append(row.octets)
                 self.received.append(row.received)
-            elif self.note(row):
-                changed.append(self.position(row.uid))
-        self.gone.update(uid for uid in delta.vanished if self.position(uid) >= 0)
+                continue
+            at = bisect_left(self.uids, row.uid, at)
+            if self.uids[at] == row.uid and self.modseqs[at] < row.modseq:
+                self.flags[at], self.modseqs[at] = row.flags, row.modseq
+                changed.append(at)
         return changed
+
+    def settle(self, delta: Delta) -> None:
+        """All that is new was taken up; what has vanished is noted."""
+        self.mailbox, self.modseq = delta.mailbox, delta.modseq
+        self.gone.update(uid for uid in delta.vanished if self.position(uid) >= 0)
 
     def note_change(self, modseq: int) -> None:
         """Flags have changed with that modseq, and all of it is known."""
