@@ -1,5 +1,6 @@
 """The history of deliveries: written behind everybody's back, bounded, and never in anybody's way."""
 
+import asyncio
 from pathlib import Path
 
 import pytest
@@ -49,6 +50,25 @@ async def test_what_was_added_is_found(tmp_path: Path) -> None:
     assert [each.id[-1] for each in find_deliveries(path, "alice@here.test", most=1)] == [3]
     assert path.stat().st_mode & 0o777 == 0o600
     assert failures == []
+
+
+async def test_flush_and_tidy_do_not_meet(tmp_path: Path) -> None:
+    """Both are called by clocks of their own, and work in threads on one connection."""
+    history = opened(tmp_path / "history.db")
+
+    async def tidy() -> None:
+        for _ in range(100):
+            await history.tidy()
+
+    async def add() -> None:
+        for number in range(100):
+            history.add([delivery(number)] * 10)
+            await history.flush()
+
+    await asyncio.gather(tidy(), add())
+    await history.close()
+    assert failures == []
+    assert len(find_deliveries(tmp_path / "history.db", "alice@here.test", most=10_000)) == 1000
 
 
 async def test_what_is_old_is_forgotten(tmp_path: Path) -> None:

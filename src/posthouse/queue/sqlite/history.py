@@ -6,6 +6,7 @@ indexes, so a row costs little to write; who asks reads all of it, which takes a
 
 import asyncio
 import contextlib
+import threading
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -70,6 +71,7 @@ class SqliteHistory:
         self._on_failure = on_failure
         self._waiting: list[Delivery] = []
         self._connection: apsw.Connection | None = None
+        self._turn = threading.Lock()  # one thread at a time uses the connection
         self._failed = False
 
     def add(self, deliveries: Sequence[Delivery]) -> None:
@@ -90,32 +92,40 @@ class SqliteHistory:
     async def close(self) -> None:
         """Write what waits, and let go of the file."""
         await self.flush()
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
+        await asyncio.to_thread(self._close)
+
+    def _close(self) -> None:
+        with self._turn:
+            if self._connection is not None:
+                self._connection.close()
+                self._connection = None
 
     def _guarded(self, work: Callable[[apsw.Connection], object]) -> None:
-        try:
-            with translated(self._path):
-                if self._connection is None:
-                    self._connection = open_database(
-                        self._path,
-                        {"": _MIGRATIONS},
-                        policy=Policy.REPLACE,
-                        durability=Durability.NORMAL,
-                        cache_kib=512,
-                        checkpoint_pages=1000,
-                    )
-                with self._connection:  # one transaction
-                    work(self._connection)
-            self._failed = False
-        except (apsw.Error, DatabaseError, OSError) as error:
-            if not self._failed:
-                self._on_failure(str(error))
-            self._failed = True
-            if self._connection is not None:
-                self._connection.close()  # opened anew, and replaced if it is damaged
-                self._connection = None
+        with self._turn:
+            try:
+                with translated(self._path):
+                    self._work(work)
+                self._failed = False
+            except (apsw.Error, DatabaseError, OSError) as error:
+                if not self._failed:
+                    self._on_failure(str(error))
+                self._failed = True
+                if self._connection is not None:
+                    self._connection.close()  # opened anew, and replaced if it is damaged
+                    self._connection = None
+
+    def _work(self, work: Callable[[apsw.Connection], object]) -> None:
+        if self._connection is None:
+            self._connection = open_database(
+                self._path,
+                {"": _MIGRATIONS},
+                policy=Policy.REPLACE,
+                durability=Durability.NORMAL,
+                cache_kib=512,
+                checkpoint_pages=1000,
+            )
+        with self._connection:  # one transaction
+            work(self._connection)
 
     def _tidy(self, connection: apsw.Connection) -> None:
         connection.execute(_FORGET_OLD, (int(self._clock()) - self._days * 86400,))
