@@ -145,7 +145,8 @@ def view_of(model: Model, account: int) -> tuple[Any, ...]:
     used = sorted({name for box in rows.values() for row in box for name in row.flags[1]})
     changes = sorted(owner.changes(), key=lambda change: (change.modseq, change.mailbox, change.uid))
     held = [item.entry.octets for item in owner.items()]
-    return boxes, rows, used, sorted(owner.subscriptions), changes, (len(held), sum(held))
+    numbers = (owner.next_message, owner.next_box)
+    return boxes, rows, used, sorted(owner.subscriptions), changes, (len(held), sum(held)), numbers
 
 
 def _row(item: Any) -> Row:
@@ -155,7 +156,7 @@ def _row(item: Any) -> Row:
 
 def plain(view: tuple[Any, ...]) -> tuple[Any, ...]:
     """A view in which modseqs are replaced by their rank: each store counts them in its own way."""
-    boxes, rows, keywords, names, changes, usage = view
+    boxes, rows, keywords, names, changes, usage, numbers = view
     used = sorted({row.modseq for box in rows.values() for row in box})
     ranks = {modseq: rank for rank, modseq in enumerate(used)}
     return (
@@ -165,11 +166,12 @@ def plain(view: tuple[Any, ...]) -> tuple[Any, ...]:
         names,
         sorted((change.mailbox, change.uid, change.message, change.expunged) for change in changes),
         tuple(usage) if isinstance(usage, tuple) else (usage.messages, usage.octets),
+        numbers,
     )
 
 
 def _difference(account: int, expected: tuple[Any, ...], seen: tuple[Any, ...]) -> str:
-    names = ("mailboxes", "messages", "keywords", "subscriptions", "changes", "usage")
+    names = ("mailboxes", "messages", "keywords", "subscriptions", "changes", "usage", "next numbers")
     parts = [f"account {account}:"]
     for name, should, does in zip(names, expected, seen, strict=True):
         if should != does:

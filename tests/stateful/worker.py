@@ -30,6 +30,7 @@ from tests.stores import rows_of
 
 PACK_OCTETS = 40_000
 RESERVE_OCTETS = 65_536
+_NUMBERS = "SELECT next_message, next_mailbox FROM account WHERE account_id = ?"
 _LENGTH = struct.Struct("!I")
 
 
@@ -165,7 +166,10 @@ def digest(octets: bytes) -> tuple[int, bytes, bytes]:
 
 
 async def look(store: Any, account: int) -> tuple[Any, ...]:
-    """Mailboxes, their rows, keywords, subscriptions, changes, usage."""
+    """Mailboxes, their rows, keywords, subscriptions, changes, usage; and the next ids of a message and of a mailbox.
+
+    Those tell of a mailbox that was made and removed unseen.
+    """
     boxes = await store.mailboxes(account)
     sets = await store.keyword_sets(account)
     rows = {box.id: [by_name(row, sets) for row in await rows_of(store, account, box.name)] for box in boxes}
@@ -174,7 +178,8 @@ async def look(store: Any, account: int) -> tuple[Any, ...]:
     # A mailbox that is being removed may have others still, where the disk failed.
     used = sorted({name for box in rows.values() for row in box for name in row.flags[1]})
     assert set(used) <= {name.lower() for name in await store.keywords(account)}
-    return boxes, rows, used, names, changes, await store.usage(account)
+    numbers = await store.ask(lambda connection: connection.execute(_NUMBERS, (account,)).fetchall())
+    return boxes, rows, used, names, changes, await store.usage(account), numbers[0]
 
 
 def by_name(row: Row, sets: Mapping[int, Sequence[str]]) -> Any:
