@@ -210,11 +210,16 @@ def _tell_other(failure: Exception) -> int:
             if isinstance(failure, accounts_errors.DirectoryUnusableError):
                 return _tell_refusal(failure)
             busy = isinstance(failure, accounts_errors.DirectoryBusyError)
-            output.error(str(failure))
+            output.error(str(failure), _disk_fix(failure) if busy else "")
             return Exit.TRY_LATER if busy else Exit.FAILED
     store_errors = sys.modules.get("posthouse.mailstore.interface")
     if store_errors is not None and isinstance(failure, store_errors.StoreError):
         return _tell_refusal(failure)
+    if "apsw" in sys.modules:
+        from posthouse.app.disk_errors import disk_refusal
+
+        if (refused := disk_refusal(failure)) is not None:
+            return _tell(refused)
     if os.environ.get("POSTHOUSE_TRACEBACK"):
         raise failure
     output.error(
@@ -222,6 +227,12 @@ def _tell_other(failure: Exception) -> int:
         "This is a bug in Posthouse. POSTHOUSE_TRACEBACK=1 shows where it happened; please report it with that.",
     )
     return Exit.FAILED
+
+
+def _disk_fix(failure: Exception) -> str:
+    from posthouse.app.disk_errors import disk_fix
+
+    return disk_fix(failure)
 
 
 def _tell_refusal(failure: Exception) -> int:

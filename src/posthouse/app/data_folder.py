@@ -18,6 +18,7 @@ from pathlib import Path
 from structlog.typing import FilteringBoundLogger
 
 from posthouse.accounts.sqlite.connection import ROOMS as DIRECTORY_ROOMS
+from posthouse.app.disk_errors import disk_fix
 from posthouse.app.errors import CommandError, Exit
 from posthouse.app.permissions import access_fix
 from posthouse.app.places import Places
@@ -159,13 +160,13 @@ def refusal(error: Exception, code: Exit = Exit.FAILED) -> CommandError:
     cause = error if isinstance(error, DatabaseUnusableError) else error.__cause__
     if isinstance(cause, DatabaseUnusableError):
         return FolderError(str(cause), fix_of(cause))
-    return CommandError(str(error), code=code)
+    return CommandError(str(error), fix=disk_fix(error), code=code)
 
 
 def fix_of(error: BaseException | None) -> str:
     """What to do about a database that cannot be used; "" about anything else."""
     if not isinstance(error, DatabaseUnusableError):
-        return ""
+        return "" if error is None else disk_fix(error)
     if isinstance(error, SchemaTooNewError):
         return "Nothing was changed. Run the version of Posthouse that wrote it, or a newer one."
     if isinstance(error, ForeignLogError):

@@ -9,6 +9,7 @@ from posthouse.accounts.sqlite.registry import SqliteRegistry
 from posthouse.app import output
 from posthouse.app.config import Config
 from posthouse.app.data_folder import check_ids, is_new, refusal, require_store
+from posthouse.app.disk_errors import explain_disk_errors
 from posthouse.app.errors import CommandError, Exit
 from posthouse.app.making import is_directory_lost, make, make_directory
 from posthouse.app.passwords import confirmed
@@ -27,7 +28,8 @@ def open_places(config: Config, *, create: bool = False, mail: bool = True, soun
     data = config.settings.server.data
     assert data is not None  # checked when the configuration was read
     if create and not data.is_dir():
-        own_folder(data, _future_owner(config))
+        with explain_disk_errors(data):
+            own_folder(data, _future_owner(config))
     if not data.is_dir():
         raise CommandError(
             f"there is no data folder at {data}",

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
+from structlog.typing import FilteringBoundLogger
 
 from posthouse.app import output
 from posthouse.app.certificate import self_signed
@@ -201,7 +202,11 @@ async def running(
     try:
         with explain_disk_errors(folder):
             accounts, setup = _set_up(Places(folder), options, feed)
-            worker = await (Worker if options.strict else CatchAllWorker).open(setup)
+            try:
+                worker = await (Worker if options.strict else CatchAllWorker).open(setup)
+            except BaseException:
+                give_back(setup.places)
+                raise
         try:
             with watched_threads(worker.thread_died):
                 await worker.start(bound)
@@ -220,6 +225,16 @@ async def running(
 def _set_up(places: Places, options: Options, feed: Feed | None) -> tuple[list[DevAccount], Setup]:
     log = open_log("info" if os.environ.get("POSTHOUSE_LOG") else "warning", brief=True)
     places = make_room(places, log)
+    try:
+        return _prepared(places, options, feed, log)
+    except BaseException:
+        give_back(places)
+        raise
+
+
+def _prepared(
+    places: Places, options: Options, feed: Feed | None, log: FilteringBoundLogger
+) -> tuple[list[DevAccount], Setup]:
     if is_new(places):
         make(places)
     accounts = prepare_accounts(places, options.password) if options.strict else []
