@@ -142,6 +142,9 @@ def test_a_person_reads_what_each_is_for(data: Path, monkeypatch: pytest.MonkeyP
         "MX    example.org  (needed)\n      10 mail.example.org.\n      Mail for the domain comes to this server."
     )
     assert spf.splitlines()[1] == "      v=spf1 mx -all"
+    # A value stays on one line, which the terminal wraps: so it can be copied.
+    long = [line for line in sys.stdout.getvalue().splitlines() if len(line) > 80]
+    assert [line.split(";")[0].strip() for line in long] == ["v=DKIM1"]
 
 
 def test_services_are_told_as_configured(

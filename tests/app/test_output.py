@@ -26,6 +26,27 @@ def test_a_listing_for_people(capsys: pytest.CaptureFixture[str], monkeypatch: p
     assert capsys.readouterr().out == "address            quota\nalice@example.org\nb@example.org      1GB\n"
 
 
+def test_a_listing_on_a_narrow_terminal(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    monkeypatch.setenv("NO_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", "40")
+    rows = [["1", "alice@example.org", 3, "451 4.4.1 nobody answers at this address"], ["2", "b" * 50, 0, ""]]
+    output.listing(["id", "to", "tries", "reply"], rows, "none", below=("to", "reply"))
+    assert capsys.readouterr().out.splitlines() == [
+        "id  tries",
+        "1   3",
+        "    to: alice@example.org",
+        "    reply: 451 4.4.1 nobody answers at",
+        "      this address",
+        "2   0",
+        "    to: " + "b" * 32,
+        "      " + "b" * 18,
+    ]
+    monkeypatch.setenv("COLUMNS", "120")
+    output.listing(["id", "to", "tries", "reply"], rows, "none", below=("to", "reply"))
+    assert len(capsys.readouterr().out.splitlines()) == 3
+
+
 def test_an_empty_listing_is_chatter(capsys: pytest.CaptureFixture[str]) -> None:
     output.listing(["address"], [], "no accounts yet")
     captured = capsys.readouterr()

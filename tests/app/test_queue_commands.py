@@ -141,6 +141,17 @@ def test_list(queued: Queued, run: Run) -> None:
     assert done.err == "3 recipients of 2 messages.\n"
 
 
+def test_list_fits_a_terminal(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    monkeypatch.setenv("NO_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", "80")
+    lines = run("list").out.splitlines()
+    assert max(map(len, lines)) <= 80
+    assert lines[0].split() == ["id", "age", "size", "tries", "state"]
+    assert "    sender: a@here.test" in lines and "    recipient: c@z.test" in lines
+    assert "    last reply: 451 4.7.1 come back later \\x1b[2J" in lines
+
+
 def test_list_what_was_asked_for(queued: Queued, run: Run) -> None:
     assert run("list", "--limit", "1").err == "The newest 1 of 3 recipients of 2 messages.\n"
     assert run("list", "--sender", "<>", "--to", "y.test").err == "1 recipient of 1 message.\n"

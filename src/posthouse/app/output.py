@@ -2,9 +2,11 @@
 
 import json
 import os
+import shutil
 import sys
+import textwrap
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TextIO
 
@@ -55,9 +57,12 @@ def octets(data: bytes) -> None:
     sys.stdout.buffer.flush()
 
 
-def listing(columns: Sequence[str], rows: Sequence[Sequence[object]], empty: str) -> None:
+def listing(
+    columns: Sequence[str], rows: Sequence[Sequence[object]], empty: str, *, below: Collection[str] = ()
+) -> None:
     """Write rows below their headings, as wide as needed; `empty` is said instead, as chatter, when there are none.
 
+    Where the terminal is not wide enough the columns named by `below` stand on lines of their own under each row.
     Without a terminal there are no headings and a tab stands between the columns: that is for cut and awk.
     """
     texts = [[printable("" if value is None else str(value)) for value in row] for row in rows]
@@ -68,10 +73,24 @@ def listing(columns: Sequence[str], rows: Sequence[Sequence[object]], empty: str
         for row in texts:
             print("\t".join(row))
         return
+    width = shutil.get_terminal_size().columns
     widths = [max(len(row[at]) for row in [list(columns), *texts]) for at in range(len(columns))]
-    print(styled(_padded(columns, widths), "dim", sys.stdout))
+    beside = [at for at, name in enumerate(columns) if name not in below]
+    if not below or sum(widths) + 2 * (len(widths) - 1) <= width:
+        beside = list(range(len(columns)))
+    beside_widths = [widths[at] for at in beside]
+    print(styled(_padded([columns[at] for at in beside], beside_widths), "dim", sys.stdout))
     for row in texts:
-        print(_padded(row, widths))
+        print(_padded([row[at] for at in beside], beside_widths))
+        for at in range(len(columns)):
+            if at not in beside and row[at]:
+                print(_below(f"{columns[at]}: {row[at]}", width))
+
+
+def _below(text: str, width: int) -> str:
+    return textwrap.fill(
+        text, max(width, 20), initial_indent="    ", subsequent_indent="      ", break_on_hyphens=False
+    )
 
 
 def _padded(row: Sequence[str], widths: Sequence[int]) -> str:

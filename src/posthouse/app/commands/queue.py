@@ -78,7 +78,8 @@ def list_(
         return
     columns = ["id", "age", "size", "sender", "recipient", "tries", "state", "last reply"]
     everything = "Nothing waits to be sent."
-    output.listing(columns, _rows(found), everything if which.is_empty else "Nothing that waits is like that.")
+    nothing = everything if which.is_empty else "Nothing that waits is like that."
+    output.listing(columns, _rows(found), nothing, below=("sender", "recipient", "last reply"))
     if found:
         shown_ = "" if len(found) >= recipients else f"The newest {len(found)} of "
         output.note(f"{shown_}{many(recipients, 'recipient')} of {many(messages, 'message')}.")
