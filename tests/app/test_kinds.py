@@ -60,6 +60,12 @@ def test_no_durations(text: object) -> None:
         kinds.DURATION.read(text)
 
 
+def test_durations_that_are_too_short() -> None:
+    assert kinds.duration(1.0).read("1s") == 1
+    with pytest.raises(ValueError, match='at least "1s"'):
+        kinds.duration(1.0).read("0s")
+
+
 @pytest.mark.parametrize("name", ["mail.example.org", "localhost", "", "bücher.example", "x-1.example"])
 def test_hosts(name: str) -> None:
     assert kinds.HOST.read(name) == name

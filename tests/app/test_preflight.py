@@ -78,7 +78,8 @@ def test_a_name_that_nobody_can_look_up(name: str, tmp_path: Path) -> None:
 def test_the_name_of_the_machine_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(socket, "getfqdn", lambda: "localhost")
     (problem,) = found(tmp_path, '[server]\nuser = ""\n').problems
-    assert problem.render().startswith('default: error: server.hostname: "localhost" is no name')
+    file = tmp_path / "posthouse.toml"
+    assert problem.render().startswith(f'{file}: error: server.hostname: "localhost" is no name')
     monkeypatch.setattr(socket, "getfqdn", lambda: "mail.example.org")
     assert found(tmp_path, '[server]\nuser = ""\n').problems == []
 
@@ -148,6 +149,20 @@ def test_places_that_are_not_here(tmp_path: Path) -> None:
         "route.out.source: 2001:db8::9 is not an address of this machine",
     ]
     assert problems[0].place is not None and problems[0].line[problems[0].place.column - 1 :].startswith('"192')
+
+
+def test_halves_of_a_login(tmp_path: Path) -> None:
+    assert told(tmp_path, '[route.out]\nlogin = "us"\n') == [
+        "route.out.login: there is no password for it\ngive password_file, too"
+    ]
+    assert told(tmp_path, '[route.out]\npassword = "x"\n') == [
+        "route.out.password: there is no login for it\ngive login, too"
+    ]
+
+
+def test_an_address_of_the_other_family(tmp_path: Path) -> None:
+    (text,) = told(tmp_path, '[outgoing]\nsource_ipv4 = "::1"\n')
+    assert text.startswith("outgoing.source_ipv4: ::1 is of the other family")
 
 
 def test_a_data_folder_that_is_none(tmp_path: Path) -> None:

@@ -91,6 +91,18 @@ def _read_duration(value: object) -> float:
     return int(match[1]) * _DURATION_UNITS[match[2]]
 
 
+def duration(least: float) -> "Kind[float]":
+    """Durations from `least` seconds on: what is done again after no time is done without end."""
+
+    def read(value: object) -> float:
+        seconds = _read_duration(value)
+        if seconds < least:
+            raise ValueError(f'a duration of at least "{_write_duration(least)}"')
+        return seconds
+
+    return dataclasses.replace(DURATION, read=read)
+
+
 def _write_duration(seconds: float) -> str:
     for unit, factor in reversed(_DURATION_UNITS.items()):
         if seconds and seconds % factor == 0:

@@ -62,6 +62,7 @@ class _Look:
             self._look_at_authorities()
         self._look_at_certificate()
         self._look_at_addresses()
+        self._look_at_routes()
         return self.found
 
     def _problem(self, name: str, text: str, advice: str = "", item: int | None = None) -> None:
@@ -72,7 +73,9 @@ class _Look:
         if entry is not None:
             self.found.problems.append(entry.problem(told, advice=advice, item=item))
         else:
-            source = self._config.origins.get(name, "default")
+            origin = self._config.origins.get(name, "default")
+            file = self._config.file or "the defaults"
+            source = file if origin == "default" else origin
             self.found.problems.append(Problem(str(source), told, help=advice))
 
     def _look_at_names(self) -> None:
@@ -169,6 +172,14 @@ class _Look:
             text = f"{file} is for {', '.join(sorted(names)) or 'no name'}, and this server is {host}"
             self._problem("tls.certificate", text, f"get one for {host}, or correct server.hostname")
 
+    def _look_at_routes(self) -> None:
+        for name, route in self._settings.route.items():
+            if route.login and not route.password:
+                self._problem(f"route.{name}.login", "there is no password for it", "give password_file, too")
+            elif route.password and not route.login:
+                given = "password" if (f"route.{name}", "password_file") not in self._config.given else "password_file"
+                self._problem(f"route.{name}.{given}", "there is no login for it", "give login, too")
+
     def _look_at_addresses(self) -> None:
         ours = self._settings
         for place in wanted(ours):
@@ -182,6 +193,9 @@ class _Look:
                 self._problem(place.key, f"{place.endpoint.host} {reason}", "see: ip address", item)
         sources = {"outgoing.source_ipv4": ours.outgoing.source_ipv4, "outgoing.source_ipv6": ours.outgoing.source_ipv6}
         sources |= {f"route.{name}.source": route.source for name, route in ours.route.items()}
+        for name, family in (("outgoing.source_ipv4", "."), ("outgoing.source_ipv6", ":")):
+            if sources[name] and family not in sources[name]:
+                self._problem(name, f"{sources[name]} is of the other family", "IPv4 and IPv6 have a setting each")
         for name, address in sources.items():
             if address and (reason := _foreign(address)):
                 self._problem(name, f"{address} {reason}", "see: ip address")

@@ -42,7 +42,7 @@ class TlsSettings:
     certificate: Path | None = setting(kinds.PATH, None, "PEM file with the chain; empty: a self-signed one is made")
     key: Path | None = setting(kinds.PATH, None, "PEM file with the private key")
     key_password: str = setting(kinds.SECRET, "", "what the key file is encrypted with; better: key_password_file")
-    reload: float = setting(kinds.DURATION, 60.0, "how often to look whether the files have changed")
+    reload: float = setting(kinds.duration(1.0), 60.0, "how often to look whether the files have changed")
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +152,7 @@ class DnsSettings:
     """[dns]: whom to ask for names."""
 
     servers: tuple[Endpoint, ...] = setting(kinds.NAME_SERVERS, (), "name servers; none: those of /etc/resolv.conf")
-    timeout: float = setting(kinds.DURATION, 3.0, "how long to wait for one answer before the next try")
+    timeout: float = setting(kinds.duration(0.1), 3.0, "how long to wait for one answer before the next try")
     trust_ad: bool = setting(
         kinds.BOOL, False, "believe these servers about DNSSEC; one on this very machine is always believed"
     )
@@ -170,7 +170,7 @@ class OutgoingSettings:
     ipv6: bool = setting(kinds.BOOL, True, "send over IPv6 too; it needs reverse DNS as IPv4 does")
     connections: int = setting(kinds.whole(1, 1000), 20, "at once to one destination, per worker process")
     per_minute: int = setting(kinds.whole(0, 1_000_000), 0, "messages to one destination, per worker; 0: no bound")
-    first_retry: float = setting(kinds.DURATION, 300.0, "how soon to try again; later tries come ever slower")
+    first_retry: float = setting(kinds.duration(1.0), 300.0, "how soon to try again; later tries come ever slower")
     delay_warning: float = setting(kinds.DURATION, 4 * 3600.0, "when to tell the sender of a delay; 0s: never")
     expire: float = setting(kinds.DURATION, 5 * 86400.0, "when to give up and tell the sender")
     mta_sts: bool = setting(kinds.BOOL, True, "ask for and keep to the TLS policies of domains (RFC 8461)")
