@@ -47,6 +47,11 @@ def spf(text: str, tmp_path: Path, domain: str = "example.org") -> tuple[str, st
         (f'{SES}sender = [".org"]\n', "v=spf1 mx include:amazonses.com -all"),
         (SES + RELAY, "v=spf1 mx include:amazonses.com -all"),  # nothing gets to the second one
         (f'{SES}to = ["a.example"]\n{RELAY}', "v=spf1 mx include:amazonses.com a:smtp.provider.example ~all"),
+        (
+            '[route.m]\nhosts = ["smtp.eu.mailgun.org:587", "in-v3.mailjet.com:587", "smtp-relay.brevo.com:587"]\n',
+            "v=spf1 mx include:mailgun.org include:spf.mailjet.com include:spf.brevo.com -all",
+        ),
+        ('[route.2]\nhosts = ["mail.smtp2go.com:587"]\n', "v=spf1 mx a:mail.smtp2go.com ~all"),
         ('[route.inside]\nhosts = ["10.0.0.25:25", "localhost:25"]\n', "v=spf1 mx -all"),
         ('[route.fixed]\nhosts = ["8.8.4.4:25", "[2600::1]:25"]\n', "v=spf1 mx ip4:8.8.4.4 ip6:2600::1 -all"),
         (

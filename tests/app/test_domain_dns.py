@@ -58,6 +58,7 @@ def test_the_zone_says_all_that_is_needed(data: Path, capsys: pytest.CaptureFixt
     assert found == {
         ("example.org", "MX"): "10 mail.example.org.",
         ("example.org", "TXT"): "v=spf1 mx -all",
+        ("mail.example.org", "TXT"): "v=spf1 a -all",
         ("_dmarc.example.org", "TXT"): "v=DMARC1; p=quarantine; rua=mailto:postmaster@example.org",
         ("mta-sts.example.org", "CNAME"): "mail.example.org.",
         ("_smtp._tls.example.org", "TXT"): "v=TLSRPTv1; rua=mailto:postmaster@example.org",
@@ -70,6 +71,26 @@ def test_the_zone_says_all_that_is_needed(data: Path, capsys: pytest.CaptureFixt
         ("autoconfig.example.org", "CNAME"): "mail.example.org.",
         ("autodiscover.example.org", "CNAME"): "mail.example.org.",
     }
+
+
+def test_the_hosts_own_name_is_told_with_its_zone_alone(
+    data: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Reports have no sender: SPF looks at the name in EHLO."""
+    for name, others in (("example.org", False), ("münchen.example", True)):
+        assert main(["domain", "dns", name, "--zone", "--data", str(data)]) == Exit.OK
+        captured = capsys.readouterr()
+        assert ("mail.example.org. 3600 IN TXT" in captured.out) is not others
+        assert ('"v=spf1 a -all"' in captured.err) is others
+    monkeypatch.setenv("POSTHOUSE_OUTGOING__HELLO", "out.example.org")
+    monkeypatch.setenv("POSTHOUSE_OUTGOING__SOURCE_IPV4", "8.8.4.4")
+    found = found_in(zone_of("example.org", data, capsys), "example.org")
+    assert found["out.example.org", "TXT"] == "v=spf1 a ip4:8.8.4.4 -all"
+    monkeypatch.setenv("POSTHOUSE_OUTGOING__HELLO", "example.org")
+    assert found_in(zone_of("example.org", data, capsys), "example.org")["example.org", "TXT"].startswith("v=spf1 mx")
+    monkeypatch.setenv("POSTHOUSE_OUTGOING__HELLO", "out.example.org")
+    monkeypatch.setenv("POSTHOUSE_OUTGOING__ENABLED", "false")
+    assert ("out.example.org", "TXT") not in found_in(zone_of("example.org", data, capsys), "example.org")
 
 
 def test_the_zone_is_read_by_ldns(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -115,8 +136,8 @@ def test_machines_get_json(data: Path, capsys: pytest.CaptureFixture[str]) -> No
     document = json.loads(captured.out)
     assert (document["version"], document["domain"], document["hostname"]) == (1, "example.org", "mail.example.org")
     needed = [(record["type"], record["name"].split(".")[0]) for record in document["records"] if record["needed"]]
-    assert [kind for kind, _ in needed] == ["MX", "TXT", "TXT", "TXT", "TXT"]
-    assert needed[-1][1] == "_dmarc"
+    assert [kind for kind, _ in needed] == ["MX", "TXT", "TXT", "TXT", "TXT", "TXT"]
+    assert [name for _, name in needed[-2:]] == ["_dmarc", "mail"]
     assert {"name": "example.org", "type": "TXT", "value": "v=spf1 mx -all"}.items() <= document["records"][1].items()
 
 

@@ -35,12 +35,19 @@ def records(
     keys: Sequence[SigningKey],
     ports: Mapping[str, int | None],
     spf: Sequence[SpfTerm] = (),
+    *,
+    hello: str = "",
+    host_spf: Sequence[SpfTerm] = (),
 ) -> Iterator[Record]:
     """Every record of `domain`, mail for which comes to `hostname`; both in A-labels. The needed ones come first.
 
-    `spf`: who else sends its mail. `ports`: of submission, submissions, pop3, pop3s, imap and imaps; None: not offered.
+    `spf`: who else sends its mail. `hello`: what the server calls itself to others, in A-labels, if its SPF record is
+    the domain's matter; `host_spf`: further addresses it sends from. `ports`: of submission, submissions, pop3, pop3s,
+    imap and imaps; None: not offered.
     """
     yield from _mail(domain, hostname, keys, spf)
+    if hello and hello != domain:  # else the domain's record is the host's as well
+        yield _host_spf(hello, host_spf)
     yield from _transport(domain, hostname)
     for service, port in ports.items():
         yield _service(domain, hostname, service, port)
@@ -81,6 +88,12 @@ def _spf(domain: str, terms: Sequence[SpfTerm]) -> Record:
         # Nothing of ours is to be refused on a guess.
         text = " ".join(["v=spf1 mx", *(term.text for term in terms), "~all" if unsure else "-all"])
     return Record(domain, "TXT", text, purpose, needed=True)
+
+
+def _host_spf(hello: str, terms: Sequence[SpfTerm]) -> Record:
+    """RFC 7208 2.4: a report has no sender, so the name in EHLO is what is looked at."""
+    text = " ".join(["v=spf1 a", *(term.text for term in terms), "-all"])
+    return Record(hello, "TXT", text, "SPF: reports of the server itself come from this host.", needed=True)
 
 
 def _transport(domain: str, hostname: str) -> Iterator[Record]:

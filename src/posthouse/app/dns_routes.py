@@ -7,17 +7,17 @@ from ipaddress import ip_address
 
 from posthouse.app.settings import OutgoingSettings, RouteSettings
 
-# Hosts of providers, and where these publish the addresses that they send from.
+# Hosts of providers, and where these publish the addresses that they send from: those alone whose manuals, or several
+# guides, say so. Others (SMTP2GO, which wants a CNAME of its own) are asked for.
 _PROVIDERS = (
     (r"smtp(-relay)?\.gmail\.com", "_spf.google.com"),
     (r"email-smtp\..+\.amazonaws\.com", "amazonses.com"),
     (r"smtp\.office365\.com|.+\.mail\.protection\.outlook\.com", "spf.protection.outlook.com"),
     (r"smtp\.sendgrid\.net", "sendgrid.net"),
-    (r"smtp\.(eu\.)?mailgun\.org", "mailgun.org"),
+    (r"smtp(\.eu)?\.mailgun\.org", "mailgun.org"),
     (r"smtp(-broadcasts)?\.postmarkapp\.com", "spf.mtasv.net"),
-    (r"smtp-relay\.(brevo|sendinblue)\.com", "spf.brevo.com"),
-    (r"in(-v3)?\.mailjet\.com", "spf.mailjet.com"),
-    (r"mail(-eu|-us)?\.smtp2go\.com", "spf.smtp2go.com"),
+    (r"smtp-relay\.brevo\.com", "spf.brevo.com"),
+    (r"in-v3\.mailjet\.com", "spf.mailjet.com"),
 )
 
 
@@ -45,6 +45,12 @@ def spf_terms(domain: str, routes: Mapping[str, RouteSettings], outgoing: Outgoi
         if "*" in route.to and ("*" in route.sender or domain in route.sender):
             break  # nothing of this domain's gets to a later route
     return list(found.values())
+
+
+def host_terms(routes: Mapping[str, RouteSettings], outgoing: OutgoingSettings) -> list[SpfTerm]:
+    """The terms beside "a" for the name that this server gives itself: other addresses it sends from."""
+    sources = [outgoing.source_ipv4, outgoing.source_ipv6, *(route.source for route in routes.values())]
+    return list({term.text: term for source in sources for term in _of_host(source)}.values())
 
 
 def _takes(route: RouteSettings, domain: str) -> bool:

@@ -84,7 +84,7 @@ def dns_(
     # They read keys, and what does that is slow to import.
     from posthouse.app.dns_certificate import certificate_records, load_certificate
     from posthouse.app.dns_records import records
-    from posthouse.app.dns_routes import spf_terms
+    from posthouse.app.dns_routes import host_terms, spf_terms
 
     config = where.load()
     settings = config.settings
@@ -94,7 +94,15 @@ def dns_(
         keys = registry.ensure_signing_keys(name)
     domain = keys[0].domain
     terms = spf_terms(domain, settings.route, settings.outgoing) if settings.outgoing.enabled else []
-    found = list(records(domain, hostname, keys, _ports(config), terms))
+    hello = public_name(settings.outgoing.hello) or hostname
+    within = f".{hello}".endswith(f".{domain}")  # else it is another zone's matter
+    further = host_terms(settings.route, settings.outgoing)
+    sends = settings.outgoing.enabled
+    found = list(
+        records(
+            domain, hostname, keys, _ports(config), terms, hello=hello if sends and within else "", host_spf=further
+        )
+    )
     if certificate is not None and f".{hostname}".endswith(f".{domain}"):  # else it is another zone's matter
         found += certificate_records(hostname, certificate, smtp=bool(settings.smtp.listen))
     if as_json:
@@ -106,6 +114,9 @@ def dns_(
     else:
         _show(found)
     told = f"{hostname} itself needs A or AAAA records, and each of its addresses a PTR that names {hostname}."
+    if sends and not within:
+        spf = " ".join(["v=spf1 a", *(term.text for term in further), "-all"])
+        told += f' {hello} needs a TXT record too, for the reports of the server itself: "{spf}".'
     output.note(textwrap.fill(told, _WIDTH))
 
 
