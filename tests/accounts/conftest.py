@@ -7,9 +7,9 @@ import pytest
 
 from posthouse.accounts.passwords import HashCost, Hasher
 from posthouse.accounts.pool import HashingPool
-from posthouse.accounts.remembered import Remembered
 from posthouse.accounts.sqlite import SqliteDirectory, SqliteRegistry
 from posthouse.accounts.throttle import MemoryThrottleRows, Throttle
+from posthouse.accounts.verified_passwords import VerifiedPasswordCache
 from tests.accounts.clock import Clock
 from tests.accounts.invariants import check_directory
 
@@ -54,7 +54,7 @@ def open_directory(path: Path, registry: SqliteRegistry, hasher: Hasher, clock: 
 
     def make(**options: object) -> SqliteDirectory:
         throttle = options.pop("throttle", None) or Throttle(MemoryThrottleRows(), clock)
-        options = {"hasher": hasher, "pool": HashingPool(2), "remembered": Remembered(clock), **options}
+        options = {"hasher": hasher, "pool": HashingPool(2), "verified": VerifiedPasswordCache(clock), **options}
         opened.append(SqliteDirectory(path, throttle, **{"failure_seconds": 0, **options}))  # type: ignore[arg-type]
         return opened[-1]
 

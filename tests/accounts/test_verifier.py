@@ -10,9 +10,9 @@ from posthouse.accounts.claims import Claim
 from posthouse.accounts.interface import Account, Refusal, RefusalKind
 from posthouse.accounts.passwords import Hasher
 from posthouse.accounts.pool import HashingPool, PoolFullError
-from posthouse.accounts.remembered import Remembered
 from posthouse.accounts.rows import Credential, Login
 from posthouse.accounts.throttle import MemoryThrottleRows, Throttle
+from posthouse.accounts.verified_passwords import VerifiedPasswordCache
 from posthouse.accounts.verifier import Verifier
 from posthouse.message.address import Address
 from posthouse.message.credentials import ScramKeys
@@ -60,7 +60,7 @@ class Bench:
             self.throttle,
             self.hasher,
             self.pool,
-            Remembered(clock, seconds=600),
+            VerifiedPasswordCache(clock, seconds=600),
             failure_seconds=0,
         )
 

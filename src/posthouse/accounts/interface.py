@@ -88,7 +88,7 @@ class Directory(Protocol):
         """The generation of each of these accounts, by id, as it is now; those that are gone are missing."""
 
     async def verify(self, login: str, password: str, ip: str) -> Account | Refusal:
-        """Check a password. Hashing runs off the loop and is bounded; success is remembered for minutes."""
+        """Check a password. Hashing runs off the loop and is bounded; success is remembered for a day."""
 
     def scram_keys(self, login: str) -> ScramKeys:
         """Keys to challenge `login` with; for an unknown name, steady keys that nothing can satisfy."""

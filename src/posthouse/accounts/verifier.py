@@ -12,9 +12,9 @@ from posthouse.accounts.errors import AccountsError
 from posthouse.accounts.interface import Account, Refusal, RefusalKind
 from posthouse.accounts.passwords import Hasher
 from posthouse.accounts.pool import HashingPool, PoolFullError
-from posthouse.accounts.remembered import Remembered
 from posthouse.accounts.rows import Credential, Login
 from posthouse.accounts.throttle import Throttle
+from posthouse.accounts.verified_passwords import VerifiedPasswordCache
 from posthouse.message.ip import customer_network
 
 WRONG = Refusal(RefusalKind.WRONG)
@@ -43,7 +43,7 @@ class Verifier:
         throttle: Throttle,
         hasher: Hasher,
         pool: HashingPool,
-        remembered: Remembered,
+        verified: VerifiedPasswordCache,
         *,
         failure_seconds: float = FAILURE_SECONDS,
     ) -> None:
@@ -57,7 +57,7 @@ class Verifier:
         self._throttle = throttle
         self._hasher = hasher
         self._pool = pool
-        self._remembered = remembered
+        self._verified = verified
         self._failure_seconds = failure_seconds
         self._running: dict[bytes, _Check] = {}
 
@@ -68,15 +68,17 @@ class Verifier:
         if wait > 0:
             return Refusal(RefusalKind.THROTTLED, wait)
         known = claim.login
-        mark = self._remembered.mark(claim.name, known.generation if known else -1, password)
-        if known is not None and self._remembered.holds(mark):
+        fingerprint = self._verified.fingerprint(claim, password)
+        # Asked for unknown names too: they take no other time.
+        if self._verified.holds(fingerprint) and known is not None:
+            self._throttle.succeeded(claim.name, ip)  # it may be a network that the account was never used from
             return known.account
         began = time.monotonic()
         refusal = await self._hold_back(claim, ip)
         if refusal is not None:
             return refusal
         try:
-            check = self._join(mark, claim, password, ip)
+            check = self._join(fingerprint, claim, password, ip)
         except PoolFullError:
             return BUSY
         if check is None:
@@ -108,9 +110,9 @@ class Verifier:
         same = now is not None and now.account.id == known.account.id and now.generation == known.generation
         return now.account if now is not None and same else WRONG
 
-    def _join(self, mark: bytes, claim: Claim, password: str, ip: str) -> _Check | None:
+    def _join(self, fingerprint: bytes, claim: Claim, password: str, ip: str) -> _Check | None:
         """The check under way for this password, begun if need be; None when the peer has too many of its own."""
-        check = self._running.get(mark)
+        check = self._running.get(fingerprint)
         network = customer_network(ip)
         if check is not None and network in check.peers:
             return check
@@ -118,24 +120,24 @@ class Verifier:
             return None
         if check is None:
             try:
-                check = self._start(mark, claim, password)
+                check = self._start(fingerprint, claim, password)
             except PoolFullError:
                 self._throttle.end(claim.name, ip)
                 raise
         check.peers[network] = ip
         return check
 
-    def _start(self, mark: bytes, claim: Claim, password: str) -> _Check:
+    def _start(self, fingerprint: bytes, claim: Claim, password: str) -> _Check:
         credential = claim.login.credential if claim.login else None
         job = self._pool.submit(self._hasher.check, credential.hash if credential else None, password)
         check = _Check(asyncio.wrap_future(job))
-        self._running[mark] = check
+        self._running[fingerprint] = check
         # A peer that hangs up does not stop the count: the outcome is recorded here, not where it is awaited.
-        check.future.add_done_callback(lambda _done: self._settle(mark, check, claim, password))
+        check.future.add_done_callback(lambda _done: self._settle(fingerprint, check, claim, password))
         return check
 
-    def _settle(self, mark: bytes, check: _Check, claim: Claim, password: str) -> None:
-        del self._running[mark]
+    def _settle(self, fingerprint: bytes, check: _Check, claim: Claim, password: str) -> None:
+        del self._running[fingerprint]
         for ip in check.peers.values():
             self._throttle.end(claim.name, ip)
         if check.future.cancelled() or check.future.exception() is not None:
@@ -144,22 +146,32 @@ class Verifier:
         for ip in check.peers.values():
             note(claim.name, ip)
         if check.future.result() and claim.login is not None:
-            self._remembered.add(mark)
-            self._begin_renewal(claim.login, password)
+            self._verified.add(fingerprint)
+            self._begin_renewal(claim, claim.login, password)
 
-    def _begin_renewal(self, login: Login, password: str) -> None:
+    def _begin_renewal(self, claim: Claim, login: Login, password: str) -> None:
         credential = login.credential
         if credential is None or self._hasher.is_current(credential):
             return
         try:
-            self._pool.submit(self._renewal, login, password)
+            job = self._pool.submit(self._renewal, login, password)
         except PoolFullError:
             return  # no hurry: the next login that hashes tries again
+        done = asyncio.wrap_future(job)
+        done.add_done_callback(lambda _done: self._note_renewal(claim, password, done))
 
-    def _renewal(self, login: Login, password: str) -> None:
+    def _note_renewal(self, claim: Claim, password: str, done: "asyncio.Future[str]") -> None:
+        """The same password fits the new hash: it need not be hashed to know that."""
+        if not done.cancelled() and done.exception() is None and done.result():
+            self._verified.add(self._verified.fingerprint(claim, password, done.result()))
+
+    def _renewal(self, login: Login, password: str) -> str:
+        """Returns the new hash; "" when the old one stays."""
         renewed = self._hasher.renewed(password)
         try:
             if renewed is not None:
                 self._renew(login, renewed)
+                return renewed.hash
         except AccountsError as error:  # the old hash still serves; the next login tries again
             logging.getLogger(__name__).warning("password hash of account %d not renewed: %s", login.account.id, error)
+        return ""

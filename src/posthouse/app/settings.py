@@ -106,7 +106,9 @@ class LoginSettings:
     """[login]: how users prove who they are."""
 
     plain_on_loopback: bool = setting(kinds.BOOL, False, "allow passwords without TLS from this very machine")
-    remember: float = setting(kinds.DURATION, 600.0, "how long a checked password is remembered, in memory and hashed")
+    remember: float = setting(
+        kinds.DURATION, 86_400.0, "how long a checked password is remembered, as a digest whose key is in memory alone"
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,8 @@ import functools
 import os
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from contextlib import closing
+from dataclasses import dataclass, field
 from ipaddress import ip_address
 
 from structlog.typing import FilteringBoundLogger
@@ -15,12 +16,13 @@ from structlog.typing import FilteringBoundLogger
 from posthouse import __version__
 from posthouse.accounts.allowance import Allowance
 from posthouse.accounts.interface import Directory
-from posthouse.accounts.remembered import Remembered
-from posthouse.accounts.sqlite import SqliteDirectory, SqliteThrottleRows
+from posthouse.accounts.sqlite import SqliteDirectory, SqliteThrottleRows, SqliteVerifiedPasswordRows
 from posthouse.accounts.sqlite.allowance import SqliteAllowanceRows
 from posthouse.accounts.sqlite.registry import SqliteRegistry
+from posthouse.accounts.sqlite.verified_passwords import keep_rows_of
 from posthouse.accounts.sqlite.volatile import check_volatile, open_volatile
 from posthouse.accounts.throttle import Throttle
+from posthouse.accounts.verified_passwords import KEY_OCTETS, VerifiedPasswordCache
 from posthouse.app.certificate import CertificateFiles
 from posthouse.app.closing import CloseStack
 from posthouse.app.data_folder import begin
@@ -95,6 +97,7 @@ class Setup:
     log: FilteringBoundLogger
     workers: int = 1  # how many there are
     connections: int = 0  # bound of each worker, if descriptors bound it below what is configured; 0: they do not
+    login_key: bytes = field(default_factory=lambda: os.urandom(KEY_OCTETS))  # of all workers; see login_key.py
     on_received: OnReceived | None = None  # watches messages
     on_refusal: Callable[[str, str, str], None] | None = None  # watches SMTP's refusals: service, command, reply
 
@@ -106,6 +109,8 @@ def prepare(setup: Setup) -> None:
     """
     begin(setup.places, setup.log)
     check_volatile(setup.places.volatile)
+    with closing(open_volatile(setup.places.volatile)) as volatile:
+        keep_rows_of(volatile, setup.login_key, time.time())
     leases = SqliteLeases(setup.places.leases)
     leases.void_all()
     leases.close()
@@ -188,8 +193,13 @@ class Worker:
         accounts = SqliteDirectory(
             places.directory,
             Throttle(SqliteThrottleRows(self._volatile), time.time),
-            remembered=Remembered(time.monotonic, seconds=settings.login.remember),
             hostname=self._setup.hostname,
+            verified=VerifiedPasswordCache(
+                time.monotonic,
+                seconds=settings.login.remember,
+                key=self._setup.login_key,
+                rows=SqliteVerifiedPasswordRows(self._volatile),
+            ),
         )
         self._parts.add("directory", accounts.close)
         self._directory = self._choose_directory(accounts)

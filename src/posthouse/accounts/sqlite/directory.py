@@ -20,7 +20,6 @@ from posthouse.accounts.interface import Account, Local, Refusal, RefusalKind, U
 from posthouse.accounts.names import domain_key, local_key
 from posthouse.accounts.passwords import Hasher
 from posthouse.accounts.pool import HashingPool
-from posthouse.accounts.remembered import Remembered
 from posthouse.accounts.resolve import home_of, resolve
 from posthouse.accounts.rows import Credential, Login
 from posthouse.accounts.sqlite import identities
@@ -28,6 +27,7 @@ from posthouse.accounts.sqlite.connection import open_directory
 from posthouse.accounts.sqlite.rows import SqliteRows
 from posthouse.accounts.sqlite.signing_keys import keys_of
 from posthouse.accounts.throttle import Throttle
+from posthouse.accounts.verified_passwords import VerifiedPasswordCache
 from posthouse.accounts.verifier import FAILURE_SECONDS, WRONG, Verifier
 from posthouse.database.errors import DatabaseError, DatabaseUnusableError
 from posthouse.message.address import Address
@@ -54,7 +54,7 @@ class SqliteDirectory:
         *,
         hasher: Hasher | None = None,
         pool: HashingPool | None = None,
-        remembered: Remembered | None = None,
+        verified: VerifiedPasswordCache | None = None,
         separator: str = "+",
         hostname: str = "",
         failure_seconds: float = FAILURE_SECONDS,
@@ -91,7 +91,7 @@ class SqliteDirectory:
             throttle,
             self._hasher,
             self._pool,
-            remembered or Remembered(time.monotonic),
+            verified or VerifiedPasswordCache(time.monotonic),
             failure_seconds=failure_seconds,
         )
 

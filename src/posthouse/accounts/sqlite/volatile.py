@@ -1,14 +1,18 @@
-"""Opens volatile.db: what may be lost with the machine, the counters of failed logins and of sent mail."""
+"""Opens volatile.db, which may be lost: counters of failed logins and of sent mail, digests of passwords."""
 
 from pathlib import Path
 
 import apsw
 
-from posthouse.accounts.sqlite import allowance, throttle
+from posthouse.accounts.sqlite import allowance, throttle, verified_passwords
 from posthouse.database.connection import Durability
 from posthouse.database.opening import Policy, open_database, whole
 
-_ROOMS = {throttle.THROTTLE: throttle.MIGRATIONS, allowance.ALLOWANCE: allowance.MIGRATIONS}
+_ROOMS = {
+    throttle.THROTTLE: throttle.MIGRATIONS,
+    allowance.ALLOWANCE: allowance.MIGRATIONS,
+    verified_passwords.VERIFIED_PASSWORDS: verified_passwords.MIGRATIONS,
+}
 
 
 def check_volatile(path: Path) -> None:

@@ -26,6 +26,7 @@ from posthouse.app.interruption import interruptible, uninterrupted
 from posthouse.app.key_reader import KeyReader
 from posthouse.app.lifetime import ORPHAN_SECONDS, beat, stop_at_end_of_file, until_stopped, watched_threads
 from posthouse.app.listening import Bound, bind_all, close_all, close_sockets
+from posthouse.app.login_key import kept_key
 from posthouse.app.logs import adopt_library_logs, open_log
 from posthouse.app.malloc import tune_malloc
 from posthouse.app.notify import Notifier
@@ -75,6 +76,7 @@ def _run(where: Where, undo: ExitStack) -> int:
         with uninterrupted():
             setup = dataclasses.replace(setup, places=make_room(setup.places, setup.log))
             undo.callback(give_back, setup.places)
+        setup = dataclasses.replace(setup, login_key=kept_key(setup.places.data, setup.log))
         prepare(setup)
     reload = Reload(config, where.load, log, None if reader is None else reader.look)
     parent = Parent(
