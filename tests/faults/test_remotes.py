@@ -222,21 +222,34 @@ def test_nobody_is_told_twice(street: Street) -> None:
 @pytest.mark.skipif(not LONG, reason="POSTHOUSE_LONG=1 measures the rate beside hanging remotes")
 @pytest.mark.timeout(1200)
 def test_the_rate_beside_the_slow(tmp_path: Path) -> None:
-    """Within 10 % of what it is without them; the median of several rounds."""
-    with Remote() as beside, bad.Silent() as silent, bad.Tarpit() as tarpit:
-        ways = [Way("beside.test", beside.port), Way("silent.test", silent.port), Way("tarpit.test", tarpit.port)]
-        relay = Relay(tmp_path, ways)
-        relay.add_accounts(["beside"])
-        try:
-            street = Street(relay.start(), {"beside": beside})
-            flow(street, 1000)
-            alone = statistics.median(flow(street, 1000) for _ in range(7))
-            hanging = [f"u{n}@{kind}.test" for kind in ("silent", "tarpit") for n in range(400)]
-            for recipient in hanging:
-                relay.submit("beside@example.test", [recipient], letter("beside", BODY))
-            until(lambda: silent.journal.connections >= 1, lambda: "the silent one is not tried")
-            besides = statistics.median(flow(street, 1000) for _ in range(7))
-            print(f"1,000 letters in {alone:.2f} s alone, in {besides:.2f} s beside {len(hanging)} that hang")
-            assert besides <= alone / 0.9
-        finally:
-            relay.kill()
+    """Within 10 % of what another relay does without them.
+
+    Both are measured in turn, so that what else the machine does meets both, and the median of the ratios counts.
+    """
+    with ExitStack() as stack:
+        silent, tarpit = stack.enter_context(bad.Silent()), stack.enter_context(bad.Tarpit())
+        hanging = [Way("silent.test", silent.port), Way("tarpit.test", tarpit.port)]
+        alone = _street(stack, tmp_path / "alone", [])
+        busy = _street(stack, tmp_path / "busy", hanging)
+        for recipient in [f"u{n}@{way.domain}" for way in hanging for n in range(400)]:
+            busy.relay.submit("beside@example.test", [recipient], letter("beside", BODY))
+        until(lambda: silent.journal.connections >= 1, lambda: "the silent one is not tried")
+        rounds = []
+        for n in range(9):
+            seconds = {street: flow(street, 1000) for street in ((alone, busy) if n % 2 else (busy, alone))}
+            rounds.append((seconds[busy] / seconds[alone], seconds[alone], seconds[busy]))
+        ratio = statistics.median(each for each, _, _ in rounds)
+        print(f"beside 800 letters that hang 1,000 others take {ratio:.2f} of the time; rounds: {rounds}")
+        assert ratio <= 1 / 0.9
+
+
+def _street(stack: ExitStack, folder: Path, hanging: list[Way]) -> Street:
+    """A relay of its own with a remote that takes all, warmed up."""
+    folder.mkdir()
+    beside = stack.enter_context(Remote())
+    relay = Relay(folder, [Way("beside.test", beside.port), *hanging])
+    relay.add_accounts(["beside"])
+    stack.callback(relay.kill)
+    street = Street(relay.start(), {"beside": beside})
+    flow(street, 1000)
+    return street
