@@ -341,6 +341,8 @@ def test_other_commands_know_a_kept_folder(tmp_path: Path) -> None:
     [
         (("--password", "x"), "without --strict any password is the right one"),
         (("--free-ports", "--port-offset", "2000"), "exclude each other"),
+        (("--port-offset", "1.5"), "--port-offset"),
+        (("--port-offset", "abc"), "--port-offset"),
     ],
 )
 def test_options_that_do_not_go_together(options: tuple[str, ...], told: str) -> None:

@@ -74,7 +74,11 @@ def dev(
     *,
     data: Annotated[Path | None, Parameter(help="Keep everything in this folder (otherwise nothing is kept).")] = None,
     port_offset: Annotated[
-        int | None, Parameter(help="Added to the standard ports: with 1000, the default, 25 becomes 1025.")
+        int | None,
+        Parameter(
+            help="Added to the standard ports: with 1000, the default, 25 becomes 1025.",
+            converter=lambda _, tokens: _whole_number(tokens[0].value),
+        ),
     ] = None,
     free_ports: Annotated[bool, Parameter(help="Let the system choose free ports; --json tells which.")] = False,
     strict: Annotated[
@@ -113,6 +117,13 @@ def _run(data: Path | None, places: list[Wanted], options: Options, undo: contex
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     with asyncio.Runner(loop_factory=new_event_loop) as runner:
         runner.run(_serve(folder, bound, options, kept=data is not None))
+
+
+def _whole_number(text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:  # cyclopts by itself would take 1.5 for 2
+        raise ValueError(f'"{text}" is no whole number') from None
 
 
 def _check_folder(data: Path) -> None:
