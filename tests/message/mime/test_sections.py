@@ -2,12 +2,13 @@
 
 import base64
 import quopri
+import tracemalloc
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from posthouse.message.mime import decoded, scan
+from posthouse.message.mime import decoded, scan, select_fields
 
 HEADER = b"Content-Transfer-Encoding: base64\r\n\r\n"
 
@@ -53,3 +54,15 @@ def test_quoted_printable_bears_space_at_line_ends(contents: bytes, padding: lis
     coded = b"".join(line + padding[at % 5] + b"\r\n" for at, line in enumerate(lines[:-1])) + lines[-1]
     message = b"Content-Transfer-Encoding: quoted-printable\r\n\r\n" + coded
     assert decoded(message, scan(message)).replace(b"\r\n", b"\n") == contents
+
+
+@pytest.mark.parametrize("every", [1, 2])
+def test_fields_cost_memory_by_their_octets(every: int) -> None:
+    """However short they are, and however many."""
+    header = b"".join(b"%b: y\r\n" % (b"Z" if number % every else b"X-%d" % number) for number in range(50_000))
+    tracemalloc.start()
+    try:
+        assert len(select_fields(header + b"\r\n", {b"Z"}, exclude=True)) > len(header) // 2
+        assert tracemalloc.get_traced_memory()[1] < 4 * len(header)
+    finally:
+        tracemalloc.stop()
