@@ -12,6 +12,7 @@ import pytest
 
 from tests.faults.scale import LONG
 from tests.outside import crowd
+from tests.outside.attacks import ATTACKER, ATTACKS
 from tests.outside.imap_wire import ImapWire
 from tests.outside.program import Program, running
 
@@ -24,14 +25,14 @@ AT_LEAST = 0.1  # seconds, taken for the most that they wait in peace: a quiet m
 @pytest.fixture(scope="module")
 def crowded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Program]:
     with running(tmp_path_factory.mktemp("crowd") / "data") as program:
-        program.add_accounts(["attacker"])
+        program.add_accounts(["attacker", "heap"])
         crowd.fill(program.offset)
-        with ImapWire.open(143 + program.offset, crowd.ATTACKER, "INBOX") as wire:  # indexed once, for all attacks
+        with ImapWire.open(143 + program.offset, ATTACKER, "INBOX") as wire:  # indexed once, for all attacks
             wire.ok(b"SEARCH TEXT nowhere")
         yield program
 
 
-@pytest.mark.parametrize("name", crowd.ATTACKS if LONG else IN_SHORT)
+@pytest.mark.parametrize("name", ATTACKS if LONG else IN_SHORT)
 def test_others_are_served(crowded: Program, name: str) -> None:
     with crowd.others(crowded.offset) as waits:
         time.sleep(SECONDS / 2)

@@ -8,25 +8,27 @@ does what others do, for each line on its standard input prints how long that to
 
 import contextlib
 import json
+import os
 import select
 import statistics
 import subprocess
 import sys
 import threading
 import time
+import traceback
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from tests.outside.attacks import ATTACKER, ATTACKS, VICTIM
 from tests.outside.imap_wire import ImapWire
 from tests.outside.maildrop import Maildrop
 from tests.outside.wire import Wire
 
-ATTACKER = "attacker@example.test"
 MESSAGES = 5000  # in the attacker's INBOX
 _PAUSE = 0.02  # seconds, between two things that others do
-_CHUNK = 64 << 10
-_HEAVY = 48 << 20  # octets of a large message
+_RETURN = 0.05  # seconds, after which an attacker who was hung up on comes again
+_NICE = 10  # of attackers: they come from elsewhere, and do not take the server's processors from it
 
 
 @dataclass(frozen=True)
@@ -93,78 +95,19 @@ def _process(*arguments: str) -> Iterator[subprocess.Popen[bytes]]:
         process.communicate()
 
 
-# Attacks.
-
-
-def _pipeline(wire: Wire, commands: Callable[[], bytes]) -> None:
-    """Send as fast as the server takes it, and read all that it says."""
-    threading.Thread(target=_read_all, args=(wire,), daemon=True).start()
-    with contextlib.suppress(OSError):
-        while True:
-            wire.send(commands())
-
-
-def _read_all(wire: Wire) -> None:
-    with contextlib.suppress(OSError, ValueError):
-        while wire._socket.recv(1 << 20):
-            continue
-
-
-def _smtp_noops(offset: int) -> None:
-    with Wire(25 + offset) as wire:
-        wire.hello()
-        _pipeline(wire, lambda: b"NOOP\r\n" * (_CHUNK // 6))
-
-
-def _imap_noops(offset: int) -> None:
-    with ImapWire(143 + offset) as wire:
-        wire.greeting()
-        _pipeline(wire, lambda: b"a NOOP\r\n" * (_CHUNK // 8))
-
-
-def _pop3_capas(offset: int) -> None:
-    with Wire(110 + offset) as wire:
-        wire.line()
-        _pipeline(wire, lambda: b"CAPA\r\n" * (_CHUNK // 6))
-
-
-def _logged_in(command: bytes) -> Callable[[int], None]:
-    def attack(offset: int) -> None:
-        with ImapWire.open(143 + offset, ATTACKER, "INBOX") as wire:
-            _pipeline(wire, lambda: command * 10)
-
-    return attack
-
-
-def _large(offset: int) -> None:
-    body = b"Subject: large\r\n\r\n" + (b"x" * 76 + b"\r\n") * (_HEAVY // 78)
-    while True:
-        with Wire(25 + offset) as wire:
-            wire.hello()
-            wire.mail(ATTACKER)
-            wire.data(body)
-
-
-_STORE = b"a STORE 1:* +FLAGS (\\Flagged)\r\nb STORE 1:* -FLAGS (\\Flagged)\r\n"
-ATTACKS: dict[str, tuple[int, Callable[[int], None]]] = {  # how many at once, and what each does
-    "smtp-noop": (1, _smtp_noops),
-    "imap-noop": (1, _imap_noops),
-    "pop3-capa": (1, _pop3_capas),
-    "smtp-noop-20": (20, _smtp_noops),
-    "imap-noop-login": (4, _logged_in(b"a NOOP\r\n" * 1000)),
-    "thread": (20, _logged_in(b"a THREAD REFERENCES UTF-8 ALL\r\n")),
-    "sort": (20, _logged_in(b"a SORT (SUBJECT) UTF-8 ALL\r\n")),
-    "search": (20, _logged_in(b"a SEARCH TEXT nowhere\r\n")),
-    "fetch": (20, _logged_in(b"a FETCH 1:* (UID FLAGS ENVELOPE)\r\n")),
-    "store": (4, _logged_in(_STORE)),
-    "large": (20, _large),
-}
-
-
 def _attack(name: str, offset: int) -> None:
+    os.nice(_NICE)
     count, work = ATTACKS[name]
-    for _ in range(count):
-        threading.Thread(target=work, args=(offset,), daemon=True).start()
+    for number in range(count):
+        threading.Thread(target=_without_end, args=(work, offset, number), daemon=True).start()
+
+
+def _without_end(work: Callable[[int, int], None], offset: int, number: int) -> None:
+    """Who is hung up on comes again."""
+    while True:
+        with contextlib.suppress(OSError, AssertionError, ValueError):
+            work(offset, number)
+        time.sleep(_RETURN)
 
 
 # Others.
@@ -181,13 +124,17 @@ class _Others:
         self._smtp.hello()
 
     def start(self) -> None:
-        for kind in (self.come_by_smtp, self.come_by_imap, self.come_by_pop3, self.noop, self.mail):
+        for kind in (self.come_by_smtp, self.come_by_imap, self.come_by_pop3, self.noop, self.mail, self.collect):
             threading.Thread(target=self._again_and_again, args=(kind,), daemon=True).start()
 
     def _again_and_again(self, work: Callable[[], None]) -> None:
         while True:
             began = time.monotonic()
-            work()
+            try:
+                work()
+            except BaseException:  # what others are refused is a fault, whatever it is
+                traceback.print_exc()
+                os._exit(1)
             self._seconds.setdefault(work.__name__, []).append(time.monotonic() - began)
             time.sleep(_PAUSE)
 
@@ -210,6 +157,13 @@ class _Others:
         self._smtp.mail("bob@example.test")
         answer = self._smtp.data(b"Subject: small\r\n\r\nx\r\n")
         assert answer.startswith("250"), answer
+
+    def collect(self) -> None:
+        with Maildrop(110 + self._offset) as wire:
+            wire.login(VICTIM)
+            for message in wire.sizes():
+                wire.command(f"DELE {message}")
+            wire.quit()
 
     def waits(self) -> dict[str, list[float]]:
         found, self._seconds = self._seconds, {}

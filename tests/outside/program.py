@@ -164,10 +164,11 @@ class Program:
 
     def rss(self) -> int:
         """Octets of memory held now by the process and all below it."""
-        return sum(_rss(pid) for pid in process_tree(self.pid))
+        return sum(memory_of(pid) for pid in process_tree(self.pid))
 
 
-def _rss(pid: int) -> int:
+def memory_of(pid: int) -> int:
+    """Octets of memory that a process holds now."""
     try:
         status = Path(f"/proc/{pid}/status").read_text()
     except OSError:
