@@ -28,6 +28,9 @@ ROWS = {
     "in-4k-100": Row("SMTP in, 4 KiB, 100 connections, delivered", "msg/s"),
     "in-4k-each": Row("SMTP in, 4 KiB, a connection each, 20 at a time, delivered", "msg/s"),
     "in-100k-20": Row("SMTP in, 100 KiB, 20 connections, delivered", "msg/s"),
+    "login-first": Row("the first POP3 login of each of 200 users, 20 at a time", "sessions/s"),
+    "login-restarted": Row("the same after a restart", "sessions/s"),
+    "login-again": Row("the same, again", "sessions/s"),
     "pop3-login": Row("POP3 login, STAT, QUIT, 20 at a time", "sessions/s"),
     "pop3-all": Row("POP3 login, UIDL, RETR 25 x 4 KiB, QUIT, 20 at a time", "msg/s"),
     "pop3-dele": Row("the same with DELE", "msg/s"),
@@ -109,6 +112,23 @@ def _pop3_small(target: Target, scale: Scale) -> Results:
     return results
 
 
+def _first_logins(target: Target, scale: Scale) -> Results:
+    """What a server pays for passwords that it has not seen; then what it still knows after a restart."""
+    if not target.forget_logins():
+        return {}
+    results = {"login-first": _logins_of_all(target)}
+    target.restart()
+    results["login-restarted"] = _logins_of_all(target)
+    results["login-again"] = _logins_of_all(target)
+    return results
+
+
+def _logins_of_all(target: Target) -> float:
+    """Sessions a second: one of each user."""
+    took, _, _ = asyncio.run(load.collect(target, Collection(USERS, retrieve=False)))
+    return USERS / took
+
+
 def _pop3_large(target: Target, scale: Scale) -> Results:
     asyncio.run(load.empty(target))
     asyncio.run(load.deliver(target, Mail(100 * KIB, 20, scale.of(5 * USERS))))
@@ -129,7 +149,7 @@ def _start(target: Target, scale: Scale) -> Results:
     if took is not None and (roots := target.roots()):
         time.sleep(0.5 if scale.quick else 3)
         results["memory"] = memory.held(roots)
-    # Both kinds of server pay for the first login of each user; the other rows are about the ones after it.
+    # Both kinds of server pay for the first login of each user: see login-first. The others are about those after it.
     asyncio.run(load.counts(target))
     return results
 
@@ -188,6 +208,7 @@ def _imap_idle_memory(target: Target, scale: Scale) -> Results:
 # In this order; each gives one or more rows.
 SCENARIOS: dict[str, tuple[tuple[str, ...], Callable[[Target, Scale], Results]]] = {
     "start": (("start", "memory"), _start),
+    "login": (("login-first", "login-restarted", "login-again"), _first_logins),
     "in-4k-1": (("in-4k-1",), _in("in-4k-1", _smtp(4 * KIB, 1, 1000))),
     "in-4k-20": (("in-4k-20", "in-4k-20-accepted"), _in("in-4k-20", _smtp(4 * KIB, 20, 4000))),
     "in-4k-100": (("in-4k-100",), _in("in-4k-100", _smtp(4 * KIB, 100, 4000))),

@@ -41,6 +41,9 @@ class Target(Protocol):
     def restart(self) -> float | None:
         """Stop and start; seconds from the command to the greeting on every port. None when it is not ours to start."""
 
+    def forget_logins(self) -> bool:
+        """Restart without a memory of passwords that were right; False when it is not ours to start."""
+
 
 async def _greetings(ports: list[int]) -> None:
     limit = time.monotonic() + 60
@@ -85,6 +88,10 @@ class Peer:
             if starting.wait() != 0:
                 raise BenchError(f"{self.start_command} failed")
         return took
+
+    def forget_logins(self) -> bool:
+        """Restart it: other servers keep that memory in a process, if anywhere."""
+        return self.restart() is not None
 
 
 @dataclass
@@ -173,6 +180,14 @@ class Posthouse:
         """Stop and start again."""
         self.stop()
         return self.start()
+
+    def forget_logins(self) -> bool:
+        """Start it without what may be lost."""
+        self.stop()
+        for file in (self.folder / "data").glob("volatile.db*"):
+            file.unlink()
+        self.start()
+        return True
 
 
 def _free_ports(count: int) -> list[int]:
