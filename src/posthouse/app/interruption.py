@@ -24,11 +24,16 @@ def interruptible() -> Iterator[ExitStack]:
     """Within the block SIGINT, SIGTERM and SIGHUP raise InterruptedByError, one of them, once.
 
     What was made joins the stack: it is cleaned up at the end, however that comes, undisturbed by a second signal.
-    Signals that are ignored (nohup) stay so. To be used in the main thread.
+    Signals that are ignored (nohup) stay so, and so do those that the block itself ignores at its end, because the
+    program ends. To be used in the main thread.
     """
     caught = [number for number in _ENDING if signal.getsignal(number) is not signal.SIG_IGN]
 
+    interrupted = False
+
     def interrupt(number: int, _: FrameType | None) -> None:
+        nonlocal interrupted
+        interrupted = True
         ignore()
         raise InterruptedByError(number)
 
@@ -42,10 +47,12 @@ def interruptible() -> Iterator[ExitStack]:
             try:
                 yield undo
             finally:
+                ended = not interrupted and all(signal.getsignal(number) is signal.SIG_IGN for number in caught)
                 ignore()
     finally:
         for number, handler in before.items():
-            signal.signal(number, handler)
+            if not ended:
+                signal.signal(number, handler)
 
 
 @contextmanager

@@ -170,9 +170,10 @@ async def _serve(folder: Path, bound: list[Bound], options: Options, *, kept: bo
                 else:
                     welcome.show(HOST, ports, accounts, setup, strict=options.strict, kept=kept)
             await stop.wait()
-            for number in _SIGNALS:  # a second Ctrl-C must not cut off what removes the folder
-                loop.remove_signal_handler(number)
-                signal.signal(number, signal.SIG_IGN)
+            with uninterrupted():  # nor must a second Ctrl-C cut off what removes the folder
+                for number in _SIGNALS:
+                    loop.remove_signal_handler(number)
+                    signal.signal(number, signal.SIG_IGN)
 
 
 @contextlib.contextmanager
