@@ -36,7 +36,7 @@ MAX_HOPS = 100  # RFC 5321 6.3: at least 100 Received fields
 BROKEN_HEADER = Reply(550, "5.6.11", "The header section holds a bare CR or LF; its lines must end with CRLF")
 NO_SPACE = Reply(452, "4.3.1", "No space left for mail here; please try again later")
 TOO_LATE = Reply(501, "5.5.4", "Bad argument: HOLDUNTIL is further away than messages are held here")
-UNWELL = Reply(451, "4.3.0", "The mail store is unwell; please try again later")
+UNWELL = Reply(451, "4.3.0", "The mail store does not work now; please try again later")
 
 
 def _text(reply: Reply) -> str:

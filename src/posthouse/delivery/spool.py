@@ -75,7 +75,7 @@ class Spool:
         data, self._held = self._held, bytearray()
         self._writing = asyncio.get_running_loop().run_in_executor(self._budget.writers, self._spill, data)
         try:
-            await asyncio.shield(self._writing)  # the thread goes on whoever cancels: see close()
+            await asyncio.shield(self._writing)  # the thread goes on even if this is cancelled: see close()
         finally:
             self._budget.left += len(data)
 

@@ -296,7 +296,7 @@ class Change:
 class Mailstore(Protocol):
     """Each method is atomic, durable when it returns, and safe beside others in this or another process.
 
-    All raise StoreFullError when space ran out and StoreError when the store is unwell; then nothing was changed.
+    All raise StoreFullError when space ran out and StoreError when the store does not work; then nothing was changed.
     """
 
     async def deliver(

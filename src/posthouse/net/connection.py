@@ -271,7 +271,7 @@ class Connection(asyncio.Protocol):
     async def _secure(self, tunnel: Tunnel, first: bytes) -> None:
         """The handshake: `first` is our opening word; what is held came from the peer already.
 
-        A handshake costs us a signature and the peer a few octets. So whoever asks for many waits in one queue with all
+        A handshake costs us a signature and the peer a few octets. So who asks for many waits in one queue with all
         who ask for much, and each turn of the loop does one step.
         """
         if self._tunnel is not None or self._deflate is not None:

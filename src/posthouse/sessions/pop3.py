@@ -126,7 +126,7 @@ class Pop3Session:
         except StoreError as error:
             self._logins.refused(LoginRefused(f"the maildrop cannot be read: {error}"), outcome)
             await self._give_back()
-            self.engine.refuse_login("SYS/TEMP", "the mail store is unwell, try again later")
+            self.engine.refuse_login("SYS/TEMP", "the mail store does not work now, try again later")
             return
         self._account = outcome
         self._services.open_sessions.enter(self, outcome, self._revoke)

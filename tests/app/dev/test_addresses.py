@@ -36,6 +36,7 @@ def test_memory_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_a_disk_that_takes_nothing(tmp_path: Path) -> None:
     AddressFile(tmp_path / "no" / "folder").note(ONE)
+    assert not (tmp_path / "no").exists()
 
 
 def test_lines_that_are_damaged(tmp_path: Path) -> None:

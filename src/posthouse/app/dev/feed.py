@@ -38,7 +38,7 @@ class Feed:
         self._clock = clock
 
     def arrived(self, envelope: Envelope, spool: Spool, answers: Sequence[Reply], milliseconds: float) -> None:
-        """See OnReceived. What was not kept is told as a refusal of its command."""
+        """See OnReceived. What was not kept shows as a refusal of its command."""
         kept = [
             str(recipient.address)
             for recipient, answer in zip(envelope.recipients, answers, strict=True)

@@ -1,4 +1,4 @@
-"""Lines for whoever watches, written by a thread: one that does not read must not hold up the mail."""
+"""Lines for those who watch, written by a thread: one that does not read must not hold up the mail."""
 
 import os
 import threading

@@ -149,7 +149,7 @@ def is_forbidden(address: str, *, private: bool) -> bool:
 
 
 def is_here(address: str) -> bool:
-    """Whether an address leads back to this machine, whoever asks: 127.0.0.1, ::1, 0.0.0.0 and the like."""
+    """Whether an address leads back to the machine that asks: 127.0.0.1, ::1, 0.0.0.0 and the like."""
     ip = ip_address(address)
     ip = getattr(ip, "ipv4_mapped", None) or ip
     return ip.is_loopback or ip.is_unspecified

@@ -1,6 +1,6 @@
 """The keywords of an account. A message has a set of them, and the number of the set stands in its flags.
 
-What is told of a mailbox stays one integer a message, however many keywords there are. Each set counts its messages and
+What IMAP reads of a mailbox stays one integer a message, however many keywords it has. Each set counts its messages and
 each keyword its sets, so that either goes with the last that has it.
 """
 

@@ -31,7 +31,7 @@ def _no_space() -> RefusedError:
 
 
 def _unwell() -> RefusedError:
-    return RefusedError("The mail store is unwell, nothing was kept; try again later", "UNAVAILABLE")
+    return RefusedError("The mail store does not work now, nothing was kept; try again later", "UNAVAILABLE")
 
 
 class Arrivals:

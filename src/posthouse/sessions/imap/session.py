@@ -102,7 +102,7 @@ class ImapSession:
             self.engine.bye("The mailbox you had open was removed")
         except StoreError as error:
             self._services.log.warning("imap command failed", connection=self._connection.id, error=error)
-            self.engine.finish("NO", "The mail store is unwell, try again later", "UNAVAILABLE")
+            self.engine.finish("NO", "The mail store does not work now, try again later", "UNAVAILABLE")
         except ConnectionGoneError:
             raise
         except Exception:
