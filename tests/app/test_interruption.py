@@ -6,6 +6,8 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -98,12 +100,19 @@ def test_one_signal_is_enough() -> None:
 
 
 def test_what_is_made_is_noted() -> None:
+    """Also beside other threads, which a signal blocked in this one would reach."""
     made: list[int] = []
+    ended = threading.Event()
+    beside = threading.Thread(target=ended.wait)
+    beside.start()
     with pytest.raises(InterruptedByError), interruptible():
         with uninterrupted():
             os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(0.05)  # for the other thread to take it, where it can
             made.append(1)
         made.append(2)
+    ended.set()
+    beside.join()
     assert made == [1]
 
 

@@ -57,12 +57,22 @@ def interruptible() -> Iterator[ExitStack]:
 
 @contextmanager
 def uninterrupted() -> Iterator[None]:
-    """Within the block such signals wait: something is made and noted, or neither."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
+    """Within the block such signals wait: something is made and noted, or neither. For the main thread.
+
+    The handlers are exchanged, the signals are not blocked: blocked here, any other thread would take them.
+    """
+    came: list[int] = []
+    before = {number: signal.getsignal(number) for number in _ENDING}
+    for number, handler in before.items():
+        if handler is not signal.SIG_IGN:
+            signal.signal(number, lambda number, _frame: came.append(number))
     try:
         yield
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        for first in came[:1]:
+            signal.raise_signal(first)  # for the handlers that act again
 
 
 @contextmanager

@@ -158,8 +158,9 @@ def _places(offset: int | None, *, free_ports: bool) -> list[Wanted]:
 
 async def _serve(folder: Path, bound: list[Bound], options: Options, *, kept: bool) -> None:
     loop, stop = asyncio.get_running_loop(), asyncio.Event()
-    for number in _SIGNALS:
-        loop.add_signal_handler(number, stop.set)
+    caught = [number for number in _SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]  # nohup
+    for number in caught:  # not by the loop, which would let them kill again as soon as it is closed
+        signal.signal(number, lambda *_: loop.call_soon_threadsafe(stop.set))
     with _feed(options) as feed:
         async with running(folder, bound, options, feed) as (accounts, setup):
             adopt_library_logs(setup.log)
@@ -170,10 +171,8 @@ async def _serve(folder: Path, bound: list[Bound], options: Options, *, kept: bo
                 else:
                     welcome.show(HOST, ports, accounts, setup, strict=options.strict, kept=kept)
             await stop.wait()
-            with uninterrupted():  # nor must a second Ctrl-C cut off what removes the folder
-                for number in _SIGNALS:
-                    loop.remove_signal_handler(number)
-                    signal.signal(number, signal.SIG_IGN)
+            for number in caught:  # a second Ctrl-C must not cut off what removes the folder
+                signal.signal(number, signal.SIG_IGN)
 
 
 @contextlib.contextmanager
