@@ -5,6 +5,7 @@ the slow way, which also finds the words for what is wrong. Repetitions that cou
 no text makes a pattern try twice.
 """
 
+import functools
 import re
 from dataclasses import dataclass
 from ipaddress import AddressValueError, IPv4Address, IPv6Address
@@ -47,13 +48,6 @@ class Address:
     @classmethod
     def parse(cls, text: str) -> "Address":
         """Read a Mailbox (RFC 5321 4.1.2, RFC 6531 3.3). Raises AddressError."""
-        match = _PLAIN.fullmatch(text, 0, MAX_MAILBOX + 1)
-        if match is not None and len(text) <= MAX_MAILBOX:
-            local, domain = match.groups()
-            if len(local) <= MAX_LOCAL:
-                domain = domain.lower()
-                if "xn--" not in domain:
-                    return cls(local, domain)
         return _parse(text)
 
     @classmethod
@@ -99,10 +93,7 @@ class Address:
 
     def written_local(self) -> str:
         """The local part as SMTP writes it, quoted where it must be."""
-        if _DOT_STRING.fullmatch(self.local):
-            return self.local
-        escaped = self.local.replace("\\", "\\\\").replace('"', '\\"')
-        return f'"{escaped}"'
+        return _written(self.local)
 
 
 def to_a_labels(domain: str) -> str:
@@ -129,7 +120,28 @@ def to_u_labels(domain: str) -> str:
         return domain
 
 
+@functools.lru_cache(2048)  # the same addresses come again and again; each has a bounded length
 def _parse(text: str) -> Address:
+    match = _PLAIN.fullmatch(text, 0, MAX_MAILBOX + 1)
+    if match is not None and len(text) <= MAX_MAILBOX:
+        local, domain = match.groups()
+        if len(local) <= MAX_LOCAL:
+            domain = domain.lower()
+            if "xn--" not in domain:
+                return Address(local, domain)
+    return _parse_any(text)
+
+
+@functools.lru_cache(2048)
+def _written(local: str) -> str:
+    """A local part as SMTP writes it."""
+    if _DOT_STRING.fullmatch(local):
+        return local
+    escaped = local.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
+
+
+def _parse_any(text: str) -> Address:
     """Any Mailbox, or the sentence that says what is wrong."""
     if len(text) > _MAX_TEXT:
         raise AddressError(f"an address has at most {MAX_MAILBOX} octets")

@@ -11,9 +11,11 @@ def header_end(data: bytes) -> int:
     return at + 4 if at >= 0 else len(data)
 
 
-def fields(head: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """(name in lower case, raw value with its folds) for each field; lines that are no field are passed over."""
-    start = 0
+def fields(head: bytes, start: int = 0) -> Iterator[tuple[bytes, bytes]]:
+    """(name in lower case, raw value with its folds) for each field; lines that are no field are passed over.
+
+    `start`: the offset of the first line that is looked at.
+    """
     while start < len(head):
         end = head.find(b"\r\n", start)
         while end >= 0 and head[end + 2 : end + 3] in (b" ", b"\t"):  # RFC 5322 2.2.3: folding
@@ -29,7 +31,13 @@ def fields(head: bytes) -> Iterator[tuple[bytes, bytes]]:
 
 def message_id(head: bytes) -> str:
     """What stands between the angle brackets of Message-ID (RFC 5322 3.6.4), at most 250 characters; "" without one."""
-    for name, value in fields(head):
+    lowered, start = head.lower(), 0
+    if not lowered.startswith(b"message-id"):
+        before = lowered.find(b"\r\nmessage-id")
+        if before < 0:
+            return ""
+        start = before + 2
+    for name, value in fields(head, start):
         if name == b"message-id":
             inner = value.strip().removeprefix(b"<").partition(b">")[0]
             return inner.decode("utf-8", "replace")[:250] if inner.isascii() else ""

@@ -1,5 +1,6 @@
 """Envelope ids: 16 bytes that ascend in time, and how they are written."""
 
+import functools
 import os
 import time
 from collections.abc import Callable
@@ -34,6 +35,7 @@ def unshown(text: str) -> tuple[bytes, bytes]:
     return low.to_bytes(16, "big"), min(high, (1 << 128) - 1).to_bytes(16, "big")
 
 
+@functools.lru_cache(256)  # the trace, the log and the reply all show it
 def shown(envelope: bytes) -> str:
     """26 characters, ascending like the bytes."""
     number = int.from_bytes(envelope, "big")

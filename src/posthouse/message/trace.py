@@ -8,6 +8,7 @@ from posthouse.message.address import Address
 from posthouse.message.envelope import Envelope
 from posthouse.message.ids import shown
 
+_CONTROLS = re.compile(r"[\x00-\x1f\x7f]")
 _UNSAFE = re.compile(r"[^!-'*-\[\]-~\u00a1-\U0010ffff]")  # no controls, spaces, parentheses or backslashes
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
@@ -69,4 +70,5 @@ def _word(text: str) -> str:
 
 def _quoted(address: Address) -> str:
     # An Address holds no control characters when it was parsed; one made by hand must not break a header either.
-    return re.sub(r"[\x00-\x1f\x7f]", "?", str(address))
+    text = str(address)
+    return text if text.isprintable() else _CONTROLS.sub("?", text)

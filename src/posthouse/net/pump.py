@@ -152,7 +152,7 @@ class Pump:
     def _advance(self) -> Awaitable[None] | None:
         """Answer events until there is something to await, which is returned, or bytes are needed: None."""
         meter = self._meter
-        began = meter.now()
+        began = meter.clock()
         try:
             return self._use_share(began + SHARE_SECONDS)
         finally:
@@ -160,7 +160,7 @@ class Pump:
 
     def _use_share(self, until: float) -> Awaitable[None] | None:
         """The same, for one share: what is awaited may be the next turn."""
-        connection, engine, handle = self._connection, self._engine, self._session.handle
+        connection, engine, handle, clock = self._connection, self._engine, self._session.handle, self._meter.clock
         events, octets = SHARE_EVENTS, SHARE_OCTETS
         while True:
             if connection.lost:
@@ -172,7 +172,7 @@ class Pump:
                 if waiting is not None:
                     return waiting
                 events -= 1
-                if events and self._meter.now() < until:
+                if events and clock() < until:
                     continue
             sent = self.flush()
             if engine.closing:

@@ -52,11 +52,11 @@ class Turns:
 class Meter:
     """What one connection has spent since it last waited for its turn."""
 
-    __slots__ = ("_clock", "_spent", "_turns")
+    __slots__ = ("_spent", "_turns", "clock")
 
     def __init__(self, turns: Turns, clock: Callable[[], float] = time.perf_counter) -> None:
         self._turns = turns
-        self._clock = clock  # not the loop's, which stands still while something is carried out
+        self.clock = clock  # in seconds; not the loop's, which stands still while something is carried out
         self._spent = 0.0
 
     @property
@@ -64,13 +64,9 @@ class Meter:
         """Whether it has had its share of time."""
         return self._spent > SHARE_SECONDS
 
-    def now(self) -> float:
-        """A moment in seconds, for note()."""
-        return self._clock()
-
     def note(self, since: float) -> None:
-        """It has worked since then."""
-        self._spent += self._clock() - since
+        """It has worked since then, by its clock."""
+        self._spent += self.clock() - since
 
     def turn(self) -> Awaitable[None]:
         """Await this before going on with more than a share."""
@@ -95,9 +91,10 @@ class _Metered:
 
     def __await__(self) -> Generator[Any, Any, None]:
         steps, meter = self._work.__await__(), self._meter
+        clock = meter.clock
         failure: BaseException | None = None
         while True:
-            began = meter.now()
+            began = clock()
             try:
                 waited = steps.send(None) if failure is None else steps.throw(failure)
             except StopIteration:

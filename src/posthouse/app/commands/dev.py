@@ -37,7 +37,7 @@ from posthouse.app.lifetime import until_stopped, watched_threads
 from posthouse.app.listening import Bound, bind_all, close_all
 from posthouse.app.logs import adopt_library_logs, open_log
 from posthouse.app.making import make
-from posthouse.app.malloc import tune_malloc
+from posthouse.app.memory import tune_memory
 from posthouse.app.places import Places
 from posthouse.app.services import Service, Wanted
 from posthouse.app.settings import (
@@ -93,7 +93,7 @@ def dev(
     ] = False,
 ) -> int:
     """Take any mail on this machine, show it and send none: for trying things out."""
-    tune_malloc()
+    tune_memory()
     raise_limit()
     options = Options(strict=strict, password=_checked(password, strict=strict), as_json=as_json, quiet=quiet)
     if data is not None:

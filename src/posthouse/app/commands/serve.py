@@ -28,7 +28,7 @@ from posthouse.app.lifetime import ORPHAN_SECONDS, beat, stop_at_end_of_file, un
 from posthouse.app.listening import Bound, bind_all, close_all, close_sockets
 from posthouse.app.login_key import kept_key
 from posthouse.app.logs import adopt_library_logs, open_log
-from posthouse.app.malloc import tune_malloc
+from posthouse.app.memory import tune_memory
 from posthouse.app.notify import Notifier
 from posthouse.app.parent import PASSED, Parent
 from posthouse.app.permissions import check_access, check_access_of, warn_if_open
@@ -53,7 +53,7 @@ def serve(*, where: Where = NOWHERE) -> int:
 
 def _run(where: Where, undo: ExitStack) -> int:
     """The whole life of the parent. What it makes and must not leave behind joins `undo`."""
-    tune_malloc()
+    tune_memory()
     descriptors = raise_limit()
     config = where.load(secrets=True)
     settings = config.settings
