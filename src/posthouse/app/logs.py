@@ -63,7 +63,7 @@ def open_log(
         wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[level]),
         context_class=dict,
         **fields,
-    )
+    ).bind()  # once, and not for every line
 
 
 def adopt_library_logs(log: FilteringBoundLogger) -> None:

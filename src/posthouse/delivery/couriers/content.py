@@ -62,7 +62,8 @@ class Content:
                 raise StoreError(f"a queued message ends after {offset:,} of {self.octets:,} octets")
             offset += len(data)
             yield data
-            await asyncio.sleep(0)  # what the kernel has cached is read without a wait
+            if offset < self.octets:
+                await asyncio.sleep(0)  # what the kernel has cached is read without a wait
 
     async def is_presentable(self) -> bool:
         """Whether no line is too long and no octet forbidden: what RFC 5321 2.3.8 and 4.5.3.1.6 let through."""

@@ -3,6 +3,7 @@
 What it says ends up in logs, bounces and on screens, so controls and broken UTF-8 are replaced here, once.
 """
 
+import functools
 import re
 
 from posthouse.message.reply import Reply
@@ -10,6 +11,7 @@ from posthouse.message.reply import Reply
 MAX_REPLY = 64 << 10  # octets of one reply, all lines
 MAX_LINE = 4096  # octets; RFC 5321 4.5.3.1.5 has 512
 MAX_TEXT = 2000  # characters that are kept of a reply
+_SHORT = 100  # octets of a text that may come again: servers say the same to every command of a kind
 
 _CODE = re.compile(rb"([2-5][0-9]{2})(?:([ -])(.*))?", re.DOTALL)
 _ENHANCED = re.compile(r"([245]\.[0-9]{1,3}\.[0-9]{1,3})(?: |$)")  # RFC 2034 4
@@ -69,14 +71,24 @@ class ReplyReader:
         return mark != b"-"
 
     def _finish(self) -> Reply:
-        code = int(self._code)
         lines, self._lines, self._octets = self._lines, [], 0
-        texts = [_shown(line) for line in lines]
-        match = _ENHANCED.match(texts[0])
-        enhanced = match[1] if match and int(match[1][0]) == code // 100 else ""
-        if enhanced:
-            texts = [text.removeprefix(enhanced).lstrip(" ") for text in texts]
-        return Reply(code, enhanced, "\n".join(texts)[:MAX_TEXT])
+        if len(lines) == 1 and len(lines[0]) <= _SHORT:
+            return _as_usual(self._code, lines[0])
+        return _reply(self._code, lines)
+
+
+@functools.lru_cache(64)
+def _as_usual(code: bytes, text: bytes) -> Reply:
+    return _reply(code, [text])
+
+
+def _reply(digits: bytes, lines: list[bytes]) -> Reply:
+    code, texts = int(digits), [_shown(line) for line in lines]
+    match = _ENHANCED.match(texts[0])
+    enhanced = match[1] if match and int(match[1][0]) == code // 100 else ""
+    if enhanced:
+        texts = [text.removeprefix(enhanced).lstrip(" ") for text in texts]
+    return Reply(code, enhanced, "\n".join(texts)[:MAX_TEXT])
 
 
 def _shown(text: bytes) -> str:
