@@ -18,7 +18,7 @@ import apsw
 from posthouse.accounts import sha512crypt
 from posthouse.accounts.importing import import_accounts
 from posthouse.accounts.interface import Account
-from posthouse.accounts.passwords import Hasher
+from posthouse.accounts.passwords import PasswordHasher
 from posthouse.accounts.sqlite import SqliteDirectory, SqliteRegistry, SqliteThrottleRows
 from posthouse.accounts.throttle import Limit, Throttle
 from posthouse.message.address import Address
@@ -65,7 +65,7 @@ async def unknown_and_wrong(directory: SqliteDirectory, tries: int) -> tuple[flo
 def fill(registry: SqliteRegistry, accounts: int) -> None:
     """Accounts user0 ... of a.test; two with a password."""
     registry.add_domain("a.test", default=True)
-    secret = Hasher().make("secret")
+    secret = PasswordHasher().make("secret")
     with registry.together():
         for number in range(accounts):
             registry.add_account(f"user{number}@a.test", secret if number in (1, 2) else None)
@@ -105,7 +105,7 @@ def measure(folder: Path, tries: int) -> dict[str, float]:
     figures["unknown against wrong: %"] = (unknown / wrong - 1) * 100
     directory.close()
     volatile.close()
-    figures["new password, argon2id and SCRAM keys: ms"] = best_us(lambda: Hasher().make("secret"), 10, 3) / 1e3
+    figures["new password, argon2id and SCRAM keys: ms"] = best_us(lambda: PasswordHasher().make("secret"), 10, 3) / 1e3
     figures["SHA512-CRYPT of 5,000 rounds: ms"] = best_us(lambda: sha512crypt.digest(b"x", b"y", 5_000), 10, 3) / 1e3
     rows = [f"x{number}@a.test,secret{number},1GB\n" for number in range(100)]
     with SqliteRegistry(folder / "directory.db") as registry:

@@ -40,14 +40,14 @@ PLAIN = content(4096, b"x" * 70 + b"\r\n")
 NO_CONTENT = [b"\r\n"]
 
 
-def answer_all(engine: Pop3Server, drop: Drop, message: list[bytes], dot_lines: bool) -> int:
+def answer_all(engine: Pop3Server, drop: Drop, message: list[bytes], has_leading_dots: bool) -> int:
     """Say yes to everything; the largest piece the engine gave out."""
     largest = 0
     while True:
         while (event := engine.next_event()) is not None:
             kind = type(event)
             if kind is MessageWanted:
-                engine.begin_message(4096, dot_lines, False)
+                engine.begin_message(4096, has_leading_dots, False)
                 for piece in message:
                     if not engine.send_chunk(piece):
                         break
@@ -63,16 +63,16 @@ def answer_all(engine: Pop3Server, drop: Drop, message: list[bytes], dot_lines: 
 
 
 def command(
-    line: bytes, drop: Drop = SMALL, message: list[bytes] = NO_CONTENT, dot_lines: bool = False
+    line: bytes, drop: Drop = SMALL, message: list[bytes] = NO_CONTENT, has_leading_dots: bool = False
 ) -> Callable[[], int]:
     """One command and its answer, over and over on one connection."""
     engine = Pop3Server(SETTINGS, nonce=lambda: "nonce")
     engine.receive_data(LOGIN)
-    answer_all(engine, drop, message, dot_lines)
+    answer_all(engine, drop, message, has_leading_dots)
 
     def call() -> int:
         engine.receive_data(line)
-        return answer_all(engine, drop, message, dot_lines)
+        return answer_all(engine, drop, message, has_leading_dots)
 
     return call
 
@@ -97,7 +97,9 @@ def main() -> None:
         "NOOP, 100 pipelined, each": round(best_us(command(b"NOOP\r\n" * 100), 200) / 100, 2),
         "RETR of 4 KiB": best_us(command(b"RETR 1\r\n", message=PLAIN), 20_000),
         "RETR of 100 KiB": best_us(command(b"RETR 1\r\n", message=content(100 << 10, b"x" * 70 + b"\r\n")), 2000),
-        "RETR of 100 KiB, each line stuffed": best_us(command(b"RETR 1\r\n", message=dotted, dot_lines=True), 500),
+        "RETR of 100 KiB, each line stuffed": best_us(
+            command(b"RETR 1\r\n", message=dotted, has_leading_dots=True), 500
+        ),
         "TOP 1 0": best_us(command(b"TOP 1 0\r\n", message=PLAIN), 20_000),
         "UIDL of 25": best_us(command(b"UIDL\r\n"), 5000),
         "LIST of 200,000": best_us(listing, 1, 5),

@@ -15,7 +15,7 @@ import uvloop
 from posthouse.database.sqlite_leases import SqliteLeases
 from posthouse.mailstore.changes import LocalBus
 from posthouse.mailstore.digests import new_digest
-from posthouse.mailstore.interface import INBOX, Placement, Traits
+from posthouse.mailstore.interface import INBOX, Target, Traits
 from posthouse.mailstore.sqlite.store import SqliteMailstore
 
 ACCOUNTS = 200
@@ -60,7 +60,7 @@ async def deliveries(store: SqliteMailstore, octets: int, tasks: int, count: int
 
     async def client() -> None:
         for number in numbers:
-            await store.deliver(new_id(), body, [Placement(1 + number % ACCOUNTS, PREFIX)], 1, whole=True)
+            await store.deliver(new_id(), body, [Target(1 + number % ACCOUNTS, PREFIX)], 1, whole=True)
 
     watch = Stopwatch()
     await asyncio.gather(*(client() for _ in range(tasks)))
@@ -68,7 +68,7 @@ async def deliveries(store: SqliteMailstore, octets: int, tasks: int, count: int
 
 
 async def recipients(store: SqliteMailstore, count: int) -> None:
-    placements = [Placement(account, PREFIX) for account in range(1, count + 1)]
+    placements = [Target(account, PREFIX) for account in range(1, count + 1)]
     watch = Stopwatch()
     for new_id in [ids()] * 10:
         await store.deliver(new_id(), Bytes(b"x" * 4096), placements, 1, whole=True)
@@ -99,7 +99,7 @@ async def large_mailbox(store: SqliteMailstore) -> None:
 
     async def client() -> None:
         for _ in numbers:
-            await store.deliver(new_id(), body, [Placement(account, b"")], 1, whole=True)
+            await store.deliver(new_id(), body, [Target(account, b"")], 1, whole=True)
 
     await asyncio.gather(*(client() for _ in range(500)))
     longest = 0.0
@@ -163,7 +163,7 @@ async def main(folder: Path) -> None:
     await repeated("usage", 5000, lambda: store.usage(1))
     account = ACCOUNTS * 2
     for _ in range(25):
-        await store.deliver(ids()(), Bytes(b"x"), [Placement(account, PREFIX)], 1, whole=True)
+        await store.deliver(ids()(), Bytes(b"x"), [Target(account, PREFIX)], 1, whole=True)
     await repeated("entries of 25", 2000, lambda: store.entries(account))
     await large_mailbox(store)
     await leases(folder)

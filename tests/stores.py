@@ -8,15 +8,15 @@ from posthouse.mailstore.digests import new_digest
 from posthouse.mailstore.interface import (
     INBOX,
     Appending,
-    Entry,
-    Filed,
+    DeliveryResult,
     Flag,
     Mailbox,
     Mailstore,
     Marks,
+    MessageColumns,
+    MessageRef,
     Placed,
-    Placement,
-    Row,
+    Target,
     Traits,
 )
 
@@ -77,9 +77,9 @@ async def deliver(
     prefix: bytes = PREFIX,
     quota: int | None = None,
     delivery: bytes | None = None,
-) -> Filed:
+) -> DeliveryResult:
     """Deliver to one account."""
-    placements = [Placement(account, prefix, mailbox, quota)]
+    placements = [Target(account, prefix, mailbox, quota)]
     (filed,) = await store.deliver(delivery or delivery_id(), Bytes(data), placements, NOW, whole=False)
     return filed
 
@@ -103,11 +103,11 @@ async def box_of(store: Mailstore, account: int, name: str = INBOX) -> Mailbox:
     return found
 
 
-async def rows_of(store: Mailstore, account: int, name: str = INBOX) -> list[Row]:
+async def rows_of(store: Mailstore, account: int, name: str = INBOX) -> list[MessageColumns]:
     """The snapshot of a mailbox, as rows."""
     seen = await store.snapshot(account, name)
     columns = (seen.uids, seen.messages, seen.flags, seen.modseqs, seen.octets, seen.received)
-    return [Row(*row) for row in zip(*columns, strict=True)]
+    return [MessageColumns(*row) for row in zip(*columns, strict=True)]
 
 
 async def ids_of(store: Mailstore, account: int, name: str = INBOX) -> list[int]:
@@ -115,7 +115,7 @@ async def ids_of(store: Mailstore, account: int, name: str = INBOX) -> list[int]
     return list((await store.snapshot(account, name)).messages)
 
 
-async def fetch(store: Mailstore, entry: Entry, step: int = 1 << 20) -> bytes:
+async def fetch(store: Mailstore, entry: MessageRef, step: int = 1 << 20) -> bytes:
     """All octets of a message, read in steps."""
     parts = []
     offset = 0

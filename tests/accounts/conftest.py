@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from posthouse.accounts.passwords import HashCost, Hasher
+from posthouse.accounts.passwords import HashCost, PasswordHasher
 from posthouse.accounts.pool import HashingPool
 from posthouse.accounts.sqlite import SqliteDirectory, SqliteRegistry
 from posthouse.accounts.throttle import MemoryThrottleRows, Throttle
@@ -17,9 +17,9 @@ CHEAP = HashCost(memory=8, passes=1, lanes=1, iterations=4096)
 
 
 @pytest.fixture
-def hasher() -> Hasher:
+def hasher() -> PasswordHasher:
     """Hashes in a millisecond."""
-    return Hasher(CHEAP)
+    return PasswordHasher(CHEAP)
 
 
 @pytest.fixture
@@ -38,7 +38,7 @@ def new_key(algorithm: str) -> bytes:
 
 
 @pytest.fixture
-def registry(path: Path, hasher: Hasher, clock: Clock) -> Iterator[SqliteRegistry]:
+def registry(path: Path, hasher: PasswordHasher, clock: Clock) -> Iterator[SqliteRegistry]:
     with SqliteRegistry(path, hasher=hasher, clock=clock, new_key=new_key) as registry:
         yield registry
         check_directory(path)
@@ -48,7 +48,9 @@ DirectoryMaker = Callable[..., SqliteDirectory]
 
 
 @pytest.fixture
-def open_directory(path: Path, registry: SqliteRegistry, hasher: Hasher, clock: Clock) -> Iterator[DirectoryMaker]:
+def open_directory(
+    path: Path, registry: SqliteRegistry, hasher: PasswordHasher, clock: Clock
+) -> Iterator[DirectoryMaker]:
     """Opens directories over the registry's file."""
     opened: list[SqliteDirectory] = []
 

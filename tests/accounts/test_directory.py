@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from posthouse.accounts.errors import DirectoryBusyError, DirectoryUnusableError
 from posthouse.accounts.interface import Account, Directory, Local, Refusal, RefusalKind, Unresolved
-from posthouse.accounts.passwords import Hasher
+from posthouse.accounts.passwords import PasswordHasher
 from posthouse.accounts.pool import HashingPool
 from posthouse.accounts.sqlite import SqliteDirectory, SqliteRegistry
 from posthouse.accounts.throttle import MemoryThrottleRows, Throttle
@@ -89,9 +89,9 @@ CHANGE = """
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from posthouse.accounts.passwords import HashCost, Hasher
+from posthouse.accounts.passwords import HashCost, PasswordHasher
 from posthouse.accounts.sqlite import SqliteRegistry
-with SqliteRegistry(Path(sys.argv[1]), hasher=Hasher(HashCost(memory=8, passes=1, iterations=4096))) as registry:
+with SqliteRegistry(Path(sys.argv[1]), hasher=PasswordHasher(HashCost(memory=8, passes=1, iterations=4096))) as registry:
     for line in sys.stdin:
         name, *parts = line.split()
         getattr(registry, name)(*parts)
@@ -209,7 +209,7 @@ async def test_the_account_is_the_one_of_now(directory: SqliteDirectory, registr
 
 
 async def test_a_foreign_hash_is_renewed_at_the_next_login(
-    open_directory: DirectoryMaker, registry: SqliteRegistry, hasher: Hasher
+    open_directory: DirectoryMaker, registry: SqliteRegistry, hasher: PasswordHasher
 ) -> None:
     registry.set_hash(
         "alice@a.test",
@@ -231,7 +231,7 @@ async def test_a_foreign_hash_is_renewed_at_the_next_login(
 
 
 async def test_a_renewal_never_undoes_a_new_password(
-    directory: SqliteDirectory, registry: SqliteRegistry, hasher: Hasher
+    directory: SqliteDirectory, registry: SqliteRegistry, hasher: PasswordHasher
 ) -> None:
     login = directory._find("alice@a.test").login
     assert login is not None

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from posthouse.accounts.errors import DirectoryBusyError, ImportStoppedError
 from posthouse.accounts.importing import ImportReport, import_accounts, name_lines
 from posthouse.accounts.names import text_of
-from posthouse.accounts.passwords import Hasher
+from posthouse.accounts.passwords import PasswordHasher
 from posthouse.accounts.sqlite import SqliteRegistry
 
 HASH = "{BLF-CRYPT}$2b$04$X.WfF3HG3aISfb/NWK.wn.6.fAkBwUuFXwN.s5XNhWst8j7.ASb7y"
@@ -27,7 +27,7 @@ def filled(registry: SqliteRegistry) -> SqliteRegistry:
 class Importer:
     """Imports text and keeps what progress was told."""
 
-    def __init__(self, registry: SqliteRegistry, hasher: Hasher) -> None:
+    def __init__(self, registry: SqliteRegistry, hasher: PasswordHasher) -> None:
         self.registry, self.hasher = registry, hasher
         self.progress: list[tuple[int, int]] = []
 
@@ -38,7 +38,7 @@ class Importer:
 
 
 @pytest.fixture
-def importer(registry: SqliteRegistry, hasher: Hasher) -> Importer:
+def importer(registry: SqliteRegistry, hasher: PasswordHasher) -> Importer:
     return Importer(registry, hasher)
 
 
@@ -112,7 +112,7 @@ def test_all_mistakes_are_told_with_their_lines_and_good_rows_imported(
 
 
 def test_a_dry_run_hashes_nothing(registry: SqliteRegistry) -> None:
-    class NoHasher(Hasher):
+    class NoHasher(PasswordHasher):
         def make(self, password: str) -> None:  # type: ignore[override]
             raise AssertionError
 
@@ -155,7 +155,7 @@ def test_an_import_again_adds_what_is_not_there(importer: Importer, registry: Sq
 
 
 def test_an_import_that_is_stopped_keeps_what_was_hashed(
-    registry: SqliteRegistry, hasher: Hasher, commits: list[int]
+    registry: SqliteRegistry, hasher: PasswordHasher, commits: list[int]
 ) -> None:
     told: list[int] = []
     text = "".join(f"user{number}@a.test,secret{number},\n" for number in range(1_100))
@@ -217,7 +217,7 @@ def test_a_plain_password_that_reads_like_a_hash_can_be_marked(importer: Importe
     assert registry.accounts()[-1].scheme == "ARGON2ID"
 
 
-def test_what_is_no_text_or_no_csv_is_told(registry: SqliteRegistry, hasher: Hasher, tmp_path: Path) -> None:
+def test_what_is_no_text_or_no_csv_is_told(registry: SqliteRegistry, hasher: PasswordHasher, tmp_path: Path) -> None:
     file = tmp_path / "accounts.csv"
     file.write_bytes(b"alice@a.test,secret,\n" + b"bob@a.test,s\xe9cret,\n" * 10_000)
     with file.open(encoding="utf-8", newline="") as opened:

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from posthouse.accounts import sha512crypt
 from posthouse.accounts.errors import BadHashError, BadPasswordError, WeakPasswordError
-from posthouse.accounts.passwords import HashCost, Hasher, checked_password, looks_hashed, recognised
+from posthouse.accounts.passwords import HashCost, PasswordHasher, checked_password, looks_hashed, recognised
 from posthouse.accounts.rows import Credential
 from posthouse.message.credentials import ScramKeys
 
@@ -40,7 +40,7 @@ FOREIGN = [
 ]
 
 
-def test_a_new_password_is_argon2id_with_scram_keys(hasher: Hasher) -> None:
+def test_a_new_password_is_argon2id_with_scram_keys(hasher: PasswordHasher) -> None:
     made = hasher.make(SECRET)
     assert made.hash.startswith("{ARGON2ID}$argon2id$v=19$m=8,t=1,p=1$")
     assert made.scram is not None
@@ -55,7 +55,7 @@ def test_the_usual_cost_is_that_of_the_design() -> None:
 
 
 @pytest.mark.parametrize(("scheme", "rest"), FOREIGN, ids=range(len(FOREIGN)))  # salts differ in each process
-def test_foreign_hashes_are_recognised_and_checked(hasher: Hasher, scheme: str, rest: str) -> None:
+def test_foreign_hashes_are_recognised_and_checked(hasher: PasswordHasher, scheme: str, rest: str) -> None:
     stored = recognised(scheme + rest)
     assert looks_hashed(scheme + rest)
     assert stored[0] == "{" and stored.endswith("}" + rest)
@@ -88,14 +88,14 @@ def test_an_unknown_scheme_names_those_accepted() -> None:
         recognised("{MD5}rL0Y20zC+Fzt72VPzMSk2A==")
 
 
-def test_bcrypt_looks_at_72_octets_and_no_further(hasher: Hasher) -> None:
+def test_bcrypt_looks_at_72_octets_and_no_further(hasher: PasswordHasher) -> None:
     stored = recognised(blowfish(b"x" * 72))
     assert hasher.check(stored, "x" * 72)
     assert hasher.check(stored, "x" * 100)
     assert not hasher.check(stored, "x" * 71)
 
 
-def test_a_hash_of_the_text_as_typed_is_found(hasher: Hasher) -> None:
+def test_a_hash_of_the_text_as_typed_is_found(hasher: PasswordHasher) -> None:
     typed = "pa\u00adss\u2168"  # SASLprep makes "passIX" of it (RFC 4013 3)
     assert checked_password(typed) == "passIX"
     assert hasher.check(recognised(blowfish(typed.encode())), typed)
@@ -103,7 +103,7 @@ def test_a_hash_of_the_text_as_typed_is_found(hasher: Hasher) -> None:
     assert hasher.check(hasher.make("passIX").hash, typed)
 
 
-def test_a_missing_account_and_odd_passwords_are_wrong(hasher: Hasher) -> None:
+def test_a_missing_account_and_odd_passwords_are_wrong(hasher: PasswordHasher) -> None:
     stored = hasher.make(SECRET).hash
     for password in (SECRET, "", "x" * 5_000, "\0", "\udcff", "\x07"):
         assert not hasher.check(None, password)
@@ -113,7 +113,7 @@ def test_a_missing_account_and_odd_passwords_are_wrong(hasher: Hasher) -> None:
     assert not hasher.check(recognised(argon2(Type.ID, b"")), "x" * 5_000)
 
 
-def test_a_damaged_stored_hash_is_wrong_and_raises_nothing(hasher: Hasher) -> None:
+def test_a_damaged_stored_hash_is_wrong_and_raises_nothing(hasher: PasswordHasher) -> None:
     assert not hasher.check("{SHA512-CRYPT}$6$", SECRET)
     assert not hasher.check("{ARGON2ID}$argon2id$x", SECRET)
 
@@ -134,9 +134,9 @@ def test_passwords_that_no_login_could_carry_are_refused(password: str, error: t
         checked_password(password)
 
 
-def test_renewal_brings_the_cost_of_today(hasher: Hasher) -> None:
-    dearer = Hasher(HashCost(memory=16, passes=1, iterations=4096))
-    more_rounds = Hasher(HashCost(memory=8, passes=1, iterations=4097))
+def test_renewal_brings_the_cost_of_today(hasher: PasswordHasher) -> None:
+    dearer = PasswordHasher(HashCost(memory=16, passes=1, iterations=4096))
+    more_rounds = PasswordHasher(HashCost(memory=8, passes=1, iterations=4097))
     made = hasher.make(SECRET)
     assert hasher.is_current(made)
     assert not dearer.is_current(made)

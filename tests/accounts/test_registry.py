@@ -26,7 +26,7 @@ from posthouse.accounts.errors import (
     WeakPasswordError,
 )
 from posthouse.accounts.names import text_of
-from posthouse.accounts.passwords import Hasher
+from posthouse.accounts.passwords import PasswordHasher
 from posthouse.accounts.sqlite import SqliteRegistry
 from posthouse.message.address import Address
 from tests.accounts.clock import Clock
@@ -165,7 +165,7 @@ def test_accounts_are_listed_with_what_they_have(filled: SqliteRegistry, clock: 
     assert (listed[0].scheme, listed[0].scram, listed[0].created) == ("ARGON2ID", True, int(clock.now))
 
 
-def test_ids_are_62_bits_and_never_given_twice(path: Path, hasher: Hasher) -> None:
+def test_ids_are_62_bits_and_never_given_twice(path: Path, hasher: PasswordHasher) -> None:
     numbers = itertools.chain([0, 7, 7, 7, 8, 7, 8, 9], itertools.repeat(10))
     with SqliteRegistry(path, hasher=hasher, new_id=lambda: next(numbers)) as registry:
         registry.add_domain("a.test")

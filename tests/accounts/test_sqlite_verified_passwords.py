@@ -9,7 +9,7 @@ import apsw
 import pytest
 
 from posthouse.accounts.interface import Account, Refusal, RefusalKind
-from posthouse.accounts.passwords import Hasher
+from posthouse.accounts.passwords import PasswordHasher
 from posthouse.accounts.pool import HashingPool
 from posthouse.accounts.sqlite import SqliteDirectory, SqliteRegistry, SqliteVerifiedPasswordRows
 from posthouse.accounts.sqlite.verified_passwords import keep_rows_of
@@ -23,7 +23,7 @@ KEY, OTHER_KEY = b"k" * 32, b"o" * 32
 WRONG = Refusal(RefusalKind.WRONG)
 
 
-class CountingHasher(Hasher):
+class CountingHasher(PasswordHasher):
     """Counts the checks."""
 
     def __init__(self) -> None:

@@ -3,7 +3,7 @@ from itertools import pairwise
 
 from posthouse.accounts.claims import Claim
 from posthouse.accounts.interface import Account
-from posthouse.accounts.rows import Credential, Login
+from posthouse.accounts.rows import Credential, LoginRow
 from posthouse.accounts.verified_passwords import VerifiedPasswordCache
 from posthouse.message.address import Address
 from tests.accounts.clock import Clock
@@ -11,7 +11,7 @@ from tests.accounts.clock import Clock
 
 def claim(name: str = "alice@a.test", *, account: int = 1, generation: int = 1, hashed: str = "{X}1") -> Claim:
     local, domain = name.split("@")
-    login = Login(Account(account, Address(local, domain), None), generation, Credential(hashed, None))
+    login = LoginRow(Account(account, Address(local, domain), None), generation, Credential(hashed, None))
     return Claim(name, login)
 
 

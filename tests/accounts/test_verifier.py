@@ -8,9 +8,9 @@ import pytest
 
 from posthouse.accounts.claims import Claim
 from posthouse.accounts.interface import Account, Refusal, RefusalKind
-from posthouse.accounts.passwords import Hasher
+from posthouse.accounts.passwords import PasswordHasher
 from posthouse.accounts.pool import HashingPool, PoolFullError
-from posthouse.accounts.rows import Credential, Login
+from posthouse.accounts.rows import Credential, LoginRow
 from posthouse.accounts.throttle import MemoryThrottleRows, Throttle
 from posthouse.accounts.verified_passwords import VerifiedPasswordCache
 from posthouse.accounts.verifier import Verifier
@@ -23,7 +23,7 @@ ALICE = Account(1, Address("alice", "a.test"), None)
 WRONG = Refusal(RefusalKind.WRONG)
 
 
-class GatedHasher(Hasher):
+class GatedHasher(PasswordHasher):
     """The right password is "secret". Checks are counted, and wait while the gate is shut."""
 
     def __init__(self) -> None:
@@ -49,7 +49,7 @@ class Bench:
     def __init__(self, clock: Clock) -> None:
         self.generation: int | None = 1
         self.hash = "{X}"
-        self.renewed: list[Login] = []
+        self.renewed: list[LoginRow] = []
         self.clock = clock
         self.hasher = GatedHasher()
         self.throttle = Throttle(MemoryThrottleRows(), clock)
@@ -68,7 +68,7 @@ class Bench:
         if login != "alice" or self.generation is None:
             return Claim(login, None)
         credential = Credential(self.hash, ScramKeys(b"", 0, b"", b""))
-        return Claim("alice", Login(ALICE, self.generation, credential))
+        return Claim("alice", LoginRow(ALICE, self.generation, credential))
 
     async def verify(self, password: str, login: str = "alice", ip: str = IP) -> Account | Refusal:
         return await self.verifier.verify(login, password, ip)

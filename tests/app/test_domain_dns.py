@@ -15,7 +15,7 @@ from dns.rdtypes.ANY.TXT import TXT
 
 from posthouse.accounts.sqlite import SqliteRegistry
 from posthouse.app.cli import main
-from posthouse.app.dns_records import Record
+from posthouse.app.dns_records import DnsRecord
 from posthouse.app.errors import Exit
 from posthouse.policy.dkim.signer import Signer
 from tests.interop.tools import tool
@@ -201,7 +201,7 @@ def test_an_unknown_domain_is_told(data: Path, capsys: pytest.CaptureFixture[str
 
 
 def test_long_text_is_cut_and_quoted() -> None:
-    line = Record("a.test", "TXT", 'say "yes" \\ ' + "x" * 600, "a test").zone_line().splitlines()[1]
+    line = DnsRecord("a.test", "TXT", 'say "yes" \\ ' + "x" * 600, "a test").zone_line().splitlines()[1]
     zone = dns.zone.from_text(line, "a.test", check_origin=False)
     ((_, _, data),) = zone.iterate_rdatas()
     assert isinstance(data, TXT)

@@ -88,14 +88,14 @@ def test_what_cannot_be_trusted_is_no_key(
 # A server that writes down each hash.
 _COUNTING = """
 import os, sys
-from posthouse.accounts.passwords import Hasher
+from posthouse.accounts.passwords import PasswordHasher
 from posthouse.app.cli import main
-check, made = Hasher.check, sys.argv.pop(1)
+check, made = PasswordHasher.check, sys.argv.pop(1)
 def counted(self, stored, password):
     with open(made, "a") as file:
         file.write("x")
     return check(self, stored, password)
-Hasher.check = counted
+PasswordHasher.check = counted
 sys.exit(main(sys.argv[1:]))
 """
 

@@ -19,13 +19,13 @@ from posthouse.app.errors import Exit
 from posthouse.app.tracing import life
 from posthouse.database.connection import open_connection
 from posthouse.mailstore.changes import LocalBus
-from posthouse.mailstore.interface import Placement
+from posthouse.mailstore.interface import Target
 from posthouse.mailstore.sqlite.store import SqliteMailstore
 from posthouse.message.address import Address
-from posthouse.message.envelope import BodyType, Recipient, Sender
-from posthouse.message.ids import id_factory, shown
-from posthouse.queue.interface import ACCOUNT, MAILBOX, Fresh, Message, Record, State, Traced, Try
-from posthouse.queue.sqlite.desk import Desk
+from posthouse.message.envelope import BodyType, Recipient, ReversePath
+from posthouse.message.ids import format_id, id_factory
+from posthouse.queue.interface import ACCOUNT, MAILBOX, AttemptRecord, Fresh, QueuedMessage, RecipientState, Traced, Try
+from posthouse.queue.sqlite.admin import QueueAdmin
 from posthouse.queue.sqlite.outgoing import SqliteOutgoing
 from posthouse.queue.sqlite.schema import MIGRATIONS, ROOM
 from tests.stores import Bytes
@@ -52,26 +52,26 @@ async def _fill(data: Path) -> Queued:
     await outgoing.renew()
     make, ids = id_factory(), []
 
-    async def put(sender: Sender, recipients: tuple[tuple[Recipient, str], ...]) -> None:
+    async def put(sender: ReversePath, recipients: tuple[tuple[Recipient, str], ...]) -> None:
         ids.append(make())
         fresh = Fresh(ids[-1], len(BODY), sender, None, "one@here.test", now, now + 86400, recipients, now)
         put = outgoing.put(fresh, mine=False)
-        placements = [Placement(ACCOUNT, HEAD, MAILBOX)]
+        placements = [Target(ACCOUNT, HEAD, MAILBOX)]
         await store.deliver(fresh.id, Bytes(BODY), placements, now, whole=True, also=put)
 
     try:
-        sender = Sender(Address.parse("a@here.test"), body=BodyType.EIGHT_BIT, ret="HDRS", envid="x+2B")
+        sender = ReversePath(Address.parse("a@here.test"), body=BodyType.EIGHT_BIT, ret="HDRS", envid="x+2B")
         second = Recipient(Address.parse("c@z.test"), ("FAILURE", "DELAY"), "rfc822;c@z.test")
         await put(sender, ((Recipient(Address.parse("b@y.test")), "y.test"), (second, "route/relay")))
         said = Try(now, 451, LATER, "mx.y.test", "192.0.2.1", "TLSv1.3")
         await outgoing.record(
-            [Record(one, State.WAITING, said, due=now + 3000) for one in await outgoing.claim([], 10)]
+            [AttemptRecord(one, RecipientState.WAITING, said, due=now + 3000) for one in await outgoing.claim([], 10)]
         )
-        await put(Sender(None), ((Recipient(Address.parse("d@y.test")), "y.test"),))
+        await put(ReversePath(None), ((Recipient(Address.parse("d@y.test")), "y.test"),))
         await outgoing.leave()
     finally:
         await store.close()
-    return Queued(data, *map(shown, ids))
+    return Queued(data, *map(format_id, ids))
 
 
 @pytest.fixture
@@ -275,11 +275,11 @@ def test_drop_asks(queued: Queued, run: Run, monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_a_busy_queue(queued: Queued, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    class Hasty(Desk):
+    class Hasty(QueueAdmin):
         def __init__(self, path: Path) -> None:
             super().__init__(path, patience=0.01)
 
-    monkeypatch.setattr(queue, "Desk", Hasty)
+    monkeypatch.setattr(queue, "QueueAdmin", Hasty)
     connection = open_connection(queued.data / "posthouse.db")
     connection.execute("BEGIN IMMEDIATE")
     done = run("hold", "--all")
@@ -319,11 +319,13 @@ def test_where_no_server_ever_ran(tmp_path: Path, capsys: pytest.CaptureFixture[
 
 
 def test_who_was_told_of_the_end() -> None:
-    message = Message(1, bytes(16), 0, 5, Sender(Address.parse("a@here.test")), None, "", 0, 1)
-    each = Traced(message, 0, Recipient(Address.parse("b@y.test")), "y.test", State.FAILED, False, 0, 1, False, 9, ())
+    message = QueuedMessage(1, bytes(16), 0, 5, ReversePath(Address.parse("a@here.test")), None, "", 0, 1)
+    each = Traced(
+        message, 0, Recipient(Address.parse("b@y.test")), "y.test", RecipientState.FAILED, False, 0, 1, False, 9, ()
+    )
     assert "failed; the sender was told" in list(life([each]))[-1]
     for silent in (
-        replace(each, message=replace(message, sender=Sender(None))),
+        replace(each, message=replace(message, sender=ReversePath(None))),
         replace(each, recipient=Recipient(Address.parse("b@y.test"), ("NEVER",))),
     ):
         assert "failed; there was nobody to tell" in list(life([silent]))[-1]

@@ -23,7 +23,7 @@ from posthouse.app.opening import alone
 from posthouse.app.places import Places
 from posthouse.app.recovery import Claims, Homes
 from posthouse.mailstore.changes import LocalBus
-from posthouse.mailstore.interface import Placement
+from posthouse.mailstore.interface import Target
 from posthouse.mailstore.records import make_pack_head
 from posthouse.mailstore.sqlite.recovering import Owner
 from posthouse.mailstore.sqlite.store import SqliteMailstore
@@ -369,7 +369,7 @@ def test_mail_of_an_account_that_is_not_there_yet_waits_for_it(data: Path) -> No
 
 async def _append_unnamed(data: Path) -> None:
     store = SqliteMailstore.open(data, bus=LocalBus(), create=False)
-    await store.deliver(delivery_id(), Bytes(b"Subject: sent\r\n\r\nhello\r\n"), [Placement(1, b"")], NOW, whole=True)
+    await store.deliver(delivery_id(), Bytes(b"Subject: sent\r\n\r\nhello\r\n"), [Target(1, b"")], NOW, whole=True)
     await store.close()
 
 

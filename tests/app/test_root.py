@@ -146,8 +146,8 @@ for name in ("big5", "gb18030", "koi8-r", "iso-2022-jp", "euc-kr", "shift_jis", 
     codecs.lookup(name)
 from posthouse.message.address import to_a_labels
 to_a_labels("b\\u00fccher.example")
-from posthouse.accounts.passwords import Hasher
-Hasher().make("a good password 1")
+from posthouse.accounts.passwords import PasswordHasher
+PasswordHasher().make("a good password 1")
 from posthouse.app.certificate import _make
 import datetime
 _make(["b\\u00fccher.example"], datetime.datetime.now(datetime.UTC))

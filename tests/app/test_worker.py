@@ -23,7 +23,7 @@ from posthouse.app.settings import ServerSettings, Settings, SmtpSettings, Submi
 from posthouse.app.worker import Setup, Worker, prepare
 from posthouse.delivery.router import NO_RELAY, Routed
 from posthouse.message.address import Address
-from posthouse.message.envelope import Sender
+from posthouse.message.envelope import ReversePath
 from posthouse.message.ip import canonical_network
 from posthouse.message.reply import Reply
 
@@ -128,9 +128,9 @@ async def test_postmaster_is_reached_at_the_servers_own_name(setup: Setup) -> No
     opened = await Worker.open(setup)
     router = opened._services.incoming._router
     for local in ("postmaster", "abuse"):
-        routed = router.resolve(Address(local, "mail.example.test"), Sender(None), may_relay=False)
+        routed = router.resolve(Address(local, "mail.example.test"), ReversePath(None), may_relay=False)
         assert isinstance(routed, Routed) and [str(each.address) for each in routed.accounts] == ["alice@own.test"]
-    assert router.resolve(Address("alice", "mail.example.test"), Sender(None), may_relay=False) == NO_RELAY
+    assert router.resolve(Address("alice", "mail.example.test"), ReversePath(None), may_relay=False) == NO_RELAY
     await opened.stop(0.0)
 
 

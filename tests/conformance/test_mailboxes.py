@@ -9,7 +9,7 @@ from posthouse.mailstore.changes import LocalBus
 from posthouse.mailstore.interface import (
     INBOX,
     BadNameError,
-    Filed,
+    DeliveryResult,
     Flag,
     MailboxExistsError,
     Mailstore,
@@ -318,8 +318,8 @@ async def test_a_delivery_is_known_under_the_mailbox_and_not_its_name(store: Mai
     delivery = delivery_id()
     await deliver(store, 1, mailbox="A", delivery=delivery)
     await store.rename(1, "A", "B")
-    assert await deliver(store, 1, mailbox="B", delivery=delivery) is Filed.ALREADY
-    assert await deliver(store, 1, mailbox="A", delivery=delivery) is Filed.KEPT
+    assert await deliver(store, 1, mailbox="B", delivery=delivery) is DeliveryResult.ALREADY
+    assert await deliver(store, 1, mailbox="A", delivery=delivery) is DeliveryResult.KEPT
 
 
 # Removing
@@ -372,7 +372,7 @@ async def test_a_delivery_to_a_removed_mailbox_is_not_taken_for_known(store: Mai
     delivery = delivery_id()
     await deliver(store, 1, mailbox="A", delivery=delivery)
     await store.delete(1, "A")
-    assert await deliver(store, 1, mailbox="A", delivery=delivery) is Filed.KEPT
+    assert await deliver(store, 1, mailbox="A", delivery=delivery) is DeliveryResult.KEPT
 
 
 async def test_a_session_learns_that_its_mailbox_is_gone(store: Mailstore) -> None:
@@ -426,7 +426,7 @@ USUAL = [("Drafts", Role.DRAFTS), ("Sent", Role.SENT), ("Mail/Trash", Role.TRASH
 
 
 async def test_an_account_is_furnished_once(store: Mailstore) -> None:
-    await store.furnish(1, USUAL)
+    await store.create_default_mailboxes(1, USUAL)
     boxes = await store.mailboxes(1)
     assert [(box.name, box.role) for box in boxes] == [
         ("Drafts", Role.DRAFTS),
@@ -438,7 +438,7 @@ async def test_an_account_is_furnished_once(store: Mailstore) -> None:
     assert await store.subscriptions(1) == ["Drafts", INBOX, "Mail/Trash", "Sent"]
     await store.delete(1, "Drafts")
     await store.subscribe(1, "Sent", False)
-    await store.furnish(1, [*USUAL, ("More", Role.NONE)])
+    await store.create_default_mailboxes(1, [*USUAL, ("More", Role.NONE)])
     assert await names(store) == [INBOX, "Mail", "Mail/Trash", "Sent"]
     assert await store.subscriptions(1) == ["Drafts", INBOX, "Mail/Trash"]
 
@@ -448,7 +448,7 @@ async def test_furnishing_beside_what_is_there(store: Mailstore) -> None:
     await store.create(1, "Papers", Role.DRAFTS)
     await store.create(1, "Mail/Trash", Role.JUNK)
     await deliver(store, 1)
-    await store.furnish(1, USUAL)
+    await store.create_default_mailboxes(1, USUAL)
     assert {box.name: box.role for box in await store.mailboxes(1)} == {
         "Drafts": Role.NONE,  # somebody else has that role
         INBOX: Role.NONE,
@@ -462,19 +462,19 @@ async def test_furnishing_beside_what_is_there(store: Mailstore) -> None:
 
 
 async def test_furnishing_many_times_at_once(store: Mailstore) -> None:
-    await asyncio.gather(*(store.furnish(1, USUAL) for _ in range(10)))
+    await asyncio.gather(*(store.create_default_mailboxes(1, USUAL) for _ in range(10)))
     assert len(await store.mailboxes(1)) == 5
 
 
 async def test_a_forgotten_account_begins_anew(store: Mailstore) -> None:
-    await store.furnish(1, USUAL)
+    await store.create_default_mailboxes(1, USUAL)
     await append(store, 1, letter(b"x", Flag.NONE, "Work"), mailbox="Sent")
     before = await store.mailboxes(1)
     await store.forget(1)
     assert await store.subscriptions(1) == []
     assert await store.keywords(1) == []
     assert await names(store) == [INBOX]
-    await store.furnish(1, USUAL)
+    await store.create_default_mailboxes(1, USUAL)
     after = await store.mailboxes(1)
     assert [box.name for box in after] == [box.name for box in before]
     assert min(box.id for box in after) > max(box.id for box in before)
@@ -492,7 +492,7 @@ async def test_watchers_look_when_mailboxes_change(store: Mailstore, bus: LocalB
         store.create(1, "A"),
         store.rename(1, "A", "B"),
         store.delete(1, "B"),
-        store.furnish(1, USUAL),
+        store.create_default_mailboxes(1, USUAL),
         store.rename(1, INBOX, "Old"),
         store.forget(1),
     ):

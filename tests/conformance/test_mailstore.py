@@ -9,7 +9,16 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from posthouse.mailstore.changes import LocalBus
-from posthouse.mailstore.interface import INBOX, Entry, Filed, Mailstore, Placement, StoreError, Traits, Usage
+from posthouse.mailstore.interface import (
+    INBOX,
+    DeliveryResult,
+    Mailstore,
+    MessageRef,
+    StoreError,
+    Target,
+    Traits,
+    Usage,
+)
 from posthouse.mailstore.memory import MemoryMailstore
 from posthouse.mailstore.sqlite.store import SqliteMailstore
 from tests.store_invariants import assert_sound
@@ -32,8 +41,8 @@ async def test_find_gives_those_that_are_there(store: Mailstore) -> None:
 
 
 async def test_a_rider_sees_what_was_kept(store: Mailstore) -> None:
-    seen: list[Entry | None] = []
-    placements = [Placement(1, PREFIX), Placement(2, b"", quota=1), Placement(3, b"X: y\r\n")]
+    seen: list[MessageRef | None] = []
+    placements = [Target(1, PREFIX), Target(2, b"", quota=1), Target(3, b"X: y\r\n")]
     body = Bytes(BODY)
     await store.deliver(delivery_id(), body, placements, NOW, whole=False, also=lambda _, entries: seen.extend(entries))
     assert [entry is not None for entry in seen] == [True, False, True]
@@ -48,23 +57,23 @@ async def test_a_rider_that_fails_keeps_the_delivery_out(store: Mailstore) -> No
     await deliver(store, 1)
     delivery = delivery_id()
     with pytest.raises(StoreError):
-        await store.deliver(delivery, Bytes(BODY), [Placement(1, PREFIX)], NOW, whole=True, also=fail)
+        await store.deliver(delivery, Bytes(BODY), [Target(1, PREFIX)], NOW, whole=True, also=fail)
     assert len(await store.entries(1)) == 1
-    assert await store.deliver(delivery, Bytes(BODY), [Placement(1, PREFIX)], NOW, whole=True) == [Filed.KEPT]
+    assert await store.deliver(delivery, Bytes(BODY), [Target(1, PREFIX)], NOW, whole=True) == [DeliveryResult.KEPT]
 
 
 async def test_what_was_delivered_is_read_back(store: Mailstore) -> None:
-    body = Bytes(BODY, Traits.DOT_LINES | Traits.EIGHT_BIT)
-    assert await store.deliver(delivery_id(), body, [Placement(1, PREFIX)], NOW, whole=True) == [Filed.KEPT]
+    body = Bytes(BODY, Traits.HAS_LEADING_DOTS | Traits.EIGHT_BIT)
+    assert await store.deliver(delivery_id(), body, [Target(1, PREFIX)], NOW, whole=True) == [DeliveryResult.KEPT]
     (entry,) = await store.entries(1)
-    assert entry[:5] == (entry.message, 1, len(PREFIX + BODY), Traits.DOT_LINES | Traits.EIGHT_BIT, NOW)
+    assert entry[:5] == (entry.message, 1, len(PREFIX + BODY), Traits.HAS_LEADING_DOTS | Traits.EIGHT_BIT, NOW)
     assert await fetch(store, entry) == PREFIX + BODY
 
 
 @pytest.mark.parametrize("step", [1, 7, len(PREFIX), 4096])
 async def test_reading_in_steps(store: Mailstore, step: int) -> None:
     prefixes = [PREFIX, b"X-Second: 1\r\n", b""]
-    placements = [Placement(number, prefix) for number, prefix in enumerate(prefixes, 1)]
+    placements = [Target(number, prefix) for number, prefix in enumerate(prefixes, 1)]
     await store.deliver(delivery_id(), Bytes(BODY), placements, NOW, whole=True)
     for number, prefix in enumerate(prefixes, 1):
         (entry,) = await store.entries(number)
@@ -91,22 +100,22 @@ async def test_octets_of_every_kind(store: Mailstore, data: bytes, prefix: bytes
 async def test_a_body_larger_than_a_write(store: Mailstore) -> None:
     data = bytes(range(256)) * 40_000  # 10 MB
     body = Bytes(data, chunk=65_536)
-    placements = [Placement(account, b"X-For: %d\r\n" % account) for account in (1, 2)]
-    assert await store.deliver(delivery_id(), body, placements, NOW, whole=True) == [Filed.KEPT] * 2
+    placements = [Target(account, b"X-For: %d\r\n" % account) for account in (1, 2)]
+    assert await store.deliver(delivery_id(), body, placements, NOW, whole=True) == [DeliveryResult.KEPT] * 2
     assert await contents(store, 1) == [b"X-For: 1\r\n" + data]
     assert await contents(store, 2) == [b"X-For: 2\r\n" + data]
 
 
 async def test_many_recipients_of_one_body(store: Mailstore) -> None:
-    placements = [Placement(account, b"Delivered-To: %d\r\n" % account) for account in range(1, 1501)]
-    assert await store.deliver(delivery_id(), Bytes(BODY), placements, NOW, whole=True) == [Filed.KEPT] * 1500
+    placements = [Target(account, b"Delivered-To: %d\r\n" % account) for account in range(1, 1501)]
+    assert await store.deliver(delivery_id(), Bytes(BODY), placements, NOW, whole=True) == [DeliveryResult.KEPT] * 1500
     for account in (1, 2, 750, 1500):
         assert await contents(store, account) == [b"Delivered-To: %d\r\n" % account + BODY]
 
 
 async def test_one_body_in_two_mailboxes_of_one_account(store: Mailstore) -> None:
-    placements = [Placement(1, PREFIX), Placement(1, PREFIX, "Lists/Été")]
-    assert await store.deliver(delivery_id(), Bytes(BODY), placements, NOW, whole=True) == [Filed.KEPT] * 2
+    placements = [Target(1, PREFIX), Target(1, PREFIX, "Lists/Été")]
+    assert await store.deliver(delivery_id(), Bytes(BODY), placements, NOW, whole=True) == [DeliveryResult.KEPT] * 2
     (first,), (second,) = await store.entries(1), await store.entries(1, "Lists/Été")
     assert first.message != second.message
     assert await fetch(store, first) == await fetch(store, second) == PREFIX + BODY
@@ -133,12 +142,12 @@ async def test_a_body_that_cannot_be_read_fails_alone(store: Mailstore, error: E
     broken = BrokenBody(BODY, 5, error)
     results = await asyncio.gather(
         deliver(store, 1, b"first\r\n"),
-        store.deliver(delivery_id(), broken, [Placement(1, PREFIX)], NOW, whole=True),
+        store.deliver(delivery_id(), broken, [Target(1, PREFIX)], NOW, whole=True),
         deliver(store, 1, b"last\r\n"),
         return_exceptions=True,
     )
     assert isinstance(results[1], StoreError)
-    assert [results[0], results[2]] == [Filed.KEPT] * 2
+    assert [results[0], results[2]] == [DeliveryResult.KEPT] * 2
     assert await contents(store, 1) == [PREFIX + b"first\r\n", PREFIX + b"last\r\n"]
 
 
@@ -148,7 +157,7 @@ async def test_a_large_body_that_breaks_half_way(store: Mailstore) -> None:
             yield from [self._data[:3_000_000]] * 3
             raise OSError("gone")
 
-    broken = store.deliver(delivery_id(), HalfWay(b"x" * 12_000_000), [Placement(1, PREFIX)], NOW, whole=True)
+    broken = store.deliver(delivery_id(), HalfWay(b"x" * 12_000_000), [Target(1, PREFIX)], NOW, whole=True)
     results = await asyncio.gather(deliver(store, 1), broken, deliver(store, 1, b"l\r\n"), return_exceptions=True)
     assert isinstance(results[1], StoreError)
     assert await contents(store, 1) == [PREFIX + BODY, PREFIX + b"l\r\n"]
@@ -168,7 +177,7 @@ async def test_numbers_ascend_under_many_tasks(store: Mailstore) -> None:
 
     async def send(count: int) -> None:
         for _ in range(count):
-            assert await deliver(store, 1) is Filed.KEPT
+            assert await deliver(store, 1) is DeliveryResult.KEPT
 
     watching = asyncio.create_task(look())
     await asyncio.gather(*(send(10) for _ in range(30)))
@@ -205,10 +214,10 @@ async def test_message_ids_are_unique_in_the_account(store: Mailstore) -> None:
 
 async def test_the_same_delivery_again_files_nothing(store: Mailstore) -> None:
     delivery = delivery_id()
-    assert await deliver(store, 1, delivery=delivery) is Filed.KEPT
-    assert await deliver(store, 1, delivery=delivery) is Filed.ALREADY
-    assert await deliver(store, 1, delivery=delivery, mailbox="Junk") is Filed.KEPT
-    assert await deliver(store, 2, delivery=delivery) is Filed.KEPT
+    assert await deliver(store, 1, delivery=delivery) is DeliveryResult.KEPT
+    assert await deliver(store, 1, delivery=delivery) is DeliveryResult.ALREADY
+    assert await deliver(store, 1, delivery=delivery, mailbox="Junk") is DeliveryResult.KEPT
+    assert await deliver(store, 2, delivery=delivery) is DeliveryResult.KEPT
     assert len(await store.entries(1)) == 1
 
 
@@ -224,14 +233,14 @@ async def test_a_delivery_that_was_kept_and_expunged_does_not_come_back(store: M
     await deliver(store, 1, delivery=delivery)
     (entry,) = await store.entries(1)
     await store.expunge(1, INBOX, [entry.message])
-    assert await deliver(store, 1, delivery=delivery) is Filed.ALREADY
+    assert await deliver(store, 1, delivery=delivery) is DeliveryResult.ALREADY
     assert await store.entries(1) == []
 
 
 async def test_the_same_mailbox_twice_in_one_delivery(store: Mailstore) -> None:
-    placements = [Placement(1, PREFIX), Placement(1, b"X-Other: 1\r\n"), Placement(2, PREFIX)]
+    placements = [Target(1, PREFIX), Target(1, b"X-Other: 1\r\n"), Target(2, PREFIX)]
     filed = await store.deliver(delivery_id(), Bytes(BODY), placements, NOW, whole=True)
-    assert filed == [Filed.KEPT, Filed.ALREADY, Filed.KEPT]
+    assert filed == [DeliveryResult.KEPT, DeliveryResult.ALREADY, DeliveryResult.KEPT]
     assert await contents(store, 1) == [PREFIX + BODY]
 
 
@@ -240,47 +249,47 @@ async def test_the_same_mailbox_twice_in_one_delivery(store: Mailstore) -> None:
 
 async def test_quota_counts_prefix_and_body(store: Mailstore) -> None:
     size = len(PREFIX + BODY)
-    assert await deliver(store, 1, BODY, quota=size - 1) is Filed.OVER_QUOTA
-    assert await deliver(store, 1, BODY, quota=size) is Filed.KEPT
-    assert await deliver(store, 1, BODY, quota=2 * size - 1) is Filed.OVER_QUOTA
-    assert await deliver(store, 1, BODY, quota=2 * size) is Filed.KEPT
+    assert await deliver(store, 1, BODY, quota=size - 1) is DeliveryResult.OVER_QUOTA
+    assert await deliver(store, 1, BODY, quota=size) is DeliveryResult.KEPT
+    assert await deliver(store, 1, BODY, quota=2 * size - 1) is DeliveryResult.OVER_QUOTA
+    assert await deliver(store, 1, BODY, quota=2 * size) is DeliveryResult.KEPT
     assert await store.usage(1) == Usage(2, 2 * size)
     await store.expunge(1, INBOX, [(await store.entries(1))[0].message])
-    assert await deliver(store, 1, BODY, quota=2 * size) is Filed.KEPT
+    assert await deliver(store, 1, BODY, quota=2 * size) is DeliveryResult.KEPT
 
 
 async def test_quota_holds_for_deliveries_at_the_same_time(store: Mailstore) -> None:
     size = len(PREFIX + BODY)
     filed = await asyncio.gather(*(deliver(store, 1, BODY, quota=3 * size) for _ in range(10)))
-    assert filed.count(Filed.KEPT) == 3
+    assert filed.count(DeliveryResult.KEPT) == 3
     assert await store.usage(1) == Usage(3, 3 * size)
 
 
 async def test_quota_counts_all_placements_of_one_delivery(store: Mailstore) -> None:
     size = len(PREFIX + BODY)
-    placements = [Placement(1, PREFIX, name, 2 * size) for name in ("A", "B", "C")]
+    placements = [Target(1, PREFIX, name, 2 * size) for name in ("A", "B", "C")]
     filed = await store.deliver(delivery_id(), Bytes(BODY), placements, NOW, whole=False)
-    assert filed == [Filed.KEPT, Filed.KEPT, Filed.OVER_QUOTA]
+    assert filed == [DeliveryResult.KEPT, DeliveryResult.KEPT, DeliveryResult.OVER_QUOTA]
     assert await store.usage(1) == Usage(2, 2 * size)
 
 
 async def test_one_over_quota_keeps_the_others_out_of_a_whole_delivery(store: Mailstore) -> None:
     delivery = delivery_id()
     await deliver(store, 3, delivery=delivery)
-    placements = [Placement(1, PREFIX), Placement(2, PREFIX, INBOX, 1), Placement(3, PREFIX)]
+    placements = [Target(1, PREFIX), Target(2, PREFIX, INBOX, 1), Target(3, PREFIX)]
     filed = await store.deliver(delivery, Bytes(BODY), placements, NOW, whole=True)
-    assert filed == [Filed.WITHHELD, Filed.OVER_QUOTA, Filed.ALREADY]
+    assert filed == [DeliveryResult.WITHHELD, DeliveryResult.OVER_QUOTA, DeliveryResult.ALREADY]
     assert await store.entries(1) == await store.entries(2) == []
     assert await store.changes(1, 0) == []
-    roomy = [Placement(1, PREFIX), Placement(2, PREFIX), Placement(3, PREFIX)]
+    roomy = [Target(1, PREFIX), Target(2, PREFIX), Target(3, PREFIX)]
     filed = await store.deliver(delivery, Bytes(BODY), roomy, NOW, whole=True)
-    assert filed == [Filed.KEPT, Filed.KEPT, Filed.ALREADY]
+    assert filed == [DeliveryResult.KEPT, DeliveryResult.KEPT, DeliveryResult.ALREADY]
 
 
 async def test_one_over_quota_does_not_concern_the_others(store: Mailstore) -> None:
-    placements = [Placement(1, PREFIX), Placement(2, PREFIX, INBOX, 1), Placement(3, PREFIX)]
+    placements = [Target(1, PREFIX), Target(2, PREFIX, INBOX, 1), Target(3, PREFIX)]
     filed = await store.deliver(delivery_id(), Bytes(BODY), placements, NOW, whole=False)
-    assert filed == [Filed.KEPT, Filed.OVER_QUOTA, Filed.KEPT]
+    assert filed == [DeliveryResult.KEPT, DeliveryResult.OVER_QUOTA, DeliveryResult.KEPT]
     assert [len(await store.entries(account)) for account in (1, 2, 3)] == [1, 0, 1]
 
 
@@ -299,7 +308,7 @@ async def test_expunge_counts_what_was_there(store: Mailstore) -> None:
 
 
 async def test_expunge_leaves_other_mailboxes_and_accounts_alone(store: Mailstore) -> None:
-    placements = [Placement(1, PREFIX), Placement(1, PREFIX, "Junk"), Placement(2, PREFIX)]
+    placements = [Target(1, PREFIX), Target(1, PREFIX, "Junk"), Target(2, PREFIX)]
     await store.deliver(delivery_id(), Bytes(BODY), placements, NOW, whole=True)
     (entry,) = await store.entries(1)
     assert await store.expunge(2, "Junk", [entry.message]) == 0
@@ -316,7 +325,7 @@ async def test_expunge_of_very_many(store: Mailstore) -> None:
 
 
 async def test_forget_removes_all_and_gives_no_number_twice(store: Mailstore) -> None:
-    shared = [Placement(1, PREFIX), Placement(2, PREFIX)]
+    shared = [Target(1, PREFIX), Target(2, PREFIX)]
     await store.deliver(delivery_id(), Bytes(BODY), shared, NOW, whole=True)
     await asyncio.gather(*(deliver(store, 1, mailbox=name) for name in ("A", "B") for _ in range(300)))
     held = await store.entries(1) + await store.entries(1, "A") + await store.entries(1, "B")
@@ -337,7 +346,7 @@ async def test_a_delivery_to_a_forgotten_account_is_not_taken_for_known(store: M
     delivery = delivery_id()
     await deliver(store, 1, delivery=delivery)
     await store.forget(1)
-    assert await deliver(store, 1, delivery=delivery) is Filed.KEPT
+    assert await deliver(store, 1, delivery=delivery) is DeliveryResult.KEPT
 
 
 # The feed of changes
@@ -400,7 +409,7 @@ async def test_a_cancelled_task_ends_with_a_certain_outcome(store: Mailstore) ->
     await asyncio.sleep(0)
     task.cancel()
     outcome = (await asyncio.gather(task, return_exceptions=True))[0]
-    assert outcome is Filed.KEPT or isinstance(outcome, asyncio.CancelledError)
+    assert outcome is DeliveryResult.KEPT or isinstance(outcome, asyncio.CancelledError)
     assert len(await store.entries(1)) == 1
 
 
@@ -410,7 +419,7 @@ async def test_close_finishes_what_waits_and_refuses_the_rest(store: Mailstore) 
     await asyncio.sleep(0)  # until they have begun
     before = await store.entries(1)
     await store.close()
-    assert await asyncio.gather(*waiting) == [Filed.KEPT] * 10
+    assert await asyncio.gather(*waiting) == [DeliveryResult.KEPT] * 10
     await store.close()
     for entry in before:
         with pytest.raises(StoreError):
@@ -468,11 +477,11 @@ def test_like_a_model(kind: str, tmp_path_factory: pytest.TempPathFactory, steps
                     store, account, data, mailbox=mailbox, quota=quota, delivery=delivery, prefix=b"P"
                 )
                 if (number, account, mailbox) in model.deliveries:
-                    assert filed is Filed.ALREADY
+                    assert filed is DeliveryResult.ALREADY
                 elif quota is not None and model.octets(account) + 1 + len(data) > quota:
-                    assert filed is Filed.OVER_QUOTA
+                    assert filed is DeliveryResult.OVER_QUOTA
                 else:
-                    assert filed is Filed.KEPT
+                    assert filed is DeliveryResult.KEPT
                     box.append(b"P" + data)
                     model.deliveries.add((number, account, mailbox))
             elif verb == "expunge":

@@ -10,16 +10,16 @@ from posthouse.mailstore.interface import (
     INBOX,
     KEYWORD_SHIFT,
     Appending,
+    DeliveryResult,
     Delta,
-    Filed,
     Flag,
     Mailstore,
     Marks,
     Measure,
+    MessageColumns,
     NoSuchMailboxError,
     OverQuotaError,
     Placed,
-    Row,
     Setting,
     StoreError,
     Traits,
@@ -59,16 +59,16 @@ async def two_boxes(store: Mailstore, count: int = 3) -> tuple[int, int, list[in
 
 
 async def test_append_one(store: Mailstore) -> None:
-    body = Bytes(b"Subject: x\r\n\r\n.\r\n", Traits.DOT_LINES)
+    body = Bytes(b"Subject: x\r\n\r\n.\r\n", Traits.HAS_LEADING_DOTS)
     placed = await store.append(1, INBOX, [Appending(body, 12345, Marks(SEEN | Flag.DRAFT, ("Work",)))])
     box = await box_of(store, 1)
     assert placed == Placed(box.uidvalidity, [], [1])
     assert (box.uidnext, box.messages, box.unseen, box.deleted, box.octets) == (2, 1, 0, 0, 17)
     (entry,) = await store.entries(1)
-    assert (entry.uid, entry.octets, entry.traits, entry.received) == (1, 17, Traits.DOT_LINES, 12345)
+    assert (entry.uid, entry.octets, entry.traits, entry.received) == (1, 17, Traits.HAS_LEADING_DOTS, 12345)
     assert await fetch(store, entry) == b"Subject: x\r\n\r\n.\r\n"
     flags = SEEN | Flag.DRAFT | 1 << KEYWORD_SHIFT
-    assert await rows_of(store, 1) == [Row(1, entry.message, flags, store.modseq(1), 17, 12345)]
+    assert await rows_of(store, 1) == [MessageColumns(1, entry.message, flags, store.modseq(1), 17, 12345)]
     assert await store.usage(1) == Usage(1, 17)
 
 
@@ -139,8 +139,10 @@ async def test_quota_holds_for_appends_and_deliveries_at_the_same_time(store: Ma
         *(deliver(store, 1, b"1234567890", prefix=b"", quota=55) for _ in range(10)),
         return_exceptions=True,
     )
-    kept = [outcome for outcome in outcomes if isinstance(outcome, Placed) or outcome is Filed.KEPT]
-    refused = [outcome for outcome in outcomes if isinstance(outcome, OverQuotaError) or outcome is Filed.OVER_QUOTA]
+    kept = [outcome for outcome in outcomes if isinstance(outcome, Placed) or outcome is DeliveryResult.KEPT]
+    refused = [
+        outcome for outcome in outcomes if isinstance(outcome, OverQuotaError) or outcome is DeliveryResult.OVER_QUOTA
+    ]
     assert (len(kept), len(refused)) == (5, 25)
     assert (await store.usage(1)).octets == 50
 

@@ -29,11 +29,11 @@ from posthouse.mailstore.interface import (
     Marked,
     Marks,
     Measure,
-    Placement,
+    MessageColumns,
     Role,
-    Row,
     Setting,
     StoreError,
+    Target,
 )
 from posthouse.mailstore.memory import MemoryMailstore
 from posthouse.mailstore.sqlite.store import SqliteMailstore
@@ -49,7 +49,7 @@ _MARKS = st.builds(Marks, _FLAGS, _KEYWORDS.map(tuple))
 _QUOTA = st.one_of(st.none(), st.none(), st.integers(0, 400))
 _PICKS = st.lists(st.integers(0, 12), max_size=6)
 _ROLES = st.sampled_from(list(Role))
-_Rows = dict[tuple[int, int], dict[int, Row]]  # account, mailbox id -> uid -> row
+_Rows = dict[tuple[int, int], dict[int, MessageColumns]]  # account, mailbox id -> uid -> row
 
 
 class _Witness:
@@ -78,14 +78,14 @@ class _Witness:
         assert (usage.messages, usage.octets) == (sum(b.messages for b in boxes), sum(b.octets for b in boxes))
         return boxes, found
 
-    def _counters(self, box: Mailbox, rows: Sequence[Row]) -> None:
+    def _counters(self, box: Mailbox, rows: Sequence[MessageColumns]) -> None:
         assert box.messages == len(rows)
         assert box.unseen == sum(not row.flags & Flag.SEEN for row in rows)
         assert box.deleted == sum(bool(row.flags & Flag.DELETED) for row in rows)
         assert box.octets == sum(row.octets for row in rows)
         assert box.modseq >= max((row.modseq for row in rows), default=0)
 
-    def _numbers(self, account: int, box: Mailbox, rows: Sequence[Row]) -> None:
+    def _numbers(self, account: int, box: Mailbox, rows: Sequence[MessageColumns]) -> None:
         assert ascending([row.uid for row in rows])
         assert box.uidnext > max((row.uid for row in rows), default=0)
         assert box.uidnext >= self.uidnext.get((account, box.id), 1)
@@ -136,7 +136,7 @@ class TwoStores(RuleBasedStateMachine):
         body, prefix = self._body(), b"P" * again
         if name.count("//"):
             return  # those who deliver check names themselves
-        delivery, placements = self._known[again % len(self._known)], [Placement(account, prefix, name, quota)]
+        delivery, placements = self._known[again % len(self._known)], [Target(account, prefix, name, quota)]
         self._both(lambda store, _: store.deliver(delivery, body, placements, NOW, whole=False))
 
     @rule(
@@ -216,8 +216,8 @@ class TwoStores(RuleBasedStateMachine):
         self._both(lambda store, _: store.subscribe(account, name, wanted))
 
     @rule(account=_ACCOUNTS, mailboxes=st.lists(st.tuples(_NAMES, _ROLES), max_size=4))
-    def furnish(self, account: int, mailboxes: list[tuple[str, Role]]) -> None:
-        self._both(lambda store, _: store.furnish(account, mailboxes))
+    def create_default_mailboxes(self, account: int, mailboxes: list[tuple[str, Role]]) -> None:
+        self._both(lambda store, _: store.create_default_mailboxes(account, mailboxes))
 
     @rule(sure=st.integers(0, 3))
     def forget(self, sure: int) -> None:

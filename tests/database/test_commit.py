@@ -72,7 +72,7 @@ class Adder:
         self.announced.append([unit.number for unit in units])
 
 
-class House:
+class Fixture:
     """A group commit on a file of its own."""
 
     def __init__(self, folder: Path) -> None:
@@ -102,8 +102,8 @@ class House:
 
 
 @pytest.fixture
-async def house(tmp_path: Path) -> AsyncIterator[House]:
-    made = House(tmp_path)
+async def house(tmp_path: Path) -> AsyncIterator[Fixture]:
+    made = Fixture(tmp_path)
     yield made
     await made.commit.close()
 
@@ -116,26 +116,26 @@ def refuse(numbers: set[int], error: Exception) -> Callable[[Add], None]:
     return spoil
 
 
-async def test_all_that_is_submitted_at_once_is_one_batch(house: House) -> None:
+async def test_all_that_is_submitted_at_once_is_one_batch(house: Fixture) -> None:
     assert await house.add(1, 2, 3) == [10, 20, 30]
     assert house.adder.batches == [[1, 2, 3]]
     assert house.adder.announced == [[1, 2, 3]]
     assert house.rows() == [1, 2, 3]
 
 
-async def test_a_batch_is_bounded_in_count(house: House) -> None:
+async def test_a_batch_is_bounded_in_count(house: Fixture) -> None:
     await house.add(*range(120))
     assert [len(batch) for batch in house.adder.batches] == [50, 50, 20]
 
 
-async def test_a_batch_is_bounded_in_octets(house: House) -> None:
+async def test_a_batch_is_bounded_in_octets(house: Fixture) -> None:
     await asyncio.gather(
         *(house.commit.run(Add(number, octets=size)) for number, size in enumerate([400] * 4 + [5000]))
     )
     assert house.adder.batches == [[0, 1], [2, 3], [4]]
 
 
-async def test_small_ones_wait_for_one_batch_of_large_ones(house: House) -> None:
+async def test_small_ones_wait_for_one_batch_of_large_ones(house: Fixture) -> None:
     """And large ones for one batch of small ones; several that are only just large go together."""
     mib = 1 << 20
     sizes = [40 * mib, 40 * mib, 3 * mib, 3 * mib, 3 * mib, 40 * mib] + [1] * 120
@@ -150,7 +150,7 @@ async def test_small_ones_wait_for_one_batch_of_large_ones(house: House) -> None
     assert house.adder.batches == [[1000], [0], small[:50], [1], small[50:100], [2, 3], small[100:], [4], [5]]
 
 
-async def test_what_comes_during_a_commit_waits_together(house: House) -> None:
+async def test_what_comes_during_a_commit_waits_together(house: Fixture) -> None:
     house.adder.gate.clear()
     first = asyncio.create_task(house.commit.run(Add(1)))
     await house.reached()
@@ -161,7 +161,7 @@ async def test_what_comes_during_a_commit_waits_together(house: House) -> None:
     assert house.adder.batches == [[1], [2, 3]]
 
 
-async def test_an_exception_fails_its_own_unit_only(house: House) -> None:
+async def test_an_exception_fails_its_own_unit_only(house: Fixture) -> None:
     house.adder.spoil = refuse({2, 4}, KeyError("mine"))
     outcomes = await house.add(1, 2, 3, 4, 5)
     assert [outcomes[0], outcomes[2], outcomes[4]] == [10, 30, 50]
@@ -171,14 +171,14 @@ async def test_an_exception_fails_its_own_unit_only(house: House) -> None:
     assert house.adder.announced == [[1, 3, 5]]
 
 
-async def test_a_broken_constraint_fails_its_own_unit_only(house: House) -> None:
+async def test_a_broken_constraint_fails_its_own_unit_only(house: Fixture) -> None:
     await house.add(7)
     outcomes = await house.add(6, 7, 8)
     assert isinstance(outcomes[1], apsw.ConstraintError)
     assert house.rows() == [6, 7, 8]
 
 
-async def test_a_unit_that_could_not_be_prepared_fails_alone(house: House) -> None:
+async def test_a_unit_that_could_not_be_prepared_fails_alone(house: Fixture) -> None:
     def spoil(unit: Add) -> None:
         if unit.number == 2:
             unit.failure = OSError("no")
@@ -189,7 +189,7 @@ async def test_a_unit_that_could_not_be_prepared_fails_alone(house: House) -> No
     assert house.rows() == [1, 3]
 
 
-async def test_an_exception_of_prepare_fails_the_batch_and_not_the_thread(house: House) -> None:
+async def test_an_exception_of_prepare_fails_the_batch_and_not_the_thread(house: Fixture) -> None:
     house.adder.spoil_prepare = refuse({2}, ZeroDivisionError())
     outcomes = await house.add(1, 2)
     assert all(isinstance(outcome, DatabaseError) for outcome in outcomes)
@@ -198,7 +198,7 @@ async def test_an_exception_of_prepare_fails_the_batch_and_not_the_thread(house:
     assert house.rows() == [3]
 
 
-async def test_a_full_disk_fails_those_that_need_space(house: House) -> None:
+async def test_a_full_disk_fails_those_that_need_space(house: Fixture) -> None:
     full = True
 
     def spoil(unit: Add) -> None:
@@ -218,7 +218,7 @@ async def test_a_full_disk_fails_those_that_need_space(house: House) -> None:
     assert await house.add(3) == [30]
 
 
-async def test_a_disk_too_full_even_for_freeing_space(house: House) -> None:
+async def test_a_disk_too_full_even_for_freeing_space(house: Fixture) -> None:
     house.adder.spoil = refuse({1, 2}, apsw.FullError("full"))
     units = [Add(1), Add(2, frees_space=True)]
     outcomes = await asyncio.gather(*(house.commit.run(unit) for unit in units), return_exceptions=True)
@@ -227,7 +227,7 @@ async def test_a_disk_too_full_even_for_freeing_space(house: House) -> None:
     assert house.rows() == [3]
 
 
-async def test_an_error_of_the_disk_fails_the_batch_and_opens_the_file_anew(house: House) -> None:
+async def test_an_error_of_the_disk_fails_the_batch_and_opens_the_file_anew(house: Fixture) -> None:
     house.adder.spoil = refuse({2}, apsw.IOError("disk I/O error"))
     before = house.connections
     outcomes = await house.add(1, 2, 3)
@@ -237,7 +237,7 @@ async def test_an_error_of_the_disk_fails_the_batch_and_opens_the_file_anew(hous
     assert await house.add(4) == [40]
 
 
-async def test_when_the_file_cannot_be_opened_anew_the_thread_lives_on(house: House) -> None:
+async def test_when_the_file_cannot_be_opened_anew_the_thread_lives_on(house: Fixture) -> None:
     house.adder.spoil = refuse({1}, apsw.IOError("disk I/O error"))
     moved = house.path.with_name("gone")
     house.path.rename(moved)
@@ -248,7 +248,7 @@ async def test_when_the_file_cannot_be_opened_anew_the_thread_lives_on(house: Ho
     assert await house.add(2) == [20]
 
 
-async def test_the_lock_is_held_for_the_transaction_alone(house: House, tmp_path: Path) -> None:
+async def test_the_lock_is_held_for_the_transaction_alone(house: Fixture, tmp_path: Path) -> None:
     other = FileLock(tmp_path / "lock")
     with other:
         waiting = asyncio.create_task(house.commit.run(Add(1)))
@@ -262,7 +262,7 @@ async def test_the_lock_is_held_for_the_transaction_alone(house: House, tmp_path
     other.close()
 
 
-async def test_a_cancelled_task_waits_for_the_outcome(house: House) -> None:
+async def test_a_cancelled_task_waits_for_the_outcome(house: Fixture) -> None:
     house.adder.gate.clear()
     task = asyncio.create_task(house.commit.run(Add(1)))
     await asyncio.sleep(0.01)
@@ -275,7 +275,7 @@ async def test_a_cancelled_task_waits_for_the_outcome(house: House) -> None:
     assert house.rows() == [1]
 
 
-async def test_an_announcement_that_fails_hangs_nobody(house: House) -> None:
+async def test_an_announcement_that_fails_hangs_nobody(house: Fixture) -> None:
     noted: list[dict[str, object]] = []
     asyncio.get_running_loop().set_exception_handler(lambda loop, context: noted.append(context))
 
@@ -287,7 +287,7 @@ async def test_an_announcement_that_fails_hangs_nobody(house: House) -> None:
     assert len(noted) == 1
 
 
-async def test_close_finishes_what_waits(house: House) -> None:
+async def test_close_finishes_what_waits(house: Fixture) -> None:
     waiting = [asyncio.create_task(house.commit.run(Add(number))) for number in range(5)]
     await asyncio.sleep(0)
     await house.commit.close()
@@ -297,7 +297,7 @@ async def test_close_finishes_what_waits(house: House) -> None:
     await house.commit.close()
 
 
-async def test_several_loops_share_it(house: House) -> None:
+async def test_several_loops_share_it(house: Fixture) -> None:
     def other(numbers: range) -> list[object]:
         return asyncio.run(house.add(*numbers))
 
@@ -306,7 +306,7 @@ async def test_several_loops_share_it(house: House) -> None:
     assert house.rows() == list(range(80))
 
 
-async def test_a_loop_that_was_closed_is_passed_over(house: House) -> None:
+async def test_a_loop_that_was_closed_is_passed_over(house: Fixture) -> None:
     house.adder.gate.clear()
 
     def leave() -> None:
@@ -323,7 +323,7 @@ async def test_a_loop_that_was_closed_is_passed_over(house: House) -> None:
 
 
 async def test_two_processes_worth_of_writers(tmp_path: Path) -> None:
-    first = House(tmp_path)
+    first = Fixture(tmp_path)
     lock = FileLock(tmp_path / "lock")
     adder = Adder()
     second: GroupCommit[Add] = GroupCommit(partial(open_connection, first.path), lock, adder)
@@ -335,7 +335,7 @@ async def test_two_processes_worth_of_writers(tmp_path: Path) -> None:
     await second.close()
 
 
-async def test_on_a_full_disk_what_frees_space_succeeds_or_fails_alone(house: House) -> None:
+async def test_on_a_full_disk_what_frees_space_succeeds_or_fails_alone(house: Fixture) -> None:
     """A removal is not refused because another one of its batch does not fit."""
     house.adder.spoil = refuse({1, 3}, apsw.FullError("full"))
     units = [Add(number, frees_space=number > 1) for number in range(1, 5)]
@@ -346,7 +346,7 @@ async def test_on_a_full_disk_what_frees_space_succeeds_or_fails_alone(house: Ho
     assert house.rows() == [2, 4]
 
 
-async def test_what_was_committed_is_not_failed_by_what_comes_after(house: House) -> None:
+async def test_what_was_committed_is_not_failed_by_what_comes_after(house: Fixture) -> None:
     @contextmanager
     def room() -> Iterator[None]:
         yield
@@ -367,7 +367,7 @@ async def test_what_was_committed_is_not_failed_by_what_comes_after(house: House
     assert await house.add(5) == [50]
 
 
-async def test_who_needs_no_preparing_is_not_failed_by_it(house: House) -> None:
+async def test_who_needs_no_preparing_is_not_failed_by_it(house: Fixture) -> None:
     house.adder.spoil_prepare = refuse({1}, ZeroDivisionError())
     light = Add(2)
     light.needs_preparing = False
@@ -377,7 +377,7 @@ async def test_who_needs_no_preparing_is_not_failed_by_it(house: House) -> None:
     assert house.rows() == [2]
 
 
-async def test_the_fate_of_a_batch_is_told_with_what_was_prepared_for_it(house: House) -> None:
+async def test_the_fate_of_a_batch_is_told_with_what_was_prepared_for_it(house: Fixture) -> None:
     house.adder.spoil = refuse({2}, KeyError("mine"))
     await house.add(1, 2, 3)
     house.adder.spoil = refuse({4}, apsw.IOError("disk I/O error"))
@@ -392,7 +392,7 @@ async def test_a_thread_that_ends_leaves_nobody_waiting(tmp_path: Path) -> None:
     class EndError(BaseException):
         pass
 
-    house = House(tmp_path)
+    house = Fixture(tmp_path)
     deaths: list[BaseException] = []
     dying: GroupCommit[Add] = GroupCommit(
         house.connect, FileLock(tmp_path / "lock"), house.adder, on_thread_death=deaths.append
@@ -418,7 +418,7 @@ async def test_a_thread_that_ends_leaves_nobody_waiting(tmp_path: Path) -> None:
     assert house.rows() == []
 
 
-async def test_a_refusal_does_not_outlive_the_batch_it_came_from(house: House) -> None:
+async def test_a_refusal_does_not_outlive_the_batch_it_came_from(house: Fixture) -> None:
     """What speaks against a unit may be what another one of the same batch has done, and that was rolled back."""
     commits = [apsw.IOError("disk I/O error")]
 

@@ -15,7 +15,7 @@ from posthouse.database.errors import (
     NotADatabaseError,
     SchemaTooNewError,
 )
-from posthouse.database.opening import Policy, open_database, put_aside
+from posthouse.database.opening import OpenPolicy, open_database, put_aside
 
 STEPS = ("CREATE TABLE a (n)", "INSERT INTO a VALUES (1)")
 ROOMS = {"": STEPS, "other": ("CREATE TABLE b (n)",)}
@@ -27,7 +27,7 @@ def path(tmp_path: Path) -> Path:
 
 
 def make(path: Path) -> None:
-    open_database(path, ROOMS, policy=Policy.CREATE).close()
+    open_database(path, ROOMS, policy=OpenPolicy.CREATE).close()
 
 
 def spoil_schema(path: Path) -> None:
@@ -64,8 +64,8 @@ def test_one_without_anything_in_it_is_as_good_as_gone(path: Path, made: bool) -
 
 
 @pytest.mark.parametrize("room", ["", "other"])
-@pytest.mark.parametrize("policy", [Policy.EXISTING, Policy.CREATE])
-def test_one_of_a_later_version_is_refused_and_not_written(path: Path, room: str, policy: Policy) -> None:
+@pytest.mark.parametrize("policy", [OpenPolicy.EXISTING, OpenPolicy.CREATE])
+def test_one_of_a_later_version_is_refused_and_not_written(path: Path, room: str, policy: OpenPolicy) -> None:
     make(path)
     with closing(apsw.Connection(str(path))) as connection:
         if room:
@@ -80,8 +80,8 @@ def test_one_of_a_later_version_is_refused_and_not_written(path: Path, room: str
     assert list(path.parent.iterdir()) == [path]
 
 
-@pytest.mark.parametrize("policy", [Policy.EXISTING, Policy.CREATE])
-def test_what_is_no_database_or_damaged_is_refused(path: Path, policy: Policy) -> None:
+@pytest.mark.parametrize("policy", [OpenPolicy.EXISTING, OpenPolicy.CREATE])
+def test_what_is_no_database_or_damaged_is_refused(path: Path, policy: OpenPolicy) -> None:
     path.write_bytes(b"nonsense" * 1000)
     with pytest.raises(NotADatabaseError, match=r"x\.db is no database"):
         open_database(path, ROOMS, policy=policy)
@@ -110,7 +110,7 @@ def test_one_that_may_be_lost_is_put_aside_and_begun_anew(
         with closing(apsw.Connection(str(path))) as connection:
             connection.pragma("user_version", 9)
     before = path.read_bytes()
-    with caplog.at_level(logging.WARNING), closing(open_database(path, ROOMS, policy=Policy.REPLACE)) as connection:
+    with caplog.at_level(logging.WARNING), closing(open_database(path, ROOMS, policy=OpenPolicy.REPLACE)) as connection:
         assert connection.execute("SELECT n FROM a").fetchall() == [(1,)]
     assert path.with_name("x.db.aside").read_bytes() == before
     (line,) = caplog.messages
@@ -125,26 +125,26 @@ def test_one_that_may_be_lost_and_whose_version_is_not_that_of_its_tables_is_beg
         connection.pragma("user_version", 0)
     with pytest.raises(apsw.SQLError):
         open_database(path, ROOMS)
-    with closing(open_database(path, ROOMS, policy=Policy.REPLACE)) as connection:
+    with closing(open_database(path, ROOMS, policy=OpenPolicy.REPLACE)) as connection:
         assert connection.execute("SELECT n FROM a").get == 1
     assert path.with_name("x.db.aside").exists()
 
 
 def test_a_sound_one_that_may_be_lost_is_kept(path: Path) -> None:
-    with closing(open_database(path, ROOMS, policy=Policy.REPLACE)) as connection:
+    with closing(open_database(path, ROOMS, policy=OpenPolicy.REPLACE)) as connection:
         connection.execute("INSERT INTO b VALUES (7)")
-    with closing(open_database(path, ROOMS, policy=Policy.REPLACE)) as connection:
+    with closing(open_database(path, ROOMS, policy=OpenPolicy.REPLACE)) as connection:
         assert connection.execute("SELECT n FROM b").fetchall() == [(7,)]
     assert not path.with_name("x.db.aside").exists()
 
 
 def test_the_log_is_put_aside_with_its_file(path: Path) -> None:
-    connection = open_database(path, ROOMS, policy=Policy.CREATE)
+    connection = open_database(path, ROOMS, policy=OpenPolicy.CREATE)
     connection.execute("INSERT INTO b VALUES (7)")
     aside = put_aside(path)
     assert sorted(file.name for file in path.parent.iterdir()) == ["x.db.aside", "x.db.aside-wal"]
     connection.close(True)
-    with closing(open_database(path, ROOMS, policy=Policy.CREATE)) as fresh:
+    with closing(open_database(path, ROOMS, policy=OpenPolicy.CREATE)) as fresh:
         assert fresh.execute("SELECT n FROM b").fetchall() == []
     put_aside(path)
     assert aside.exists()

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.delivery.house import House
+from tests.delivery.fixture import Fixture
 
 
 @pytest.fixture
-async def at(tmp_path: Path) -> AsyncIterator[House]:
+async def at(tmp_path: Path) -> AsyncIterator[Fixture]:
     """A directory, a store, a queue and a router."""
-    made = House(tmp_path)
+    made = Fixture(tmp_path)
     yield made
     await made.close()

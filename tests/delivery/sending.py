@@ -18,17 +18,16 @@ from posthouse.delivery.couriers.smtp import UnreachableError
 from posthouse.delivery.outcome import Delivered, Outcome, Permanent, Transient
 from posthouse.delivery.router import Mail, Router
 from posthouse.delivery.schedule import Schedule
-from posthouse.delivery.sender import Pace, Sender
+from posthouse.delivery.sender import DeliveryAgent, Pace
 from posthouse.delivery.text_body import TextBody
 from posthouse.mailstore.changes import LocalBus
 from posthouse.mailstore.interface import StoreError, StoreFullError
 from posthouse.mailstore.sqlite.store import SqliteMailstore
 from posthouse.message.address import Address
-from posthouse.message.envelope import Client, Envelope, Recipient
-from posthouse.message.envelope import Sender as ReversePath
+from posthouse.message.envelope import Client, Envelope, Recipient, ReversePath
 from posthouse.message.reply import Reply
 from posthouse.queue.interface import LEASE_SECONDS, Filter, Traced
-from posthouse.queue.sqlite.desk import Desk
+from posthouse.queue.sqlite.admin import QueueAdmin
 from posthouse.queue.sqlite.outgoing import SqliteOutgoing
 from posthouse.queue.sqlite.schema import MIGRATIONS, ROOM
 from tests.stores import fetch
@@ -186,7 +185,7 @@ class Worker:
     store: Store
     outgoing: SqliteOutgoing
     router: Router
-    sender: Sender
+    sender: DeliveryAgent
     courier: Courier
 
     def kill(self) -> None:
@@ -234,7 +233,7 @@ class Fixture:
             postmaster=lambda: ALICE.address,
         )
         courier = Courier(next(self._names), self.script, self.sent)
-        sender = Sender(
+        sender = DeliveryAgent(
             outgoing,
             store,
             courier,
@@ -281,8 +280,8 @@ class Fixture:
                 found[address.decode()][action.decode()] += 1
         return found
 
-    def desk(self) -> Desk:
-        return Desk(self.folder / "posthouse.db", clock=lambda: self.wall)
+    def desk(self) -> QueueAdmin:
+        return QueueAdmin(self.folder / "posthouse.db", clock=lambda: self.wall)
 
     def rows(self) -> dict[str, Traced]:
         with self.desk() as desk:

@@ -7,7 +7,7 @@ import pytest
 
 from posthouse.delivery.outcome import Permanent
 from posthouse.mailstore.interface import StoreError
-from posthouse.queue.interface import Filter, State
+from posthouse.queue.interface import Filter, RecipientState
 from tests.delivery.sending import NEVER, Fixture, failing, full
 from tests.delivery.test_sender import Play, play  # noqa: F401 -- the fixture
 
@@ -40,10 +40,10 @@ def test_the_news_and_the_record_are_one(play: Play) -> None:  # noqa: F811
             with pytest.raises(StoreError):
                 await refuse(fixture, worker, waiting)
             assert await fixture.told() == {}
-            assert {row.state for row in fixture.rows().values()} == {State.WAITING}
+            assert {row.state for row in fixture.rows().values()} == {RecipientState.WAITING}
         assert len(await refuse(fixture, worker, waiting)) == 1
         assert await fixture.told() == {"b@y.test": {"failed": 1}, "c@y.test": {"failed": 1}}
-        assert {row.state for row in fixture.rows().values()} == {State.FAILED}
+        assert {row.state for row in fixture.rows().values()} == {RecipientState.FAILED}
 
     play(scene)
 
@@ -70,7 +70,7 @@ def test_what_is_not_ours_to_tell_is_left_out_of_the_message(play: Play) -> None
         await refuse(fixture, worker, waiting)
         assert await fixture.told() == {"c@y.test": {"failed": 1}}
         rows = fixture.rows()
-        assert (rows["b@y.test"].state, rows["c@y.test"].state) == (State.DROPPED, State.FAILED)
+        assert (rows["b@y.test"].state, rows["c@y.test"].state) == (RecipientState.DROPPED, RecipientState.FAILED)
         assert [len(row.tries) for row in rows.values()] == [1, 1]
 
     play(scene)
@@ -93,7 +93,7 @@ def test_a_sender_who_is_nobody_is_not_told_and_the_failure_is_recorded(play: Pl
         worker = await fixture.worker(starts=False)
         waiting = await claimed(fixture, worker, "b@y.test", sender="nobody@here.test")
         assert len(await refuse(fixture, worker, waiting)) == 1
-        assert fixture.rows()["b@y.test"].state is State.FAILED
+        assert fixture.rows()["b@y.test"].state is RecipientState.FAILED
         assert await fixture.told() == {}
 
     play(scene)
@@ -107,7 +107,7 @@ def test_a_bounce_never_bounces(play: Play) -> None:  # noqa: F811
         fixture.script["y.test"] = "never"
         await fixture.submit(worker, "b@y.test", sender="")
         await asyncio.sleep(2)
-        assert fixture.rows()["b@y.test"].state is State.FAILED
+        assert fixture.rows()["b@y.test"].state is RecipientState.FAILED
         assert await fixture.told() == {}
         assert len(fixture.rows()) == 1
 

@@ -26,8 +26,8 @@ from posthouse.message.ids import id_factory
 from posthouse.message.reply import Reply
 from posthouse.message.trace import Tracer
 from posthouse.policy.verdict import Verdict
-from posthouse.queue.interface import Record, State, Try, Waiting
-from tests.delivery.house import LETTER, House
+from posthouse.queue.interface import AttemptRecord, RecipientState, Try, Waiting
+from tests.delivery.fixture import LETTER, Fixture
 
 MINE = b"From: alice@here.test\r\nBcc: hidden@here.test\r\nSubject: x\r\n\r\nhi\r\n"
 FAILURES = [(StoreFullError("full"), NO_SPACE), (StoreError("broken"), UNWELL), (DirectoryBusyError("busy"), UNWELL)]
@@ -37,7 +37,7 @@ LOG = open_log("error")
 class Door:
     """The way in of a house."""
 
-    def __init__(self, at: House, *, messages: int = 0, **options: Any) -> None:
+    def __init__(self, at: Fixture, *, messages: int = 0, **options: Any) -> None:
         self.at = at
         mailstore: Mailstore = at.store
 
@@ -90,7 +90,7 @@ class Door:
 
 
 @pytest.fixture
-def door(at: House) -> Door:
+def door(at: Fixture) -> Door:
     return Door(at)
 
 
@@ -99,7 +99,7 @@ def codes(replies: Sequence[Reply]) -> list[int]:
 
 
 @pytest.mark.parametrize(("error", "reply"), FAILURES, ids=lambda each: type(each).__name__)
-async def test_what_cannot_be_kept_is_refused_for_now(at: House, door: Door, error: Exception, reply: Reply) -> None:
+async def test_what_cannot_be_kept_is_refused_for_now(at: Fixture, door: Door, error: Exception, reply: Reply) -> None:
     for origin in (STRANGER, door.alice):
         at.store.failures = [error]
         assert await door.receive("bob@here.test", "team@here.test", origin=origin, data=MINE) == [reply, reply]
@@ -112,7 +112,7 @@ async def test_what_cannot_be_kept_is_refused_for_now(at: House, door: Door, err
     "error", [StoreError("broken"), StoreFullError("full"), DirectoryBusyError("busy"), ZeroDivisionError()]
 )
 async def test_a_report_that_fails_takes_nothing_back(
-    at: House, door: Door, error: Exception, monkeypatch: pytest.MonkeyPatch
+    at: Fixture, door: Door, error: Exception, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The message is kept: a refusal would have the client send it once more."""
 
@@ -126,7 +126,7 @@ async def test_a_report_that_fails_takes_nothing_back(
     assert len(await at.inbox("bob")) == 1
 
 
-async def test_sessions_that_end_together_pass_no_bound(at: House) -> None:
+async def test_sessions_that_end_together_pass_no_bound(at: Fixture) -> None:
     door = Door(at, messages=5)
     replies = await asyncio.gather(*(door.receive("bob@here.test", data=MINE, origin=door.alice) for _ in range(25)))
     assert sorted(codes([reply for (reply,) in replies])) == [250] * 5 + [451] * 20
@@ -134,7 +134,7 @@ async def test_sessions_that_end_together_pass_no_bound(at: House) -> None:
 
 
 @pytest.mark.parametrize("error", [StoreError("broken"), StoreFullError("full"), ZeroDivisionError()])
-async def test_what_is_not_kept_counts_for_nothing(at: House, error: Exception) -> None:
+async def test_what_is_not_kept_counts_for_nothing(at: Fixture, error: Exception) -> None:
     door = Door(at, messages=1)
     at.store.failures = [error]
     with contextlib.suppress(ZeroDivisionError):
@@ -147,7 +147,7 @@ async def test_what_is_not_kept_counts_for_nothing(at: House, error: Exception) 
 
 @pytest.mark.parametrize("error", [DirectoryBusyError("busy"), ZeroDivisionError()])
 async def test_what_cannot_be_given_back_changes_no_reply(
-    at: House, error: Exception, monkeypatch: pytest.MonkeyPatch
+    at: Fixture, error: Exception, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def give_back(*_: object) -> None:
         raise error
@@ -159,7 +159,7 @@ async def test_what_cannot_be_given_back_changes_no_reply(
     assert codes(await door.receive("bob@here.test", data=MINE, origin=door.alice)) == [250]
 
 
-async def test_a_report_that_was_asked_for(at: House, door: Door) -> None:
+async def test_a_report_that_was_asked_for(at: Fixture, door: Door) -> None:
     envelope = at.envelope("bob@here.test", sender="alice@here.test")
     envelope.recipients[0] = Recipient(Address("bob", "here.test"), ("SUCCESS",))
     assert codes(await door.receive(envelope=envelope)) == [250]
@@ -167,7 +167,7 @@ async def test_a_report_that_was_asked_for(at: House, door: Door) -> None:
     assert b"Action: delivered" in report
 
 
-async def test_cancelled_between_commit_and_reply(at: House, door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_cancelled_between_commit_and_reply(at: Fixture, door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
     """The reply is lost, the message is not."""
     reached = asyncio.Event()
 
@@ -186,7 +186,7 @@ async def test_cancelled_between_commit_and_reply(at: House, door: Door, monkeyp
     assert len(await at.inbox("bob")) == 1
 
 
-async def test_a_judge_that_refuses(at: House) -> None:
+async def test_a_judge_that_refuses(at: Fixture) -> None:
     class Judge:
         async def judge(self, envelope: Envelope, head: bytes) -> Verdict:
             return Verdict(refusal=Reply(550, "5.7.1", "No"))
@@ -196,19 +196,19 @@ async def test_a_judge_that_refuses(at: House) -> None:
     assert await at.inbox("bob") == [] and at.store.calls == 0
 
 
-async def test_too_many_hops(at: House, door: Door) -> None:
+async def test_too_many_hops(at: Fixture, door: Door) -> None:
     assert await door.receive("bob@here.test", data=b"Received: x\r\n" * 100 + LETTER) == [LOOP]
     assert at.store.calls == 0
 
 
-async def test_what_has_been_here_before(at: House, door: Door) -> None:
+async def test_what_has_been_here_before(at: Fixture, door: Door) -> None:
     for name in ("bob", "both", "BOTH"):
         data = f"Delivered-To: {name}@here.test\r\n".encode() + LETTER
         assert await door.receive(f"{name}@here.test", data=data) == [LOOP]
     assert at.store.calls == 0
 
 
-async def test_what_somebody_sends_on_by_hand_is_no_loop(at: House, door: Door) -> None:
+async def test_what_somebody_sends_on_by_hand_is_no_loop(at: Fixture, door: Door) -> None:
     """mutt's bounce (with bounce_delivered, its default): Resent fields in front of all that was there."""
     resent = b"Resent-From: bob@here.test\r\nResent-To: bob@here.test\r\nResent-Message-ID: <1@here.test>\r\n"
     data = resent + b"Return-Path: <x@there.test>\r\nDelivered-To: bob@here.test\r\n" + LETTER
@@ -220,7 +220,7 @@ async def test_what_somebody_sends_on_by_hand_is_no_loop(at: House, door: Door) 
 
 
 @pytest.mark.parametrize("octets", [0, 1 << 20], ids=["in memory", "in a file"])
-async def test_a_submission_is_kept_without_what_must_not_travel(at: House, door: Door, octets: int) -> None:
+async def test_a_submission_is_kept_without_what_must_not_travel(at: Fixture, door: Door, octets: int) -> None:
     data = MINE + b"0123456789abcd\r\n" * (octets // 16)
     assert codes(await door.receive("bob@here.test", "carol@there.test", data=data, origin=door.alice)) == [250, 250]
     for kept in (*await at.inbox("bob"), *await at.bodies()):
@@ -229,7 +229,7 @@ async def test_a_submission_is_kept_without_what_must_not_travel(at: House, door
         assert b"DKIM-Signature: " in kept
 
 
-async def test_a_spool_that_cannot_be_read(at: House, door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_spool_that_cannot_be_read(at: Fixture, door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
     def chunks(_: Spool) -> None:
         raise StoreError("the spool failed")
 
@@ -238,7 +238,7 @@ async def test_a_spool_that_cannot_be_read(at: House, door: Door, monkeypatch: p
     assert await at.inbox("bob") == []
 
 
-async def test_rooms_of_the_spool_come_back(at: House, door: Door) -> None:
+async def test_rooms_of_the_spool_come_back(at: Fixture, door: Door) -> None:
     before = door.budget.left
     at.store.failures = [StoreError("broken")]
     await door.receive("bob@here.test")
@@ -249,41 +249,41 @@ async def test_rooms_of_the_spool_come_back(at: House, door: Door) -> None:
 # What is forwarded for a sender that nobody has verified.
 
 
-async def failed(at: House, door: Door, outcome: Outcome, state: State) -> None:
+async def failed(at: Fixture, door: Door, outcome: Outcome, state: RecipientState) -> None:
     """The only recipient in the queue meets that end."""
     ((waiting, _),) = at.taker.offered
     at.taker.offered.clear()
-    record = Record(waiting[0], state, Try(int(at.now), 550, "no", "mx", "", ""), warned=True)
+    record = AttemptRecord(waiting[0], state, Try(int(at.now), 550, "no", "mx", "", ""), warned=True)
     notice = door.bounces.notice(record, outcome)
     if notice is not None:
         await door.bounces.send({0: notice}, [record], None)
 
 
-async def test_no_bounce_to_a_sender_that_was_not_verified(at: House, door: Door) -> None:
+async def test_no_bounce_to_a_sender_that_was_not_verified(at: Fixture, door: Door) -> None:
     """A forged one would make a bystander of who reads it; the postmaster can see to the alias."""
     await door.receive("away@here.test")
-    await failed(at, door, Permanent(Reply(550, "5.1.1", "no such user")), State.FAILED)
+    await failed(at, door, Permanent(Reply(550, "5.1.1", "no such user")), RecipientState.FAILED)
     (told,) = await at.inbox("postmaster")
     assert b"dave@there.test" in told
     assert at.taker.offered == [] and at.queued() == []
 
 
-async def test_no_word_of_a_delay_either(at: House, door: Door) -> None:
+async def test_no_word_of_a_delay_either(at: Fixture, door: Door) -> None:
     await door.receive("away@here.test")
     ((waiting, _),) = at.taker.offered
     unwarned = Waiting(waiting[0].message, 0, waiting[0].recipient, waiting[0].destination, 3, False)
-    record = Record(unwarned, State.WAITING, None, due=1, warned=True)
+    record = AttemptRecord(unwarned, RecipientState.WAITING, None, due=1, warned=True)
     assert door.bounces.notice(record, Transient(Reply(451, "4.0.0", "later"))) is None
 
 
-async def test_our_own_user_is_told(at: House, door: Door) -> None:
+async def test_our_own_user_is_told(at: Fixture, door: Door) -> None:
     await door.receive("away@here.test", data=MINE, origin=door.alice)
-    await failed(at, door, Permanent(Reply(550, "5.1.1", "no such user")), State.FAILED)
+    await failed(at, door, Permanent(Reply(550, "5.1.1", "no such user")), RecipientState.FAILED)
     assert len(await at.inbox("alice")) == 1
     assert await at.inbox("postmaster") == []
 
 
-async def test_others_bounces_find_back(at: House, door: Door) -> None:
+async def test_others_bounces_find_back(at: Fixture, door: Door) -> None:
     await door.receive("away@here.test")
     back = at.queued()[0].message.sender.address
     assert codes(await door.receive(envelope=at.envelope(str(back), sender=""))) == [250]

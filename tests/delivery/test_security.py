@@ -15,7 +15,7 @@ from posthouse.delivery import security
 from posthouse.delivery.couriers.hosts import Addresses, Host
 from posthouse.delivery.couriers.safety import Demand, UnsafeError
 from posthouse.delivery.security import Security, SecuritySettings
-from posthouse.net.dns.interface import Kind, Tlsa
+from posthouse.net.dns.interface import RecordType, Tlsa
 from posthouse.net.fetch import Fetcher
 from posthouse.net.verify import Authorities
 from posthouse.queue.destinations import TlsResult
@@ -34,8 +34,8 @@ WEB = leaf(ROOT, f"mta-sts.{DOMAIN}")
 HERE = Addresses(("192.0.2.1",), secure=True)
 HOST = Host(MX, secure=True)
 DAY = 86400.0
-TXT = (f"_mta-sts.{DOMAIN}", Kind.TXT)
-TLSA = (f"_25._tcp.{MX}", Kind.TLSA)
+TXT = (f"_mta-sts.{DOMAIN}", RecordType.TXT)
+TLSA = (f"_25._tcp.{MX}", RecordType.TLSA)
 MATCHING = Tlsa(3, 1, 1, hashlib.sha256(OWN.public).digest())
 
 
@@ -44,7 +44,7 @@ def policy(mode: str, mx: str = MX, age: int = 604800) -> bytes:
 
 
 @dataclass
-class House:
+class Fixture:
     folder: Path
     memory: SqliteDestinations
     resolver: Answers = field(default_factory=lambda: Answers({}))
@@ -73,7 +73,7 @@ class House:
     async def web(self, said: bytes, shown: Issued = WEB) -> AsyncIterator[None]:
         (self.folder / "web").mkdir(exist_ok=True)
         async with serving(self.folder / "web", saying(said), shown) as self.port:
-            self.resolver.records[f"mta-sts.{DOMAIN}", Kind.A] = ("127.0.0.1",)
+            self.resolver.records[f"mta-sts.{DOMAIN}", RecordType.A] = ("127.0.0.1",)
             yield
 
     def counted(self, safety: Security) -> dict[tuple[str, str, str], int]:
@@ -85,13 +85,13 @@ class House:
 
     @property
     def lookups(self) -> int:
-        return self.resolver.asked.count((f"mta-sts.{DOMAIN}", Kind.A))
+        return self.resolver.asked.count((f"mta-sts.{DOMAIN}", RecordType.A))
 
 
 @pytest.fixture(name="house")
-def a_house(tmp_path: Path) -> Iterator[House]:
+def a_house(tmp_path: Path) -> Iterator[Fixture]:
     with closing(SqliteDestinations(tmp_path / "destinations.db")) as memory:
-        yield House(tmp_path, memory)
+        yield Fixture(tmp_path, memory)
 
 
 async def asked(safety: Security, host: Host = HOST, addresses: Addresses = HERE, waited: float = 0) -> Demand:
@@ -105,7 +105,7 @@ def judged(safety: Security, demand: Demand, *chain: Issued) -> str:
 # Nothing known.
 
 
-async def test_nothing_known_is_opportunistic(house: House) -> None:
+async def test_nothing_known_is_opportunistic(house: Fixture) -> None:
     safety = house.security()
     demand = await asked(safety)
     assert (demand.required, demand.wanted, demand.implicit) == (False, True, False)
@@ -129,7 +129,7 @@ async def test_nothing_known_is_opportunistic(house: House) -> None:
         ("implicit", True, True, True, True),
     ],
 )
-async def test_routes(house: House, tls: str, required: bool, wanted: bool, implicit: bool, proof: bool) -> None:
+async def test_routes(house: Fixture, tls: str, required: bool, wanted: bool, implicit: bool, proof: bool) -> None:
     safety = house.security()
     demand = safety.for_route(tls, MX)
     assert (demand.required, demand.wanted, demand.implicit) == (required, wanted, implicit)
@@ -145,7 +145,7 @@ async def test_routes(house: House, tls: str, required: bool, wanted: bool, impl
 # Memory.
 
 
-async def test_a_host_that_was_good_must_stay_so(house: House) -> None:
+async def test_a_host_that_was_good_must_stay_so(house: Fixture) -> None:
     safety = house.security()
     assert judged(safety, await asked(safety), GOOD) == "verified"
     safety = house.security()
@@ -163,20 +163,20 @@ async def test_a_host_that_was_good_must_stay_so(house: House) -> None:
     }
 
 
-async def test_memory_is_of_one_domain_and_host(house: House) -> None:
+async def test_memory_is_of_one_domain_and_host(house: Fixture) -> None:
     safety = house.security()
     judged(safety, await asked(safety), GOOD)
     assert not (await asked(safety, Host("mx2.x.test"))).required
     assert not (await safety.for_host("y.test", HOST, HERE, 0)).required
 
 
-async def test_a_bad_certificate_is_not_remembered(house: House) -> None:
+async def test_a_bad_certificate_is_not_remembered(house: Fixture) -> None:
     safety = house.security()
     judged(safety, await asked(safety), OWN)
     assert not (await asked(safety)).required
 
 
-async def test_memory_fades(house: House) -> None:
+async def test_memory_fades(house: Fixture) -> None:
     safety = house.security()
     judged(safety, await asked(safety), GOOD)
     house.now += 29 * DAY
@@ -185,7 +185,7 @@ async def test_memory_fades(house: House) -> None:
     assert not (await asked(safety)).required
 
 
-async def test_memory_that_is_used_stays(house: House) -> None:
+async def test_memory_that_is_used_stays(house: Fixture) -> None:
     safety = house.security()
     for _ in range(4):
         judged(safety, await asked(safety), GOOD)
@@ -193,14 +193,14 @@ async def test_memory_that_is_used_stays(house: House) -> None:
     assert (await asked(safety)).required
 
 
-async def test_without_memory(house: House) -> None:
+async def test_without_memory(house: Fixture) -> None:
     house.settings = SecuritySettings(memory=0)
     safety = house.security()
     judged(safety, await asked(safety), GOOD)
     assert not (await asked(safety)).required
 
 
-async def test_memory_yields_after_a_day_but_not_to_plain_text(house: House) -> None:
+async def test_memory_yields_after_a_day_but_not_to_plain_text(house: Fixture) -> None:
     safety = house.security()
     judged(safety, await asked(safety), GOOD)
     demand = await asked(safety, waited=DAY + 1)
@@ -216,7 +216,7 @@ async def test_memory_yields_after_a_day_but_not_to_plain_text(house: House) -> 
 # DANE.
 
 
-async def test_dane(house: House) -> None:
+async def test_dane(house: Fixture) -> None:
     house.resolver = Answers({TLSA: (MATCHING,)}, secure=True)
     safety = house.security()
     demand = await asked(safety, waited=9 * DAY)
@@ -227,12 +227,12 @@ async def test_dane(house: House) -> None:
     assert house.counted(safety) == {("tlsa", MX, ""): 1, ("tlsa", MX, "validation-failure"): 1}
 
 
-async def test_dane_asks_at_the_port_that_is_used(house: House) -> None:
-    house.resolver = Answers({(f"_2525._tcp.{MX}", Kind.TLSA): (MATCHING,)}, secure=True)
+async def test_dane_asks_at_the_port_that_is_used(house: Fixture) -> None:
+    house.resolver = Answers({(f"_2525._tcp.{MX}", RecordType.TLSA): (MATCHING,)}, secure=True)
     assert (await asked(house.security(), Host(MX, 2525, secure=True))).required
 
 
-async def test_a_trust_anchor_may_name_the_domain(house: House) -> None:
+async def test_a_trust_anchor_may_name_the_domain(house: Fixture) -> None:
     """RFC 7672 3.2.3: the certificate may be for the domain that the mail is for."""
     house.resolver = Answers({TLSA: (Tlsa(2, 0, 2, hashlib.sha512(ROOT.der).digest()),)}, secure=True)
     safety = house.security()
@@ -249,20 +249,20 @@ async def test_a_trust_anchor_may_name_the_domain(house: House) -> None:
     ids=["MX", "address", "TLSA"],
 )
 async def test_all_that_leads_to_the_records_must_be_signed(
-    house: House, host: Host, addresses: Addresses, secure: bool
+    house: Fixture, host: Host, addresses: Addresses, secure: bool
 ) -> None:
     """RFC 7672 2.2."""
     house.resolver = Answers({TLSA: (MATCHING,)}, secure=secure)
     assert not (await asked(house.security(), host, addresses)).required
 
 
-async def test_without_dane(house: House) -> None:
+async def test_without_dane(house: Fixture) -> None:
     house.resolver = Answers({TLSA: (MATCHING,)}, secure=True)
     house.settings = SecuritySettings(dane=False)
     assert not (await asked(house.security())).required
 
 
-async def test_records_that_cannot_be_had_keep_the_mail_back(house: House) -> None:
+async def test_records_that_cannot_be_had_keep_the_mail_back(house: Fixture) -> None:
     """RFC 7672 2.1.2. But where nothing is signed they are not even asked for."""
     house.resolver.failing.add(TLSA)
     safety = house.security()
@@ -272,7 +272,7 @@ async def test_records_that_cannot_be_had_keep_the_mail_back(house: House) -> No
     assert not (await asked(safety, Host(MX))).required
 
 
-async def test_records_that_cannot_be_used_ask_for_tls_at_least(house: House) -> None:
+async def test_records_that_cannot_be_used_ask_for_tls_at_least(house: Fixture) -> None:
     """RFC 7672 2.2."""
     house.resolver = Answers({TLSA: (Tlsa(1, 1, 1, bytes(32)), Tlsa(3, 1, 1, b""))}, secure=True)
     safety = house.security()
@@ -282,7 +282,7 @@ async def test_records_that_cannot_be_used_ask_for_tls_at_least(house: House) ->
     assert house.counted(safety) == {("tlsa", MX, "tlsa-invalid"): 1}
 
 
-async def test_dane_outweighs_a_policy(house: House) -> None:
+async def test_dane_outweighs_a_policy(house: Fixture) -> None:
     """RFC 8461 2."""
     house.resolver = Answers({TLSA: (MATCHING,)}, secure=True)
     async with house.publishing(policy("enforce", "another.test")):
@@ -294,7 +294,7 @@ async def test_dane_outweighs_a_policy(house: House) -> None:
 # MTA-STS.
 
 
-async def test_a_policy_to_be_enforced(house: House) -> None:
+async def test_a_policy_to_be_enforced(house: Fixture) -> None:
     async with house.publishing(policy("enforce")):
         safety = house.security()
         demand = await asked(safety, waited=9 * DAY)
@@ -311,7 +311,7 @@ async def test_a_policy_to_be_enforced(house: House) -> None:
     }
 
 
-async def test_a_policy_to_be_tested(house: House) -> None:
+async def test_a_policy_to_be_tested(house: Fixture) -> None:
     """RFC 8461 5: what would have failed is reported, and the mail goes."""
     async with house.publishing(policy("testing")):
         safety = house.security()
@@ -328,7 +328,7 @@ async def test_a_policy_to_be_tested(house: House) -> None:
     }
 
 
-async def test_a_policy_of_none(house: House) -> None:
+async def test_a_policy_of_none(house: Fixture) -> None:
     async with house.publishing(policy("none")):
         safety = house.security()
         assert not (await asked(safety)).required
@@ -336,14 +336,14 @@ async def test_a_policy_of_none(house: House) -> None:
         assert (await asked(safety)).required, "memory goes on"
 
 
-async def test_without_mta_sts(house: House) -> None:
+async def test_without_mta_sts(house: Fixture) -> None:
     house.settings = SecuritySettings(mta_sts=False)
     async with house.publishing(policy("enforce")):
         assert not (await asked(house.security())).required
     assert house.resolver.asked.count(TXT) == 0
 
 
-async def test_one_look_for_all_who_ask_at_once(house: House) -> None:
+async def test_one_look_for_all_who_ask_at_once(house: Fixture) -> None:
     async with house.publishing(policy("enforce")):
         safety = house.security()
         demands = await asyncio.gather(*(asked(safety) for _ in range(20)))
@@ -352,7 +352,7 @@ async def test_one_look_for_all_who_ask_at_once(house: House) -> None:
     assert house.lookups == 1
 
 
-async def test_who_gives_up_does_not_spoil_it_for_others(house: House) -> None:
+async def test_who_gives_up_does_not_spoil_it_for_others(house: Fixture) -> None:
     async with house.publishing(policy("enforce")):
         safety = house.security()
         impatient, patient = (asyncio.create_task(asked(safety)) for _ in range(2))
@@ -362,7 +362,7 @@ async def test_who_gives_up_does_not_spoil_it_for_others(house: House) -> None:
     assert house.lookups == 1
 
 
-async def test_a_policy_outlives_the_process_and_its_web_server(house: House) -> None:
+async def test_a_policy_outlives_the_process_and_its_web_server(house: Fixture) -> None:
     async with house.publishing(policy("enforce")):
         await asked(house.security())
     house.now += 3600
@@ -371,7 +371,7 @@ async def test_a_policy_outlives_the_process_and_its_web_server(house: House) ->
 
 
 @pytest.mark.parametrize("lost", ["record", "dns", "web", "rubbish", "certificate"])
-async def test_what_is_lost_does_not_undo_a_policy(house: House, lost: str) -> None:
+async def test_what_is_lost_does_not_undo_a_policy(house: Fixture, lost: str) -> None:
     """RFC 8461 5.1: it holds until it ends, whoever stands in between."""
     async with house.publishing(policy("enforce", age=604800)):
         await asked(house.security())
@@ -391,14 +391,14 @@ async def test_what_is_lost_does_not_undo_a_policy(house: House, lost: str) -> N
         assert not (await asked(house.security())).required, "it has ended"
 
 
-async def test_a_new_id_brings_the_new_policy(house: House) -> None:
+async def test_a_new_id_brings_the_new_policy(house: Fixture) -> None:
     async with house.publishing(policy("enforce")):
         assert (await asked(house.security())).required
     async with house.publishing(policy("none"), id_="2"):
         assert not (await asked(house.security())).required
 
 
-async def test_the_record_is_asked_for_again_after_a_while(house: House) -> None:
+async def test_the_record_is_asked_for_again_after_a_while(house: Fixture) -> None:
     async with house.publishing(policy("enforce")):
         safety = house.security()
         record = house.resolver.records.pop(TXT)
@@ -410,7 +410,7 @@ async def test_the_record_is_asked_for_again_after_a_while(house: House) -> None
         assert (await asked(safety)).required
 
 
-async def test_a_policy_is_fetched_anew_every_day(house: House) -> None:
+async def test_a_policy_is_fetched_anew_every_day(house: Fixture) -> None:
     """RFC 8461 3.3: who waits for its last hour could be kept from it just then."""
     async with house.publishing(policy("enforce", age=2 * 86400)):
         for _ in range(5):
@@ -419,7 +419,7 @@ async def test_a_policy_is_fetched_anew_every_day(house: House) -> None:
     assert house.lookups == 5
 
 
-async def test_a_failure_is_not_repeated_at_once(house: House) -> None:
+async def test_a_failure_is_not_repeated_at_once(house: Fixture) -> None:
     house.resolver.records[TXT] = (b"v=STSv1; id=1;",)
     safety = house.security()
     for _ in range(5):
@@ -439,7 +439,7 @@ async def test_a_failure_is_not_repeated_at_once(house: House) -> None:
         (OK + b"\r\n" + policy("enforce"), OTHER, "sts-webpki-invalid"),
     ],
 )
-async def test_policies_that_cannot_be_had_are_counted(house: House, said: bytes, shown: Issued, result: str) -> None:
+async def test_policies_that_cannot_be_had_are_counted(house: Fixture, said: bytes, shown: Issued, result: str) -> None:
     house.resolver.records[TXT] = (b"v=STSv1; id=1;",)
     async with house.web(said, shown):
         safety = house.security()
@@ -450,7 +450,7 @@ async def test_policies_that_cannot_be_had_are_counted(house: House, said: bytes
 # Counts.
 
 
-async def test_counts_are_written_by_themselves(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_counts_are_written_by_themselves(house: Fixture, monkeypatch: pytest.MonkeyPatch) -> None:
     written = asyncio.Event()
 
     class Watched(SqliteDestinations):
@@ -469,7 +469,7 @@ async def test_counts_are_written_by_themselves(house: House, monkeypatch: pytes
     assert found.count == 3
 
 
-async def test_counts_that_cannot_be_written_wait(house: House) -> None:
+async def test_counts_that_cannot_be_written_wait(house: Fixture) -> None:
     class Stuck(SqliteDestinations):
         def add_results(self, results: list[TlsResult]) -> bool:
             return False
@@ -486,7 +486,7 @@ async def test_counts_that_cannot_be_written_wait(house: House) -> None:
     assert house.counted(safety) == {("no-policy-found", MX, "validation-failure"): 2}, "and once only"
 
 
-async def test_counts_are_kept_by_day(house: House) -> None:
+async def test_counts_are_kept_by_day(house: Fixture) -> None:
     safety = house.security()
     demand = await asked(safety)
     safety.failed(DOMAIN, MX, demand, "validation-failure")

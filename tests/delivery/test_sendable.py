@@ -10,10 +10,10 @@ from posthouse.delivery.sendable import MAX_CONVERTED, UNSENDABLE, Converter, Un
 from posthouse.mailstore.interface import Mailstore
 from posthouse.message.address import Address
 from posthouse.message.coding import is_seven_bit
-from posthouse.message.envelope import Recipient, Sender
+from posthouse.message.envelope import Recipient, ReversePath
 from posthouse.policy.dkim.keys import public_record
 from posthouse.queue.interface import ACCOUNT, MAILBOX
-from tests.delivery.house import House
+from tests.delivery.fixture import Fixture
 from tests.delivery.test_incoming import Door, codes
 from tests.stores import Bytes
 
@@ -37,17 +37,17 @@ HARD = {
 
 
 @pytest.fixture
-def door(at: House) -> Door:
+def door(at: Fixture) -> Door:
     return Door(at)
 
 
-async def queued(at: House) -> Content:
+async def queued(at: Fixture) -> Content:
     (entry,) = await at.sqlite.entries(ACCOUNT, MAILBOX)
     store: Mailstore = at.sqlite
     return Content(store, entry)
 
 
-def signed(at: House, message: bytes) -> bool:
+def signed(at: Fixture, message: bytes) -> bool:
     """Whether the RSA signature holds, as dkimpy sees it."""
     found = {
         f"{key.selector}._domainkey.here.test.": public_record(key) for key in at.directory.signing_keys("here.test")
@@ -60,7 +60,7 @@ def signed(at: House, message: bytes) -> bool:
 
 
 @pytest.mark.parametrize("name", HARD)
-async def test_a_submission_is_converted_before_it_is_signed(at: House, door: Door, name: str) -> None:
+async def test_a_submission_is_converted_before_it_is_signed(at: Fixture, door: Door, name: str) -> None:
     at.registry.ensure_signing_keys("here.test")
     data = FROM + HARD[name]
     assert codes(await door.receive("carol@there.test", "bob@here.test", data=data, origin=door.alice)) == [250, 250]
@@ -68,28 +68,30 @@ async def test_a_submission_is_converted_before_it_is_signed(at: House, door: Do
     message = await content.whole()
     assert is_seven_bit(message) and b"hidden" not in message
     assert signed(at, message)
-    parcel = Parcel(b"", Sender(Address("alice", "here.test")), (Recipient(Address("carol", "there.test")),), content)
+    parcel = Parcel(
+        b"", ReversePath(Address("alice", "here.test")), (Recipient(Address("carol", "there.test")),), content
+    )
     assert (await fit(parcel, {}, Remote("mx.there.test"))).converted is None  # not even for the oldest server
     (kept,) = await at.inbox("bob")
     assert signed(at, kept)
 
 
-async def test_what_every_server_takes_keeps_its_octets(at: House, door: Door) -> None:
+async def test_what_every_server_takes_keeps_its_octets(at: Fixture, door: Door) -> None:
     data = FROM + b"Subject:  two   spaces\t\r\n\r\nplain\r\n"
     await door.receive("bob@here.test", data=data, origin=door.alice)
     assert (await at.inbox("bob"))[0].endswith(data)
 
 
-async def test_a_header_in_utf8_stays_with_smtputf8(at: House, door: Door) -> None:
+async def test_a_header_in_utf8_stays_with_smtputf8(at: Fixture, door: Door) -> None:
     data = FROM + "Subject: Grüße\r\n\r\nGrüße\r\n".encode()
     envelope = at.envelope("bob@here.test", sender="alice@here.test")
-    envelope.sender = Sender(Address("alice", "here.test"), smtputf8=True)
+    envelope.sender = ReversePath(Address("alice", "here.test"), smtputf8=True)
     await door.receive(envelope=envelope, data=data, origin=door.alice)
     assert (await at.inbox("bob"))[0].endswith(data)
 
 
 @pytest.mark.parametrize("octets", [b"Gr\xc3\xbc\xc3\x9fe", LONG])
-async def test_what_is_signed_already(at: House, door: Door, octets: bytes) -> None:
+async def test_what_is_signed_already(at: Fixture, door: Door, octets: bytes) -> None:
     """RFC 1847 2.1: it must not be touched. 8-bit text goes to servers with 8BITMIME; a long line goes nowhere."""
     data = FROM + SIGNED % octets
     replies = await door.receive("carol@there.test", data=data, origin=door.alice)
@@ -101,14 +103,14 @@ async def test_what_is_signed_already(at: House, door: Door, octets: bytes) -> N
 
 
 @pytest.mark.parametrize("name", HARD)
-async def test_what_is_forwarded_keeps_its_form(at: House, door: Door, name: str) -> None:
+async def test_what_is_forwarded_keeps_its_form(at: Fixture, door: Door, name: str) -> None:
     assert codes(await door.receive("away@here.test", data=HARD[name])) == [250]
     content = await queued(at)
     assert (await content.whole()).endswith(HARD[name])
     assert is_seven_bit(await content.as_seven_bit())
 
 
-async def test_what_nobody_would_take_is_not_forwarded(at: House, door: Door) -> None:
+async def test_what_nobody_would_take_is_not_forwarded(at: Fixture, door: Door) -> None:
     data = SIGNED % LONG
     assert await door.receive("away@here.test", data=data) == [UNSENDABLE]
     assert await door.receive("team@here.test", "bob@here.test", data=data) == [UNSENDABLE] * 2
@@ -116,7 +118,7 @@ async def test_what_nobody_would_take_is_not_forwarded(at: House, door: Door) ->
     assert codes(await door.receive("bob@here.test", data=data)) == [250]  # it stays here, where it can be read
 
 
-async def test_each_recipient_has_its_reply(at: House) -> None:
+async def test_each_recipient_has_its_reply(at: Fixture) -> None:
     """RFC 2033: as LMTP asks for it."""
     door = Door(at)
     spool = door.incoming.open_spool()

@@ -10,7 +10,7 @@ import pytest
 
 from posthouse.delivery.schedule import Schedule
 from posthouse.mailstore.interface import StoreError, StoreFullError
-from posthouse.queue.interface import LEASE_SECONDS, Filter, State
+from posthouse.queue.interface import LEASE_SECONDS, Filter, RecipientState
 from posthouse.queue.sqlite.statements import leave
 from tests.delivery.sending import START, Fault, Fixture, failing, full, sending
 from tests.store_invariants import assert_sound
@@ -39,7 +39,7 @@ def test_what_comes_in_is_sent_at_once(play: Play) -> None:
         await fixture.submit(worker, "b@y.test", "c@z.test")
         await asyncio.sleep(0.1)
         assert fixture.delivered() == {"b@y.test": 1, "c@z.test": 1}
-        assert {each.state for each in fixture.rows().values()} == {State.DELIVERED}
+        assert {each.state for each in fixture.rows().values()} == {RecipientState.DELIVERED}
 
     play(scene)
 
@@ -74,7 +74,10 @@ def test_an_outcome_that_could_not_be_recorded_is_recorded_later_and_not_sent_ag
         row = fixture.rows()["b@y.test"]
         assert len(fixture.sent) == 1
         assert not row.claimed
-        assert row.state is {"ok": State.DELIVERED, "later": State.WAITING, "never": State.FAILED}[word]
+        assert (
+            row.state
+            is {"ok": RecipientState.DELIVERED, "later": RecipientState.WAITING, "never": RecipientState.FAILED}[word]
+        )
         assert await fixture.told() == ({"b@y.test": {"failed": 1}} if word == "never" else {})
 
     play(scene)
@@ -94,7 +97,7 @@ def test_space_that_comes_back_finds_each_sent_once(play: Play) -> None:
         worker.store.fail = lambda name: None
         await asyncio.sleep(600)
         assert Counter(to for _, to, _ in fixture.sent).most_common(1)[0][1] == 1
-        assert {each.state for each in fixture.rows().values()} == {State.DELIVERED, State.FAILED}
+        assert {each.state for each in fixture.rows().values()} == {RecipientState.DELIVERED, RecipientState.FAILED}
         assert set((await fixture.told()).values().__iter__().__next__().values()) == {1}
 
     play(scene)
@@ -152,7 +155,7 @@ def test_a_message_whose_octets_are_gone_is_told(play: Play) -> None:
         (entry,) = await worker.store.entries(0, "outgoing")
         await worker.store.expunge(0, "outgoing", [entry.message])
         await asyncio.sleep(5)
-        assert fixture.rows()["b@y.test"].state is State.FAILED
+        assert fixture.rows()["b@y.test"].state is RecipientState.FAILED
         assert await fixture.told() == {"b@y.test": {"failed": 1}}
 
     play(scene)
@@ -173,7 +176,7 @@ def test_a_bounce_that_cannot_be_written_is_written_without_the_message(play: Pl
         fixture.script["y.test"] = "never"
         await fixture.submit(worker, "b@y.test")
         await asyncio.sleep(10)
-        assert fixture.rows()["b@y.test"].state is State.FAILED
+        assert fixture.rows()["b@y.test"].state is RecipientState.FAILED
         assert await fixture.told() == {"b@y.test": {"failed": 1}}
         assert "could not be told" in fixture.log.text
 
@@ -340,7 +343,7 @@ def test_eight_hours_of_a_wrong_clock_warn_nobody_twice_and_give_nobody_up(play:
             await asyncio.sleep(60)
         told = await fixture.told()
         assert all(set(each) <= {"delayed"} and each["delayed"] <= 1 for each in told.values())
-        assert {each.state for each in fixture.rows().values()} == {State.WAITING}
+        assert {each.state for each in fixture.rows().values()} == {RecipientState.WAITING}
 
     play(scene)
 
@@ -369,11 +372,11 @@ def test_a_drop_and_a_hold_while_it_is_tried(play: Play, word: str) -> None:
             assert desk.hold(Filter(recipient="c@y.test")) == 1
         await asyncio.sleep(20)
         rows = fixture.rows()
-        assert rows["b@y.test"].state is State.DROPPED
+        assert rows["b@y.test"].state is RecipientState.DROPPED
         assert rows["b@y.test"].tries[0].code in (451, 550)  # what really happened is not hidden
         if word == "never":
             assert await fixture.told() == {"c@y.test": {"failed": 1}, "d@y.test": {"failed": 1}}
-            assert {rows[name].state for name in ("c@y.test", "d@y.test")} == {State.FAILED}
+            assert {rows[name].state for name in ("c@y.test", "d@y.test")} == {RecipientState.FAILED}
         else:
             assert await fixture.told() == {}
             assert rows["c@y.test"].held
@@ -434,7 +437,7 @@ def test_an_outcome_is_recorded_while_the_sender_stops(play: Play) -> None:
         worker.store.fail = failing(2, "transact", error=StoreFullError)
         await asyncio.sleep(0.5)
         await worker.sender.stop(30)
-        assert fixture.rows()["b@y.test"].state is State.DELIVERED
+        assert fixture.rows()["b@y.test"].state is RecipientState.DELIVERED
 
     play(scene)
 

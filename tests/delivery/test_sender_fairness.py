@@ -7,7 +7,7 @@ import pytest
 
 from posthouse.delivery import lanes
 from posthouse.delivery.schedule import Schedule
-from posthouse.queue.interface import Filter, State
+from posthouse.queue.interface import Filter, RecipientState
 from tests.delivery.sending import Fixture
 from tests.delivery.test_sender import Play, play  # noqa: F401 -- the fixture
 
@@ -106,7 +106,7 @@ def test_what_waits_for_a_dead_host_costs_nothing_and_each_is_told_and_given_up(
         assert all(each == {"delayed": 1} for each in told.values())
         await asyncio.sleep(4000)
         rows = fixture.rows()
-        assert {each.state for each in rows.values()} == {State.EXPIRED}
+        assert {each.state for each in rows.values()} == {RecipientState.EXPIRED}
         told = await fixture.told()
         assert all(each == {"delayed": 1, "failed": 1} for each in told.values())
         assert min(each.attempts for each in rows.values()) >= 12

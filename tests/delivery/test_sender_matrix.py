@@ -13,16 +13,16 @@ from hypothesis import strategies as st
 from posthouse.delivery.submission import Prepared
 from posthouse.delivery.trimmed import without
 from posthouse.message.address import Address, AddressError
-from posthouse.message.envelope import Sender
+from posthouse.message.envelope import ReversePath
 from posthouse.message.reply import Reply
-from tests.delivery.test_submission import House
+from tests.delivery.test_submission import Fixture
 
 USERS = ("alice@here.test", "alice.bob@here.test", "xbob@here.test")  # no one of them is bob
 
 
 @pytest.fixture(scope="module")
-def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
-    made = House(tmp_path_factory.mktemp("house"))
+def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fixture]:
+    made = Fixture(tmp_path_factory.mktemp("house"))
     made.registry.add_domain("old.test", alias_of="here.test")
     made.registry.add_alias("robert@here.test", "bob@here.test")
     for user in USERS[1:]:
@@ -108,14 +108,14 @@ FORMS = [
 ]
 
 
-def test_the_forms_are_fine_for_alice_herself(house: House) -> None:
+def test_the_forms_are_fine_for_alice_herself(house: Fixture) -> None:
     """So what refuses bob is not the form alone."""
     taken = [form for form in FORMS if isinstance(prepared(house, form, ALICE), Prepared)]
     assert len(taken) >= 16
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_one_user_never_writes_as_another(house: House, form: str) -> None:
+def test_one_user_never_writes_as_another(house: Fixture, form: str) -> None:
     for bob in BOB:
         answer = prepared(house, form, bob)
         assert isinstance(answer, Reply), bob
@@ -124,7 +124,7 @@ def test_one_user_never_writes_as_another(house: House, form: str) -> None:
 
 
 @pytest.mark.parametrize("address", BOB)
-def test_nor_in_the_envelope(house: House, address: str) -> None:
+def test_nor_in_the_envelope(house: Fixture, address: str) -> None:
     for user in (*USERS, "alice@bücher.test"):
         refusal = house.submission.check_sender(house.account(user), Address.parse(address))
         assert refusal is not None and (refusal.code, refusal.enhanced) == (550, "5.7.1")
@@ -150,14 +150,14 @@ def test_nor_in_the_envelope(house: House, address: str) -> None:
         ("alice@here.test", "=?utf-8?q?=3Cbob=40here.test=3E=0A?= <alice@here.test>"),
     ],
 )
-def test_tricks_with_words(house: House, user: str, value: str) -> None:
+def test_tricks_with_words(house: Fixture, user: str, value: str) -> None:
     for name in ("From", f"From: {user}\r\nSender"):
         head = f"{name}: {value}\r\n\r\n".encode()
-        answer = house.submission.prepare(house.account(user), head, Sender(None))
+        answer = house.submission.prepare(house.account(user), head, ReversePath(None))
         assert isinstance(answer, Reply), value
 
 
-def test_who_gets_what_has_no_home_is_not_helped_by_tricks(house: House) -> None:
+def test_who_gets_what_has_no_home_is_not_helped_by_tricks(house: Fixture) -> None:
     house.registry.add_alias("*@here.test", ALICE)
     try:
         assert isinstance(house.prepare("From: nobody@here.test\n"), Prepared)
@@ -168,12 +168,12 @@ def test_who_gets_what_has_no_home_is_not_helped_by_tricks(house: House) -> None
 
 
 @pytest.mark.parametrize("gap", [b"\n", b"\r", b"\n\r", b"\r\r", b"\r\r\n"])
-def test_breaks_that_only_some_readers_see(house: House, gap: bytes) -> None:
+def test_breaks_that_only_some_readers_see(house: Fixture, gap: bytes) -> None:
     for head in (
         b"From: alice@here.test\r\nSubject: x%sFrom: bob@here.test\r\n\r\n",
         b"Subject: x%sFrom: b@here.test\r\n\r\n",
     ):
-        answer = house.submission.prepare(house.account(), head % gap, Sender(None))
+        answer = house.submission.prepare(house.account(), head % gap, ReversePath(None))
         assert isinstance(answer, Reply)
 
 
@@ -188,11 +188,11 @@ HEADS = st.lists(st.tuples(NAMES, st.one_of(VALUES, st.just(ALICE), st.just("Ali
 
 @settings(max_examples=400)
 @given(HEADS, st.sampled_from(USERS))
-def test_another_reader_finds_nobody_else(house: House, fields: list[tuple[str, str]], user: str) -> None:
+def test_another_reader_finds_nobody_else(house: Fixture, fields: list[tuple[str, str]], user: str) -> None:
     """What is taken is read again by the standard library, which knows nothing of ours."""
     account = house.account(user)
     head = "".join(f"{name}:{value}\r\n" for name, value in fields).encode() + b"\r\n"
-    answer = house.submission.prepare(account, head, Sender(None))
+    answer = house.submission.prepare(account, head, ReversePath(None))
     if isinstance(answer, Reply):
         assert answer.code in (550, 554) and answer.text.isascii()
         return
@@ -205,12 +205,12 @@ def test_another_reader_finds_nobody_else(house: House, fields: list[tuple[str, 
     assert authors and all(house.directory.may_send_as(account, author) for author in authors)
 
 
-def prepared(house: House, form: str, bob: str) -> Prepared | Reply:
+def prepared(house: Fixture, form: str, bob: str) -> Prepared | Reply:
     """The answer to alice; both addresses filled in."""
     return house.prepare(form.format(bob=bob, alice=ALICE, host="here.test") + "\n")
 
 
-def test_no_spelling_is_read_as_anybody_here_by_chance(house: House) -> None:
+def test_no_spelling_is_read_as_anybody_here_by_chance(house: Fixture) -> None:
     """Characters that fold into ASCII ones, in every place of the name, lead to bob or to nobody."""
     for place, char in itertools.product(
         range(4), "\u0131\u0130\u017f\u212a\uff42\uff4f\u200b\u00ad\u202e\u0301\u0435"

@@ -9,11 +9,11 @@ from posthouse.accounts.errors import DirectoryBusyError
 from posthouse.mailstore.interface import Traits
 from posthouse.message.address import Address
 from posthouse.message.coding import is_seven_bit
-from posthouse.message.envelope import Recipient, Sender
+from posthouse.message.envelope import Recipient, ReversePath
 from posthouse.message.header import header_end
 from posthouse.message.reply import Reply
 from posthouse.message.report import Action, Original, Told
-from tests.delivery.house import NOW, House
+from tests.delivery.fixture import NOW, Fixture
 from tests.delivery.test_incoming import Door, codes
 from tests.delivery.test_sendable import queued, signed
 
@@ -30,13 +30,13 @@ def told(action: Action = Action.FAILED, to: str = "carol@there.test") -> Told:
     return Told(recipient, action, reply, "mx.there.test", "192.0.2.1", True, NOW, 1, False, 0, "It failed.")
 
 
-def original(data: bytes, sender: Sender) -> Original:
+def original(data: bytes, sender: ReversePath) -> Original:
     end = header_end(data)
     return Original(sender, NOW, "id", data[:end], lambda: [data[end:]], len(data), not data.isascii())
 
 
 @pytest.fixture
-def door(at: House) -> Door:
+def door(at: Fixture) -> Door:
     at.registry.ensure_signing_keys("here.test")
     return Door(at)
 
@@ -46,9 +46,9 @@ def door(at: House) -> Door:
 @pytest.mark.parametrize("smtputf8", [False, True])
 @pytest.mark.parametrize("action", [Action.FAILED, Action.DELAYED])
 async def test_reports_are_signed(
-    at: House, door: Door, sender: Address, data: bytes, smtputf8: bool, action: Action
+    at: Fixture, door: Door, sender: Address, data: bytes, smtputf8: bool, action: Action
 ) -> None:
-    path = Sender(sender, ret="FULL", smtputf8=smtputf8)
+    path = ReversePath(sender, ret="FULL", smtputf8=smtputf8)
     mail = await door.bounces._mail(path, [told(action)], original(data, path))
     assert codes(await at.router.file(mail, whole=False)) == [250]
     message = (await at.inbox("alice"))[0] if sender is HERS else await (await queued(at)).whole()
@@ -64,15 +64,15 @@ async def test_reports_are_signed(
         assert returned.get_content().get_content().strip() == "Grüße"
 
 
-async def test_an_international_return_address_keeps_its_octets(at: House, door: Door) -> None:
+async def test_an_international_return_address_keeps_its_octets(at: Fixture, door: Door) -> None:
     """Who takes it by SMTPUTF8 takes 8-bit text as well (RFC 6531 3.1)."""
-    path = Sender(Address("grüße", "remote.test"), smtputf8=True)
+    path = ReversePath(Address("grüße", "remote.test"), smtputf8=True)
     mail = await door.bounces._mail(path, [told(to="ü@there.test")], original(UTF8, path))
     assert mail.envelope.sender.smtputf8 and mail.body.traits & Traits.EIGHT_BIT
     assert signed(at, mail.trace + b"".join(mail.body.chunks()))
 
 
-async def test_a_delivery_report_that_was_asked_for_is_signed(at: House, door: Door) -> None:
+async def test_a_delivery_report_that_was_asked_for_is_signed(at: Fixture, door: Door) -> None:
     envelope = at.envelope("bob@here.test", sender="alice@here.test")
     envelope.recipients[0] = Recipient(Address("bob", "here.test"), ("SUCCESS",))
     assert codes(await door.receive(envelope=envelope)) == [250]
@@ -81,13 +81,13 @@ async def test_a_delivery_report_that_was_asked_for_is_signed(at: House, door: D
 
 
 async def test_without_keys_the_news_goes_out_all_the_same(
-    at: House, door: Door, monkeypatch: pytest.MonkeyPatch
+    at: Fixture, door: Door, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def keys(_: str) -> None:
         raise DirectoryBusyError("busy")
 
     monkeypatch.setattr(at.directory, "signing_keys", keys)
-    mail = await door.bounces._mail(Sender(HERS), [told()], original(EIGHT_BIT, Sender(HERS)))
+    mail = await door.bounces._mail(ReversePath(HERS), [told()], original(EIGHT_BIT, ReversePath(HERS)))
     assert mail.trace == b""
     assert codes(await at.router.file(mail, whole=False)) == [250]
     assert len(await at.inbox("alice")) == 1

@@ -10,7 +10,7 @@ from posthouse.delivery.couriers.content import PIECE, Content
 from posthouse.delivery.signing import Signing
 from posthouse.delivery.slices import SLICE, in_slices
 from posthouse.delivery.trimmed import behind, trim
-from posthouse.mailstore.interface import Entry, Traits
+from posthouse.mailstore.interface import MessageRef, Traits
 from posthouse.message.signing import SigningKey
 from posthouse.policy.dkim.signer import Signer
 from tests.policy.dkim.keys import ed25519_key
@@ -29,10 +29,10 @@ class Counted(Bytes):
     def chunks(self) -> Iterator[bytes]:
         return map(self.count, super().chunks())
 
-    async def check(self, entry: Entry) -> None:
+    async def check(self, entry: MessageRef) -> None:
         pass
 
-    async def read(self, entry: Entry, offset: int, length: int) -> bytes:
+    async def read(self, entry: MessageRef, offset: int, length: int) -> bytes:
         return self.count(LARGE[offset : offset + length])
 
     def count(self, data: bytes) -> bytes:
@@ -85,7 +85,7 @@ async def test_signing(body: Counted, monkeypatch: pytest.MonkeyPatch) -> None:
 
 async def test_sending(body: Counted) -> None:
     """The store answers at once, as it does for what the kernel has in memory."""
-    entry = Entry(1, 1, len(LARGE), 0, Traits.NONE, None)
+    entry = MessageRef(1, 1, len(LARGE), 0, Traits.NONE, None)
     content = Content(body, entry)  # type: ignore[arg-type]
 
     async def look() -> bytes:

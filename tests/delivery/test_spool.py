@@ -10,7 +10,7 @@ import pytest
 
 from posthouse.delivery.spool import Spool, SpoolBudget
 from posthouse.mailstore.interface import StoreFullError, Traits
-from tests.net.house import until
+from tests.net.fixture import until
 
 OCTETS, IN_MEMORY = 1 << 20, 1 << 16
 PIECE = b"x" * 1022 + b"\r\n"

@@ -18,7 +18,7 @@ from posthouse.database.connection import Durability, open_connection
 from posthouse.delivery.submission import Prepared, Submission
 from posthouse.delivery.trimmed import without
 from posthouse.message.address import Address
-from posthouse.message.envelope import Sender
+from posthouse.message.envelope import ReversePath
 from posthouse.message.reply import Reply
 from posthouse.message.trace import Tracer
 from tests.sessions.world import FAST
@@ -26,7 +26,7 @@ from tests.sessions.world import FAST
 NOW = 1_790_000_000.0
 
 
-class House:
+class Fixture:
     def __init__(self, folder: Path) -> None:
         self.now = NOW
         self.registry = SqliteRegistry(folder / "directory.db", hasher=FAST)
@@ -62,12 +62,12 @@ class House:
     def prepare(self, head: str | bytes, sender: str = "alice@here.test") -> Prepared | Reply:
         data = head.encode() if isinstance(head, str) else head
         whole = data.replace(b"\n", b"\r\n") + b"\r\n"
-        return self.submission.prepare(self.account(), whole, Sender(Address.parse(sender)))
+        return self.submission.prepare(self.account(), whole, ReversePath(Address.parse(sender)))
 
 
 @pytest.fixture
-def house(tmp_path: Path) -> Iterator[House]:
-    made = House(tmp_path)
+def house(tmp_path: Path) -> Iterator[Fixture]:
+    made = Fixture(tmp_path)
     yield made
     made.directory.close()
     made.registry.close()
@@ -90,13 +90,13 @@ NOT_MINE = [
 
 
 @pytest.mark.parametrize("address", MINE)
-def test_ones_own_addresses(house: House, address: str) -> None:
+def test_ones_own_addresses(house: Fixture, address: str) -> None:
     assert house.submission.check_sender(house.account(), Address.parse(address)) is None
     assert isinstance(house.prepare(f"From: {address}\n"), Prepared)
 
 
 @pytest.mark.parametrize("address", NOT_MINE)
-def test_nobody_elses(house: House, address: str) -> None:
+def test_nobody_elses(house: Fixture, address: str) -> None:
     refusal = house.submission.check_sender(house.account(), Address.parse(address))
     assert refusal is not None and (refusal.code, refusal.enhanced) == (550, "5.7.1")
     for head in (
@@ -119,7 +119,7 @@ def test_nobody_elses(house: House, address: str) -> None:
     assert address not in MINE
 
 
-def test_a_grant(house: House) -> None:
+def test_a_grant(house: Fixture) -> None:
     for identity, address in (("all@here.test", "all@here.test"), ("*@elsewhere.test", "x@elsewhere.test")):
         assert isinstance(house.prepare(f"From: {address}\n"), Reply)
         house.registry.add_identity("alice@here.test", identity)
@@ -146,17 +146,17 @@ def test_a_grant(house: House) -> None:
         b"From: \xff@here.test\n",
     ],
 )
-def test_an_author_that_cannot_be_told_for_sure(house: House, head: str | bytes) -> None:
+def test_an_author_that_cannot_be_told_for_sure(house: Fixture, head: str | bytes) -> None:
     answer = house.prepare(head)
     assert isinstance(answer, Reply)
     assert answer.code in (550, 554)
 
 
-def test_the_null_sender_is_nobodys(house: House) -> None:
+def test_the_null_sender_is_nobodys(house: Fixture) -> None:
     assert house.submission.check_sender(house.account(), None) is None
 
 
-def test_what_is_missing_is_added(house: House) -> None:
+def test_what_is_missing_is_added(house: Fixture) -> None:
     answer = house.prepare("Subject: x\n", sender="sales@here.test")
     assert isinstance(answer, Prepared)
     assert answer.added.startswith(b"From: <sales@here.test>\r\nDate: ")
@@ -166,13 +166,13 @@ def test_what_is_missing_is_added(house: House) -> None:
     assert complete == Prepared(b"", (), "mine@here.test", "here.test", False)
 
 
-def test_a_name_that_repeats_its_address_leaves_as_the_address_alone(house: House) -> None:
+def test_a_name_that_repeats_its_address_leaves_as_the_address_alone(house: Fixture) -> None:
     """Printers ask for a name and get the address once more. The field would be refused elsewhere."""
     head = (
         b"From: alice@here.test\r\n <alice@here.test>\r\nSubject: scan\r\nSender: sales@here.test <sales@here.test>\r\n"
     )
     head += b"Date: today\r\nMessage-ID: <1@x.test>\r\n\r\n"
-    answer = house.submission.prepare(house.account(), head, Sender(Address.parse("alice@here.test")))
+    answer = house.submission.prepare(house.account(), head, ReversePath(Address.parse("alice@here.test")))
     assert isinstance(answer, Prepared)
     assert answer.added == b"From: <alice@here.test>\r\nSender: <sales@here.test>\r\n"
     kept = without(head, answer.cuts)
@@ -182,10 +182,10 @@ def test_a_name_that_repeats_its_address_leaves_as_the_address_alone(house: Hous
     assert isinstance(several, Reply) and several.code == 554
 
 
-def test_what_must_not_travel_is_left_out(house: House) -> None:
+def test_what_must_not_travel_is_left_out(house: Fixture) -> None:
     head = b"Bcc: x@y.test,\r\n z@y.test\r\nFrom: alice@here.test\r\nBCC:w@y.test\r\nReturn-Path: <a@b>\r\n"
     head += b"To: b@c.test\r\n\r\n"
-    answer = house.submission.prepare(house.account(), head, Sender(Address.parse("alice@here.test")))
+    answer = house.submission.prepare(house.account(), head, ReversePath(Address.parse("alice@here.test")))
     assert isinstance(answer, Prepared)
     assert without(head, answer.cuts) == b"From: alice@here.test\r\nTo: b@c.test\r\n\r\n"
 
@@ -203,7 +203,7 @@ def check(submission: Submission, account: Account, recipients: list[Address]) -
     return taken
 
 
-def test_messages_a_day(house: House) -> None:
+def test_messages_a_day(house: Fixture) -> None:
     submission = house.make(default_messages=3)
     for _ in range(3):
         assert check(submission, house.account(), people("x")) is None
@@ -217,7 +217,7 @@ def test_messages_a_day(house: House) -> None:
     assert check(submission, house.account(), people("x")) is None
 
 
-def test_new_recipients_a_day(house: House) -> None:
+def test_new_recipients_a_day(house: Fixture) -> None:
     submission = house.make(default_recipients=3)
     submission.take_allowance(house.account(), people("a", "b"))
     assert check(submission, house.account(), people("a", "b", "c")) is None  # friends do not count
@@ -229,29 +229,29 @@ def test_new_recipients_a_day(house: House) -> None:
     assert check(submission, house.account(), people("c", "d")) is None
 
 
-def test_a_bound_that_cannot_be_counted_is_told(house: House) -> None:
+def test_a_bound_that_cannot_be_counted_is_told(house: Fixture) -> None:
     submission = house.make(default_messages=3)
     house.volatile.execute("DROP TABLE sent")
     with pytest.raises(DirectoryBusyError):
         submission.take_allowance(house.account(), people("x"))
 
 
-def test_an_international_author_is_added_with_a_labels(house: House) -> None:
+def test_an_international_author_is_added_with_a_labels(house: Fixture) -> None:
     account = house.account("alice@bücher.test")
-    answer = house.submission.prepare(account, b"Subject: x\r\n\r\n", Sender(None))
+    answer = house.submission.prepare(account, b"Subject: x\r\n\r\n", ReversePath(None))
     assert isinstance(answer, Prepared)
     assert answer.added.startswith(b"From: <alice@xn--bcher-kva.test>\r\n")
     assert answer.domain == "xn--bcher-kva.test" and answer.message_id.endswith("@xn--bcher-kva.test")
 
 
 @pytest.mark.parametrize("head", ["", "Subject: gr\u00fc\u00dfe\n", "just a line\n"])
-def test_a_poor_header_is_mended(house: House, head: str) -> None:
+def test_a_poor_header_is_mended(house: Fixture, head: str) -> None:
     answer = house.prepare(head)
     assert isinstance(answer, Prepared)
     assert [line.partition(b":")[0] for line in answer.added.splitlines()] == [b"From", b"Date", b"Message-ID"]
 
 
-def test_an_account_has_its_own_bounds(house: House) -> None:
+def test_an_account_has_its_own_bounds(house: Fixture) -> None:
     submission = house.make(default_messages=100)
     house.registry.set_limits("alice@here.test", messages=0, recipients=None, sent_copy=True)
     refusal = check(submission, house.account(), people("x"))

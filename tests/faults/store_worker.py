@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from posthouse.mailstore.changes import LocalBus
-from posthouse.mailstore.interface import INBOX, Body, Filed, Placement, StoreError
+from posthouse.mailstore.interface import INBOX, Body, DeliveryResult, StoreError, Target
 from posthouse.mailstore.sqlite.store import SqliteMailstore
 from tests.faults.ledger import body_of
 from tests.stores import NOW, PREFIX, Bytes
@@ -21,7 +21,7 @@ class EarlyStore(SqliteMailstore):
 
     async def deliver(self, delivery: bytes, body: Body, placements, received: int, *, whole: bool, also=None):  # type: ignore[no-untyped-def]
         self._background = asyncio.create_task(super().deliver(delivery, body, placements, received, whole=whole))
-        return [Filed.KEPT]
+        return [DeliveryResult.KEPT]
 
 
 def note(kind: str, number: int) -> None:
@@ -31,10 +31,10 @@ def note(kind: str, number: int) -> None:
 async def client(store: SqliteMailstore, numbers: "itertools.count[int]") -> None:
     for number in numbers:
         account = 1 + number % ACCOUNTS
-        placements = [Placement(account, PREFIX)]
+        placements = [Target(account, PREFIX)]
         delivery = NOW.to_bytes(6, "big") + number.to_bytes(10, "big")
         filed = await store.deliver(delivery, Bytes(body_of(number)), placements, 1, whole=True)
-        if filed == [Filed.KEPT]:
+        if filed == [DeliveryResult.KEPT]:
             note("D", number)
         if number % 3 == 0:
             await expunge_some(store, account)

@@ -13,7 +13,7 @@ from tests.outside.wire import Wire
 ALICE = "alice@example.test"
 
 
-class House:
+class Fixture:
     def __init__(self, relay: Relay, remote: Remote) -> None:
         self.relay = relay
         self.remote = remote
@@ -36,13 +36,13 @@ class House:
 
 
 @pytest.fixture(scope="module", params=["DATA", "BDAT"])
-def house(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+def house(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fixture]:
     with Remote(without=("CHUNKING",) if request.param == "DATA" else ()) as remote:
         relay = Relay(tmp_path_factory.mktemp("octets"), [Way("out.test", remote.port)])
         relay.add_accounts(["alice"])
         try:
             relay.start()
-            yield House(relay, remote)
+            yield Fixture(relay, remote)
             relay.stop()
         finally:
             relay.kill()
@@ -51,7 +51,7 @@ def house(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 @pytest.mark.parametrize(
     "inner", [b"\r\n.\r\n", b"\r\n.\r\nMAIL FROM:<evil@x.test>\r\n", b"\r\n..\r\n", b"\r\n.x\r\n", b"\r\n.\r\n.\r\n"]
 )
-def test_nothing_ends_a_message_but_its_end(house: House, inner: bytes) -> None:
+def test_nothing_ends_a_message_but_its_end(house: Fixture, inner: bytes) -> None:
     marker = b"smuggle-" + inner.hex().encode()
     house.hand_in(b"Subject: %b\r\n\r\na" % marker + inner + b"b\r\n")
     assert house.arrived(marker).data.endswith(b"a" + inner + b"b\r\n")
@@ -60,7 +60,7 @@ def test_nothing_ends_a_message_but_its_end(house: House, inner: bytes) -> None:
 
 
 @pytest.mark.parametrize("octets", [b"a\nb", b"a\rb", b"a\n.\nb", b"a\r.\rb", b"a\r\n.\nb", b"a\0b", b"x" * 2000])
-def test_what_smtp_forbids_never_leaves(house: House, octets: bytes) -> None:
+def test_what_smtp_forbids_never_leaves(house: Fixture, octets: bytes) -> None:
     """With BINARYMIME a user may hand in anything: it goes out coded."""
     marker = b"binary-" + octets[:20].hex().encode()
     head = b"Subject: %b\r\nMIME-Version: 1.0\r\nContent-Type: text/plain\r\n\r\n" % marker

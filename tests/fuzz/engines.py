@@ -12,7 +12,7 @@ MAX_LENGTH = 4096
 _CUTS = (1, 2, 3, 7, 50, 1 << 20)
 
 
-class House(Protocol):
+class Fixture(Protocol):
     """An engine with somebody who answers it."""
 
     @property
@@ -21,7 +21,7 @@ class House(Protocol):
     def answer(self, event: object) -> None: ...
 
 
-def said_to(house: House, data: bytes, cut: int) -> bytes:
+def said_to(house: Fixture, data: bytes, cut: int) -> bytes:
     """Feed `data` in pieces of `cut` octets; everything the engine says."""
     engine = house.engine
     said = [engine.data_to_send()]
@@ -34,7 +34,7 @@ def said_to(house: House, data: bytes, cut: int) -> bytes:
     return b"".join(said)
 
 
-def _drain(house: House) -> Iterator[bytes]:
+def _drain(house: Fixture) -> Iterator[bytes]:
     """Answer all there is. An engine may stop where much waits to be sent, and goes on once it was taken."""
     engine = house.engine
     while True:
@@ -46,14 +46,14 @@ def _drain(house: House) -> Iterator[bytes]:
         yield said
 
 
-def _answer(house: House, event: object) -> None:
+def _answer(house: Fixture, event: object) -> None:
     if isinstance(event, StartTlsOffered):
         house.engine.tls_started({})
     else:
         house.answer(event)
 
 
-def try_input(make: Callable[[], House], data: bytes, cut: int) -> bytes:
+def try_input(make: Callable[[], Fixture], data: bytes, cut: int) -> bytes:
     """The same answers however the bytes are cut. (After STARTTLS what was sent before is dropped, so not there.)"""
     said = said_to(make(), data, 1 << 20)
     assert said.endswith(b"\r\n") and b"\0" not in said

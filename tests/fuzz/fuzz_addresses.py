@@ -8,7 +8,7 @@ if __name__ == "__main__":
         import posthouse.message.edit  # noqa: F401
 
 from posthouse.message.address import Address
-from posthouse.message.addresses import MAX_ADDRESSES, AddressListError, Mailbox, parse_mailboxes
+from posthouse.message.addresses import MAX_ADDRESSES, AddressListError, MailboxAddress, parse_mailboxes
 from posthouse.message.edit import placed_fields
 from tests.fuzz import engines
 
@@ -32,7 +32,7 @@ def _try_mailboxes(data: bytes) -> None:
         return
     assert len(found) <= min(MAX_ADDRESSES, data.count(b"@"))
     written = ", ".join(f"{_quoted(each.name)} <{each.address}>" for each in found)
-    assert parse_mailboxes(written.encode()) == [Mailbox(each.name, each.address) for each in found]
+    assert parse_mailboxes(written.encode()) == [MailboxAddress(each.name, each.address) for each in found]
     for each in found:
         assert Address.parse(str(each.address)) == each.address
 

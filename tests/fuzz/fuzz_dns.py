@@ -6,11 +6,11 @@ if __name__ == "__main__":
     with atheris.instrument_imports(include=["posthouse.net.dns"]):
         import posthouse.net.dns.wire  # noqa: F401
 
-from posthouse.net.dns.interface import DnsError, Kind
+from posthouse.net.dns.interface import DnsError, RecordType
 from posthouse.net.dns.wire import ReplyRefusedError, question, read, understand
 from tests.fuzz import engines
 
-KINDS = tuple(Kind)
+KINDS = tuple(RecordType)
 
 
 def fuzz(data: bytes) -> None:

@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from posthouse.protocol.events import KeysWanted, LoginFailed, LoginProven, LoginRefused, PasswordOffered, SessionEnded
 from posthouse.protocol.imap import commands, events
 from tests.fuzz import engines
-from tests.protocol.imap_house import House
+from tests.protocol.imap_fixture import Fixture
 
 _WORLDS: tuple[dict[str, str], ...] = (
     {},
@@ -46,7 +46,7 @@ _ENTRY = b"a LOGIN alice secret\r\nb SELECT INBOX\r\nc "
 _ANSWER = re.compile(rb'(?:[^\x00-\x20(){%*"\\+\x7f-\xff]{1,128} (?:OK|NO|BAD)|\*|\+) [^\r\n\0]*\Z')
 
 
-class Watched(House):
+class Watched(Fixture):
     """A house that knows what may be offered when."""
 
     def __init__(self, directives: Mapping[str, str]) -> None:
@@ -55,7 +55,7 @@ class Watched(House):
         self._announced: list[int] = []
 
     def answer(self, event: object) -> None:
-        """See House."""
+        """See Fixture."""
         assert not self._over, f"{event} after the end"
         if isinstance(event, SessionEnded):
             self._over = True

@@ -23,7 +23,7 @@ from posthouse.protocol.events import (
 from posthouse.protocol.pop3.events import MessageWanted, QuitOffered
 from posthouse.protocol.pop3.settings import MAX_UNSENT
 from tests.fuzz import engines
-from tests.protocol.pop3_house import House
+from tests.protocol.pop3_fixture import Fixture
 
 _WORLDS: tuple[dict[str, str], ...] = (
     {},
@@ -38,7 +38,7 @@ _WORLDS: tuple[dict[str, str], ...] = (
 _LOGIN = (PasswordOffered, KeysWanted, LoginProven, LoginFailed, LoginRefused, StartTlsOffered)
 
 
-class Watched(House):
+class Watched(Fixture):
     """A house that knows what may be offered when."""
 
     def __init__(self, directives: Mapping[str, str]) -> None:
@@ -46,7 +46,7 @@ class Watched(House):
         self._over = False
 
     def answer(self, event: object) -> None:
-        """See House."""
+        """See Fixture."""
         assert not self._over, f"{event} after the end"
         if isinstance(event, MessageWanted):
             assert self.entered and 1 <= event.number <= len(self.messages)

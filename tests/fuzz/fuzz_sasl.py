@@ -9,7 +9,7 @@ if __name__ == "__main__":
 from posthouse.protocol.events import KeysWanted, LoginFailed, LoginProven, PasswordOffered
 from posthouse.protocol.sasl import Challenge, Exchange, Malformed, Step, decoded, mechanisms
 from tests.fuzz import engines
-from tests.protocol.pop3_house import KEYS, NONCE
+from tests.protocol.pop3_fixture import KEYS, NONCE
 
 _BINDINGS = {"tls-server-end-point": b"certificate"}
 

@@ -13,7 +13,7 @@ from posthouse.protocol.events import KeysWanted, LoginProven, PasswordOffered
 from posthouse.protocol.lines import MAX_AUTH_LINE
 from posthouse.protocol.smtp import events
 from tests.fuzz import engines
-from tests.protocol.smtp_house import House
+from tests.protocol.smtp_fixture import Fixture
 
 _WORLDS: tuple[dict[str, str], ...] = (
     {},
@@ -28,7 +28,7 @@ _REFUSABLE = (events.SenderOffered, events.RecipientOffered, events.DataOffered,
 _LATER = Reply(451, "4.3.0", "Try again later")
 
 
-class MoodyHouse(House):
+class MoodyHouse(Fixture):
     """Refuses every offer whose turn it is by the bits of `mood`; 0 is the friendly house."""
 
     def __init__(self, directives: dict[str, str], mood: int) -> None:
@@ -38,7 +38,7 @@ class MoodyHouse(House):
         self._open = False  # a message was begun and neither ended nor dropped
 
     def answer(self, event: object) -> None:
-        """As House, but for the mood."""
+        """As Fixture, but for the mood."""
         assert self._held() <= MAX_AUTH_LINE + 4096, "what was read is kept"
         self._check(event)
         if isinstance(event, (*_REFUSABLE, PasswordOffered, KeysWanted, LoginProven)):

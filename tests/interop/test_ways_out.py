@@ -20,7 +20,7 @@ ALICE, BOB = "alice@example.test", "bob@example.test"
 LETTER = b"From: <alice@example.test>\r\nTo: <x@out.test>\r\nSubject: %b\r\n\r\nHello.\r\n"
 
 
-class House:
+class Fixture:
     def __init__(self, relay: Relay, remote: Remote, data: Path) -> None:
         self.data = data
         self.relay = relay
@@ -35,7 +35,7 @@ class House:
 
 
 @pytest.fixture(scope="module")
-def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fixture]:
     with Remote() as remote:
         ways = [Way("out.test", remote.port), Way("dead.test", 1)]
         folder = tmp_path_factory.mktemp("ways")
@@ -46,13 +46,13 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
         relay.run("account", "limits", "carol@example.test", "--sent-copy")
         try:
             relay.start()
-            yield House(relay, remote, folder / "data")
+            yield Fixture(relay, remote, folder / "data")
             relay.stop()
         finally:
             relay.kill()
 
 
-def test_held_until_its_time(house: House) -> None:
+def test_held_until_its_time(house: Fixture) -> None:
     """RFC 4865: for recipients here and elsewhere alike."""
     with Wire(house.relay.ports["submission"]) as wire:
         assert "FUTURERELEASE 2592000 " in wire.hello()
@@ -72,7 +72,7 @@ def test_held_until_its_time(house: House) -> None:
     assert len(house.inbox(BOB, b"Subject: held")) == 1
 
 
-def test_forwarded_as_it_came(house: House) -> None:
+def test_forwarded_as_it_came(house: Fixture) -> None:
     """From outside, through an alias, to outside: octets untouched, the return address ours, and bounces find back."""
     data = b"DKIM-Signature: v=1; x\r\nFrom: a@there.test\r\nSubject: forward\r\n\r\n.dots\r\n caf\xc3\xa9\r\n"
     with Wire(house.relay.ports["smtp"]) as wire:
@@ -93,7 +93,7 @@ def test_forwarded_as_it_came(house: House) -> None:
         wire.expect(f"RCPT TO:<{back.replace('=a@', '=b@')}>".encode(), "550")
 
 
-def test_an_alias_for_here_and_elsewhere(house: House) -> None:
+def test_an_alias_for_here_and_elsewhere(house: Fixture) -> None:
     house.relay.submit(ALICE, ["team@example.test"], LETTER % b"team")
     until(lambda: bool(house.remote.journal.holding(b"Subject: team")), lambda: "not sent on")
     assert len(house.inbox(BOB, b"Subject: team")) == 1
@@ -102,7 +102,7 @@ def test_an_alias_for_here_and_elsewhere(house: House) -> None:
     assert b"DKIM-Signature:" in arrived.data
 
 
-def test_the_sender_is_told_once_of_a_delay_and_once_of_the_end(house: House) -> None:
+def test_the_sender_is_told_once_of_a_delay_and_once_of_the_end(house: Fixture) -> None:
     house.relay.submit(ALICE, ["x@dead.test"], LETTER % b"late")
 
     def subjects() -> list[str]:
@@ -115,7 +115,7 @@ def test_the_sender_is_told_once_of_a_delay_and_once_of_the_end(house: House) ->
     assert row["state"] == "expired"
 
 
-def test_a_copy_in_sent(house: House) -> None:
+def test_a_copy_in_sent(house: Fixture) -> None:
     """Filed with the message itself, for who wants it, without a second upload."""
     for sender in ("carol@example.test", ALICE):
         house.relay.submit(sender, ["x@out.test"], (LETTER % b"copied").replace(ALICE.encode(), sender.encode()))

@@ -11,13 +11,13 @@ import pytest
 from posthouse.mailstore.changes import LocalBus
 from posthouse.mailstore.interface import (
     INBOX,
-    Filed,
+    DeliveryResult,
     MailboxExistsError,
     NoSuchMailboxError,
-    Placement,
     Role,
     StoreError,
     StoreFullError,
+    Target,
 )
 from posthouse.mailstore.sqlite.store import SqliteMailstore
 from tests.mailstore.faulty import FaultyFiles
@@ -79,7 +79,7 @@ async def test_refused_mail_gives_its_space_back_and_its_place_to_nobody(
     writer_of(store).set_exec_trace(note)
     with FullDatabase(store):
         await fill(store)
-        placements = [Placement(1, PREFIX, f"{number} " + "y" * 200) for number in range(100)]
+        placements = [Target(1, PREFIX, f"{number} " + "y" * 200) for number in range(100)]
         with pytest.raises(StoreFullError):
             await store.deliver(delivery_id(), Bytes(b"refused" * 9000), placements, NOW, whole=True)
     await deliver(store, 1, b"after\r\n")
@@ -103,8 +103,8 @@ async def test_two_workers_and_a_pack_whose_row_is_not_committed(store: SqliteMa
     assert sorted(file.name for file in (tmp_path / "packs").iterdir()) == ["1.pack"]
     third = SqliteMailstore.open(tmp_path, bus=LocalBus(), reserve_octets=4096)
     for _ in range(3):
-        assert await deliver(other, 2, b"ben\r\n") is Filed.KEPT
-        assert await deliver(third, 3, b"cat\r\n") is Filed.KEPT
+        assert await deliver(other, 2, b"ben\r\n") is DeliveryResult.KEPT
+        assert await deliver(third, 3, b"cat\r\n") is DeliveryResult.KEPT
     assert await contents(store, 2) == [PREFIX + b"ben\r\n"] * 3
     assert await contents(store, 3) == [PREFIX + b"cat\r\n"] * 3
     await other.close()
@@ -290,7 +290,7 @@ async def test_space_of_removed_mail_is_had_at_once_on_a_full_disk(
     files.punch = punch  # type: ignore[method-assign]
     files.write_error = errno.ENOSPC
     both = await asyncio.gather(deliver(store, 1, b"first\r\n"), append(store, 1, letter(b"second\r\n")))
-    assert both[0] is Filed.KEPT
+    assert both[0] is DeliveryResult.KEPT
     assert sorted(await contents(store, 1)) == sorted([PREFIX + b"kept\r\n", PREFIX + b"first\r\n", b"second\r\n"])
     files.write_error = errno.ENOSPC
     for _ in range(2):

@@ -4,13 +4,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from posthouse.mailstore.columns import Columns, drop, empty, merge
-from posthouse.mailstore.interface import Row
+from posthouse.mailstore.interface import MessageColumns
 
 _UIDS = st.sets(st.integers(1, 120), max_size=100)
 
 
-def row(uid: int, modseq: int = 1) -> Row:
-    return Row(uid, uid * 10, uid % 7, modseq, uid + 500, 5)
+def row(uid: int, modseq: int = 1) -> MessageColumns:
+    return MessageColumns(uid, uid * 10, uid % 7, modseq, uid + 500, 5)
 
 
 def filled(uids: set[int]) -> Columns:
@@ -21,8 +21,8 @@ def filled(uids: set[int]) -> Columns:
     return columns
 
 
-def rows(columns: Columns) -> list[Row]:
-    return [Row(*values) for values in zip(*columns, strict=True)]
+def rows(columns: Columns) -> list[MessageColumns]:
+    return [MessageColumns(*values) for values in zip(*columns, strict=True)]
 
 
 @given(_UIDS, st.data())

@@ -12,7 +12,7 @@ import pytest
 from posthouse.mailstore.changes import LocalBus
 from posthouse.mailstore.findings import Finding, Severity
 from posthouse.mailstore.fsck import check
-from posthouse.mailstore.interface import INBOX, Flag, Placement, StoreError
+from posthouse.mailstore.interface import INBOX, Flag, StoreError, Target
 from posthouse.mailstore.records import HEADER_OCTETS, PACK_HEAD_OCTETS
 from posthouse.mailstore.sqlite.store import SqliteMailstore
 from tests.store_invariants import assert_sound
@@ -27,7 +27,7 @@ async def folder(tmp_path: Path) -> Path:
     store = SqliteMailstore.open(tmp_path, bus=LocalBus(), pack_octets=10_000, reserve_octets=4096)
     for number in range(3):
         await deliver(store, 1, b"%d" % number * 4000)
-    shared = [Placement(2, PREFIX), Placement(1, b"X-Junk: 1\r\n", "Junk")]
+    shared = [Target(2, PREFIX), Target(1, b"X-Junk: 1\r\n", "Junk")]
     await store.deliver(delivery_id(), Bytes(b"shared\r\n"), shared, NOW, whole=True)
     await store.close()
     return tmp_path

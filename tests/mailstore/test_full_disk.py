@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from posthouse.mailstore.changes import LocalBus
-from posthouse.mailstore.interface import INBOX, Filed, Placement, StoreError, StoreFullError
+from posthouse.mailstore.interface import INBOX, DeliveryResult, StoreError, StoreFullError, Target
 from posthouse.mailstore.sqlite.store import SqliteMailstore
 from tests.mailstore.faulty import FaultyFiles
 from tests.store_invariants import assert_sound
@@ -77,7 +77,7 @@ async def test_nothing_is_acknowledged_and_it_recovers_by_itself(store: SqliteMa
             await deliver(store, 1, b"x" * 2_000_000)  # more than is kept ready behind a pack's end
     assert await contents(store, 1) == [PREFIX + b"before\r\n"]
     disk.clear()
-    assert await deliver(store, 1, b"after\r\n") is Filed.KEPT
+    assert await deliver(store, 1, b"after\r\n") is DeliveryResult.KEPT
     assert await contents(store, 1) == [PREFIX + b"before\r\n", PREFIX + b"after\r\n"]
 
 
@@ -91,7 +91,7 @@ async def test_many_at_once_on_a_disk_that_fills_up(store: SqliteMailstore, disk
         body = b"%d\r\n" % number + os.urandom(30_000)
         try:
             async with few:
-                await store.deliver(delivery_id(), Bytes(body), [Placement(1, PREFIX)], NOW, whole=True)
+                await store.deliver(delivery_id(), Bytes(body), [Target(1, PREFIX)], NOW, whole=True)
         except StoreFullError:
             return None
         return PREFIX + body
@@ -118,7 +118,7 @@ async def test_deleting_works_on_a_full_disk(store: SqliteMailstore, disk: Disk)
     assert await store.entries(3) == []
     await store.reap(NOW * 2)
     disk.clear()
-    assert await deliver(store, 4, b"x" * 3000) is Filed.KEPT
+    assert await deliver(store, 4, b"x" * 3000) is DeliveryResult.KEPT
 
 
 async def test_the_reserve_is_not_for_deliveries(store: SqliteMailstore, disk: Disk) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from posthouse.mailstore.interface import INBOX, DamagedError, Entry, Placement, StoreError
+from posthouse.mailstore.interface import INBOX, DamagedError, MessageRef, StoreError, Target
 from posthouse.mailstore.pack_reader import PackReader
 from posthouse.mailstore.records import HEADER_OCTETS, PACK_HEAD_OCTETS
 from posthouse.mailstore.sqlite.store import SqliteMailstore
@@ -57,7 +57,7 @@ async def test_what_is_not_cached_is_fetched_in_a_thread(
     threads = []
     real = PackReader.fetch
 
-    def spy(reader: PackReader, entry: Entry, offset: int, length: int) -> bytes:
+    def spy(reader: PackReader, entry: MessageRef, offset: int, length: int) -> bytes:
         threads.append(threading.current_thread())
         return real(reader, entry, offset, length)
 
@@ -93,7 +93,7 @@ async def test_no_flipped_bit_is_served_as_sound(
 ) -> None:
     prefixes = [b"X-For: %d\r\n" % account for account in range(recipients)]
     body = os.urandom(size)
-    placements = [Placement(account, prefix) for account, prefix in enumerate(prefixes, 1)]
+    placements = [Target(account, prefix) for account, prefix in enumerate(prefixes, 1)]
     await store.deliver(delivery_id(), Bytes(body), placements, NOW, whole=True)
     if not cached:
         monkeypatch.setattr(PackReader, "cached", lambda *_: None)
@@ -183,7 +183,7 @@ async def test_a_body_the_store_does_not_know(store: SqliteMailstore) -> None:
 @pytest.mark.parametrize("recipients", [1, 3])
 async def test_octets_that_were_given_back_are_not_served(store: SqliteMailstore, recipients: int) -> None:
     """Zeros in place of somebody's mail would be worse than an error."""
-    placements = [Placement(account, b"X-For: %d\r\n" % account) for account in range(1, recipients + 1)]
+    placements = [Target(account, b"X-For: %d\r\n" % account) for account in range(1, recipients + 1)]
     await store.deliver(delivery_id(), Bytes(b"y" * 50_000), placements, NOW, whole=True)
     held = [(await store.entries(account))[0] for account in range(1, recipients + 1)]
     for account, entry in enumerate(held, 1):

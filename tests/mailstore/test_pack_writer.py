@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from posthouse.mailstore.changes import LocalBus
-from posthouse.mailstore.interface import Filed, StoreError, StoreFullError
+from posthouse.mailstore.interface import DeliveryResult, StoreError, StoreFullError
 from posthouse.mailstore.pack_writer import is_pack
 from posthouse.mailstore.records import HEADER_OCTETS, PACK_HEAD_OCTETS, make_pack_head
 from posthouse.mailstore.sqlite.store import SqliteMailstore
@@ -150,7 +150,7 @@ async def test_after_a_failed_sync_the_pack_is_left_alone(
     files.sync_error = 0
     spoilt = packs(tmp_path)["1.pack"]
     assert spoilt > size
-    assert await deliver(store, 1, b"after\r\n") is Filed.KEPT
+    assert await deliver(store, 1, b"after\r\n") is DeliveryResult.KEPT
     assert packs(tmp_path)["1.pack"] == spoilt
     assert files.synced == ["1.pack", "1.pack", "2.pack", "2.pack"]
     assert await contents(store, 1) == [PREFIX + b"before\r\n", PREFIX + b"after\r\n"]
@@ -170,7 +170,7 @@ async def test_a_disk_that_never_syncs_gathers_no_files(
             await deliver(store, 1)
     assert packs(tmp_path) == {}
     files.sync_error = 0
-    assert await deliver(store, 1) is Filed.KEPT
+    assert await deliver(store, 1) is DeliveryResult.KEPT
 
 
 @pytest.mark.parametrize("partial", [False, True])
@@ -188,7 +188,7 @@ async def test_a_failed_write_is_not_acknowledged(
     if kind is StoreFullError:
         assert (tmp_path / "packs" / "1.pack").stat().st_size == size < length  # a full disk needs the space
     files.write_error = 0
-    assert await deliver(store, 1, b"after\r\n") is Filed.KEPT
+    assert await deliver(store, 1, b"after\r\n") is DeliveryResult.KEPT
     assert await contents(store, 1) == [PREFIX + b"before\r\n", PREFIX + b"after\r\n"]
     assert (await store.usage(1)).messages == 2
 
@@ -199,7 +199,7 @@ async def test_a_tail_that_cannot_be_cut(store: SqliteMailstore, files: FaultyFi
     with pytest.raises(StoreFullError):
         await deliver(store, 1, b"x" * 30_000)
     files.write_error = files.cut_error = 0
-    assert await deliver(store, 1, b"after\r\n") is Filed.KEPT
+    assert await deliver(store, 1, b"after\r\n") is DeliveryResult.KEPT
     assert sorted(packs(tmp_path)) == ["1.pack", "2.pack"]
 
 
@@ -212,7 +212,7 @@ async def test_a_pack_that_cannot_be_made(
         await deliver(store, 1)
     assert packs(tmp_path) == {}
     files.folder_error = 0
-    assert await deliver(store, 1) is Filed.KEPT
+    assert await deliver(store, 1) is DeliveryResult.KEPT
     assert_sound(tmp_path)
 
 
@@ -267,7 +267,7 @@ async def test_without_space_for_zeros_it_goes_without(
 
     monkeypatch.setattr(files, "write", full)
     for number in range(3):
-        assert await deliver(store, 1, b"%d\r\n" % number) is Filed.KEPT
+        assert await deliver(store, 1, b"%d\r\n" % number) is DeliveryResult.KEPT
         assert (tmp_path / "packs" / "1.pack").stat().st_size == octets_used(tmp_path / "packs" / "1.pack")
     assert await contents(store, 1) == [PREFIX + b"%d\r\n" % number for number in range(3)]
 
@@ -318,7 +318,7 @@ async def test_a_close_that_is_cancelled_cuts_no_pack_that_is_written_to(
     await asyncio.sleep(0)  # twice: it is cancelled, and would let go
     await asyncio.sleep(0)
     go_on.set()
-    assert await delivery is Filed.KEPT
+    assert await delivery is DeliveryResult.KEPT
     with pytest.raises(asyncio.CancelledError):
         await closing
     again = SqliteMailstore.open(tmp_path, bus=LocalBus(), reserve_octets=4096)

@@ -12,7 +12,7 @@ import pytest
 
 from posthouse.mailstore.changes import LocalBus
 from posthouse.mailstore.fsck import check
-from posthouse.mailstore.interface import INBOX, Filed, Placement, StoreError
+from posthouse.mailstore.interface import INBOX, DeliveryResult, StoreError, Target
 from posthouse.mailstore.records import HEADER_OCTETS, PACK_HEAD_OCTETS, make_pack_head
 from posthouse.mailstore.sqlite.reaper import GRACE_SECONDS
 from posthouse.mailstore.sqlite.store import SqliteMailstore
@@ -77,7 +77,7 @@ async def test_not_before_the_grace_is_over(store: SqliteMailstore, tmp_path: Pa
 
 
 async def test_a_body_others_still_have_stays(store: SqliteMailstore, tmp_path: Path) -> None:
-    placements = [Placement(1, PREFIX), Placement(1, PREFIX, "Junk"), Placement(2, PREFIX)]
+    placements = [Target(1, PREFIX), Target(1, PREFIX, "Junk"), Target(2, PREFIX)]
     await store.deliver(delivery_id(), Bytes(b"z" * 50_000), placements, NOW, whole=True)
     await store.forget(1)
     assert (await store.reap(NOW * 2)).blobs == 0
@@ -119,9 +119,9 @@ async def test_a_pack_without_mail_is_removed(store: SqliteMailstore, tmp_path: 
 
 async def test_bodies_that_nobody_kept_give_their_space_back(store: SqliteMailstore, tmp_path: Path) -> None:
     delivery = delivery_id()
-    assert await deliver(store, 1, b"x" * 100_000, quota=5) is Filed.OVER_QUOTA
-    assert await deliver(store, 1, delivery=delivery) is Filed.KEPT
-    assert await deliver(store, 1, b"x" * 100_000, delivery=delivery) is Filed.ALREADY
+    assert await deliver(store, 1, b"x" * 100_000, quota=5) is DeliveryResult.OVER_QUOTA
+    assert await deliver(store, 1, delivery=delivery) is DeliveryResult.KEPT
+    assert await deliver(store, 1, b"x" * 100_000, delivery=delivery) is DeliveryResult.ALREADY
     before = blocks(tmp_path)
     assert (await store.reap(NOW)).blobs == 2
     assert blocks(tmp_path) <= before - 180_000
@@ -182,7 +182,7 @@ async def test_old_deliveries_are_forgotten(store: SqliteMailstore, tmp_path: Pa
         await deliver(store, 1, delivery=delivery)
     await store.reap(NOW)
     assert count(tmp_path, "delivery") == 1
-    assert await deliver(store, 1, delivery=recent) is Filed.ALREADY
+    assert await deliver(store, 1, delivery=recent) is DeliveryResult.ALREADY
 
 
 async def test_very_many(store: SqliteMailstore, tmp_path: Path) -> None:
@@ -337,7 +337,7 @@ async def test_a_hole_never_reaches_where_mail_is_written_next(
     def deliver_then_punch(fd: int, offset: int, length: int) -> bool:
         # The range is settled; before it is punched another message is kept, and acknowledged.
         delivered = asyncio.run_coroutine_threadsafe(deliver(store, 2, b"kept\r\n"), loop)
-        assert delivered.result(60) is Filed.KEPT
+        assert delivered.result(60) is DeliveryResult.KEPT
         return punch(fd, offset, length)
 
     await deliver(store, 1, b"x" * 5000)

@@ -16,7 +16,7 @@ from posthouse.database.identity import read_identity
 from posthouse.mailstore.changes import LocalBus
 from posthouse.mailstore.findings import Finding, Severity
 from posthouse.mailstore.fsck import check
-from posthouse.mailstore.interface import KEYWORD_SHIFT, Flag, Placement, StoreError
+from posthouse.mailstore.interface import KEYWORD_SHIFT, Flag, StoreError, Target
 from posthouse.mailstore.loose import Unreadable
 from posthouse.mailstore.pack_check import damage_of
 from posthouse.mailstore.records import make_header
@@ -42,7 +42,7 @@ async def folder(tmp_path: Path) -> Path:
     store = opened(tmp_path)
     for number in range(4):
         await deliver(store, 1, b"%d" % number * 4000)
-    both = [Placement(1, PREFIX), Placement(2, OTHER)]
+    both = [Target(1, PREFIX), Target(2, OTHER)]
     await store.deliver(delivery_id(), Bytes(b"for both\r\n"), both, NOW, whole=True)
     await store.close()
     return tmp_path

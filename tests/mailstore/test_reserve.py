@@ -3,12 +3,12 @@ from pathlib import Path
 
 import pytest
 
-from posthouse.mailstore.reserve import Reserve
+from posthouse.mailstore.reserve import DiskReserve
 from tests.mailstore.faulty import FaultyFiles
 
 
 def test_it_takes_space_and_gives_it_up(tmp_path: Path, files: FaultyFiles) -> None:
-    reserve = Reserve(tmp_path / "reserve", files, 100_000)
+    reserve = DiskReserve(tmp_path / "reserve", files, 100_000)
     assert reserve.fill()
     assert reserve.fill()
     assert (tmp_path / "reserve").stat().st_blocks * 512 >= 100_000
@@ -22,7 +22,7 @@ def test_it_takes_space_and_gives_it_up(tmp_path: Path, files: FaultyFiles) -> N
 
 
 def test_processes_share_it(tmp_path: Path, files: FaultyFiles) -> None:
-    first, second = (Reserve(tmp_path / "reserve", files, 100_000) for _ in range(2))
+    first, second = (DiskReserve(tmp_path / "reserve", files, 100_000) for _ in range(2))
     assert first.fill()
     files.reserve_error = errno.ENOSPC
     assert second.fill()
@@ -33,7 +33,7 @@ def test_processes_share_it(tmp_path: Path, files: FaultyFiles) -> None:
 
 
 def test_other_errors_are_not_hidden(tmp_path: Path, files: FaultyFiles) -> None:
-    reserve = Reserve(tmp_path / "reserve", files, 100_000)
+    reserve = DiskReserve(tmp_path / "reserve", files, 100_000)
     files.reserve_error = errno.EIO
     with pytest.raises(OSError, match="Input/output"):
         reserve.fill()

@@ -128,7 +128,7 @@ async def test_maildrop(store: SqliteMailstore, count: int) -> None:
     for number in range(count):
         body = b"x" * number + (b"" if number % 3 else b"\r\n")
         placed = letter()
-        traits = Traits.OPEN_END | Traits.DOT_LINES if number % 3 else Traits.NONE
+        traits = Traits.NO_FINAL_CRLF | Traits.HAS_LEADING_DOTS if number % 3 else Traits.NONE
         await append(store, 1, type(placed)(Bytes(body, traits), NOW))
     await deliver(store, 1)
     await store.expunge(1, INBOX, [2])

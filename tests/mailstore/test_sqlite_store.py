@@ -9,7 +9,7 @@ import apsw
 import pytest
 
 from posthouse.mailstore.changes import LocalBus
-from posthouse.mailstore.interface import INBOX, Filed, StoreError
+from posthouse.mailstore.interface import INBOX, DeliveryResult, StoreError
 from posthouse.mailstore.sqlite.store import SqliteMailstore
 from tests.store_invariants import assert_sound
 from tests.stores import PREFIX, ascending, contents, deliver
@@ -25,7 +25,10 @@ async def _send(folder: Path, who: int) -> list[int]:
     async def client(task: int) -> None:
         for number in range(_PER_TASK):
             data = b"%d %d %d\r\n" % (who, task, number)
-            assert await deliver(store, 1, data, delivery=who.to_bytes(6, "big") + data[:-2].rjust(10)) is Filed.KEPT
+            assert (
+                await deliver(store, 1, data, delivery=who.to_bytes(6, "big") + data[:-2].rjust(10))
+                is DeliveryResult.KEPT
+            )
             looks.append([entry.uid for entry in await store.entries(1)])
 
     await asyncio.gather(*(client(task) for task in range(4)))

@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from posthouse.message.address import Address
-from posthouse.message.envelope import Client, Envelope, Recipient, Sender
+from posthouse.message.envelope import Client, Envelope, Recipient, ReversePath
 from posthouse.message.header import count_received, delivered_to, fields, header_end
-from posthouse.message.ids import id_factory, shown
+from posthouse.message.ids import format_id, id_factory
 from posthouse.message.trace import Tracer, return_path
 from posthouse.message.trace import delivered_to as delivered_to_field
 
@@ -50,7 +50,7 @@ TEXT = st.text(st.characters(codec="utf-8"), max_size=60)
 def test_no_text_of_a_peer_makes_a_second_field(hello: str, local: str, ip: str, tls: str) -> None:
     address = Address(local or "x", "example.test")
     client = Client("192.0.2.1", 25, hello, "ESMTPS", "TLSv1.3 X")
-    envelope = Envelope(bytes(16), client, Sender(address), [Recipient(address)])
+    envelope = Envelope(bytes(16), client, ReversePath(address), [Recipient(address)])
     head = return_path(address) + delivered_to_field(address) + Tracer("mx.test", lambda: 0.0).received(envelope)
     assert head.endswith("\r\n") and "\0" not in head
     names = [name for name, _ in fields(head.encode("utf-8", "surrogatepass"))]
@@ -59,7 +59,7 @@ def test_no_text_of_a_peer_makes_a_second_field(hello: str, local: str, ip: str,
 
 
 def test_another_parser_reads_the_trace() -> None:
-    envelope = Envelope(bytes(16), Client("2001:db8::1", 25, "mx.a.test", "ESMTPS", "TLSv1.3 AES"), Sender(None))
+    envelope = Envelope(bytes(16), Client("2001:db8::1", 25, "mx.a.test", "ESMTPS", "TLSv1.3 AES"), ReversePath(None))
     envelope.recipients.append(Recipient(Address("a", "b.test")))
     text = return_path(None) + Tracer("mx.test", lambda: 1767607445.0).received(envelope) + "\r\n"
     message = email.message_from_string(text, policy=email.policy.default)
@@ -73,5 +73,5 @@ def test_ids_ascend_and_can_be_read() -> None:
     ticks = iter(range(1000))
     make = id_factory(lambda: time.time() + next(ticks))
     made = [make() for _ in range(50)]
-    assert made == sorted(made) and [shown(one) for one in made] == sorted(shown(one) for one in made)
-    assert all(len(one) == 16 and len(shown(one)) == 26 for one in made)
+    assert made == sorted(made) and [format_id(one) for one in made] == sorted(format_id(one) for one in made)
+    assert all(len(one) == 16 and len(format_id(one)) == 26 for one in made)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from posthouse.delivery.explain import explain
 from posthouse.message.address import Address
-from posthouse.message.envelope import Recipient, Sender
+from posthouse.message.envelope import Recipient, ReversePath
 from posthouse.message.reply import Reply
 from posthouse.message.report import WHOLE_AT_MOST, Action, Original, Told, compose
 from posthouse.message.seven_bit import to_seven_bit
@@ -23,7 +23,7 @@ HEAD = b"From: Alice <alice@here.test>\r\nTo: bob@there.test\r\nSubject: Lunch\r
 AT = 1_790_000_000
 NO_USER = Reply(550, "5.1.1", "No such user")
 ALICE = Address.parse("alice@here.test")
-FULL = Sender(ALICE, ret="FULL")
+FULL = ReversePath(ALICE, ret="FULL")
 
 
 def told(
@@ -44,12 +44,12 @@ def told(
     return Told(to, action, reply, at=AT, attempts=3, sentence=sentence, **values)
 
 
-def bounce(*those: Told, sender: Sender | None = None, head: bytes = HEAD, body: bytes | None = None) -> bytes:
+def bounce(*those: Told, sender: ReversePath | None = None, head: bytes = HEAD, body: bytes | None = None) -> bytes:
     rest = None if body is None else (lambda: [body])
     octets = len(head) + len(body or b"")
     return compose(
         those,
-        Original(sender or Sender(ALICE), AT - 9, "01m86", head, rest, octets, False),
+        Original(sender or ReversePath(ALICE), AT - 9, "01m86", head, rest, octets, False),
         hostname="mail.here.test",
         postmaster=Address.parse("postmaster@here.test"),
         now=AT,
@@ -165,7 +165,7 @@ def test_our_own_words_are_not_laid_to_the_other_server() -> None:
 
 
 def test_what_was_asked_for_is_given_back() -> None:
-    sender = Sender(ALICE, envid="a+2Bb+3D", ret="FULL")
+    sender = ReversePath(ALICE, envid="a+2Bb+3D", ret="FULL")
     data = bounce(told(orcpt="rfc822;list+2Bx@there.test"), sender=sender, body=b"Hello.\r\n")
     _, (_, programs, original) = parsed(data)
     whole, fields = programs.get_payload()
@@ -194,7 +194,7 @@ def test_what_was_asked_for_is_given_back() -> None:
 )
 def test_how_much_of_the_original_comes_back(ret: str, action: Action, body: bytes | None, kind: str) -> None:
     head = HEAD[:-2] + b"MIME-Version: 1.0\r\n\r\n"
-    data = bounce(told(action=action), sender=Sender(ALICE, ret=ret), head=head, body=body)
+    data = bounce(told(action=action), sender=ReversePath(ALICE, ret=ret), head=head, body=body)
     message, (_, _, original) = parsed(data)
     assert original.get_content_type() == kind
     assert (body is not None and head + body in data) == (kind == "message/rfc822")
@@ -215,7 +215,7 @@ def test_how_much_of_the_original_comes_back(ret: str, action: Action, body: byt
     ],
 )
 def test_any_header_comes_back(head: bytes, smtputf8: bool, kind: str) -> None:
-    data = bounce(told(), sender=Sender(ALICE, smtputf8=smtputf8), head=head)
+    data = bounce(told(), sender=ReversePath(ALICE, smtputf8=smtputf8), head=head)
     _, (_, _, original) = parsed(data)
     assert original.get_content_type() == kind
     assert data.isascii() == (kind == "text/rfc822-headers")
@@ -231,7 +231,7 @@ def test_what_could_not_be_sent_on_is_not_given_back() -> None:
 
 
 def test_an_international_message_comes_back_whole() -> None:
-    sender = Sender(ALICE, smtputf8=True, ret="FULL")
+    sender = ReversePath(ALICE, smtputf8=True, ret="FULL")
     data = bounce(told(), sender=sender, head="Subject: ü\r\n\r\n".encode(), body=b"Hello.\r\n")
     assert parsed(data)[1][2].get_content_type() == "message/global"
 
@@ -251,7 +251,7 @@ def test_what_is_no_message_id_is_not_referred_to(name: bytes) -> None:
 
 def test_international_addresses_to_one_who_reads_them() -> None:
     data = bounce(
-        told("jörg@bücher.test", orcpt="utf-8;j\\x{F6}rg@b\\x{FC}cher.test"), sender=Sender(ALICE, smtputf8=True)
+        told("jörg@bücher.test", orcpt="utf-8;j\\x{F6}rg@b\\x{FC}cher.test"), sender=ReversePath(ALICE, smtputf8=True)
     )
     message, (people, programs, _) = parsed(data)
     assert message["Subject"] == "Not delivered: your message to jörg@bücher.test"
@@ -270,7 +270,7 @@ def test_international_addresses_to_one_who_may_not() -> None:
 
 
 def test_an_international_domain_has_a_form_for_everybody() -> None:
-    data = bounce(told("bob@bücher.test"), sender=Sender(Address.parse("alice@bücher.test")))
+    data = bounce(told("bob@bücher.test"), sender=ReversePath(Address.parse("alice@bücher.test")))
     assert data.isascii()
     assert b"\r\nTo: <alice@xn--bcher-kva.test>\r\n" in data
     assert per_recipient(data)["Final-Recipient"] == "rfc822; bob@xn--bcher-kva.test"
@@ -279,7 +279,7 @@ def test_an_international_domain_has_a_form_for_everybody() -> None:
 
 
 def test_an_international_sender() -> None:
-    data = bounce(told(), sender=Sender(Address.parse("jörg@here.test"), smtputf8=True))
+    data = bounce(told(), sender=ReversePath(Address.parse("jörg@here.test"), smtputf8=True))
     assert "\r\nTo: <jörg@here.test>\r\n".encode() in data
     report = email.message_from_bytes(data, policy=policy.default)
     assert isinstance(report, EmailMessage)

@@ -8,7 +8,7 @@ import structlog
 from structlog.testing import LogCapture
 
 from posthouse.net.loop import new_event_loop
-from tests.net.house import Certificate, House, issue
+from tests.net.fixture import Certificate, Fixture, issue
 
 
 def pytest_asyncio_loop_factories(
@@ -34,8 +34,8 @@ def log(logged: LogCapture) -> structlog.typing.FilteringBoundLogger:
 
 
 @pytest.fixture
-async def house(log: structlog.typing.FilteringBoundLogger) -> AsyncIterator[House]:
-    house = House(log)
+async def house(log: structlog.typing.FilteringBoundLogger) -> AsyncIterator[Fixture]:
+    house = Fixture(log)
     yield house
     for client in house.clients:
         await client.close()

@@ -13,8 +13,8 @@ import pytest
 import structlog
 from structlog.testing import LogCapture
 
-from posthouse.net.acceptor import Acceptor, Reserve, plain_address, refuse
-from tests.net.house import until
+from posthouse.net.acceptor import Acceptor, SpareDescriptor, plain_address, refuse
+from tests.net.fixture import until
 
 REFUSAL = b"421 4.3.2 no room\r\n"
 
@@ -43,7 +43,7 @@ def listening() -> Failing:
 
 
 def start(
-    sock: socket.socket, log: structlog.typing.FilteringBoundLogger, reserve: Reserve
+    sock: socket.socket, log: structlog.typing.FilteringBoundLogger, reserve: SpareDescriptor
 ) -> tuple[Acceptor, list[socket.socket]]:
     welcomed: list[socket.socket] = []
     acceptor = Acceptor(
@@ -56,7 +56,7 @@ def start(
 async def test_what_happened_to_one_does_not_matter_to_the_next(
     listening: Failing, log: structlog.typing.FilteringBoundLogger, logged: LogCapture, code: int
 ) -> None:
-    reserve = Reserve()
+    reserve = SpareDescriptor()
     listening.failures = [code]
     acceptor, welcomed = start(listening, log, reserve)
     client = socket.create_connection(listening.getsockname())
@@ -78,7 +78,7 @@ async def test_it_rests_instead_of_spinning(
     code: int,
 ) -> None:
     monkeypatch.setattr("posthouse.net.acceptor._PAUSE", 0.1)
-    reserve = Reserve()
+    reserve = SpareDescriptor()
     listening.failures = [code] * 3
     acceptor, welcomed = start(listening, log, reserve)
     client = socket.create_connection(listening.getsockname())
@@ -92,7 +92,7 @@ async def test_it_rests_instead_of_spinning(
 
 
 async def test_closed_while_it_rests(listening: Failing, log: structlog.typing.FilteringBoundLogger) -> None:
-    reserve = Reserve()
+    reserve = SpareDescriptor()
     listening.failures = [errno.ENOMEM]
     acceptor, welcomed = start(listening, log, reserve)
     with socket.create_connection(listening.getsockname()):
@@ -105,7 +105,7 @@ async def test_closed_while_it_rests(listening: Failing, log: structlog.typing.F
 async def test_the_reserve_says_no_politely(
     listening: Failing, log: structlog.typing.FilteringBoundLogger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    reserve = Reserve()
+    reserve = SpareDescriptor()
     listening.failures = [errno.EMFILE]
     acceptor, welcomed = start(listening, log, reserve)
     reader, writer = await asyncio.open_connection(*listening.getsockname())
@@ -121,7 +121,7 @@ async def test_without_a_reserve_it_rests(
     listening: Failing, log: structlog.typing.FilteringBoundLogger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("posthouse.net.acceptor._PAUSE", 0.1)
-    reserve = Reserve()
+    reserve = SpareDescriptor()
     reserve.give()
     listening.failures = [errno.EMFILE]
     acceptor, welcomed = start(listening, log, reserve)
@@ -221,7 +221,7 @@ def _is_let_in(address: tuple[str, int]) -> bool:
 async def test_a_guest_that_cannot_be_welcomed_is_hung_up_on_and_the_next_one_is_not(
     listening: Failing, log: structlog.typing.FilteringBoundLogger, logged: LogCapture
 ) -> None:
-    reserve = Reserve()
+    reserve = SpareDescriptor()
     welcomed: list[socket.socket] = []
 
     def welcome(guest: socket.socket, _: object) -> None:
@@ -247,7 +247,7 @@ async def test_a_port_opens_again_even_if_the_reserve_cannot_be_had(
     listening: Failing, log: structlog.typing.FilteringBoundLogger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("posthouse.net.acceptor._PAUSE", 0.02)
-    reserve = Reserve()
+    reserve = SpareDescriptor()
     reserve.give()
     listening.failures = [errno.EMFILE]
     opened = os.open

@@ -9,18 +9,18 @@ import pytest
 from posthouse.net.connection import ConnectionGoneError
 from posthouse.net.limits import Limits
 from posthouse.net.listener import ListenerSettings
-from tests.net.house import Certificate, House, settled, until
+from tests.net.fixture import Certificate, Fixture, settled, until
 from tests.net.lines import Client, LineSession, echo
 
 
-async def test_it_knows_both_ends(house: House) -> None:
+async def test_it_knows_both_ends(house: Fixture) -> None:
     address = await house.open()
     client = await house.client(address)
     ip, port = client.writer.get_extra_info("sockname")
     assert await client.ask(b"WHO") == f"{ip} {port} {address[0]} {address[1]}".encode()
 
 
-async def test_start_tls(house: House, certificate: Certificate) -> None:
+async def test_start_tls(house: Fixture, certificate: Certificate) -> None:
     client = await house.client(await house.open(keeper=certificate.keeper()))
     assert await client.ask(b"plain") == b"plain"
     assert house.sessions[0].connection.can_start_tls
@@ -37,7 +37,7 @@ async def test_start_tls(house: House, certificate: Certificate) -> None:
         await connection.start_tls()
 
 
-async def test_tls_1_2_offers_its_unique_binding(house: House, certificate: Certificate) -> None:
+async def test_tls_1_2_offers_its_unique_binding(house: Fixture, certificate: Certificate) -> None:
     way = ListenerSettings("lines", implicit_tls=True)
     address = await house.open(keeper=certificate.keeper(), way=way)
     context = ssl.create_default_context(cadata=None)
@@ -54,7 +54,7 @@ async def test_tls_1_2_offers_its_unique_binding(house: House, certificate: Cert
 
 @pytest.mark.parametrize("injected", [b"QUIT\r\n", b"one\r\ntwo\r\n", b"half a li"])
 async def test_plain_text_does_not_survive_the_handshake(
-    house: House, certificate: Certificate, injected: bytes
+    house: Fixture, certificate: Certificate, injected: bytes
 ) -> None:
     # CVE-2011-0411: a man in the middle puts commands behind STARTTLS.
     seen: list[bytes] = []
@@ -71,7 +71,7 @@ async def test_plain_text_does_not_survive_the_handshake(
     assert seen == [b"mine"]
 
 
-async def test_plain_text_that_comes_late_ends_the_handshake(house: House, certificate: Certificate) -> None:
+async def test_plain_text_that_comes_late_ends_the_handshake(house: Fixture, certificate: Certificate) -> None:
     address = await house.open(keeper=certificate.keeper())
     client = await house.client(address)
     assert await client.ask(b"STARTTLS") == b"go ahead"
@@ -84,7 +84,7 @@ async def test_plain_text_that_comes_late_ends_the_handshake(house: House, certi
     assert await other.ask(b"fine") == b"fine"
 
 
-async def test_peer_that_leaves_in_the_handshake(house: House, certificate: Certificate) -> None:
+async def test_peer_that_leaves_in_the_handshake(house: Fixture, certificate: Certificate) -> None:
     client = await house.client(await house.open(keeper=certificate.keeper()))
     assert await client.ask(b"STARTTLS") == b"go ahead"
     client.send(b"\x16\x03\x01")
@@ -92,7 +92,7 @@ async def test_peer_that_leaves_in_the_handshake(house: House, certificate: Cert
     await until(lambda: house.sessions[0].finished == 1)
 
 
-async def test_a_handshake_has_its_time(house: House, certificate: Certificate) -> None:
+async def test_a_handshake_has_its_time(house: Fixture, certificate: Certificate) -> None:
     way = ListenerSettings("lines", implicit_tls=True)
     limits = Limits(sweep=0.02, handshake=0.1)
     client = await Client.connect(await house.open(keeper=certificate.keeper(), way=way, limits=limits))
@@ -102,7 +102,7 @@ async def test_a_handshake_has_its_time(house: House, certificate: Certificate) 
     assert house.servers[0].numbers.open == 0
 
 
-async def test_tls_in_single_octets(house: House, certificate: Certificate) -> None:
+async def test_tls_in_single_octets(house: Fixture, certificate: Certificate) -> None:
     address = await house.open(keeper=certificate.keeper(), way=ListenerSettings("lines", implicit_tls=True))
     incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
     theirs = certificate.trusting.wrap_bio(incoming, outgoing, server_hostname="localhost")
@@ -133,7 +133,7 @@ async def test_tls_in_single_octets(house: House, certificate: Certificate) -> N
     await writer.wait_closed()
 
 
-async def test_large_texts_through_tls(house: House, certificate: Certificate) -> None:
+async def test_large_texts_through_tls(house: Fixture, certificate: Certificate) -> None:
     address = await house.open(keeper=certificate.keeper(), way=ListenerSettings("lines", implicit_tls=True))
     client = await house.client(address, certificate.trusting)
     text = b"x" * 50_000
@@ -143,7 +143,7 @@ async def test_large_texts_through_tls(house: House, certificate: Certificate) -
         assert await client.line() == text
 
 
-async def test_a_peer_that_never_reads_fills_no_memory(house: House) -> None:
+async def test_a_peer_that_never_reads_fills_no_memory(house: Fixture) -> None:
     # 10,000 octets of answer for 5 of command: 30 MB are asked for.
     address = await house.open()
     client = await house.client(address)
@@ -158,7 +158,7 @@ async def test_a_peer_that_never_reads_fills_no_memory(house: House) -> None:
     assert len(await client.rest()) == 3000 * 10_002 + 5
 
 
-async def test_a_flood_while_we_are_busy_fills_no_memory(house: House) -> None:
+async def test_a_flood_while_we_are_busy_fills_no_memory(house: Fixture) -> None:
     go_on = asyncio.Event()
 
     async def wait(session: LineSession) -> None:
@@ -185,7 +185,7 @@ async def test_a_flood_while_we_are_busy_fills_no_memory(house: House) -> None:
     assert await client.ask(b"NOOP") == b"ok"
 
 
-async def test_single_octets_count_for_more_than_they_are(house: House) -> None:
+async def test_single_octets_count_for_more_than_they_are(house: Fixture) -> None:
     def wait(session: LineSession, text: bytes) -> Awaitable[None]:
         return asyncio.get_running_loop().create_future()
 
@@ -202,7 +202,7 @@ async def test_single_octets_count_for_more_than_they_are(house: House) -> None:
     await house.servers[0].shut_down(0.01)
 
 
-async def test_streaming_waits_for_the_peer(house: House) -> None:
+async def test_streaming_waits_for_the_peer(house: Fixture) -> None:
     octets = 8_000_000
 
     async def stream(session: LineSession) -> None:
@@ -224,7 +224,7 @@ async def test_streaming_waits_for_the_peer(house: House) -> None:
     assert len(await client.rest()) == octets + 5 + 5
 
 
-async def test_streaming_to_a_peer_that_leaves(house: House) -> None:
+async def test_streaming_to_a_peer_that_leaves(house: Fixture) -> None:
     failures: list[BaseException] = []
 
     async def stream(session: LineSession) -> None:
@@ -245,14 +245,14 @@ async def test_streaming_to_a_peer_that_leaves(house: House) -> None:
     assert len(failures) == 1
 
 
-async def test_half_closed_peer_gets_its_answers(house: House) -> None:
+async def test_half_closed_peer_gets_its_answers(house: Fixture) -> None:
     client = await house.client(await house.open())
     client.send(b"one\r\ntwo\r\n")
     client.writer.write_eof()
     assert await client.rest() == b"one\r\ntwo\r\n"
 
 
-async def test_the_last_reply_arrives_although_more_was_sent(house: House) -> None:
+async def test_the_last_reply_arrives_although_more_was_sent(house: Fixture) -> None:
     # Closing with unread bytes would reset the connection and take the farewell with it.
     client = await house.client(await house.open())
     client.send(b"QUIT\r\n")
@@ -262,27 +262,27 @@ async def test_the_last_reply_arrives_although_more_was_sent(house: House) -> No
     assert await client.rest() == b"bye\r\n"
 
 
-async def test_a_peer_that_sends_on_after_the_end_is_cut_off(house: House) -> None:
+async def test_a_peer_that_sends_on_after_the_end_is_cut_off(house: Fixture) -> None:
     client = await house.client(await house.open(limits=Limits(sweep=0.02, linger=30.0)))
     assert await client.ask(b"QUIT") == b"bye"
     client.send(b"z" * 8_000_000)
     await until(lambda: house.servers[0].numbers.open == 0)
 
 
-async def test_a_peer_that_does_not_hang_up_is_hung_up_on(house: House) -> None:
+async def test_a_peer_that_does_not_hang_up_is_hung_up_on(house: Fixture) -> None:
     client = await house.client(await house.open(limits=Limits(sweep=0.02, linger=0.1)))
     assert await client.ask(b"QUIT") == b"bye"
     await until(lambda: house.servers[0].numbers.open == 0)
 
 
-async def test_a_session_may_speak_unasked(house: House) -> None:
+async def test_a_session_may_speak_unasked(house: Fixture) -> None:
     client = await house.client(await house.open())
     house.sessions[0].engine.say(b"news")
     house.sessions[0].connection.wake()
     assert await client.line() == b"news"
 
 
-async def test_close_notify_ends_the_session(house: House, certificate: Certificate) -> None:
+async def test_close_notify_ends_the_session(house: Fixture, certificate: Certificate) -> None:
     address = await house.open(keeper=certificate.keeper(), way=ListenerSettings("lines", implicit_tls=True))
     client = await house.client(address, certificate.trusting)
     await client.close()

@@ -11,7 +11,7 @@ import pytest
 
 from posthouse.net.deflate import BrokenStreamError, Deflate
 from posthouse.net.listener import ListenerSettings
-from tests.net.house import Certificate, House, settled, until
+from tests.net.fixture import Certificate, Fixture, settled, until
 from tests.net.lines import Client, LineEngine, LineSession, echo
 
 
@@ -55,7 +55,7 @@ def compress(session: LineSession, text: bytes) -> Awaitable[None] | None:
     return None
 
 
-async def packing(house: House, certificate: Certificate | None = None) -> Packing:
+async def packing(house: Fixture, certificate: Certificate | None = None) -> Packing:
     """A client that has just begun to compress; inside TLS, if there is a certificate."""
     if certificate is None:
         client = await house.client(await house.open(compress))
@@ -155,7 +155,7 @@ def test_a_connection_costs_little() -> None:
 
 
 @pytest.mark.parametrize("tls", [False, True])
-async def test_both_ways(house: House, certificate: Certificate, tls: bool) -> None:
+async def test_both_ways(house: Fixture, certificate: Certificate, tls: bool) -> None:
     client = await packing(house, certificate if tls else None)
     connection = house.sessions[0].connection
     assert connection.deflates
@@ -166,7 +166,7 @@ async def test_both_ways(house: House, certificate: Certificate, tls: bool) -> N
 
 
 @pytest.mark.parametrize("tls", [False, True])
-async def test_octet_by_octet(house: House, certificate: Certificate, tls: bool) -> None:
+async def test_octet_by_octet(house: Fixture, certificate: Certificate, tls: bool) -> None:
     client = await packing(house, certificate if tls else None)
     for octet in client.pack(b"one\r\ntwo\r\nthree\r\n"):
         client.client.send(bytes([octet]))
@@ -174,14 +174,14 @@ async def test_octet_by_octet(house: House, certificate: Certificate, tls: bool)
     assert [await client.line() for _ in range(3)] == [b"one", b"two", b"three"]
 
 
-async def test_what_was_pipelined_is_compressed_already(house: House) -> None:
+async def test_what_was_pipelined_is_compressed_already(house: Fixture) -> None:
     client = Packing(await house.client(await house.open(compress)))
     client.client.send(b"COMPRESS\r\n" + client.pack(b"one\r\n") + client.pack(b"two\r\n"))
     assert await client.client.line() == b"go ahead"
     assert [await client.line() for _ in range(2)] == [b"one", b"two"]
 
 
-async def test_one_write_is_one_flush(house: House) -> None:
+async def test_one_write_is_one_flush(house: Fixture) -> None:
     client = await packing(house)
     client.client.send(client.pack(b"a\r\nb\r\nc\r\nd\r\n"))
     assert await client.line() == b"a"
@@ -189,7 +189,7 @@ async def test_one_write_is_one_flush(house: House) -> None:
 
 
 @pytest.mark.parametrize("tls", [False, True])
-async def test_a_bomb_is_unpacked_as_slowly_as_it_is_taken(house: House, certificate: Certificate, tls: bool) -> None:
+async def test_a_bomb_is_unpacked_as_slowly_as_it_is_taken(house: Fixture, certificate: Certificate, tls: bool) -> None:
     # 40 MB in 50 KB; as long as the session is busy, next to nothing of them is unpacked.
     go_on = asyncio.Event()
     counted = 0
@@ -230,7 +230,7 @@ async def test_a_bomb_is_unpacked_as_slowly_as_it_is_taken(house: House, certifi
     assert peak < 4_000_000  # the client's part is in it
 
 
-async def test_reading_pauses_while_a_bomb_waits(house: House) -> None:
+async def test_reading_pauses_while_a_bomb_waits(house: Fixture) -> None:
     # 10 GB in 10 MB, to a session that is busy for ever.
     def wait(session: LineSession, text: bytes) -> Awaitable[None] | None:
         return compress(session, text) if text == b"COMPRESS" else asyncio.get_running_loop().create_future()
@@ -253,7 +253,7 @@ async def test_reading_pauses_while_a_bomb_waits(house: House) -> None:
     await house.servers[0].shut_down(0.01)
 
 
-async def test_an_engine_that_has_enough_ends_the_bomb(house: House) -> None:
+async def test_an_engine_that_has_enough_ends_the_bomb(house: Fixture) -> None:
     # 10 GB in 10 MB, all of it one line: the engine says no as soon as the line is too long for it.
     client = await packing(house)
     engine = house.sessions[0].engine
@@ -279,7 +279,7 @@ class RefusingEngine:
 
 
 @pytest.mark.parametrize("tls", [False, True])
-async def test_garbage_ends_the_connection(house: House, certificate: Certificate, tls: bool) -> None:
+async def test_garbage_ends_the_connection(house: Fixture, certificate: Certificate, tls: bool) -> None:
     client = await packing(house, certificate if tls else None)
     assert await client.ask(b"fine") == b"fine"
     client.client.send(b"\xff" * 100)
@@ -288,7 +288,7 @@ async def test_garbage_ends_the_connection(house: House, certificate: Certificat
     await until(lambda: house.servers[0].numbers.open == 0)
 
 
-async def test_garbage_behind_commands(house: House) -> None:
+async def test_garbage_behind_commands(house: Fixture) -> None:
     client = await packing(house)
     client.client.send(client.pack(b"one\r\n") + b"\xff" * 400_000)
     with contextlib.suppress(ConnectionResetError):  # what it sent was not all read
@@ -296,7 +296,7 @@ async def test_garbage_behind_commands(house: House) -> None:
     await until(lambda: house.servers[0].numbers.open == 0)
 
 
-async def test_garbage_while_reading_pauses(house: House) -> None:
+async def test_garbage_while_reading_pauses(house: Fixture) -> None:
     go_on = asyncio.Event()
 
     async def wait(session: LineSession) -> None:
@@ -317,7 +317,7 @@ async def test_garbage_while_reading_pauses(house: House) -> None:
 
 
 @pytest.mark.parametrize("tls", [False, True])
-async def test_a_stream_cut_in_the_middle(house: House, certificate: Certificate, tls: bool) -> None:
+async def test_a_stream_cut_in_the_middle(house: Fixture, certificate: Certificate, tls: bool) -> None:
     client = await packing(house, certificate if tls else None)
     client.client.send(client.pack(b"one\r\ntwo\r\n"))
     assert [await client.line() for _ in range(2)] == [b"one", b"two"]
@@ -327,7 +327,7 @@ async def test_a_stream_cut_in_the_middle(house: House, certificate: Certificate
     await until(lambda: house.servers[0].numbers.open == 0)
 
 
-async def test_half_closed_peer_gets_its_answers(house: House) -> None:
+async def test_half_closed_peer_gets_its_answers(house: Fixture) -> None:
     client = await packing(house)
     text = b"x" * 100_000
     client.client.send(client.pack(b"one\r\n" + text + b"\r\ntwo\r\n"))
@@ -335,14 +335,14 @@ async def test_half_closed_peer_gets_its_answers(house: House) -> None:
     assert await client.rest() == b"one\r\n" + text + b"\r\ntwo\r\n"
 
 
-async def test_a_peer_that_ends_its_stream_gets_its_answers(house: House) -> None:
+async def test_a_peer_that_ends_its_stream_gets_its_answers(house: Fixture) -> None:
     client = await packing(house)
     client.client.send(client.pack(b"one\r\ntwo\r\n", zlib.Z_FINISH) + b"three\r\n")
     assert await client.rest() == b"one\r\ntwo\r\n"
     await until(lambda: house.servers[0].numbers.open == 0)
 
 
-async def test_a_quiet_connection_gives_memory_back(house: House) -> None:
+async def test_a_quiet_connection_gives_memory_back(house: Fixture) -> None:
     client = await packing(house)
     assert await client.ask(b"one") == b"one"
     connection = house.sessions[0].connection
@@ -355,20 +355,20 @@ async def test_a_quiet_connection_gives_memory_back(house: House) -> None:
     assert await client.ask(b"two") == b"two"
 
 
-async def test_twice_is_once_too_often(house: House, certificate: Certificate) -> None:
+async def test_twice_is_once_too_often(house: Fixture, certificate: Certificate) -> None:
     await packing(house, certificate)
     with pytest.raises(RuntimeError):
         house.sessions[0].connection.start_deflate()
 
 
-async def test_no_tls_inside_compression(house: House, certificate: Certificate) -> None:
+async def test_no_tls_inside_compression(house: Fixture, certificate: Certificate) -> None:
     client = await house.client(await house.open(compress, keeper=certificate.keeper()))
     assert await client.ask(b"COMPRESS") == b"go ahead"
     with pytest.raises(RuntimeError):
         await house.sessions[0].connection.start_tls()
 
 
-async def test_streaming_compressed(house: House) -> None:
+async def test_streaming_compressed(house: Fixture) -> None:
     octets = 8_000_000
 
     async def stream(session: LineSession) -> None:

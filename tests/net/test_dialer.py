@@ -9,7 +9,7 @@ import pytest
 from posthouse.net.connection import Connection
 from posthouse.net.dialer import Dialer
 from posthouse.net.limits import Limits
-from tests.net.house import until
+from tests.net.fixture import until
 
 
 @pytest.fixture

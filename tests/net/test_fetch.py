@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from posthouse.net import fetch
-from posthouse.net.dns.interface import Kind
+from posthouse.net.dns.interface import RecordType
 from posthouse.net.fetch import Fetcher, FetchError, UntrustedError
 from tests.answers import Answers
 from tests.certificates import Issued, authority, leaf
@@ -67,7 +67,7 @@ async def fetched(
     folder: Path, talk: Talk, *, addresses: tuple[str, ...] = ("127.0.0.1",), shown: Issued = OWN, loopback: bool = True
 ) -> bytes:
     async with serving(folder, talk, shown) as port:
-        resolver = Answers({(HOST, Kind.A): addresses})
+        resolver = Answers({(HOST, RecordType.A): addresses})
         fetcher = Fetcher(resolver, authorities=folder / "roots.pem", loopback=loopback, private=True, port=port)
         return await fetcher.get(HOST, "/file", LIMIT)
 
@@ -168,8 +168,8 @@ async def test_the_next_address_when_one_is_dead(tmp_path: Path) -> None:
 
 async def test_one_family_is_enough(tmp_path: Path) -> None:
     async with serving(tmp_path, saying(OK + b"\r\nhere")) as port:
-        resolver = Answers({(HOST, Kind.A): ("127.0.0.1",)})
-        resolver.failing.add((HOST, Kind.AAAA))
+        resolver = Answers({(HOST, RecordType.A): ("127.0.0.1",)})
+        resolver.failing.add((HOST, RecordType.AAAA))
         fetcher = Fetcher(resolver, authorities=tmp_path / "roots.pem", loopback=True, port=port)
         assert await fetcher.get(HOST, "/", LIMIT) == b"here"
 
@@ -178,7 +178,7 @@ async def test_no_address() -> None:
     resolver = Answers({})
     with pytest.raises(FetchError, match="no address"):
         await Fetcher(resolver).get(HOST, "/", LIMIT)
-    resolver.failing.add((HOST, Kind.A))
+    resolver.failing.add((HOST, RecordType.A))
     with pytest.raises(FetchError, match="SERVFAIL"):
         await Fetcher(resolver).get(HOST, "/", LIMIT)
 
@@ -186,11 +186,11 @@ async def test_no_address() -> None:
 @pytest.mark.parametrize("address", [*INSIDE, *HERE, *NEVER])
 async def test_nothing_is_sent_inside(address: str) -> None:
     with pytest.raises(FetchError, match="may be used"):
-        await Fetcher(Answers({(HOST, Kind.A): (address,)})).get(HOST, "/", LIMIT)
+        await Fetcher(Answers({(HOST, RecordType.A): (address,)})).get(HOST, "/", LIMIT)
 
 
 async def test_a_host_name_made_to_hurt() -> None:
     host = "a\r\nX: y"
-    resolver = Answers({(host, Kind.A): ("192.0.2.1",)})
+    resolver = Answers({(host, RecordType.A): ("192.0.2.1",)})
     with pytest.raises(FetchError):
         await Fetcher(resolver).get(host, "/", LIMIT)

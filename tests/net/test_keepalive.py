@@ -10,7 +10,7 @@ from posthouse.net.connection import Connection
 from posthouse.net.dialer import Dialer
 from posthouse.net.keepalive import keep_alive
 from posthouse.net.listener import ListenerSettings
-from tests.net.house import QUICK, House
+from tests.net.fixture import QUICK, Fixture
 
 
 def probing(connection: Connection) -> tuple[bool, int]:
@@ -24,25 +24,25 @@ def probing(connection: Connection) -> tuple[bool, int]:
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1", "::1"])
-async def test_what_comes_in(house: House, address: str) -> None:
+async def test_what_comes_in(house: Fixture, address: str) -> None:
     limits = replace(QUICK, keepalive=77.0)
     await house.client(await house.open(limits=limits, way=ListenerSettings("lines", address=address)))
     assert probing(house.sessions[0].connection) == (True, 77)
 
 
-async def test_off(house: House) -> None:
+async def test_off(house: Fixture) -> None:
     await house.client(await house.open(limits=replace(QUICK, keepalive=0.0)))
     assert not probing(house.sessions[0].connection)[0]
 
 
-async def test_a_unix_socket_needs_none(house: House, tmp_path: Path) -> None:
+async def test_a_unix_socket_needs_none(house: Fixture, tmp_path: Path) -> None:
     path = str(tmp_path / "lines")
     await house.open(limits=replace(QUICK, keepalive=77.0), way=ListenerSettings("lines", path=path))
     with socket.socket(socket.AF_UNIX) as sock:
         sock.connect(path)
 
 
-async def test_what_goes_out(house: House) -> None:
+async def test_what_goes_out(house: Fixture) -> None:
     address = await house.open()
     dialer = Dialer(limits=replace(QUICK, keepalive=88.0))
     connection = await dialer.dial(*address)

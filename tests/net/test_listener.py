@@ -13,7 +13,7 @@ from structlog.testing import LogCapture
 from posthouse.net.connection import Connection
 from posthouse.net.limits import Limits
 from posthouse.net.listener import ListenerSettings
-from tests.net.house import Certificate, House, issue, until
+from tests.net.fixture import Certificate, Fixture, issue, until
 from tests.net.lines import Client, LineSession
 
 LOOPBACK = (ipaddress.ip_network("127.0.0.0/8"), ipaddress.ip_network("::1/128"))
@@ -22,7 +22,7 @@ V1 = b"PROXY TCP4 192.0.2.7 198.51.100.1 4711 25\r\n"
 V2 = bytes.fromhex("0d0a0d0a000d0a515549540a21110010c0000207c6336401126700192000" + "00" + "00")
 
 
-async def raw(house: House, address: tuple[str, int]) -> Client:
+async def raw(house: Fixture, address: tuple[str, int]) -> Client:
     client = await Client.connect(address)
     house.clients.append(client)
     return client
@@ -33,7 +33,7 @@ def told_of(logged: LogCapture) -> list[tuple[object, ...]]:
     return [(entry["setting"], entry["bound"], entry["client"]) for entry in refused]
 
 
-async def test_connections_in_all(house: House, logged: LogCapture) -> None:
+async def test_connections_in_all(house: Fixture, logged: LogCapture) -> None:
     way = ListenerSettings("lines", refusal=REFUSAL)
     address = await house.open(limits=Limits(connections=2, sweep=0.02), way=way)
     first, _ = await house.client(address), await house.client(address)
@@ -46,7 +46,7 @@ async def test_connections_in_all(house: House, logged: LogCapture) -> None:
     assert await (await house.client(address)).ask(b"in") == b"in"
 
 
-async def test_connections_of_one_address(house: House, logged: LogCapture) -> None:
+async def test_connections_of_one_address(house: Fixture, logged: LogCapture) -> None:
     way = ListenerSettings("lines", address="127.0.0.1", refusal=REFUSAL)
     address = await house.open(limits=Limits(per_address=1, sweep=0.02), way=way)
     await house.client(address)
@@ -61,7 +61,7 @@ async def test_connections_of_one_address(house: House, logged: LogCapture) -> N
     assert await other.line() == b"hello"
 
 
-async def test_no_plain_refusal_where_tls_comes_first(house: House, certificate: Certificate) -> None:
+async def test_no_plain_refusal_where_tls_comes_first(house: Fixture, certificate: Certificate) -> None:
     way = ListenerSettings("lines", refusal=REFUSAL, implicit_tls=True)
     address = await house.open(limits=Limits(connections=1, sweep=0.02), way=way, keeper=certificate.keeper())
     await raw(house, address)  # counts from the start, before any handshake
@@ -69,7 +69,7 @@ async def test_no_plain_refusal_where_tls_comes_first(house: House, certificate:
     assert await (await raw(house, address)).rest() == b""
 
 
-async def test_unix_socket(house: House, tmp_path: Path) -> None:
+async def test_unix_socket(house: Fixture, tmp_path: Path) -> None:
     path = tmp_path / "lmtp.sock"
     address = await house.open(way=ListenerSettings("lines", path=str(path)), limits=Limits(per_address=1, sweep=0.02))
     assert address == (str(path), 0)
@@ -80,7 +80,7 @@ async def test_unix_socket(house: House, tmp_path: Path) -> None:
     assert not path.exists()
 
 
-async def test_ipv6(house: House) -> None:
+async def test_ipv6(house: Fixture) -> None:
     if not socket.has_ipv6:
         pytest.skip("no IPv6 here")
     address = await house.open(way=ListenerSettings("lines", address="::1"))
@@ -88,7 +88,7 @@ async def test_ipv6(house: House) -> None:
     assert (await client.ask(b"WHO")).startswith(b"::1 ")
 
 
-async def test_sockets_bound_by_someone_else(house: House) -> None:
+async def test_sockets_bound_by_someone_else(house: Fixture) -> None:
     both = socket.socket(socket.AF_INET6)
     both.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
     both.bind(("::", 0))
@@ -99,13 +99,13 @@ async def test_sockets_bound_by_someone_else(house: House) -> None:
     assert (await client.ask(b"WHO")).startswith(b"127.0.0.1 ")
 
 
-async def test_a_port_that_is_taken(house: House) -> None:
+async def test_a_port_that_is_taken(house: Fixture) -> None:
     _, port = await house.open()
     with pytest.raises(OSError):
         await house.open(way=ListenerSettings("lines", port=port))
 
 
-async def test_sharing_a_port(house: House) -> None:
+async def test_sharing_a_port(house: Fixture) -> None:
     address = await house.open(way=ListenerSettings("lines", reuse_port=True))
     assert await house.open(way=ListenerSettings("lines", port=address[1], reuse_port=True)) == address
     for _ in range(20):
@@ -113,12 +113,14 @@ async def test_sharing_a_port(house: House) -> None:
     assert sum(server.numbers.open for server in house.servers) == 20
 
 
-async def test_tls_needs_a_certificate(house: House) -> None:
+async def test_tls_needs_a_certificate(house: Fixture) -> None:
     with pytest.raises(ValueError, match="no certificate"):
         await house.open(way=ListenerSettings("pop3s", implicit_tls=True))
 
 
-async def test_a_new_certificate_is_for_new_connections(house: House, certificate: Certificate, tmp_path: Path) -> None:
+async def test_a_new_certificate_is_for_new_connections(
+    house: Fixture, certificate: Certificate, tmp_path: Path
+) -> None:
     current = issue(tmp_path / "current")
     keeper = current.keeper()
     address = await house.open(keeper=keeper, way=ListenerSettings("lines", implicit_tls=True))
@@ -138,20 +140,20 @@ async def test_a_new_certificate_is_for_new_connections(house: House, certificat
 
 @pytest.mark.parametrize("header", [V1, V2[:32]])
 @pytest.mark.parametrize("tls", [False, True])
-async def test_proxied(house: House, certificate: Certificate, header: bytes, tls: bool) -> None:
+async def test_proxied(house: Fixture, certificate: Certificate, header: bytes, tls: bool) -> None:
     way = ListenerSettings("lines", proxy_from=LOOPBACK, implicit_tls=tls)
     address = await house.open(way=way, keeper=certificate.keeper())
     client = await house.client(address, certificate.trusting if tls else None, first=header)
     assert await client.ask(b"WHO") == b"192.0.2.7 4711 198.51.100.1 25"
 
 
-async def test_proxied_all_at_once(house: House) -> None:
+async def test_proxied_all_at_once(house: Fixture) -> None:
     client = await raw(house, await house.open(way=ListenerSettings("lines", proxy_from=LOOPBACK)))
     client.send(V1 + b"one\r\nQUIT\r\n")
     assert await client.rest() == b"hello\r\none\r\nbye\r\n"
 
 
-async def test_proxied_tls_all_at_once(house: House, certificate: Certificate) -> None:
+async def test_proxied_tls_all_at_once(house: Fixture, certificate: Certificate) -> None:
     # The client's first TLS record arrives in one piece with the header, as it does behind a fast balancer.
     address = await house.open(
         way=ListenerSettings("lines", proxy_from=LOOPBACK, implicit_tls=True), keeper=certificate.keeper()
@@ -174,13 +176,13 @@ async def test_proxied_tls_all_at_once(house: House, certificate: Certificate) -
     assert house.sessions[0].connection.peer_ip == "192.0.2.7"
 
 
-async def test_health_check_of_the_proxy(house: House) -> None:
+async def test_health_check_of_the_proxy(house: Fixture) -> None:
     local = bytes.fromhex("0d0a0d0a000d0a515549540a20000000")
     client = await house.client(await house.open(way=ListenerSettings("lines", proxy_from=LOOPBACK)), first=local)
     assert (await client.ask(b"WHO")).startswith(b"127.0.0.1 ")
 
 
-async def test_a_trusted_peer_must_introduce(house: House, logged: LogCapture) -> None:
+async def test_a_trusted_peer_must_introduce(house: Fixture, logged: LogCapture) -> None:
     client = await raw(house, await house.open(way=ListenerSettings("lines", proxy_from=LOOPBACK)))
     client.send(b"EHLO me\r\n")
     with contextlib.suppress(ConnectionError):
@@ -188,7 +190,7 @@ async def test_a_trusted_peer_must_introduce(house: House, logged: LogCapture) -
     assert "bad PROXY header" in [entry["event"] for entry in logged.entries]
 
 
-async def test_an_introduction_has_its_time(house: House) -> None:
+async def test_an_introduction_has_its_time(house: Fixture) -> None:
     limits = Limits(sweep=0.02, proxy_header=0.1)
     client = await raw(house, await house.open(way=ListenerSettings("lines", proxy_from=LOOPBACK), limits=limits))
     client.send(b"PROXY TCP4 ")
@@ -197,14 +199,14 @@ async def test_an_introduction_has_its_time(house: House) -> None:
     await until(lambda: house.servers[0].numbers.open == 0)
 
 
-async def test_strangers_cannot_lie_about_their_address(house: House) -> None:
+async def test_strangers_cannot_lie_about_their_address(house: Fixture) -> None:
     way = ListenerSettings("lines", proxy_from=(ipaddress.ip_network("192.0.2.0/24"),))
     client = await house.client(await house.open(way=way), first=V1)
     assert await client.line() == V1.strip()  # a command like any other
     assert (await client.ask(b"WHO")).startswith(b"127.0.0.1 ")
 
 
-async def test_caps_count_who_is_behind_the_proxy(house: House, logged: LogCapture) -> None:
+async def test_caps_count_who_is_behind_the_proxy(house: Fixture, logged: LogCapture) -> None:
     way = ListenerSettings("lines", proxy_from=LOOPBACK, refusal=REFUSAL)
     address = await house.open(way=way, limits=Limits(per_address=1, sweep=0.02, linger=0.5))
     first = await house.client(address, first=V1)
@@ -219,7 +221,7 @@ async def test_caps_count_who_is_behind_the_proxy(house: House, logged: LogCaptu
     await house.client(address, first=V1)
 
 
-async def test_mapped_addresses_behind_the_proxy_are_ipv4(house: House) -> None:
+async def test_mapped_addresses_behind_the_proxy_are_ipv4(house: Fixture) -> None:
     """A proxy that listens for both families says ::ffff:192.0.2.7: not one network with all other IPv4 clients."""
     way = ListenerSettings("lines", proxy_from=LOOPBACK, refusal=REFUSAL)
     address = await house.open(way=way, limits=Limits(per_address=1, sweep=0.02, linger=0.5))
@@ -237,7 +239,7 @@ async def test_mapped_addresses_behind_the_proxy_are_ipv4(house: House) -> None:
 # Stopping.
 
 
-async def test_idle_connections_are_told(house: House) -> None:
+async def test_idle_connections_are_told(house: Fixture) -> None:
     address = await house.open()
     clients = [await house.client(address) for _ in range(3)]
     stopping = asyncio.create_task(house.servers[0].shut_down(5.0))
@@ -249,7 +251,7 @@ async def test_idle_connections_are_told(house: House) -> None:
         await Client.connect(address)
 
 
-async def test_work_at_hand_is_finished(house: House) -> None:
+async def test_work_at_hand_is_finished(house: Fixture) -> None:
     go_on = asyncio.Event()
 
     async def work(session: LineSession, text: bytes) -> None:
@@ -271,7 +273,7 @@ NEVER = 3600.0  # seconds: what waits for this does not end within the test
 
 
 @pytest.mark.parametrize("tls", [False, True])
-async def test_without_lingering_nobody_waits_for_peers(house: House, certificate: Certificate, tls: bool) -> None:
+async def test_without_lingering_nobody_waits_for_peers(house: Fixture, certificate: Certificate, tls: bool) -> None:
     """Those at rest are gone although they hold on to their end; what is at hand is finished first."""
     go_on = asyncio.Event()
 
@@ -295,7 +297,7 @@ async def test_without_lingering_nobody_waits_for_peers(house: House, certificat
     assert await busy.rest() == b"keep this\r\nstopping\r\n"
 
 
-async def test_what_takes_too_long_is_cut_off(house: House) -> None:
+async def test_what_takes_too_long_is_cut_off(house: Fixture) -> None:
     cut: list[bytes] = []
 
     async def work(session: LineSession, text: bytes) -> None:
@@ -313,7 +315,7 @@ async def test_what_takes_too_long_is_cut_off(house: House) -> None:
     assert house.sessions[0].finished == 1
 
 
-async def test_those_not_yet_in_are_sent_away(house: House, certificate: Certificate) -> None:
+async def test_those_not_yet_in_are_sent_away(house: Fixture, certificate: Certificate) -> None:
     way = ListenerSettings("lines", implicit_tls=True)
     client = await raw(house, await house.open(way=way, keeper=certificate.keeper()))
     await until(lambda: house.servers[0].numbers.open == 1)
@@ -323,7 +325,7 @@ async def test_those_not_yet_in_are_sent_away(house: House, certificate: Certifi
 
 
 async def test_a_failure_at_the_very_beginning_takes_no_place_for_ever(
-    house: House, logged: LogCapture, monkeypatch: pytest.MonkeyPatch
+    house: Fixture, logged: LogCapture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     address = await house.open(limits=Limits(connections=1, sweep=0.02))
     loop = asyncio.get_running_loop()
@@ -346,7 +348,7 @@ async def test_a_failure_at_the_very_beginning_takes_no_place_for_ever(
 
 
 async def test_a_connection_that_cannot_be_looked_at_is_cut_off_and_the_others_are_watched_on(
-    house: House, logged: LogCapture, monkeypatch: pytest.MonkeyPatch
+    house: Fixture, logged: LogCapture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     address = await house.open(patience=0.3)
     first = await house.client(address)

@@ -10,7 +10,7 @@ from structlog.testing import LogCapture
 from posthouse.net.connection import Connection
 from posthouse.net.limits import Limits
 from posthouse.net.listener import ListenerSettings
-from tests.net.house import House, until
+from tests.net.fixture import Fixture, until
 from tests.net.lines import Client, Handler, LineSession, echo
 
 
@@ -25,7 +25,7 @@ async def failing_later(session: LineSession, text: bytes) -> None:
     failing(session, text)
 
 
-async def test_pipelined_commands_are_answered_in_order(house: House) -> None:
+async def test_pipelined_commands_are_answered_in_order(house: Fixture) -> None:
     def sometimes_later(session: LineSession, text: bytes) -> Awaitable[None] | None:
         return failing_later(session, text) if int(text) % 3 == 0 else failing(session, text)
 
@@ -35,7 +35,7 @@ async def test_pipelined_commands_are_answered_in_order(house: House) -> None:
     assert [await client.line() for _ in numbers] == numbers
 
 
-async def test_commands_octet_by_octet(house: House) -> None:
+async def test_commands_octet_by_octet(house: Fixture) -> None:
     client = await house.client(await house.open())
     for octet in b"hello world\r\n":
         client.send(bytes([octet]))
@@ -43,7 +43,7 @@ async def test_commands_octet_by_octet(house: House) -> None:
     assert await client.line() == b"hello world"
 
 
-async def test_nothing_is_parsed_while_an_answer_is_awaited(house: House) -> None:
+async def test_nothing_is_parsed_while_an_answer_is_awaited(house: Fixture) -> None:
     seen: list[bytes] = []
     go_on = asyncio.Event()
 
@@ -63,7 +63,7 @@ async def test_nothing_is_parsed_while_an_answer_is_awaited(house: House) -> Non
     assert [await client.line() for _ in range(3)] == [b"one", b"two", b"three"]
 
 
-async def test_one_long_pipeline_leaves_room_for_others(house: House) -> None:
+async def test_one_long_pipeline_leaves_room_for_others(house: Fixture) -> None:
     address = await house.open()
     greedy = await house.client(address)
     modest = await house.client(address)
@@ -82,7 +82,7 @@ async def test_one_long_pipeline_leaves_room_for_others(house: House) -> None:
 
 
 @pytest.mark.parametrize("handler", [failing, failing_later])
-async def test_a_bug_ends_only_its_own_connection(house: House, logged: LogCapture, handler: Handler) -> None:
+async def test_a_bug_ends_only_its_own_connection(house: Fixture, logged: LogCapture, handler: Handler) -> None:
     address = await house.open(handler)
     unlucky, other = await house.client(address), await house.client(address)
     unlucky.send(b"fine\r\nBUG\r\nmore\r\n")
@@ -95,7 +95,7 @@ async def test_a_bug_ends_only_its_own_connection(house: House, logged: LogCaptu
     assert entry["exc_info"]
 
 
-async def test_a_bug_in_the_engine_too(house: House, logged: LogCapture) -> None:
+async def test_a_bug_in_the_engine_too(house: Fixture, logged: LogCapture) -> None:
     client = await house.client(await house.open())
 
     def broken() -> None:
@@ -111,7 +111,7 @@ async def test_a_bug_in_the_engine_too(house: House, logged: LogCapture) -> None
     ]
 
 
-async def test_a_bug_in_the_factory_of_sessions(house: House, logged: LogCapture) -> None:
+async def test_a_bug_in_the_factory_of_sessions(house: Fixture, logged: LogCapture) -> None:
     def service(connection: Connection) -> LineSession:
         raise ZeroDivisionError("a bug")
 
@@ -123,7 +123,7 @@ async def test_a_bug_in_the_factory_of_sessions(house: House, logged: LogCapture
     assert [entry["event"] for entry in logged.entries if entry["log_level"] == "error"] == ["connection failed"]
 
 
-async def test_a_bug_in_finish_is_told(house: House, logged: LogCapture) -> None:
+async def test_a_bug_in_finish_is_told(house: Fixture, logged: LogCapture) -> None:
     client = await house.client(await house.open())
 
     async def broken() -> None:
@@ -135,19 +135,19 @@ async def test_a_bug_in_finish_is_told(house: House, logged: LogCapture) -> None
     await until(lambda: "session failed to finish" in [entry["event"] for entry in logged.entries])
 
 
-async def test_silence_runs_out(house: House) -> None:
+async def test_silence_runs_out(house: Fixture) -> None:
     client = await house.client(await house.open(patience=0.1))
     assert await client.rest() == b"too slow\r\n"
 
 
-async def test_talking_keeps_alive(house: House) -> None:
+async def test_talking_keeps_alive(house: Fixture) -> None:
     client = await house.client(await house.open(patience=2.0))
     for _ in range(6):
         await asyncio.sleep(0.4)
         assert await client.ask(b"NOOP") == b"ok"
 
 
-async def test_our_own_slowness_is_not_the_peers(house: House) -> None:
+async def test_our_own_slowness_is_not_the_peers(house: Fixture) -> None:
     async def slow(session: LineSession, text: bytes) -> None:
         await asyncio.sleep(2.5)
         session.engine.answer(text)
@@ -159,7 +159,7 @@ async def test_our_own_slowness_is_not_the_peers(house: House) -> None:
     assert await client.ask(b"NOOP") == b"ok"
 
 
-async def test_a_drip_does_not_hold_for_ever(house: House) -> None:
+async def test_a_drip_does_not_hold_for_ever(house: Fixture) -> None:
     limits = Limits(sweep=0.02, linger=0.5, drip_grace=0.2, drip_rate=1e9)
     client = await house.client(await house.open(limits=limits, patience=0.1))
     reading = asyncio.create_task(client.rest())
@@ -169,7 +169,7 @@ async def test_a_drip_does_not_hold_for_ever(house: House) -> None:
     assert reading.result() == b"too slow\r\n"
 
 
-async def test_a_slow_but_honest_sender_is_borne(house: House) -> None:
+async def test_a_slow_but_honest_sender_is_borne(house: Fixture) -> None:
     limits = Limits(sweep=0.02, drip_grace=0.1, drip_rate=10.0)
     client = await house.client(await house.open(limits=limits))
     for _ in range(10):
@@ -178,7 +178,7 @@ async def test_a_slow_but_honest_sender_is_borne(house: House) -> None:
     assert await client.ask(b"") == b"z" * 100
 
 
-async def test_a_peer_that_stops_reading_is_cut_off(house: House, logged: LogCapture) -> None:
+async def test_a_peer_that_stops_reading_is_cut_off(house: Fixture, logged: LogCapture) -> None:
     client = await house.client(await house.open(patience=0.2))
     client.reader._transport.pause_reading()  # type: ignore[attr-defined]
     client.send(b"BIG\r\n" * 3000)
@@ -186,7 +186,7 @@ async def test_a_peer_that_stops_reading_is_cut_off(house: House, logged: LogCap
     assert "peer does not read" in [entry["event"] for entry in logged.entries]
 
 
-async def test_a_peer_that_vanishes_while_we_work(house: House) -> None:
+async def test_a_peer_that_vanishes_while_we_work(house: Fixture) -> None:
     go_on = asyncio.Event()
     done: list[bytes] = []
 
@@ -206,7 +206,7 @@ async def test_a_peer_that_vanishes_while_we_work(house: House) -> None:
     assert done == [b"one"]  # what was under way is done, nothing new is begun
 
 
-async def test_a_peer_that_comes_and_goes(house: House) -> None:
+async def test_a_peer_that_comes_and_goes(house: Fixture) -> None:
     address = await house.open()
     for _ in range(50):
         _, writer = await asyncio.open_connection(*address)
@@ -215,7 +215,7 @@ async def test_a_peer_that_comes_and_goes(house: House) -> None:
     assert house.servers[0].numbers.accepted == 50
 
 
-async def test_quit_behind_everything(house: House) -> None:
+async def test_quit_behind_everything(house: Fixture) -> None:
     client = await house.client(await house.open())
     client.send(b"a\r\nNOOP\r\nQUIT\r\nignored\r\n")
     assert await client.rest() == b"a\r\nok\r\nbye\r\n"

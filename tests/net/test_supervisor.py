@@ -7,7 +7,7 @@ import structlog
 from structlog.testing import LogCapture
 
 from posthouse.net.supervisor import Supervisor
-from tests.net.house import until
+from tests.net.fixture import until
 
 Log = structlog.typing.FilteringBoundLogger
 QUICK = (0.001, 0.004)

@@ -6,7 +6,7 @@ import structlog
 from structlog.testing import LogCapture
 
 from posthouse.net.tasks import Tasks
-from tests.net.house import until
+from tests.net.fixture import until
 
 
 async def test_work_and_tidying(log: structlog.typing.FilteringBoundLogger) -> None:

@@ -16,7 +16,7 @@ from structlog.testing import LogCapture
 
 from posthouse.net.bindings import server_end_point
 from posthouse.net.tls import TlsFilesError, TlsKeeper
-from tests.net.house import Certificate, issue, until
+from tests.net.fixture import Certificate, issue, until
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import pytest
 
 from posthouse.net.tls import TlsKeeper
 from posthouse.net.tunnel import Tunnel
-from tests.net.house import Certificate
+from tests.net.fixture import Certificate
 
 
 class Peer:

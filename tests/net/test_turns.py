@@ -9,7 +9,7 @@ import pytest
 from posthouse.net.listener import ListenerSettings
 from posthouse.net.tunnel import Tunnel
 from posthouse.net.turns import SHARE_SECONDS, Meter, Turns
-from tests.net.house import Certificate, House, until
+from tests.net.fixture import Certificate, Fixture, until
 from tests.net.lines import IN_A_ROW, Client, LineSession
 
 
@@ -132,7 +132,7 @@ async def test_work_hears_of_its_cancellation_and_fails_as_it_would(clock: Clock
         await Meter(Turns(), clock).run(broken())
 
 
-async def test_a_pipeline_whose_answers_are_read_leaves_others_their_turn(house: House) -> None:
+async def test_a_pipeline_whose_answers_are_read_leaves_others_their_turn(house: Fixture) -> None:
     """What the engine answers by itself, and as many as it gets: a few in each turn of the loop."""
     address = await house.open()
     greedy = await house.client(address)
@@ -161,7 +161,7 @@ async def test_a_pipeline_whose_answers_are_read_leaves_others_their_turn(house:
     assert 0 < most <= 2 * IN_A_ROW  # a share on the spot, and one that was waited for
 
 
-async def test_each_of_many_heavy_ones_gets_its_share(house: House) -> None:
+async def test_each_of_many_heavy_ones_gets_its_share(house: Fixture) -> None:
     """Twenty that send as much as they can, each command slow, and one that has just come."""
     order: list[int] = []
 
@@ -183,7 +183,7 @@ async def test_each_of_many_heavy_ones_gets_its_share(house: House) -> None:
 
 
 async def test_a_flood_of_handshakes_does_one_step_in_each_turn(
-    house: House, certificate: Certificate, monkeypatch: pytest.MonkeyPatch
+    house: Fixture, certificate: Certificate, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The first word of a handshake costs its sender nothing; what it costs us is done in turns, and all are served."""
     steps = most = 0

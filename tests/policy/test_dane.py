@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509.oid import NameOID
 
-from posthouse.policy.dane import Record, matches, usable
+from posthouse.policy.dane import TlsaRecord, matches, usable
 
 NOW = datetime.datetime(2026, 11, 24, tzinfo=datetime.UTC)
 DAY = datetime.timedelta(days=1)
@@ -50,14 +50,14 @@ def der(*certificates: tuple[x509.Certificate, object]) -> list[bytes]:
     return [each.public_bytes(Encoding.DER) for each, _ in certificates]
 
 
-def record(usage: int, selector: int, matching: int, certificate: tuple[x509.Certificate, object]) -> Record:
+def record(usage: int, selector: int, matching: int, certificate: tuple[x509.Certificate, object]) -> TlsaRecord:
     data = (
         certificate[0].public_bytes(Encoding.DER)
         if selector == 0
         else certificate[0].public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     )
     digest = {1: hashlib.sha256, 2: hashlib.sha512}.get(matching)
-    return Record(usage, selector, matching, digest(data).digest() if digest else data)
+    return TlsaRecord(usage, selector, matching, digest(data).digest() if digest else data)
 
 
 CHAIN = der(LEAF, MIDDLE, ROOT)
@@ -117,10 +117,10 @@ def test_only_what_smtp_may_use() -> None:
     for each in (
         record(0, 1, 1, LEAF),
         record(1, 1, 1, LEAF),
-        Record(3, 2, 1, b"x" * 32),
-        Record(3, 1, 3, b"x" * 32),
-        Record(3, 1, 1, b"x" * 31),
-        Record(3, 1, 0, b""),
+        TlsaRecord(3, 2, 1, b"x" * 32),
+        TlsaRecord(3, 1, 3, b"x" * 32),
+        TlsaRecord(3, 1, 1, b"x" * 31),
+        TlsaRecord(3, 1, 0, b""),
     ):
         assert usable([each]) == []
         assert not matches(CHAIN, [each], NAMES, NOW.timestamp())

@@ -6,7 +6,7 @@ import random
 import pytest
 from cryptography import x509
 
-from posthouse.policy.dane import MAX_CHAIN, MAX_RECORDS, Record, has_name, matches, usable
+from posthouse.policy.dane import MAX_CHAIN, MAX_RECORDS, TlsaRecord, has_name, matches, usable
 from tests.certificates import NOW, Issued, authority, leaf
 
 ROOT = authority()
@@ -18,14 +18,14 @@ TIME = NOW.timestamp()
 _NO_SIGNING = x509.KeyUsage(True, False, False, False, False, False, False, False, False)
 
 
-def record(usage: int, selector: int, matching: int, of: Issued) -> Record:
+def record(usage: int, selector: int, matching: int, of: Issued) -> TlsaRecord:
     data = of.der if selector == 0 else of.public
     if matching:
         data = hashlib.new("sha256" if matching == 1 else "sha512", data).digest()
-    return Record(usage, selector, matching, data)
+    return TlsaRecord(usage, selector, matching, data)
 
 
-def holds(chain: list[bytes], *records: Record, names: tuple[str, ...] = NAMES, now: float = TIME) -> bool:
+def holds(chain: list[bytes], *records: TlsaRecord, names: tuple[str, ...] = NAMES, now: float = TIME) -> bool:
     return matches(chain, records, names, now)
 
 
@@ -127,7 +127,7 @@ def test_a_certificate_that_signed_itself_may_be_its_own_anchor() -> None:
 
 
 def test_no_more_is_looked_at_than_is_sensible() -> None:
-    wrong = [Record(3, 1, 1, bytes(32))] * MAX_RECORDS
+    wrong = [TlsaRecord(3, 1, 1, bytes(32))] * MAX_RECORDS
     assert not holds(CHAIN, *wrong, record(3, 1, 1, OWN))
     long_chain = [OWN.der, *[ROOT.der] * (MAX_CHAIN - 1), MIDDLE.der]
     assert not holds(long_chain, record(2, 1, 1, MIDDLE))

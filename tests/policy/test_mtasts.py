@@ -4,16 +4,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from posthouse.policy.mtasts import MAX_AGE, MAX_POLICY, Mode, Policy, PolicyError, parse, policy_id
+from posthouse.policy.mtasts import MAX_AGE, MAX_POLICY, Mode, MtaStsPolicy, PolicyError, parse, policy_id
 
 GOOD = b"version: STSv1\r\nmode: enforce\r\nmx: mx1.x.test\r\nmx: *.Mail.x.test.\r\nmax_age: 86400\r\n"
 
 
 def test_a_policy() -> None:
-    assert parse(GOOD) == Policy(Mode.ENFORCE, 86400, ("mx1.x.test", "*.mail.x.test"))
+    assert parse(GOOD) == MtaStsPolicy(Mode.ENFORCE, 86400, ("mx1.x.test", "*.mail.x.test"))
     assert parse(GOOD.replace(b"\r\n", b"\n")) == parse(GOOD)
     assert parse(GOOD.replace(b"86400", b"9999999999")).max_age == MAX_AGE
-    assert parse(b"version: STSv1\nmode: none\nmax_age: 1\n") == Policy(Mode.NONE, 1, ())
+    assert parse(b"version: STSv1\nmode: none\nmax_age: 1\n") == MtaStsPolicy(Mode.NONE, 1, ())
     assert parse(GOOD + b"extension: yes\r\nmode: none\r\n").mode is Mode.ENFORCE  # the first counts
 
 

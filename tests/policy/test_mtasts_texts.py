@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from posthouse.policy.mtasts import MAX_POLICY, Mode, Policy, PolicyError, parse, policy_id
+from posthouse.policy.mtasts import MAX_POLICY, Mode, MtaStsPolicy, PolicyError, parse, policy_id
 from tests.fuzz import fuzz_mtasts
 
 GOOD = b"version: STSv1\r\nmode: enforce\r\nmx: mail.example.com\r\nmx: *.example.net\r\nmax_age: 604800\r\n"
@@ -42,7 +42,7 @@ def test_lenient_where_nothing_is_lost() -> None:
     """RFC 8461 3.2: unknown fields are passed over; of a field given twice the first counts, but for mx."""
     text = b"version:STSv1\nfuture: x\n\nno colon\nmode:  enforce  \nmode: none\n"
     text += b"mx: MX.Example.ORG.\nmax_age: 1\nmax_age: 2"
-    assert parse(text) == Policy(Mode.ENFORCE, 1, ("mx.example.org",))
+    assert parse(text) == MtaStsPolicy(Mode.ENFORCE, 1, ("mx.example.org",))
 
 
 def test_every_host_counts() -> None:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.protocol.imap_house import WORDS, House
+from tests.protocol.imap_fixture import WORDS, Fixture
 from tests.transcript import CUTS, load, play
 
 FOLDER = Path(__file__).parent.parent / "transcripts" / "imap"
@@ -18,7 +18,7 @@ def test_dialogue(path: Path, cut: str) -> None:
     for phase in transcript.phases:
         for short, long in WORDS.items():
             phase.server = phase.server.replace(short, long)
-    house = House(transcript.directives)
+    house = Fixture(transcript.directives)
     play(transcript, house.engine, house.answer, CUTS[cut])
     wanted = transcript.directives.get("dropped")
     if wanted is not None:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.protocol.smtp_house import House
+from tests.protocol.smtp_fixture import Fixture
 from tests.transcript import CUTS, load, play
 
 FOLDER = Path(__file__).parent.parent / "transcripts" / "smtp"
@@ -15,7 +15,7 @@ FILES = sorted(FOLDER.glob("*.txt"))
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_dialogue(path: Path, cut: str) -> None:
     transcript = load(path)
-    house = House(transcript.directives)
+    house = Fixture(transcript.directives)
     play(transcript, house.engine, house.answer, CUTS[cut])
     kept = transcript.directives.get("messages")
     if kept is not None:

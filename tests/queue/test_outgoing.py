@@ -4,19 +4,19 @@ from pathlib import Path
 
 import pytest
 
-from posthouse.mailstore.interface import Filed, Placement, StoreError, StoreFullError
+from posthouse.mailstore.interface import DeliveryResult, StoreError, StoreFullError, Target
 from posthouse.message.address import Address
-from posthouse.message.envelope import BodyType, Recipient, Sender
-from posthouse.queue.interface import ACCOUNT, LEASE_SECONDS, MAILBOX, Delay, Fresh, Record, State, Try
+from posthouse.message.envelope import BodyType, Recipient, ReversePath
+from posthouse.queue.interface import ACCOUNT, LEASE_SECONDS, MAILBOX, AttemptRecord, Delay, Fresh, RecipientState, Try
 from posthouse.queue.sqlite.outgoing import SqliteOutgoing, reroute
 from posthouse.queue.sqlite.statements import KEPT_SECONDS, TRIES_KEPT, claimers, leave_all
-from tests.queue.house import LATER, SENDER, START, FullDisk, House, SlowReads, names, settled
+from tests.queue.fixture import LATER, SENDER, START, Fixture, FullDisk, SlowReads, names, settled
 from tests.stores import Bytes, delivery_id
 
 DAY = 86400
 
 
-async def test_what_was_put_is_claimed_once(house: House) -> None:
+async def test_what_was_put_is_claimed_once(house: Fixture) -> None:
     first, second = await house.queue(), await house.queue()
     await house.put(first, "b@y.test", "c@z.test")
     claimed = await first.claim([], 10)
@@ -27,7 +27,7 @@ async def test_what_was_put_is_claimed_once(house: House) -> None:
     assert await second.claim([], 10) == await first.claim([], 10) == []
 
 
-async def test_a_message_that_is_sent_at_once_is_nobody_elses(house: House) -> None:
+async def test_a_message_that_is_sent_at_once_is_nobody_elses(house: Fixture) -> None:
     queue = await house.queue()
     put = await house.put(queue, "b@y.test", mine=True)
     assert names(put.waiting) == ["b@y.test"]
@@ -35,16 +35,16 @@ async def test_a_message_that_is_sent_at_once_is_nobody_elses(house: House) -> N
     assert (await house.put(queue, "b@y.test")).waiting == []
 
 
-async def test_all_that_is_known_of_the_sender_comes_back(house: House) -> None:
+async def test_all_that_is_known_of_the_sender_comes_back(house: Fixture) -> None:
     queue = await house.queue()
-    sender = Sender(None, body=BodyType.EIGHT_BIT, smtputf8=True, ret="FULL", envid="x+2B")
+    sender = ReversePath(None, body=BodyType.EIGHT_BIT, smtputf8=True, ret="FULL", envid="x+2B")
     await house.put(queue, "jörg@bücher.test", sender=sender)
     (claimed,) = await queue.claim([], 10)
     assert claimed.message.sender == sender
     assert names([claimed]) == ["jörg@bücher.test"]
 
 
-async def test_oldest_first_and_none_for_the_busy(house: House) -> None:
+async def test_oldest_first_and_none_for_the_busy(house: Fixture) -> None:
     queue = await house.queue()
     for n, destination in enumerate(["c.test", "a.test", "b.test"]):
         house.now = START + n
@@ -53,11 +53,11 @@ async def test_oldest_first_and_none_for_the_busy(house: House) -> None:
     assert names(await queue.claim([], 10)) == ["x@c.test", "x@b.test"]
 
 
-async def test_a_retry_waits_until_it_is_due(house: House) -> None:
+async def test_a_retry_waits_until_it_is_due(house: Fixture) -> None:
     queue = await house.queue()
     await house.put(queue, "b@y.test")
     (one,) = await queue.claim([], 10)
-    assert await queue.record([Record(one, State.WAITING, LATER, due=START + 300, warned=True)]) == []
+    assert await queue.record([AttemptRecord(one, RecipientState.WAITING, LATER, due=START + 300, warned=True)]) == []
     assert await queue.claim([], 10) == []
     house.now = START + 300
     (again,) = await queue.claim([], 10)
@@ -65,19 +65,19 @@ async def test_a_retry_waits_until_it_is_due(house: House) -> None:
     assert again.warned
 
 
-async def test_the_last_one_frees_the_body(house: House) -> None:
+async def test_the_last_one_frees_the_body(house: Fixture) -> None:
     queue = await house.queue()
     await house.put(queue, "b@y.test", "c@y.test")
     (body,) = await house.bodies()
     first, second = await queue.claim([], 10)
     assert await queue.record([settled(first)]) == []
     assert await queue.needed_bodies() == {body.message}
-    assert await queue.record([settled(second, State.FAILED)]) == [body.message]
+    assert await queue.record([settled(second, RecipientState.FAILED)]) == [body.message]
     assert await queue.needed_bodies() == set()
     assert await queue.waiting_count() == 0
 
 
-async def test_the_dead_lose_their_claims_after_a_minute(house: House) -> None:
+async def test_the_dead_lose_their_claims_after_a_minute(house: Fixture) -> None:
     dead, alive = await house.queue(), await house.queue()
     await house.put(dead, "b@y.test")
     (lost,) = await dead.claim([], 10)
@@ -86,12 +86,12 @@ async def test_the_dead_lose_their_claims_after_a_minute(house: House) -> None:
     await house.lose(alive, seconds=2)
     (one,) = await alive.claim([], 10)
     # The dead one was only slow: that it failed must not settle another's work, but is kept for the trace.
-    assert await dead.record([settled(lost, State.FAILED)]) == []
+    assert await dead.record([settled(lost, RecipientState.FAILED)]) == []
     assert await alive.waiting_count() == 1
     assert await alive.record([settled(one)]) != []
 
 
-async def test_what_was_delivered_does_not_fail_in_the_hands_of_another(house: House) -> None:
+async def test_what_was_delivered_does_not_fail_in_the_hands_of_another(house: Fixture) -> None:
     """A worker stood still for longer than its lease; the other server says 250 to it, and 550 to the next one."""
     slow, other = await house.queue(), await house.queue()
     await house.put(slow, "b@y.test")
@@ -105,18 +105,18 @@ async def test_what_was_delivered_does_not_fail_in_the_hands_of_another(house: H
     assert await other.watch()  # it may still let go before its own try
     assert not await slow.watch()
     assert await other.claimed() == {}
-    recorder = other.recorder([settled(one, State.FAILED)], [0])
+    recorder = other.recorder([settled(one, RecipientState.FAILED)], [0])
     with pytest.raises(StoreError):
-        await house.store.deliver(
-            delivery_id(), Bytes(b"news"), [Placement(77, b"")], START, whole=False, also=recorder
-        )
+        await house.store.deliver(delivery_id(), Bytes(b"news"), [Target(77, b"")], START, whole=False, also=recorder)
     assert recorder.lost == {0}
-    assert await other.record([settled(one, State.FAILED)]) == []
+    assert await other.record([settled(one, RecipientState.FAILED)]) == []
     look = "SELECT state, waiting FROM queued_recipient JOIN queued USING (number)"
-    assert await house.store.ask(lambda connection: connection.execute(look).fetchall()) == [(State.DELIVERED, 0)]
+    assert await house.store.ask(lambda connection: connection.execute(look).fetchall()) == [
+        (RecipientState.DELIVERED, 0)
+    ]
 
 
-async def test_a_delivery_is_told_though_another_has_the_claim(house: House) -> None:
+async def test_a_delivery_is_told_though_another_has_the_claim(house: Fixture) -> None:
     """RFC 3461: its sender had asked to be told."""
     slow, other = await house.queue(), await house.queue()
     await house.put(slow, "b@y.test")
@@ -125,9 +125,7 @@ async def test_a_delivery_is_told_though_another_has_the_claim(house: House) -> 
     (one,) = await other.claim([], 10)
     for queue, waiting in ((slow, lost), (other, one)):
         recorder = queue.recorder([settled(waiting)], [0])
-        news = house.store.deliver(
-            delivery_id(), Bytes(b"news"), [Placement(77, b"")], START, whole=False, also=recorder
-        )
+        news = house.store.deliver(delivery_id(), Bytes(b"news"), [Target(77, b"")], START, whole=False, also=recorder)
         if queue is slow:
             await news
             assert len(recorder.over) == 1
@@ -138,7 +136,7 @@ async def test_a_delivery_is_told_though_another_has_the_claim(house: House) -> 
     assert len(await house.store.entries(77)) == 1
 
 
-async def test_a_clock_that_steps_ends_no_claims(house: House) -> None:
+async def test_a_clock_that_steps_ends_no_claims(house: Fixture) -> None:
     mine, other = await house.queue(), await house.queue()
     await house.put(mine, "b@y.test", mine=True)
     for step in (LEASE_SECONDS + 1, 8 * 3600, 30 * 86400, -400 * 86400):
@@ -147,7 +145,7 @@ async def test_a_clock_that_steps_ends_no_claims(house: House) -> None:
         assert await other.claim([], 10) == await mine.claim([], 10) == []
 
 
-async def test_a_group_that_was_stopped_ends_no_claims(house: House) -> None:
+async def test_a_group_that_was_stopped_ends_no_claims(house: Fixture) -> None:
     """All stand still, and go on at the same moment: the first one to look has seen nothing for 80 seconds."""
     mine, other = await house.queue(), await house.queue()
     await house.put(mine, "b@y.test", mine=True)
@@ -161,7 +159,7 @@ async def test_a_group_that_was_stopped_ends_no_claims(house: House) -> None:
     assert list(await mine.claimed()) == [(1, 0)]
 
 
-async def test_what_is_renewed_too_late_is_said_so(house: House) -> None:
+async def test_what_is_renewed_too_late_is_said_so(house: Fixture) -> None:
     queue = await house.queue()
     house.running += LEASE_SECONDS - 1
     assert queue.is_alive
@@ -172,7 +170,7 @@ async def test_what_is_renewed_too_late_is_said_so(house: House) -> None:
     assert queue.is_alive
 
 
-async def test_claims_whose_claimer_is_in_no_table_come_back(house: House) -> None:
+async def test_claims_whose_claimer_is_in_no_table_come_back(house: Fixture) -> None:
     """It was taken for dead, claimed once more, and died."""
     dead, alive = await house.queue(), await house.queue()
     await house.lose(alive)
@@ -182,7 +180,7 @@ async def test_claims_whose_claimer_is_in_no_table_come_back(house: House) -> No
     assert names(await alive.claim([], 10)) == ["b@y.test"]
 
 
-async def test_a_beat_at_the_last_moment_saves_the_claims(house: House) -> None:
+async def test_a_beat_at_the_last_moment_saves_the_claims(house: Fixture) -> None:
     slow, other = await house.queue(), await house.queue()
     await house.put(slow, "b@y.test", mine=True)
     await house.lose(other, seconds=LEASE_SECONDS)
@@ -191,7 +189,7 @@ async def test_a_beat_at_the_last_moment_saves_the_claims(house: House) -> None:
     assert await other.claim([], 10) == []
 
 
-async def test_a_beat_that_a_slow_look_has_seen_counts_from_its_end(house: House) -> None:
+async def test_a_beat_that_a_slow_look_has_seen_counts_from_its_end(house: Fixture) -> None:
     """The claimer renewed while the look was under way: it may rely on a whole lease from then on."""
     slow = SlowReads(house)
     observer = SqliteOutgoing(slow, lambda: house.now, monotonic=lambda: house.running)
@@ -211,7 +209,7 @@ async def test_a_beat_that_a_slow_look_has_seen_counts_from_its_end(house: House
     assert names(await observer.claim([], 10)) == ["b@y.test"]
 
 
-async def test_what_i_hold_is_not_claimed_by_me_again(house: House) -> None:
+async def test_what_i_hold_is_not_claimed_by_me_again(house: Fixture) -> None:
     """Not even when it is free by the tables: a worker that was taken for dead may be sending it still."""
     mine, other = await house.queue(), await house.queue()
     await house.put(mine, "b@y.test", "c@y.test")
@@ -221,34 +219,32 @@ async def test_what_i_hold_is_not_claimed_by_me_again(house: House) -> None:
     assert await mine.claim([], 10, holding={first.key}) == [second]
 
 
-async def test_the_last_word_counts_when_nobody_has_taken_a_claim_that_was_lost(house: House) -> None:
+async def test_the_last_word_counts_when_nobody_has_taken_a_claim_that_was_lost(house: Fixture) -> None:
     mine, other = await house.queue(), await house.queue()
     await house.put(mine, "b@y.test", "c@y.test")
     first, second = await mine.claim([], 10)
     await house.lose(other)
-    assert await mine.record([settled(first), Record(second, State.WAITING, LATER, due=START)]) == []
+    assert await mine.record([settled(first), AttemptRecord(second, RecipientState.WAITING, LATER, due=START)]) == []
     assert await mine.waiting_count() == 1
     (again,) = await other.claim([], 10)
     assert again.attempts == 1
-    await other.record([Record(again, State.WAITING, LATER, due=START)])
+    await other.record([AttemptRecord(again, RecipientState.WAITING, LATER, due=START)])
     # Meanwhile another has tried: a failure from before that is no news any more, a success is.
-    await mine.record([settled(second, State.FAILED)])
+    await mine.record([settled(second, RecipientState.FAILED)])
     assert await mine.waiting_count() == 1
     await mine.record([settled(second)])
     assert await mine.waiting_count() == 0
 
 
-async def test_a_failure_is_told_by_whoever_holds_the_claim_alone(house: House) -> None:
+async def test_a_failure_is_told_by_whoever_holds_the_claim_alone(house: Fixture) -> None:
     dead, alive = await house.queue(), await house.queue()
     await house.put(dead, "b@y.test")
     (lost,) = await dead.claim([], 10)
     await house.lose(alive)
     (one,) = await alive.claim([], 10)
     for queue, waiting in ((alive, one), (dead, lost)):
-        recorder = queue.recorder([settled(waiting, State.FAILED)], [0])
-        news = house.store.deliver(
-            delivery_id(), Bytes(b"news"), [Placement(77, b"")], START, whole=False, also=recorder
-        )
+        recorder = queue.recorder([settled(waiting, RecipientState.FAILED)], [0])
+        news = house.store.deliver(delivery_id(), Bytes(b"news"), [Target(77, b"")], START, whole=False, also=recorder)
         if queue is alive:
             await news
             continue
@@ -259,14 +255,14 @@ async def test_a_failure_is_told_by_whoever_holds_the_claim_alone(house: House) 
     assert len(await house.store.entries(77)) == 1
 
 
-async def test_renewing_keeps_claims(house: House) -> None:
+async def test_renewing_keeps_claims(house: Fixture) -> None:
     queue, other = await house.queue(), await house.queue()
     await house.put(queue, "b@y.test", mine=True)
     await house.lose(queue, other, seconds=2 * LEASE_SECONDS)
     assert await other.claim([], 10) == []
 
 
-async def test_what_is_given_back_is_free(house: House) -> None:
+async def test_what_is_given_back_is_free(house: Fixture) -> None:
     queue = await house.queue()
     await house.put(queue, "b@y.test")
     (one,) = await queue.claim([], 10)
@@ -276,7 +272,7 @@ async def test_what_is_given_back_is_free(house: House) -> None:
     assert await queue.claim([], 10) == [one]
 
 
-async def test_each_destination_gets_its_share(house: House) -> None:
+async def test_each_destination_gets_its_share(house: Fixture) -> None:
     """Not the oldest alone: a thousand that wait for one destination are no reason for another to wait."""
     queue = await house.queue()
     for n in range(30):
@@ -291,20 +287,20 @@ async def test_each_destination_gets_its_share(house: House) -> None:
     assert len(await queue.claim([], 3)) == 3
 
 
-async def test_a_destination_that_is_left_out_is_found_again_when_something_becomes_due(house: House) -> None:
+async def test_a_destination_that_is_left_out_is_found_again_when_something_becomes_due(house: Fixture) -> None:
     queue = await house.queue()
     await house.put(queue, "b@y.test", due=START + 100)
     assert await queue.claim([], 10) == []
     house.now += 100
     (one,) = await queue.claim([], 10)
-    await queue.record([Record(one, State.WAITING, LATER, due=int(house.now) + 300)])
+    await queue.record([AttemptRecord(one, RecipientState.WAITING, LATER, due=int(house.now) + 300)])
     await house.put(queue, "c@y.test")
     assert names(await queue.claim([], 10)) == ["c@y.test"]
     house.now += 300
     assert names(await queue.claim([], 10)) == ["b@y.test"]
 
 
-async def test_what_waits_for_a_destination_that_is_down_counts_as_tried(house: House) -> None:
+async def test_what_waits_for_a_destination_that_is_down_counts_as_tried(house: Fixture) -> None:
     queue = await house.queue()
     await house.put(queue, "b@y.test", "c@y.test", "d@y.test")
     told = {1}
@@ -323,7 +319,7 @@ async def test_what_waits_for_a_destination_that_is_down_counts_as_tried(house: 
     assert counted == 3  # the first time, that people see why it waits
 
 
-async def test_one_that_an_operator_wants_tried_is_tried_though_the_destination_is_down(house: House) -> None:
+async def test_one_that_an_operator_wants_tried_is_tried_though_the_destination_is_down(house: Fixture) -> None:
     """It shows whether that is so; the others wait for what it shows."""
     queue = await house.queue()
     await house.put(queue, "b@y.test", "c@y.test")
@@ -333,24 +329,24 @@ async def test_one_that_an_operator_wants_tried_is_tried_though_the_destination_
     assert names(await queue.claim([], 10)) == ["c@y.test"]
 
 
-async def test_only_the_last_attempts_are_kept(house: House) -> None:
+async def test_only_the_last_attempts_are_kept(house: Fixture) -> None:
     queue = await house.queue()
     await house.put(queue, "b@y.test")
     for n in range(TRIES_KEPT + 20):
         (one,) = await queue.claim([], 1)
-        await queue.record([Record(one, State.WAITING, Try(n, 451, "", "", "", ""), due=START)])
+        await queue.record([AttemptRecord(one, RecipientState.WAITING, Try(n, 451, "", "", "", ""), due=START)])
     kept = await house.store.ask(lambda connection: connection.execute("SELECT min(at), count(*) FROM attempt").get)
     assert kept == (20, TRIES_KEPT)
 
 
-async def test_leaving_gives_claims_back_at_once(house: House) -> None:
+async def test_leaving_gives_claims_back_at_once(house: Fixture) -> None:
     queue = await house.queue()
     await house.put(queue, "b@y.test", mine=True)
     await queue.leave()
     assert len(await (await house.queue()).claim([], 10)) == 1
 
 
-async def test_what_ends_a_try_is_written_down_on_a_full_disk(house: House, tmp_path: Path) -> None:
+async def test_what_ends_a_try_is_written_down_on_a_full_disk(house: Fixture, tmp_path: Path) -> None:
     """A message that was sent must not be sent again because there was no space to say so."""
     queue = SqliteOutgoing(FullDisk(house.store, tmp_path / "reserve"), lambda: house.now)
     put = await house.put(queue, "b@y.test", "c@y.test", "d@y.test", mine=True)
@@ -368,14 +364,14 @@ async def test_what_ends_a_try_is_written_down_on_a_full_disk(house: House, tmp_
     assert await queue.waiting_count() == 3
 
 
-async def test_a_server_that_starts_ends_all_claims(house: House) -> None:
+async def test_a_server_that_starts_ends_all_claims(house: Fixture) -> None:
     dead = await house.queue()
     await house.put(dead, "b@y.test", mine=True)
     await house.store.transact(leave_all)
     assert len(await (await house.queue()).claim([], 10)) == 1
 
 
-async def test_news_and_record_are_one(house: House) -> None:
+async def test_news_and_record_are_one(house: Fixture) -> None:
     """A recorder that rides on a delivery happens with it, or not at all."""
     queue = await house.queue()
     await house.put(queue, "b@y.test")
@@ -385,38 +381,36 @@ async def test_news_and_record_are_one(house: House) -> None:
         recorder(database, ())
         raise ValueError("power cut")
 
-    recorder = queue.recorder([settled(one, State.FAILED)])
+    recorder = queue.recorder([settled(one, RecipientState.FAILED)])
     with pytest.raises(StoreError):
-        await house.store.deliver(delivery_id(), Bytes(b"news"), [Placement(9, b"")], START, whole=True, also=fail)
+        await house.store.deliver(delivery_id(), Bytes(b"news"), [Target(9, b"")], START, whole=True, also=fail)
     assert await queue.waiting_count() == 1
     assert await house.store.entries(9) == []
-    recorder = queue.recorder([settled(one, State.FAILED)])
-    news = await house.store.deliver(
-        delivery_id(), Bytes(b"news"), [Placement(9, b"")], START, whole=True, also=recorder
-    )
-    assert news == [Filed.KEPT]
+    recorder = queue.recorder([settled(one, RecipientState.FAILED)])
+    news = await house.store.deliver(delivery_id(), Bytes(b"news"), [Target(9, b"")], START, whole=True, also=recorder)
+    assert news == [DeliveryResult.KEPT]
     assert recorder.done
     assert len(recorder.over) == 1
     assert await queue.waiting_count() == 0
 
 
-async def test_nothing_is_queued_when_the_body_was_not_kept(house: House) -> None:
+async def test_nothing_is_queued_when_the_body_was_not_kept(house: Fixture) -> None:
     queue = await house.queue()
     to = ((Recipient(Address.parse("b@y.test")), "y.test"),)
     put = queue.put(Fresh(delivery_id(), 5, SENDER, None, "", START, START + 9, to, START), mine=True)
-    placements = [Placement(1, b"", quota=1), Placement(ACCOUNT, b"", MAILBOX)]
+    placements = [Target(1, b"", quota=1), Target(ACCOUNT, b"", MAILBOX)]
     filed = await house.store.deliver(delivery_id(), Bytes(b"hello"), placements, START, whole=True, also=put)
-    assert filed == [Filed.OVER_QUOTA, Filed.WITHHELD]
+    assert filed == [DeliveryResult.OVER_QUOTA, DeliveryResult.WITHHELD]
     assert put.waiting == []
     assert await queue.waiting_count() == 0
 
 
-async def test_a_clock_that_was_set_back_delays_nothing(house: House) -> None:
+async def test_a_clock_that_was_set_back_delays_nothing(house: Fixture) -> None:
     queue = await house.queue()
     await house.put(queue, "b@y.test")
     await house.put(queue, "later@y.test", due=START + 20 * 86400)  # asked for by its sender
     (one,) = await queue.claim([], 10)
-    await queue.record([Record(one, State.WAITING, LATER, due=START + 300)])
+    await queue.record([AttemptRecord(one, RecipientState.WAITING, LATER, due=START + 300)])
     house.now = START - 10 * 86400
     await queue.tidy()
     assert await queue.claim([], 10) == []
@@ -428,7 +422,7 @@ async def test_a_clock_that_was_set_back_delays_nothing(house: House) -> None:
     assert again.message.expires == again.message.created + 1000
 
 
-async def test_one_message_is_put_off_as_one(house: House) -> None:
+async def test_one_message_is_put_off_as_one(house: Fixture) -> None:
     queue = await house.queue()
     await house.put(queue, *(f"{n}@y.test" for n in range(20)))
     times = iter(range(START + 300, START + 400))
@@ -437,7 +431,7 @@ async def test_one_message_is_put_off_as_one(house: House) -> None:
     assert len(await queue.claim([], 100)) == 20
 
 
-async def test_a_first_try_does_not_wait_for_a_wrong_clock(house: House) -> None:
+async def test_a_first_try_does_not_wait_for_a_wrong_clock(house: Fixture) -> None:
     house.now += 30 * 86400
     dead = await house.queue()
     await house.put(dead, "b@y.test")
@@ -452,12 +446,14 @@ async def test_a_first_try_does_not_wait_for_a_wrong_clock(house: House) -> None
 @pytest.mark.parametrize(
     ("asked", "due"),
     [
-        (Sender(None, hold_for=500), START + 500),  # a length of time
-        (Sender(None, hold_until=START + 7000), START + 7000),  # a moment, which for the wrong clock was long ago
-        (Sender(None, hold_until=START + 40 * 86400), START + 40 * 86400),
+        (ReversePath(None, hold_for=500), START + 500),  # a length of time
+        (ReversePath(None, hold_until=START + 7000), START + 7000),  # a moment, which for the wrong clock was long ago
+        (ReversePath(None, hold_until=START + 40 * 86400), START + 40 * 86400),
     ],
 )
-async def test_what_was_asked_for_is_not_cut_when_the_clock_is_put_right(house: House, asked: Sender, due: int) -> None:
+async def test_what_was_asked_for_is_not_cut_when_the_clock_is_put_right(
+    house: Fixture, asked: ReversePath, due: int
+) -> None:
     """RFC 4865: HOLDFOR and HOLDUNTIL, as the router makes due times of them."""
     house.now += 30 * 86400
     queue = await house.queue()
@@ -472,7 +468,7 @@ async def test_what_was_asked_for_is_not_cut_when_the_clock_is_put_right(house: 
 
 
 @pytest.mark.parametrize("steps", [(-400 * DAY, 0), (400 * DAY, 0), (-400 * DAY, 400 * DAY, 0), (8 * 3600,), (-61,)])
-async def test_no_step_of_the_clock_makes_a_message_older(house: House, steps: tuple[int, ...]) -> None:
+async def test_no_step_of_the_clock_makes_a_message_older(house: Fixture, steps: tuple[int, ...]) -> None:
     """Neither for a server that runs meanwhile, nor for one that is started anew on the same system."""
     queue = await house.queue()
     await house.put(queue, "b@y.test")
@@ -497,7 +493,7 @@ async def test_no_step_of_the_clock_makes_a_message_older(house: House, steps: t
     assert int(house.now) - one.message.created == queue.now_for(one.message) - one.message.created == 500
 
 
-async def test_a_step_that_nobody_has_seen_yet_changes_no_age(house: House) -> None:
+async def test_a_step_that_nobody_has_seen_yet_changes_no_age(house: Fixture) -> None:
     """While a message is in a sender's hands, and before the tables were put right."""
     queue = await house.queue()
     put = await house.put(queue, "b@y.test", mine=True)
@@ -506,7 +502,7 @@ async def test_a_step_that_nobody_has_seen_yet_changes_no_age(house: House) -> N
     assert queue.now_for(put.waiting[0].message) - put.waiting[0].message.created == 500
 
 
-async def test_ages_go_on_by_the_clock_when_the_system_was_started(house: House) -> None:
+async def test_ages_go_on_by_the_clock_when_the_system_was_started(house: Fixture) -> None:
     queue = await house.queue()
     await house.put(queue, "b@y.test")
     house.start("boot 1")
@@ -523,7 +519,7 @@ async def test_ages_go_on_by_the_clock_when_the_system_was_started(house: House)
     assert age == (int(house.now), int(house.now) + 1000)  # for how long it was off nobody knows
 
 
-async def test_settled_messages_are_forgotten_after_a_week(house: House) -> None:
+async def test_settled_messages_are_forgotten_after_a_week(house: Fixture) -> None:
     queue = await house.queue()
     for _ in range(3):
         await house.put(queue, "b@y.test")
@@ -537,14 +533,14 @@ async def test_settled_messages_are_forgotten_after_a_week(house: House) -> None
     assert await house.store.ask(lambda connection: connection.execute(count).fetchall()) == [(1, 1, 0)]
 
 
-async def test_what_waits_follows_the_routes_of_a_start(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_what_waits_follows_the_routes_of_a_start(house: Fixture, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("posthouse.queue.sqlite.statements._REROUTED_AT_ONCE", 2)  # several transactions
     queue = await house.queue()
     await house.put(queue, "tried@y.test")
     (one,) = await queue.claim([], 10)
-    await queue.record([Record(one, State.WAITING, LATER, due=START + 3600, warned=False)])
+    await queue.record([AttemptRecord(one, RecipientState.WAITING, LATER, due=START + 3600, warned=False)])
     await house.put(queue, "held@y.test", due=START + 3600)
-    await house.put(queue, "b@y.test", "c@z.test", "stays@local", sender=Sender(None))
+    await house.put(queue, "b@y.test", "c@z.test", "stays@local", sender=ReversePath(None))
     asked: list[tuple[str, str, str]] = []
 
     def choose(recipient: Address, sender: Address | None, before: str) -> str:

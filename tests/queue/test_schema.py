@@ -10,7 +10,7 @@ import pytest
 from posthouse.database.connection import open_connection
 from posthouse.database.errors import DatabaseDamagedError
 from posthouse.database.migrations import migrate
-from posthouse.queue.interface import State
+from posthouse.queue.interface import RecipientState
 from posthouse.queue.sqlite import statements
 from posthouse.queue.sqlite.outgoing import end_claims
 from posthouse.queue.sqlite.schema import MIGRATIONS, ROOM
@@ -27,19 +27,19 @@ def fill(connection: apsw.Connection) -> None:
         connection.execute(QUEUED, (number, bytes(16), number, START, START + 1000, 3 if number == 1 else 1, None))
     connection.execute(QUEUED, (4, bytes(16), 4, START, START + 1000, 0, START))
     rows = [
-        (1, 0, "fresh@a.test", "a.test", START, 0, State.WAITING, 0, 8, None),
-        (1, 1, "retried@a.test", "a.test", START + 300, 2, State.WAITING, 0, 9, None),
-        (1, 2, "held@b.test", "b.test", START, 1, State.WAITING, 1, 0, None),
-        (2, 0, "later@c.test", "c.test", START + 5000, 0, State.WAITING, 0, 0, None),
-        (3, 0, "due@d.test", "d.test", START - 50, 1, State.WAITING, 0, 0, None),
-        (4, 0, "over@a.test", "a.test", START, 1, State.DELIVERED, 0, 0, START),
+        (1, 0, "fresh@a.test", "a.test", START, 0, RecipientState.WAITING, 0, 8, None),
+        (1, 1, "retried@a.test", "a.test", START + 300, 2, RecipientState.WAITING, 0, 9, None),
+        (1, 2, "held@b.test", "b.test", START, 1, RecipientState.WAITING, 1, 0, None),
+        (2, 0, "later@c.test", "c.test", START + 5000, 0, RecipientState.WAITING, 0, 0, None),
+        (3, 0, "due@d.test", "d.test", START - 50, 1, RecipientState.WAITING, 0, 0, None),
+        (4, 0, "over@a.test", "a.test", START, 1, RecipientState.DELIVERED, 0, 0, START),
     ]
     connection.executemany(RECIPIENT, [tuple(map(_value, row)) for row in rows])
     connection.execute("INSERT INTO attempt VALUES (1, 1, ?, 451, 'later', '', '', '')", (START + 10,))
 
 
 def _value(value: Any) -> Any:
-    return int(value) if isinstance(value, State) else value
+    return int(value) if isinstance(value, RecipientState) else value
 
 
 def test_a_queue_of_version_1_comes_over_whole(tmp_path: Path) -> None:

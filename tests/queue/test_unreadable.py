@@ -3,7 +3,7 @@
 import pytest
 
 from posthouse.queue.sqlite.outgoing import SqliteOutgoing
-from tests.queue.house import LATER, START, House, names, settled
+from tests.queue.fixture import LATER, START, Fixture, names, settled
 
 UNREADABLE = [
     "DELETE FROM queued WHERE number = 1",
@@ -18,7 +18,7 @@ UNREADABLE = [
 
 
 @pytest.mark.parametrize("damage", UNREADABLE)
-async def test_what_cannot_be_read_keeps_nothing_else_waiting(house: House, damage: str) -> None:
+async def test_what_cannot_be_read_keeps_nothing_else_waiting(house: Fixture, damage: str) -> None:
     """It is held and named, once; all others are sent."""
     said: list[str] = []
     queue = SqliteOutgoing(house.store, lambda: house.now, on_unreadable=said.append)
@@ -39,7 +39,7 @@ async def test_what_cannot_be_read_keeps_nothing_else_waiting(house: House, dama
 @pytest.mark.parametrize("damage", UNREADABLE)
 @pytest.mark.parametrize("due", [START, 0])
 async def test_what_cannot_be_read_does_not_keep_those_from_being_told_whose_destination_is_down(
-    house: House, damage: str, due: int
+    house: Fixture, damage: str, due: int
 ) -> None:
     said: list[str] = []
     queue = SqliteOutgoing(house.store, lambda: house.now, on_unreadable=said.append)
@@ -52,7 +52,7 @@ async def test_what_cannot_be_read_does_not_keep_those_from_being_told_whose_des
     assert len(said) == 1
 
 
-async def test_what_lost_its_message_is_settled_without_it(house: House) -> None:
+async def test_what_lost_its_message_is_settled_without_it(house: Fixture) -> None:
     queue = await house.queue()
     put = await house.put(queue, "b@y.test", mine=True)
     other = await house.put(queue, "c@y.test", mine=True)

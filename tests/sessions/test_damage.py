@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from posthouse.mailstore.interface import INBOX, StoreError
-from tests.sessions.imap.house import House, Wire, house
+from tests.sessions.imap.fixture import Fixture, Wire, house
 from tests.sessions.world import world
 from tests.stores import append, letter
 
@@ -72,7 +72,7 @@ async def test_imap(tmp_path: Path, item: bytes, size: int) -> None:
         assert b"* 1 EXPUNGE" in await ask(wire, b"EXPUNGE")
 
 
-async def logged_in(found: House) -> Wire:
+async def logged_in(found: Fixture) -> Wire:
     wire = found.connect()
     await wire.line()
     await ask(wire, b"LOGIN alice secret")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from posthouse.mailstore.interface import Body, Filed, Mailstore, StoreError, StoreFullError
+from posthouse.mailstore.interface import Body, DeliveryResult, Mailstore, StoreError, StoreFullError
 from posthouse.message.envelope import Envelope
 from posthouse.message.reply import Reply
 from posthouse.policy.verdict import Verdict
@@ -130,7 +130,7 @@ class Failing:
     def __getattr__(self, name: str) -> object:
         return getattr(self.store, name)
 
-    async def deliver(self, delivery: bytes, body: Body, *rest: object, **more: object) -> list[Filed]:
+    async def deliver(self, delivery: bytes, body: Body, *rest: object, **more: object) -> list[DeliveryResult]:
         if self.failure is not None:
             raise self.failure
         return await self.store.deliver(delivery, body, *rest, **more)  # type: ignore[arg-type]

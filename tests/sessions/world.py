@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from posthouse.accounts.passwords import HashCost, Hasher
+from posthouse.accounts.passwords import HashCost, PasswordHasher
 from posthouse.accounts.sqlite import SqliteDirectory, SqliteThrottleRows
 from posthouse.accounts.sqlite.registry import SqliteRegistry
 from posthouse.accounts.throttle import Throttle
@@ -30,13 +30,13 @@ from posthouse.policy.verdict import Judge
 from posthouse.protocol.imap.settings import ImapSettings
 from posthouse.protocol.pop3.server import Pop3Settings
 from posthouse.protocol.smtp.server import SmtpSettings, Variant
-from posthouse.sessions.imap.context import Desk
+from posthouse.sessions.imap.context import ImapDependencies
 from posthouse.sessions.imap.session import ImapService
 from posthouse.sessions.pop3 import Pop3Service
 from posthouse.sessions.services import Services
 from posthouse.sessions.smtp import SmtpService
 
-FAST = Hasher(HashCost(memory=8, passes=1, iterations=4096))
+FAST = PasswordHasher(HashCost(memory=8, passes=1, iterations=4096))
 
 
 @dataclass
@@ -180,7 +180,7 @@ async def world(
     found.ports["pop3"] = (await server.listen(ListenerSettings("pop3"), found.pop3))[1]
     index = MessageIndex(folder / "index.db", mailstore)
     imap = ImapSettings("mail.example.test", plaintext_auth=True, starttls=False)
-    made = ImapService(imap, services, Desk(index, bus, lambda _account: None))
+    made = ImapService(imap, services, ImapDependencies(index, bus, lambda _account: None))
     found.ports["imap"] = (await server.listen(ListenerSettings("imap"), made))[1]
     try:
         yield found

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from posthouse.mailstore.interface import Row
+from posthouse.mailstore.interface import MessageColumns
 from tests.stateful.operations import KEPT, Model, Order, Outcome, model_outcome
 from tests.stateful.worker import by_name
 
@@ -149,9 +149,9 @@ def view_of(model: Model, account: int) -> tuple[Any, ...]:
     return boxes, rows, used, sorted(owner.subscriptions), changes, (len(held), sum(held)), numbers
 
 
-def _row(item: Any) -> Row:
+def _row(item: Any) -> MessageColumns:
     entry = item.entry
-    return Row(entry.uid, entry.message, item.flags, item.modseq, entry.octets, entry.received)
+    return MessageColumns(entry.uid, entry.message, item.flags, item.modseq, entry.octets, entry.received)
 
 
 def plain(view: tuple[Any, ...]) -> tuple[Any, ...]:

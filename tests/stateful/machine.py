@@ -15,7 +15,7 @@ import apsw
 from posthouse.mailstore.changes import LocalBus
 from posthouse.mailstore.findings import Severity
 from posthouse.mailstore.fsck import check
-from posthouse.mailstore.interface import Entry
+from posthouse.mailstore.interface import MessageRef
 from posthouse.mailstore.records import PACK_HEAD_OCTETS
 from tests.stateful.faulty_disk import DATABASE_POINTS, Fault
 from tests.stateful.judge import Done, Judge, Seen
@@ -53,7 +53,7 @@ class Machine:
         self._moments: dict[int, dict[int, tuple[int, dict[int, Any]]]] = {}  # account, mailbox -> modseq, rows by uid
         self._loose: set[int] = set()  # rows of the other room that may be there
         self._digests: dict[tuple[int, int], tuple[int, bytes, bytes]] = {}
-        self._entries: dict[tuple[int, int], tuple[Entry, bytes]] = {}  # of all messages there ever were
+        self._entries: dict[tuple[int, int], tuple[MessageRef, bytes]] = {}  # of all messages there ever were
         self._workers: list[Worker] = []
 
     def run(self, schedule: Schedule) -> None:
@@ -323,7 +323,7 @@ class Machine:
                 for message in new:
                     text = model.text(account, box, message)
                     self._digests[account, message] = digest(text)
-                    self._entries[account, message] = Entry(message, 0, 0, 0, 0, None), text
+                    self._entries[account, message] = MessageRef(message, 0, 0, 0, 0, None), text
                 if new:
                     found.append((account, box, new))
         return found

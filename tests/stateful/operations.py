@@ -11,13 +11,13 @@ from typing import Any
 from posthouse.mailstore.interface import (
     SYSTEM_FLAGS,
     Appending,
-    Entry,
     Mailbox,
     Mailstore,
     Marked,
     Marks,
-    Placement,
+    MessageRef,
     StoreError,
+    Target,
 )
 from posthouse.mailstore.memory import MemoryMailstore
 from posthouse.mailstore.sqlite.store import SqliteMailstore
@@ -127,7 +127,7 @@ class _Rider:
         self._number = number
         self._spoilt = spoilt
 
-    def __call__(self, database: Any, entries: Sequence[Entry | None]) -> None:
+    def __call__(self, database: Any, entries: Sequence[MessageRef | None]) -> None:
         if not any(entries):
             return
         if isinstance(self._store, Model):
@@ -180,8 +180,8 @@ async def _ask(store: Mailstore, order: Order) -> Any:
             return await store.delete(account, values["name"])
         case "subscribe":
             return await store.subscribe(account, values["name"], values["wanted"])
-        case "furnish":
-            return await store.furnish(account, values["boxes"])
+        case "create_default_mailboxes":
+            return await store.create_default_mailboxes(account, values["boxes"])
         case "forget":
             return await store.forget(account)
         case "note":
@@ -191,7 +191,7 @@ async def _ask(store: Mailstore, order: Order) -> Any:
 
 async def _deliver(store: Mailstore, order: Order) -> Any:
     values = order.values
-    placements = [Placement(*placement) for placement in values["placements"]]
+    placements = [Target(*placement) for placement in values["placements"]]
     rider = _Rider(store, values["probe"], order.spoilt) if values["probe"] else None
     body = Bytes(values["text"], chunk=values["chunk"])
     return await store.deliver(values["delivery"], body, placements, values["at"], whole=values["whole"], also=rider)

@@ -150,7 +150,7 @@ def _mailbox_order(rng: random.Random, kind: str, account: int) -> Order:
             values = {"name": name, "new": rng.choice(_NAMES)}
         case "subscribe":
             values = {"name": name, "wanted": rng.random() < 0.7}
-        case "furnish":
+        case "create_default_mailboxes":
             values = {"boxes": [(rng.choice(_NAMES), rng.choice(list(Role))) for _ in range(rng.randint(0, 3))]}
         case "delete":
             values = {"name": name}

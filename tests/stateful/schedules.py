@@ -21,7 +21,7 @@ _ORDERS = {
     "rename": 4,
     "delete": 3,
     "subscribe": 2,
-    "furnish": 2,
+    "create_default_mailboxes": 2,
     "forget": 1,
     "note": 4,
 }

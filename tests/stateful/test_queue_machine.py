@@ -26,7 +26,7 @@ from posthouse.database.connection import open_reader
 from posthouse.delivery.schedule import Schedule
 from posthouse.delivery.sender import RENEW_SECONDS
 from posthouse.mailstore.interface import StoreError
-from posthouse.queue.interface import LEASE_SECONDS, Filter, State, Traced
+from posthouse.queue.interface import LEASE_SECONDS, Filter, RecipientState, Traced
 from tests.delivery.sending import Fault, Fixture, Worker, failing, full, sending
 from tests.store_invariants import assert_sound
 from tests.virtual import VirtualLoop
@@ -357,7 +357,9 @@ class QueueMachine(RuleBasedStateMachine):
         if nth < len(of_it):
             wanted = Filter(recipient=of_it[nth])
         with self.fixture.desk() as desk:
-            meant = {str(each.recipient.address) for each in desk.recipients(wanted) if each.state is State.WAITING}
+            meant = {
+                str(each.recipient.address) for each in desk.recipients(wanted) if each.state is RecipientState.WAITING
+            }
             getattr(desk, change)(wanted)
         for to in meant:
             known = self.known[to]
@@ -396,14 +398,14 @@ class QueueMachine(RuleBasedStateMachine):
     def check_state(self, to: str, row: Traced) -> None:
         known = self.known[to]
         words = {attempt.word for attempt in known.final}
-        if row.state is State.DELIVERED:
+        if row.state is RecipientState.DELIVERED:
             assert "ok" in words, f"{to} was delivered by nobody"
-        elif row.state is State.FAILED:
+        elif row.state is RecipientState.FAILED:
             assert "never" in words, f"{to} was refused by nobody"
             assert not known.is_recorded, f"{to} failed though it was delivered, and that could be recorded"
-        elif row.state is State.DROPPED:
+        elif row.state is RecipientState.DROPPED:
             assert known.is_dropped, f"{to} was dropped by nobody"
-        elif row.state is State.EXPIRED:
+        elif row.state is RecipientState.EXPIRED:
             assert row.attempts >= SCHEDULE.least_attempts, f"{to} was given up after {row.attempts} tries"
             assert self.age(to) >= SCHEDULE.expire, f"{to} was given up after {self.age(to)} seconds"
 
@@ -425,7 +427,9 @@ class QueueMachine(RuleBasedStateMachine):
             assert max(counts.values()) == 1, f"{to}: told {dict(counts)}"
         for to, row in rows.items():
             failed = told[to]["failed"] if to in told else 0
-            assert failed == (row.state in (State.FAILED, State.EXPIRED)), f"{to}: {row.state.name}, told {failed}"
+            assert failed == (row.state in (RecipientState.FAILED, RecipientState.EXPIRED)), (
+                f"{to}: {row.state.name}, told {failed}"
+            )
 
     def settle(self) -> None:
         """All faults end: then everything comes to an end, within a bounded time."""
@@ -445,8 +449,8 @@ class QueueMachine(RuleBasedStateMachine):
             known.held_since = known.held_since if known.is_dropped else None
         self.shake()
         until = self.loop.time() + SETTLED_WITHIN
-        while any(row.state is State.WAITING for row in self.fixture.rows().values()):
-            left = [f"{to} {row}" for to, row in self.fixture.rows().items() if row.state is State.WAITING]
+        while any(row.state is RecipientState.WAITING for row in self.fixture.rows().values()):
+            left = [f"{to} {row}" for to, row in self.fixture.rows().items() if row.state is RecipientState.WAITING]
             assert self.loop.time() < until, f"still waiting: {left}"
             self.wait(20.0)
             self.holds()

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from posthouse.mailstore.changes import LocalBus
-from posthouse.mailstore.interface import KEYWORD_SHIFT, SYSTEM_FLAGS, Entry, Row, StoreError
+from posthouse.mailstore.interface import KEYWORD_SHIFT, SYSTEM_FLAGS, MessageColumns, MessageRef, StoreError
 from posthouse.mailstore.sqlite.store import SqliteMailstore
 from tests.stateful.faulty_disk import Disk, Fault, FaultyFiles, install
 from tests.stateful.operations import MIGRATIONS, ODD, ROOM, UNKNOWN, Order, Outcome, carry_out
@@ -137,11 +137,11 @@ class Server:
                 found[account, box, entry.message] = entry, await self._digest(entry, 0, entry.octets)
         return found
 
-    async def again(self, entries: Sequence[tuple[Entry, int, int]]) -> Any:
+    async def again(self, entries: Sequence[tuple[MessageRef, int, int]]) -> Any:
         """Digests of ranges of entries that somebody has had for a while."""
         return [await self._digest(entry, start, length) for entry, start, length in entries]
 
-    async def _digest(self, entry: Entry, start: int, length: int) -> Any:
+    async def _digest(self, entry: MessageRef, start: int, length: int) -> Any:
         try:
             return digest(await self._store.read(entry, start, length))
         except StoreError as error:
@@ -182,7 +182,7 @@ async def look(store: Any, account: int) -> tuple[Any, ...]:
     return boxes, rows, used, names, changes, await store.usage(account), numbers[0]
 
 
-def by_name(row: Row, sets: Mapping[int, Sequence[str]]) -> Any:
+def by_name(row: MessageColumns, sets: Mapping[int, Sequence[str]]) -> Any:
     """A row whose flags are the system flags and the keywords, in small letters."""
     keywords = () if row.flags <= SYSTEM_FLAGS else sets[row.flags >> KEYWORD_SHIFT]
     return row._replace(flags=(row.flags & SYSTEM_FLAGS, tuple(sorted(map(str.lower, keywords)))))  # type: ignore[arg-type]

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from posthouse.accounts.rows import Login
+from posthouse.accounts.rows import LoginRow
 
 
 @dataclass(frozen=True, slots=True)
@@ -10,4 +10,4 @@ class Claim:
     """Who a peer says it is. `name` is the one form of all spellings of that login, whether it exists or not."""
 
     name: str
-    login: Login | None
+    login: LoginRow | None

@@ -22,7 +22,7 @@ from posthouse.accounts.errors import (
     ImportStoppedError,
 )
 from posthouse.accounts.names import domain_key, local_key, parse_address, text_of
-from posthouse.accounts.passwords import Hasher, checked_password, looks_hashed, recognised
+from posthouse.accounts.passwords import PasswordHasher, checked_password, looks_hashed, recognised
 from posthouse.accounts.quotas import parse_quota
 from posthouse.accounts.rows import Credential
 from posthouse.accounts.sqlite.registry import SqliteRegistry
@@ -81,7 +81,7 @@ def import_accounts(
     file: Iterable[str],
     progress: Callable[[int, int], None],
     *,
-    hasher: Hasher | None = None,
+    hasher: PasswordHasher | None = None,
     dry_run: bool = False,
     threads: int | None = None,
     stopped: Callable[[], bool] = lambda: False,
@@ -98,7 +98,7 @@ def import_accounts(
     rows = _tried(registry, _first_of_each(rows, outcome.errors), outcome, stopped)
     done, seen = len(rows), len(rows)
     if not dry_run:
-        done, seen = _add_all(registry, rows, _Hashing(hasher or Hasher(), threads, stopped, progress), outcome)
+        done, seen = _add_all(registry, rows, _Hashing(hasher or PasswordHasher(), threads, stopped, progress), outcome)
     errors = tuple(sorted(outcome.errors, key=lambda error: error.line))
     return ImportReport(done, errors, tuple(sorted(outcome.present)), len(rows) - seen)
 
@@ -212,7 +212,7 @@ class _Hashing:
 
     def __init__(
         self,
-        hasher: Hasher,
+        hasher: PasswordHasher,
         threads: int | None,
         stopped: Callable[[], bool],
         progress: Callable[[int, int], None],

@@ -52,7 +52,7 @@ class HashCost:
     iterations: int = 50_000
 
 
-class Hasher:
+class PasswordHasher:
     """Makes and checks password hashes. Holds no state: safe on many threads at once."""
 
     def __init__(self, cost: HashCost | None = None) -> None:

@@ -28,7 +28,7 @@ class Credential:
 
 
 @dataclass(frozen=True, slots=True)
-class Login:
+class LoginRow:
     """An account with what proves it. `generation` changes with the password, never with its mere renewal."""
 
     account: Account

@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from posthouse.accounts.claims import Claim
 from posthouse.accounts.errors import AccountsError
 from posthouse.accounts.interface import Account, Refusal, RefusalKind
-from posthouse.accounts.passwords import Hasher
+from posthouse.accounts.passwords import PasswordHasher
 from posthouse.accounts.pool import HashingPool, PoolFullError
-from posthouse.accounts.rows import Credential, Login
+from posthouse.accounts.rows import Credential, LoginRow
 from posthouse.accounts.throttle import Throttle
 from posthouse.accounts.verified_passwords import VerifiedPasswordCache
 from posthouse.message.ip import customer_network
@@ -39,9 +39,9 @@ class Verifier:
     def __init__(
         self,
         find: Callable[[str], Claim],
-        renew: Callable[[Login, Credential], None],
+        renew: Callable[[LoginRow, Credential], None],
         throttle: Throttle,
-        hasher: Hasher,
+        hasher: PasswordHasher,
         pool: HashingPool,
         verified: VerifiedPasswordCache,
         *,
@@ -104,7 +104,7 @@ class Verifier:
         wait = self._throttle.wait(claim.name, ip)
         return Refusal(RefusalKind.THROTTLED, wait) if wait else None
 
-    def _granted(self, login: str, known: Login) -> Account | Refusal:
+    def _granted(self, login: str, known: LoginRow) -> Account | Refusal:
         """The account, unless it went or its password changed while the hash was computed."""
         now = self._find(login).login
         same = now is not None and now.account.id == known.account.id and now.generation == known.generation
@@ -149,7 +149,7 @@ class Verifier:
             self._verified.add(fingerprint)
             self._begin_renewal(claim, claim.login, password)
 
-    def _begin_renewal(self, claim: Claim, login: Login, password: str) -> None:
+    def _begin_renewal(self, claim: Claim, login: LoginRow, password: str) -> None:
         credential = login.credential
         if credential is None or self._hasher.is_current(credential):
             return
@@ -165,7 +165,7 @@ class Verifier:
         if not done.cancelled() and done.exception() is None and done.result():
             self._verified.add(self._verified.fingerprint(claim, password, done.result()))
 
-    def _renewal(self, login: Login, password: str) -> str:
+    def _renewal(self, login: LoginRow, password: str) -> str:
         """Returns the new hash; "" when the old one stays."""
         renewed = self._hasher.renewed(password)
         try:

@@ -11,7 +11,7 @@ from posthouse.accounts.interface import Account, Local, Unresolved
 from posthouse.accounts.names import text_of
 from posthouse.accounts.sqlite.directory import SqliteDirectory
 from posthouse.accounts.throttle import MemoryThrottleRows, Throttle
-from posthouse.mailstore.interface import Entry, StoreError
+from posthouse.mailstore.interface import MessageRef, StoreError
 from posthouse.mailstore.sqlite.archive import Archive
 from posthouse.message.address import Address, AddressError
 from posthouse.message.header import fields, header_end, message_id
@@ -99,7 +99,7 @@ def _of(archive: Archive, account: Account, since: int) -> Iterator[Arrival]:
             yield _arrival(text_of(account.address), entry, head)
 
 
-def _arrival(account: str, entry: Entry, data: bytes) -> Arrival:
+def _arrival(account: str, entry: MessageRef, data: bytes) -> Arrival:
     head = data[: header_end(data)]
     values: dict[bytes, str] = {}
     for name, value in fields(head):

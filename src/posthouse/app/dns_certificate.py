@@ -8,7 +8,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509.oid import NameOID
 
-from posthouse.app.dns_records import Record
+from posthouse.app.dns_records import DnsRecord
 
 # What stands as the organisation of an issuer, and the name by which it looks for itself in CAA records (RFC 8659).
 _AUTHORITIES = {
@@ -30,16 +30,16 @@ def load_certificate(path: Path) -> x509.Certificate | None:
         return None
 
 
-def certificate_records(hostname: str, certificate: x509.Certificate, *, smtp: bool) -> Iterator[Record]:
+def certificate_records(hostname: str, certificate: x509.Certificate, *, smtp: bool) -> Iterator[DnsRecord]:
     """Records of the host; both are optional. `smtp`: mail from other servers is taken in."""
     issuer = [str(name.value) for name in certificate.issuer.get_attributes_for_oid(NameOID.ORGANIZATION_NAME)]
     for authority in dict.fromkeys(_AUTHORITIES[name] for name in issuer if name in _AUTHORITIES):
         purpose = f"CAA: no other authority than {authority}, which the certificate is of, issues one for this host."
-        yield Record(hostname, "CAA", f'0 issue "{authority}"', purpose)
+        yield DnsRecord(hostname, "CAA", f'0 issue "{authority}"', purpose)
     if smtp:
         spki = certificate.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
         # RFC 7672 3.1: DANE-EE(3) SPKI(1) SHA2-256(1) is what mail servers should publish.
-        yield Record(
+        yield DnsRecord(
             f"_25._tcp.{hostname}",
             "TLSA",
             f"3 1 1 {hashlib.sha256(spki).hexdigest()}",

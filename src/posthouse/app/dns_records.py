@@ -13,7 +13,7 @@ _STRING = 255  # octets of one string of a TXT record
 
 
 @dataclass(frozen=True, slots=True)
-class Record:
+class DnsRecord:
     """One record. `value` is what a DNS provider's form takes: the bare text of a TXT, otherwise the zone's form."""
 
     name: str  # absolute, A-labels, without the last dot
@@ -38,7 +38,7 @@ def records(
     *,
     hello: str = "",
     host_spf: Sequence[SpfTerm] = (),
-) -> Iterator[Record]:
+) -> Iterator[DnsRecord]:
     """Every record of `domain`, mail for which comes to `hostname`; both in A-labels. The needed ones come first.
 
     `spf`: who else sends its mail. `hello`: what the server calls itself to others, in A-labels, if its SPF record is
@@ -54,15 +54,17 @@ def records(
     yield from _set_up(domain, hostname)
 
 
-def _mail(domain: str, hostname: str, keys: Sequence[SigningKey], spf: Sequence[SpfTerm]) -> Iterator[Record]:
-    yield Record(domain, "MX", f"10 {hostname}.", "Mail for the domain comes to this server.", needed=True)
+def _mail(domain: str, hostname: str, keys: Sequence[SigningKey], spf: Sequence[SpfTerm]) -> Iterator[DnsRecord]:
+    yield DnsRecord(domain, "MX", f"10 {hostname}.", "Mail for the domain comes to this server.", needed=True)
     yield _spf(domain, spf)
     for key in keys:
         kind = "RSA" if key.algorithm.startswith("rsa") else "Ed25519"
         name = f"{key.selector}._domainkey.{domain}"
-        yield Record(name, "TXT", public_record(key), f"DKIM: the {kind} key that outgoing mail is signed with.", True)
+        yield DnsRecord(
+            name, "TXT", public_record(key), f"DKIM: the {kind} key that outgoing mail is signed with.", True
+        )
     # All mail of a new domain leaves by this server, signed, so forgeries can be set aside from the first day.
-    yield Record(
+    yield DnsRecord(
         f"_dmarc.{domain}",
         "TXT",
         f"v=DMARC1; p=quarantine; rua=mailto:postmaster@{domain}",
@@ -72,7 +74,7 @@ def _mail(domain: str, hostname: str, keys: Sequence[SigningKey], spf: Sequence[
     )
 
 
-def _spf(domain: str, terms: Sequence[SpfTerm]) -> Record:
+def _spf(domain: str, terms: Sequence[SpfTerm]) -> DnsRecord:
     """RFC 7208: who may send the domain's mail."""
     text, purpose = "v=spf1 mx -all", "SPF: only the server named by MX sends mail for the domain."
     if terms:
@@ -87,18 +89,18 @@ def _spf(domain: str, terms: Sequence[SpfTerm]) -> Record:
             )
         # Nothing of ours is to be refused on a guess.
         text = " ".join(["v=spf1 mx", *(term.text for term in terms), "~all" if unsure else "-all"])
-    return Record(domain, "TXT", text, purpose, needed=True)
+    return DnsRecord(domain, "TXT", text, purpose, needed=True)
 
 
-def _host_spf(hello: str, terms: Sequence[SpfTerm]) -> Record:
+def _host_spf(hello: str, terms: Sequence[SpfTerm]) -> DnsRecord:
     """RFC 7208 2.4: a report has no sender, so the name in EHLO is what is looked at."""
     text = " ".join(["v=spf1 a", *(term.text for term in terms), "-all"])
-    return Record(hello, "TXT", text, "SPF: reports of the server itself come from this host.", needed=True)
+    return DnsRecord(hello, "TXT", text, "SPF: reports of the server itself come from this host.", needed=True)
 
 
-def _transport(domain: str, hostname: str) -> Iterator[Record]:
+def _transport(domain: str, hostname: str) -> Iterator[DnsRecord]:
     """Demand that mail comes in under TLS, and hear where that failed."""
-    yield Record(
+    yield DnsRecord(
         f"_mta-sts.{domain}",
         "TXT",
         f"v=STSv1; id={_policy_id(hostname)}",
@@ -106,7 +108,7 @@ def _transport(domain: str, hostname: str) -> Iterator[Record]:
         f" https://mta-sts.{domain}/.well-known/mta-sts.txt.",
     )
     yield from _alias(f"mta-sts.{domain}", hostname, "MTA-STS: the host of the policy, if this server gives it.")
-    yield Record(
+    yield DnsRecord(
         f"_smtp._tls.{domain}",
         "TXT",
         f"v=TLSRPTv1; rua=mailto:postmaster@{domain}",
@@ -114,23 +116,23 @@ def _transport(domain: str, hostname: str) -> Iterator[Record]:
     )
 
 
-def _service(domain: str, hostname: str, service: str, port: int | None) -> Record:
+def _service(domain: str, hostname: str, service: str, port: int | None) -> DnsRecord:
     """RFC 6186 3.1, RFC 8314 5.1: where mail programs find a service."""
     name = f"_{service}._tcp.{domain}"
     if port is None:
-        return Record(name, "SRV", "0 0 0 .", f"Mail programs learn that {service} is not offered.")
+        return DnsRecord(name, "SRV", "0 0 0 .", f"Mail programs learn that {service} is not offered.")
     priority = 0 if service.endswith("s") else 10  # RFC 8314 3: TLS from the start is preferred
-    return Record(name, "SRV", f"{priority} 1 {port} {hostname}.", f"Mail programs find {service}.")
+    return DnsRecord(name, "SRV", f"{priority} 1 {port} {hostname}.", f"Mail programs find {service}.")
 
 
-def _set_up(domain: str, hostname: str) -> Iterator[Record]:
+def _set_up(domain: str, hostname: str) -> Iterator[DnsRecord]:
     yield from _alias(f"autoconfig.{domain}", hostname, "Thunderbird and its kin look here for their settings.")
     yield from _alias(f"autodiscover.{domain}", hostname, "Outlook looks here for its settings.")
 
 
-def _alias(name: str, hostname: str, purpose: str) -> Iterator[Record]:
+def _alias(name: str, hostname: str, purpose: str) -> Iterator[DnsRecord]:
     if name != hostname:
-        yield Record(name, "CNAME", f"{hostname}.", purpose)
+        yield DnsRecord(name, "CNAME", f"{hostname}.", purpose)
 
 
 def _policy_id(hostname: str) -> str:

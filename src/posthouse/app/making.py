@@ -36,7 +36,7 @@ from posthouse.database.errors import (
 )
 from posthouse.database.identity import Identity, claim_identity, inspect, set_identity
 from posthouse.database.migrations import Steps
-from posthouse.database.opening import Policy, open_database, put_aside
+from posthouse.database.opening import OpenPolicy, open_database, put_aside
 from posthouse.mailstore.fsck import pack_files
 from posthouse.mailstore.loose import head_at
 from posthouse.mailstore.sqlite.presence import presence
@@ -58,8 +58,8 @@ def make_directory(places: Places) -> None:
 
 def _make(places: Places) -> None:
     places.packs.mkdir(mode=0o700, exist_ok=True)
-    open_database(places.mail, MAIL_ROOMS, policy=Policy.CREATE).close()
-    open_database(places.directory, DIRECTORY_ROOMS, policy=Policy.CREATE).close()
+    open_database(places.mail, MAIL_ROOMS, policy=OpenPolicy.CREATE).close()
+    open_database(places.directory, DIRECTORY_ROOMS, policy=OpenPolicy.CREATE).close()
     name(places, Parts(None, None, None))
 
 
@@ -68,7 +68,7 @@ def _make_directory(places: Places) -> None:
     owner = card or (None if is_lost(places) else inspect(places.mail, MAIL_ROOMS))
     if places.directory.exists() or has_log(places.directory):
         put_aside(places.directory, replace=False)
-    open_database(places.directory, DIRECTORY_ROOMS, policy=Policy.CREATE).close()
+    open_database(places.directory, DIRECTORY_ROOMS, policy=OpenPolicy.CREATE).close()
     if owner is not None:
         set_identity(places.directory, DIRECTORY_ROOMS, Identity(owner.store, owner.generation))
 

@@ -19,7 +19,7 @@ from posthouse.delivery.router import LOCAL, Router
 from posthouse.delivery.routes import Route, Routes
 from posthouse.delivery.schedule import Schedule
 from posthouse.delivery.security import Security, SecuritySettings
-from posthouse.delivery.sender import Pace, Sender
+from posthouse.delivery.sender import DeliveryAgent, Pace
 from posthouse.delivery.signing import Signing
 from posthouse.delivery.srs import Srs
 from posthouse.mailstore.interface import Mailstore
@@ -85,7 +85,7 @@ def build_srs(directory: Directory) -> Callable[[], Srs | None]:
 class Outward:
     """What sends mail out in one worker."""
 
-    sender: Sender
+    sender: DeliveryAgent
     bounces: Bounces
 
 
@@ -144,7 +144,7 @@ def build_outward(
         postmaster=postmaster,
         signing=Signing(directory, time.time),
     )
-    sender = Sender(
+    sender = DeliveryAgent(
         outgoing,
         mailstore,
         CourierChoice(courier, {LOCAL: LocalCourier(router, hostname)}),

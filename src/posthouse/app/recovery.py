@@ -169,9 +169,9 @@ def _traits(message: LooseMessage) -> Traits:
     for chunk in message.body():
         traits |= Traits.NONE if chunk.isascii() else Traits.EIGHT_BIT
         tail = (tail + chunk[-2:])[-2:]
-    traits |= Traits.DOT_LINES if dots else Traits.NONE
-    traits |= Traits.BARE_BREAKS if bare else Traits.NONE
-    return traits if tail == b"\r\n" else traits | Traits.OPEN_END
+    traits |= Traits.HAS_LEADING_DOTS if dots else Traits.NONE
+    traits |= Traits.BARE_CR_OR_LF if bare else Traits.NONE
+    return traits if tail == b"\r\n" else traits | Traits.NO_FINAL_CRLF
 
 
 def _received(prefixes: bytes) -> int:

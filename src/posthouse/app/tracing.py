@@ -5,9 +5,9 @@ from collections.abc import Iterator, Sequence
 
 from posthouse.app.problems import printable
 from posthouse.message.envelope import BodyType
-from posthouse.message.ids import shown
+from posthouse.message.ids import format_id
 from posthouse.queue.history import Delivery
-from posthouse.queue.interface import Message, State, Traced, Try
+from posthouse.queue.interface import QueuedMessage, RecipientState, Traced, Try
 
 
 def ago(seconds: float) -> str:
@@ -43,7 +43,7 @@ def said(tried: Try) -> str:
 
 def state_of(each: Traced, now: float) -> str:
     """Where a recipient stands, in a few words."""
-    if each.state is not State.WAITING:
+    if each.state is not RecipientState.WAITING:
         return each.state.name.lower()
     if each.held:
         return "held"
@@ -60,7 +60,7 @@ def life(found: Sequence[Traced]) -> Iterator[str]:
         message = each.message
         if message.number != last:
             last = message.number
-            yield printable(f"{at(message.created)}  {shown(message.id)}  from <{message.sender.address or ''}>")
+            yield printable(f"{at(message.created)}  {format_id(message.id)}  from <{message.sender.address or ''}>")
             yield printable(f"    {', '.join(_described(message))}")
         yield printable(f"    to {', '.join(_addressed(each))}")
         for tried in each.tries:
@@ -68,7 +68,7 @@ def life(found: Sequence[Traced]) -> Iterator[str]:
         yield f"        now: {_standing(each, now)}"
 
 
-def _described(message: Message) -> Iterator[str]:
+def _described(message: QueuedMessage) -> Iterator[str]:
     """Size, name and the parameters that it came with, as SMTP writes them."""
     yield size(message.octets)
     yield f"Message-ID {message.message_id or 'none'}"
@@ -98,15 +98,15 @@ def _told(tried: Try) -> str:
 
 def _standing(each: Traced, now: float) -> str:
     """Where a recipient stands, whole."""
-    if each.state is State.WAITING:
+    if each.state is RecipientState.WAITING:
         return f"waits, {state_of(each, now)}; is given up after {at(each.message.expires)}"
     has_sender = each.message.sender.address is not None and "NEVER" not in each.recipient.notify
     told = "the sender was told" if has_sender else "there was nobody to tell"
     words = {
-        State.DELIVERED: "delivered",
-        State.FAILED: f"failed; {told}",
-        State.EXPIRED: f"given up; {told}",
-        State.DROPPED: "dropped by an operator; the sender was not told",
+        RecipientState.DELIVERED: "delivered",
+        RecipientState.FAILED: f"failed; {told}",
+        RecipientState.EXPIRED: f"given up; {told}",
+        RecipientState.DROPPED: "dropped by an operator; the sender was not told",
     }
     return words[each.state] + (f", {at(each.finished)}" if each.finished else "")
 
@@ -120,7 +120,7 @@ def past_lines(gone: Sequence[Delivery], seen_since: int | None) -> Iterator[str
             what = f"delivered to <{each.account}>; not in its INBOX any more: collected, moved or deleted"
         else:
             what = f"delivered to <{each.account}>"
-        yield printable(f"{at(each.at)}  {shown(each.id)}  {what}")
+        yield printable(f"{at(each.at)}  {format_id(each.id)}  {what}")
         by = f", handed over by {each.client}" if each.client else ""
         to = "" if each.recipient == each.account else f", for <{each.recipient}>"
         yield printable(f"    from <{each.sender or ''}>{to}{by}")
@@ -130,7 +130,7 @@ def past_lines(gone: Sequence[Delivery], seen_since: int | None) -> Iterator[str
 def as_json_delivery(each: Delivery) -> dict[str, object]:
     """One delivery of the history, for programs."""
     return {
-        "id": shown(each.id),
+        "id": format_id(each.id),
         "at": each.at,
         "sender": str(each.sender or ""),
         "recipient": str(each.recipient),
@@ -146,7 +146,7 @@ def as_json_row(each: Traced) -> dict[str, object]:
     """One recipient, for programs."""
     message = each.message
     return {
-        "id": shown(message.id),
+        "id": format_id(message.id),
         "sender": str(message.sender.address or ""),
         "recipient": str(each.recipient.address),
         "message_id": message.message_id,

@@ -63,7 +63,7 @@ from posthouse.queue.sqlite.outgoing import SqliteOutgoing, boot_id, end_claims,
 from posthouse.queue.sqlite.schema import MIGRATIONS as QUEUE_MIGRATIONS
 from posthouse.queue.sqlite.schema import ROOM as QUEUE_ROOM
 from posthouse.sessions.fair_shares import FairShares
-from posthouse.sessions.imap.context import Desk
+from posthouse.sessions.imap.context import ImapDependencies
 from posthouse.sessions.imap.session import ImapService
 from posthouse.sessions.open_sessions import CHECK_SECONDS
 from posthouse.sessions.pop3 import RENEW_SECONDS, Pop3Service
@@ -427,7 +427,7 @@ class Worker:
             self._tasks.every(RENEW_SECONDS, "renewal of maildrops", pop3.renew)
             return pop3
         if place.service in (Service.IMAP, Service.IMAPS):
-            desk = Desk(
+            desk = ImapDependencies(
                 self._index,
                 self._bus,
                 self._indexer.take_up,

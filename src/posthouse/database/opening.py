@@ -29,7 +29,7 @@ from posthouse.database.migrations import Steps, check_schema, migrate, schema_v
 ASIDE = ".aside"  # the end of the name of a file that was replaced
 
 
-class Policy(Enum):
+class OpenPolicy(Enum):
     """What to do about a file that is missing or cannot be used."""
 
     EXISTING = "existing"  # it must be there
@@ -41,7 +41,7 @@ def open_database(
     path: Path,
     rooms: Mapping[str, Steps],
     *,
-    policy: Policy = Policy.EXISTING,
+    policy: OpenPolicy = OpenPolicy.EXISTING,
     durability: Durability = Durability.FULL,
     cache_kib: int = 4096,
     checkpoint_pages: int = 8000,
@@ -56,19 +56,19 @@ def open_database(
 
     def attempt() -> apsw.Connection:
         with contextlib.ExitStack() as undo, translated(path):
-            if policy is Policy.EXISTING:
+            if policy is OpenPolicy.EXISTING:
                 check_filled(path)
-            connection = connect(path, create=policy is not Policy.EXISTING)
+            connection = connect(path, create=policy is not OpenPolicy.EXISTING)
             undo.callback(connection.close)
             check_schema(connection, rooms)
-            if policy is Policy.EXISTING and _is_blank(connection, rooms):
+            if policy is OpenPolicy.EXISTING and _is_blank(connection, rooms):
                 raise DatabaseGoneError(path, "is empty")
             configure(connection, durability=durability, cache_kib=cache_kib, checkpoint_pages=checkpoint_pages)
             try:
                 for room, steps in rooms.items():
                     migrate(connection, steps, room=room)
             except apsw.SQLError as error:
-                if policy is not Policy.REPLACE:
+                if policy is not OpenPolicy.REPLACE:
                     raise
                 # Its version says that tables are missing which are there, or the other way round.
                 raise DatabaseDamagedError(path, f"is damaged ({error})") from error
@@ -76,7 +76,7 @@ def open_database(
             undo.pop_all()
             return connection
 
-    return _replacing(path, attempt) if policy is Policy.REPLACE else attempt()
+    return _replacing(path, attempt) if policy is OpenPolicy.REPLACE else attempt()
 
 
 def open_existing_reader(path: Path) -> apsw.Connection:

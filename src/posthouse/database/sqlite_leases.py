@@ -16,7 +16,7 @@ import apsw
 from posthouse.database.connection import Durability, log_of
 from posthouse.database.errors import DatabaseError
 from posthouse.database.leases import Lease
-from posthouse.database.opening import Policy, open_database, put_aside
+from posthouse.database.opening import OpenPolicy, open_database, put_aside
 
 _MIGRATIONS = (
     "CREATE TABLE lease (name TEXT PRIMARY KEY, token INTEGER NOT NULL, expires REAL NOT NULL) WITHOUT ROWID;",
@@ -88,7 +88,7 @@ def _opened(path: Path) -> apsw.Connection:
     connection = open_database(
         path,
         {"": _MIGRATIONS},
-        policy=Policy.REPLACE,
+        policy=OpenPolicy.REPLACE,
         durability=Durability.OFF,
         cache_kib=1024,
         checkpoint_pages=_LOG_PAGES,

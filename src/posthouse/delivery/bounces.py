@@ -22,12 +22,12 @@ from posthouse.delivery.text_body import TextBody
 from posthouse.delivery.trimmed import behind
 from posthouse.mailstore.interface import Body, StoreError, Traits
 from posthouse.message.address import Address
-from posthouse.message.envelope import Client, Envelope, Recipient, Sender
+from posthouse.message.envelope import Client, Envelope, Recipient, ReversePath
 from posthouse.message.header import header_end
-from posthouse.message.ids import shown
+from posthouse.message.ids import format_id
 from posthouse.message.reply import Reply
 from posthouse.message.report import WHOLE_AT_MOST, Action, Original, Told, compose
-from posthouse.queue.interface import Message, Outgoing, Record, Recorder, State
+from posthouse.queue.interface import AttemptRecord, Outgoing, QueuedMessage, RecipientState, Recorder
 
 _LOCAL = Client("", 0, "localhost", "ESMTP")
 
@@ -36,7 +36,7 @@ _LOCAL = Client("", 0, "localhost", "ESMTP")
 class Notice:
     """One recipient of a message, and what its sender is to be told of it."""
 
-    message: Message
+    message: QueuedMessage
     told: Told
 
 
@@ -65,7 +65,7 @@ class Bounces:
         self._signing = signing
         self._converter = Converter()
 
-    def notice(self, record: Record, outcome: Outcome) -> Notice | None:
+    def notice(self, record: AttemptRecord, outcome: Outcome) -> Notice | None:
         """What the sender of a queued message is to be told of this outcome; None: nothing."""
         waiting = record.waiting
         message = waiting.message
@@ -74,7 +74,7 @@ class Bounces:
             return None
         if message.sender.address is None:
             if action is Action.FAILED:
-                self._log.warning("bounce not delivered", id=shown(message.id), to=str(waiting.recipient.address))
+                self._log.warning("bounce not delivered", id=format_id(message.id), to=str(waiting.recipient.address))
             return None
         if action is not Action.FAILED and self._router.is_ours_to_return(message.sender.address):
             return None
@@ -87,13 +87,13 @@ class Bounces:
             spoken=isinstance(outcome, Delivered) or outcome.spoken,
             at=tried.at if tried is not None else int(self._clock()),
             attempts=waiting.attempts + 1,
-            expired=record.state is State.EXPIRED,
+            expired=record.state is RecipientState.EXPIRED,
             retry_until=message.expires,
         )
         return Notice(message, told)
 
     async def send(
-        self, notices: Mapping[int, Notice], records: Sequence[Record], content: Content | None
+        self, notices: Mapping[int, Notice], records: Sequence[AttemptRecord], content: Content | None
     ) -> list[int]:
         """Tell, and record in the same transaction; the bodies nobody needs any more. All of one message.
 
@@ -114,7 +114,7 @@ class Bounces:
             if not replies[0].is_positive:
                 message = next(iter(notices.values())).message
                 self._log.warning(
-                    "bounce not kept", id=shown(message.id), to=str(message.sender.address), why=replies[0].text
+                    "bounce not kept", id=format_id(message.id), to=str(message.sender.address), why=replies[0].text
                 )
             if recorder.done:
                 return recorder.over
@@ -127,7 +127,7 @@ class Bounces:
         original = Original(
             message.sender,
             message.created,
-            shown(message.id),
+            format_id(message.id),
             head,
             pieces,
             message.octets,
@@ -144,7 +144,7 @@ class Bounces:
             self._told(recipient, Action.DELIVERED, reply, NOBODY, spoken=False, at=now, attempts=1)
             for recipient in recipients
         ]
-        original = Original(envelope.sender, now, shown(envelope.id), head, None, len(head), not head.isascii())
+        original = Original(envelope.sender, now, format_id(envelope.id), head, None, len(head), not head.isascii())
         await self._router.file(await self._mail(envelope.sender, told, original), whole=False)
 
     def _told(
@@ -175,7 +175,7 @@ class Bounces:
         )
 
     async def _original(
-        self, message: Message, content: Content | None
+        self, message: QueuedMessage, content: Content | None
     ) -> tuple[bytes, Callable[[], list[bytes]] | None]:
         """The header of the message, and all behind it if it was asked for and is small enough."""
         if content is None:
@@ -189,7 +189,7 @@ class Bounces:
             return b"", None  # the news is worth more than the copy
         return head, lambda: [rest]
 
-    async def _mail(self, sender: Sender, told: Sequence[Told], original: Original) -> Mail:
+    async def _mail(self, sender: ReversePath, told: Sequence[Told], original: Original) -> Mail:
         address = sender.address
         assert address is not None
         if self._router.is_ours_to_return(address):
@@ -204,11 +204,11 @@ class Bounces:
             hostname=self._hostname,
             postmaster=postmaster,
             now=int(self._clock()),
-            message_id=f"{shown(bounce)}@{self._hostname}",
+            message_id=f"{format_id(bounce)}@{self._hostname}",
             boundary=f"={secrets.token_hex(12)}",
         )
         body, signature = await self._signed(data, postmaster.domain_key, bounce)
-        null = Sender(None, smtputf8=bool(body.traits & Traits.EIGHT_BIT) or address.is_international)
+        null = ReversePath(None, smtputf8=bool(body.traits & Traits.EIGHT_BIT) or address.is_international)
         # RFC 3461 6.1: nobody wants to be told of the fate of a notification.
         envelope = Envelope(bounce, _LOCAL, null, [Recipient(address, ("NEVER",))])
         return Mail(
@@ -217,7 +217,7 @@ class Bounces:
             signature,
             may_relay=True,
             within_quota=False,
-            message_id=f"{shown(bounce)}@{self._hostname}",
+            message_id=f"{format_id(bounce)}@{self._hostname}",
             sendable=True,
         )
 
@@ -235,12 +235,12 @@ class Bounces:
         try:
             return body, await self._signing.sign(domain, head, behind(body, len(head)))
         except DirectoryBusyError as error:
-            self._log.warning("report not signed", id=shown(bounce), reason=str(error))
+            self._log.warning("report not signed", id=format_id(bounce), reason=str(error))
             return body, b""
 
 
-def _action(record: Record, outcome: Outcome) -> Action | None:
-    if record.state in (State.FAILED, State.EXPIRED):
+def _action(record: AttemptRecord, outcome: Outcome) -> Action | None:
+    if record.state in (RecipientState.FAILED, RecipientState.EXPIRED):
         return Action.FAILED
     if isinstance(outcome, Delivered):
         return Action.RELAYED if outcome.relayed else None  # RFC 3461 5.2.2: else the next server reports

@@ -23,9 +23,9 @@ from posthouse.delivery.trimmed import behind, trim, without
 from posthouse.mailstore.interface import Body, Mailstore, StoreError, StoreFullError
 from posthouse.message.address import Address
 from posthouse.message.coding import has_true_breaks
-from posthouse.message.envelope import Envelope, Recipient, Sender
+from posthouse.message.envelope import Envelope, Recipient, ReversePath
 from posthouse.message.header import count_received, delivered_to, header_end, message_id
-from posthouse.message.ids import shown
+from posthouse.message.ids import format_id
 from posthouse.message.reply import Reply
 from posthouse.message.trace import Tracer
 from posthouse.policy.verdict import Judge
@@ -95,7 +95,7 @@ class Incoming:
         self._log = log
         self._max_hops = max_hops
 
-    def offer_sender(self, sender: Sender, origin: Origin) -> Reply | None:
+    def offer_sender(self, sender: ReversePath, origin: Origin) -> Reply | None:
         """Whether mail from this reverse-path is taken; None: yes."""
         if sender.hold_until > self._clock() + MAX_HOLD:
             return TOO_LATE
@@ -107,7 +107,7 @@ class Incoming:
             return UNWELL
 
     def offer_recipient(
-        self, sender: Sender, address: Address, origin: Origin = STRANGER
+        self, sender: ReversePath, address: Address, origin: Origin = STRANGER
     ) -> Reply | Awaitable[Reply | None] | None:
         """Whether a recipient is taken; None: yes. Only an account with a quota costs a wait: the store is asked."""
         try:
@@ -119,7 +119,7 @@ class Incoming:
         bounded = [account for account in routed.accounts if account.quota is not None]
         return self._check_room(sender, address, bounded) if bounded else None
 
-    async def _check_room(self, sender: Sender, address: Address, accounts: Sequence[Account]) -> Reply | None:
+    async def _check_room(self, sender: ReversePath, address: Address, accounts: Sequence[Account]) -> Reply | None:
         try:
             for account in accounts:
                 usage = await self._mailstore.usage(account.id)
@@ -141,7 +141,7 @@ class Incoming:
         except StoreFullError:
             answers = [NO_SPACE] * len(envelope.recipients)
         except (StoreError, DirectoryBusyError) as error:
-            self._log.error("store failed", id=shown(envelope.id), error=error)
+            self._log.error("store failed", id=format_id(envelope.id), error=error)
             answers = [UNWELL] * len(envelope.recipients)
         if self._log.is_enabled_for(INFO):
             self._tell(envelope, spool, answers, started)
@@ -156,12 +156,12 @@ class Incoming:
         try:
             watcher(envelope, spool, answers, (self._clock() - started) * 1000)
         except Exception:
-            self._log.exception("a message could not be shown", id=shown(envelope.id))
+            self._log.exception("a message could not be shown", id=format_id(envelope.id))
 
     def _tell(self, envelope: Envelope, spool: Spool, answers: Sequence[Reply], started: float) -> None:
         self._log.info(
             "message",
-            id=shown(envelope.id),
+            id=format_id(envelope.id),
             sender=str(envelope.sender.address or "<>"),
             to=[str(recipient.address) for recipient in envelope.recipients[:10]],
             recipients=len(envelope.recipients),
@@ -179,7 +179,7 @@ class Incoming:
         head = head[: header_end(head)]
         if count_received(head) >= self._max_hops:
             return [LOOP] * len(envelope.recipients)
-        if spool.bare_breaks and not has_true_breaks(head):  # BODY=BINARYMIME; RFC 3030 3: the header has lines
+        if spool.bare_cr_or_lf and not has_true_breaks(head):  # BODY=BINARYMIME; RFC 3030 3: the header has lines
             return [BROKEN_HEADER] * len(envelope.recipients)
         taken: Taken | Reply | None = None
         if origin.account is not None and self._submission is not None:
@@ -203,7 +203,7 @@ class Incoming:
         try:
             self._submission.give_back(taken)
         except Exception as error:
-            self._log.warning("a message counts that was not kept", id=shown(envelope.id), exc_info=error)
+            self._log.warning("a message counts that was not kept", id=format_id(envelope.id), exc_info=error)
 
     async def _file(self, envelope: Envelope, spool: Spool, whole: bool, origin: Origin, head: bytes) -> list[Reply]:
         if origin.account is not None and self._submission is not None:
@@ -216,7 +216,7 @@ class Incoming:
         try:
             await self._report(envelope, answers, head)
         except Exception as error:  # the mail is kept: whatever else fails, that is what the reply must say
-            self._log.error("what follows a delivery failed", id=shown(envelope.id), exc_info=error)
+            self._log.error("what follows a delivery failed", id=format_id(envelope.id), exc_info=error)
         return answers
 
     async def _judged(self, envelope: Envelope, spool: Spool, head: bytes, origin: Origin) -> Mail | Reply:
@@ -266,7 +266,7 @@ class Incoming:
             sendable=True,
         )
 
-    def _held_until(self, sender: Sender) -> int:
+    def _held_until(self, sender: ReversePath) -> int:
         """RFC 4865: when the message may go on its way; 0: at once."""
         if sender.hold_for:
             return int(self._clock()) + sender.hold_for

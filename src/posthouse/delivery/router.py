@@ -12,10 +12,10 @@ from posthouse.accounts.interface import Account, Directory, Local, Unresolved
 from posthouse.delivery.routes import Routes
 from posthouse.delivery.sendable import UNSENDABLE, Converter
 from posthouse.delivery.srs import Srs, SrsError
-from posthouse.mailstore.interface import Body, Entry, Filed, Mailstore, Placement, Rider
+from posthouse.mailstore.interface import Body, DeliveryResult, Mailstore, MessageRef, Rider, Target
 from posthouse.message.address import Address
-from posthouse.message.envelope import Envelope, Recipient, Sender
-from posthouse.message.ids import shown
+from posthouse.message.envelope import Envelope, Recipient, ReversePath
+from posthouse.message.ids import format_id
 from posthouse.message.reply import Reply
 from posthouse.message.trace import delivered_to, return_path
 from posthouse.queue.history import Delivery, History, NoHistory
@@ -41,7 +41,7 @@ class Handoff(Protocol):
     def has_room_for(self, destinations: Iterable[str]) -> bool:
         """Whether it takes a message for these now."""
 
-    def offer(self, waiting: Sequence[Waiting], entry: Entry) -> None:
+    def offer(self, waiting: Sequence[Waiting], entry: MessageRef) -> None:
         """Send what was queued and claimed this very moment."""
 
 
@@ -76,7 +76,7 @@ class _Plan:
     """One message taken apart."""
 
     answers: list[Reply | None]
-    placements: dict[int, Placement] = field(default_factory=dict)  # by account
+    placements: dict[int, Target] = field(default_factory=dict)  # by account
     served: list[tuple[int, Account]] = field(default_factory=list)  # which recipient
     outside: dict[Address, Recipient] = field(default_factory=dict)
     held: dict[int, Recipient] = field(default_factory=dict)  # by account here, for later
@@ -110,7 +110,7 @@ class Router:
         self._history = history or NoHistory()
         self.sender: Handoff | None = None  # set once it exists
 
-    def resolve(self, address: Address, sender: Sender, *, may_relay: bool) -> Routed | Reply:
+    def resolve(self, address: Address, sender: ReversePath, *, may_relay: bool) -> Routed | Reply:
         """Where mail for an address goes, or why it goes nowhere."""
         found = self._directory.resolve(address)
         if isinstance(found, Local):
@@ -130,7 +130,7 @@ class Router:
         found = self._directory.resolve(address)
         return isinstance(found, Local) and not found.outside
 
-    def _returned(self, address: Address, sender: Sender) -> Routed | Reply:
+    def _returned(self, address: Address, sender: ReversePath) -> Routed | Reply:
         """A bounce to an address that we made for a forwarded message goes back to where that came from."""
         srs = self._srs()
         if srs is None or self._outgoing is None or sender.address is not None:
@@ -182,12 +182,12 @@ class Router:
 
     async def _deliver(
         self, name: bytes, mail: Mail, plan: _Plan, *, whole: bool, also: Rider | None = None
-    ) -> list[Filed]:
+    ) -> list[DeliveryResult]:
         put = self._put(mail, plan)
         placements = self._placements(mail, plan, queued=put is not None)
-        kept: list[Entry | None] = []
+        kept: list[MessageRef | None] = []
 
-        def ride(database: Any, entries: Sequence[Entry | None]) -> None:
+        def ride(database: Any, entries: Sequence[MessageRef | None]) -> None:
             kept[:] = entries
             if also is not None:
                 also(database, entries)
@@ -202,7 +202,7 @@ class Router:
             self.sender.offer(put.waiting, kept[-1])
         return filed
 
-    def _remember(self, mail: Mail, plan: _Plan, filed: Sequence[Filed]) -> None:
+    def _remember(self, mail: Mail, plan: _Plan, filed: Sequence[DeliveryResult]) -> None:
         if not plan.served:
             return
         envelope, at = mail.envelope, int(self._clock())
@@ -218,10 +218,10 @@ class Router:
                     mail.message_id,
                     mail.body.octets,
                     envelope.client.ip,
-                    outcomes[account.id] is not Filed.OVER_QUOTA,
+                    outcomes[account.id] is not DeliveryResult.OVER_QUOTA,
                 )
                 for n, account in plan.served
-                if outcomes[account.id] is not Filed.WITHHELD
+                if outcomes[account.id] is not DeliveryResult.WITHHELD
             ]
         )
 
@@ -258,7 +258,7 @@ class Router:
                 plan.served.append((n, account))
                 prefix = (path + delivered_to(account.address)).encode() + mail.trace
                 plan.placements.setdefault(
-                    account.id, Placement(account.id, prefix, quota=account.quota if mail.within_quota else None)
+                    account.id, Target(account.id, prefix, quota=account.quota if mail.within_quota else None)
                 )
         return plan
 
@@ -290,7 +290,7 @@ class Router:
         at_once = due <= now and self.sender is not None and self.sender.has_room_for(destinations)
         return self._outgoing.put(fresh, mine=at_once)
 
-    def _rewritten(self, mail: Mail, plan: _Plan) -> Sender:
+    def _rewritten(self, mail: Mail, plan: _Plan) -> ReversePath:
         """SPF at the far end looks at the reverse-path: what we only forward must not claim to come from its sender."""
         sender = mail.envelope.sender
         address = sender.address
@@ -300,13 +300,13 @@ class Router:
         srs = self._srs()
         return sender if srs is None else replace(sender, address=srs.forward(address))
 
-    def _placements(self, mail: Mail, plan: _Plan, *, queued: bool) -> list[Placement]:
+    def _placements(self, mail: Mail, plan: _Plan, *, queued: bool) -> list[Target]:
         placements = list(plan.placements.values())
         if mail.sent_copy and mail.account is not None:
-            placements.append(Placement(mail.account.id, mail.trace, SENT))
+            placements.append(Target(mail.account.id, mail.trace, SENT))
         if queued:
             trace = self._trace_of_queued(mail, plan)
-            placements.append(Placement(ACCOUNT, trace, MAILBOX))  # the last: the queue looks for it there
+            placements.append(Target(ACCOUNT, trace, MAILBOX))  # the last: the queue looks for it there
         return placements
 
     def _trace_of_queued(self, mail: Mail, plan: _Plan) -> bytes:
@@ -320,15 +320,15 @@ class Router:
         (alias,) = plan.through
         return delivered_to(alias).encode() + mail.trace
 
-    def _answers(self, mail: Mail, plan: _Plan, filed: Sequence[Filed], whole: bool) -> list[Reply]:
+    def _answers(self, mail: Mail, plan: _Plan, filed: Sequence[DeliveryResult], whole: bool) -> list[Reply]:
         answers, recipients = plan.answers, mail.envelope.recipients
         outcomes = dict(zip(plan.placements, filed, strict=False))  # sent copy and queue stand behind the accounts
         for n, account in plan.served:
-            if outcomes[account.id] is Filed.OVER_QUOTA:
+            if outcomes[account.id] is DeliveryResult.OVER_QUOTA:
                 answers[n] = Reply(552, "5.2.2", MAILBOX_FULL.format(recipients[n].address))
         if whole and any(answers):
             return [next(answer for answer in answers if answer)] * len(answers)
-        kept = Reply(250, "2.0.0", f"Kept as {shown(mail.envelope.id)}")
+        kept = Reply(250, "2.0.0", f"Kept as {format_id(mail.envelope.id)}")
         return [answer or kept for answer in answers]
 
 

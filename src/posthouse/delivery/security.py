@@ -15,7 +15,7 @@ from structlog.typing import FilteringBoundLogger
 
 from posthouse.delivery.couriers.hosts import Addresses, Host
 from posthouse.delivery.couriers.safety import Demand, UnsafeError
-from posthouse.net.dns.interface import DnsError, Found, Kind, Resolver, Tlsa
+from posthouse.net.dns.interface import DnsError, Found, RecordType, Resolver, Tlsa
 from posthouse.net.fetch import Fetcher, FetchError, UntrustedError
 from posthouse.net.verify import Authorities
 from posthouse.policy import dane, mtasts
@@ -43,7 +43,7 @@ class _Proof:
     """What the certificate must prove, for judge()."""
 
     kind: str = ""  # "tlsa", "sts", "memory", "route", or "" for nothing
-    tlsa: tuple[dane.Record, ...] = ()
+    tlsa: tuple[dane.TlsaRecord, ...] = ()
     report: str = "no-policy-found"  # policy type for TLSRPT
     soft: bool = False  # a failure is only counted (MTA-STS in testing mode; memory that yields)
     failure: str = ""  # known before any connection, to be counted for it (RFC 8460 4.3)
@@ -54,7 +54,7 @@ class _Held:
     """A policy that was fetched before, in seconds since 1970."""
 
     id: str
-    policy: mtasts.Policy
+    policy: mtasts.MtaStsPolicy
     fetched: float
     ends: float
 
@@ -80,8 +80,8 @@ class Security:
         self._settings = settings
         self._log = log
         self._clock = clock
-        self._checked: dict[str, tuple[float, mtasts.Policy | None]] = {}  # domain -> until when, what holds
-        self._fetching: dict[str, asyncio.Task[mtasts.Policy | None]] = {}
+        self._checked: dict[str, tuple[float, mtasts.MtaStsPolicy | None]] = {}  # domain -> until when, what holds
+        self._fetching: dict[str, asyncio.Task[mtasts.MtaStsPolicy | None]] = {}
         self._counts: Counter[tuple[int, str, str, str, str]] = Counter()
         self._flushing: asyncio.TimerHandle | None = None
         self._tidied = 0  # the day
@@ -114,7 +114,7 @@ class Security:
     async def _by_dane(self, domain: str, host: Host) -> Demand | None:
         """RFC 7672 2.2; None: the host has no such records."""
         try:
-            answer = await self._resolver.look_up(f"_{host.port}._tcp.{host.name}", Kind.TLSA)
+            answer = await self._resolver.look_up(f"_{host.port}._tcp.{host.name}", RecordType.TLSA)
         except DnsError as error:
             self._count(domain, "tlsa", host.name, "dnssec-invalid")
             # RFC 7672 2.1.2: whoever can suppress the answer must not gain by it.
@@ -122,7 +122,7 @@ class Security:
         if answer.found is not Found.RECORDS or not answer.secure:
             return None
         records = tuple(
-            dane.Record(each.usage, each.selector, each.matching, each.data)
+            dane.TlsaRecord(each.usage, each.selector, each.matching, each.data)
             for each in answer.records
             if isinstance(each, Tlsa)
         )
@@ -202,7 +202,7 @@ class Security:
 
     # MTA-STS.
 
-    async def _policy(self, domain: str) -> mtasts.Policy | None:
+    async def _policy(self, domain: str) -> mtasts.MtaStsPolicy | None:
         """The policy that holds for a domain now (RFC 8461 5.1); all who want it share one look."""
         known = self._checked.get(domain)
         if known is not None and known[0] > self._clock():
@@ -213,10 +213,10 @@ class Security:
             task.add_done_callback(lambda _: self._fetching.pop(domain, None))
         return await asyncio.shield(task)
 
-    async def _find_policy(self, domain: str) -> mtasts.Policy | None:
+    async def _find_policy(self, domain: str) -> mtasts.MtaStsPolicy | None:
         held = _held(self._memory.policy(domain), self._clock())
         try:
-            answer = await self._resolver.look_up(f"_mta-sts.{domain}", Kind.TXT)
+            answer = await self._resolver.look_up(f"_mta-sts.{domain}", RecordType.TXT)
         except DnsError:
             return self._hold(domain, held, _REFETCH_SECONDS)  # RFC 8461 5.1: what is cached holds on
         wanted = mtasts.policy_id(record for record in answer.records if isinstance(record, bytes))
@@ -233,7 +233,7 @@ class Security:
         self._memory.keep_policy(domain, KnownPolicy(wanted, text, int(now)))
         return self._hold(domain, _Held(wanted, policy, now, now + policy.max_age), _RECHECK_SECONDS)
 
-    def _hold(self, domain: str, held: _Held | None, seconds: float) -> mtasts.Policy | None:
+    def _hold(self, domain: str, held: _Held | None, seconds: float) -> mtasts.MtaStsPolicy | None:
         """What holds for a domain for some time, or until it ends; then it is looked at again."""
         if len(self._checked) > 50_000:
             self._checked.clear()

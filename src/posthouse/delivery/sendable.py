@@ -74,7 +74,7 @@ def _convert(body: Body) -> tuple[bytes, TextBody] | None:
 
 async def _fits(body: Body) -> bool:
     """Whether every server with 8BITMIME takes it."""
-    if body.traits & Traits.BARE_BREAKS:
+    if body.traits & Traits.BARE_CR_OR_LF:
         return False
     check = LineCheck()
     async for piece in in_slices(body.chunks()):

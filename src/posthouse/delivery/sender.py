@@ -31,8 +31,8 @@ from posthouse.delivery.lanes import Lanes
 from posthouse.delivery.outcome import Delivered, Outcome, Permanent, Transient
 from posthouse.delivery.records import OWN_FAULT, Records, as_kept, as_tried
 from posthouse.delivery.schedule import Schedule
-from posthouse.mailstore.interface import Entry, Mailstore, StoreError
-from posthouse.message.ids import shown
+from posthouse.mailstore.interface import Mailstore, MessageRef, StoreError
+from posthouse.message.ids import format_id
 from posthouse.message.reply import Reply
 from posthouse.net.supervisor import Supervisor
 from posthouse.queue.interface import ACCOUNT, MAILBOX, Key, Outgoing, Waiting
@@ -64,7 +64,7 @@ class Pace:
     per_minute: int = 0
 
 
-class Sender:
+class DeliveryAgent:
     """One per process; start(), then stop(). `pace` tells how fast a destination may be served."""
 
     def __init__(
@@ -143,7 +143,7 @@ class Sender:
         except StoreError as error:
             self._log.error("the queue was not left tidy", error=error)
 
-    def offer(self, waiting: Sequence[Waiting], entry: Entry) -> None:
+    def offer(self, waiting: Sequence[Waiting], entry: MessageRef) -> None:
         """Send a message that was queued and claimed this very moment."""
         self._enqueue(waiting, {entry.message: Content(self._mailstore, entry)})
 
@@ -398,7 +398,7 @@ class Sender:
         for one, outcome in zip(job.waiting, outcomes, strict=True):
             self._log.info(
                 "sent" if isinstance(outcome, Delivered) else "not sent",
-                id=shown(one.message.id),
+                id=format_id(one.message.id),
                 to=str(one.recipient.address),
                 result=type(outcome).__name__.lower(),
                 host=outcome.remote.host,

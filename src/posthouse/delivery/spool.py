@@ -50,8 +50,8 @@ class Spool:
         self._tail = b""
         self.octets = 0
         self.head = bytearray()
-        self.dot_lines = False
-        self.bare_breaks = False
+        self.has_leading_dots = False
+        self.bare_cr_or_lf = False
 
     def write(self, data: bytes) -> None:
         """Take the next octets."""
@@ -89,10 +89,10 @@ class Spool:
         """See Body."""
         traits = Traits.NONE if self._ascii else Traits.EIGHT_BIT
         if self._tail != b"\r\n":
-            traits |= Traits.OPEN_END
-        if self.dot_lines:
-            traits |= Traits.DOT_LINES
-        return traits | Traits.BARE_BREAKS if self.bare_breaks else traits
+            traits |= Traits.NO_FINAL_CRLF
+        if self.has_leading_dots:
+            traits |= Traits.HAS_LEADING_DOTS
+        return traits | Traits.BARE_CR_OR_LF if self.bare_cr_or_lf else traits
 
     def chunks(self) -> Iterator[bytes]:
         """See Body. Raises StoreError."""

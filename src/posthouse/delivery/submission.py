@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from posthouse.accounts.allowance import Allowance, Excess, Taken
 from posthouse.accounts.interface import Account, Directory
 from posthouse.message.address import Address, AddressError
-from posthouse.message.addresses import AddressListError, Mailbox, parse_mailboxes
+from posthouse.message.addresses import AddressListError, MailboxAddress, parse_mailboxes
 from posthouse.message.coding import has_true_breaks
 from posthouse.message.edit import Field, placed_fields
-from posthouse.message.envelope import Sender
-from posthouse.message.ids import shown
+from posthouse.message.envelope import ReversePath
+from posthouse.message.ids import format_id
 from posthouse.message.reply import Reply
 from posthouse.message.trace import Tracer
 
@@ -77,7 +77,7 @@ class Submission:
         """The message was not kept after all. Raises DirectoryBusyError."""
         self._allowance.give_back(taken)
 
-    def prepare(self, account: Account, head: bytes, sender: Sender) -> Prepared | Reply:
+    def prepare(self, account: Account, head: bytes, sender: ReversePath) -> Prepared | Reply:
         """Check the header of a message and say what is to be added and left out. Raises DirectoryBusyError.
 
         `sender` has passed check_sender().
@@ -105,18 +105,18 @@ class Submission:
         if b"date" not in by_name:  # RFC 6409 8.2
             added += f"Date: {self._tracer.date()}\r\n".encode()
         if not message_id and b"message-id" not in by_name:  # RFC 6409 8.3
-            message_id = f"{shown(self._new_id())}@{domain}"
+            message_id = f"{format_id(self._new_id())}@{domain}"
             added += f"Message-ID: <{message_id}>\r\n".encode()
         cuts = tuple((field.start, field.end) for field in fields if field.name in _CUT or field.name in repeated)
         sent_copy = self._sent_copy if account.sent_copy is None else account.sent_copy
         return Prepared(added, cuts, message_id, domain, sent_copy)
 
     def _authors(
-        self, account: Account, by_name: _ByName, sender: Sender
-    ) -> tuple[list[Mailbox], list[Mailbox]] | Reply:
+        self, account: Account, by_name: _ByName, sender: ReversePath
+    ) -> tuple[list[MailboxAddress], list[MailboxAddress]] | Reply:
         """Who has written it: all of From, and Sender, must be the account's (RFC 6409 6.1)."""
         # Scripts and devices leave From out: then it is who the envelope says.
-        authors = _mailboxes(by_name, b"from") or [Mailbox("", sender.address or account.address)]
+        authors = _mailboxes(by_name, b"from") or [MailboxAddress("", sender.address or account.address)]
         senders = _mailboxes(by_name, b"sender")
         if isinstance(authors, Reply):
             return authors
@@ -158,7 +158,7 @@ def _ambiguous(head: bytes, by_name: _ByName) -> Reply | None:
     return None
 
 
-def _mailboxes(by_name: _ByName, name: bytes) -> list[Mailbox] | Reply:
+def _mailboxes(by_name: _ByName, name: bytes) -> list[MailboxAddress] | Reply:
     """What the field holds, one at least; the empty list when there is no such field."""
     if name not in by_name:
         return []
@@ -170,11 +170,11 @@ def _mailboxes(by_name: _ByName, name: bytes) -> list[Mailbox] | Reply:
     return found or Reply(554, "5.6.0", f"The {title} field holds no address")
 
 
-def _repeats(mailboxes: Sequence[Mailbox]) -> bool:
+def _repeats(mailboxes: Sequence[MailboxAddress]) -> bool:
     return any(mailbox.repeats for mailbox in mailboxes)
 
 
-def _only_address(name: bytes, mailbox: Mailbox) -> bytes:
+def _only_address(name: bytes, mailbox: MailboxAddress) -> bytes:
     return name.title() + f": <{_written(mailbox.address)}>\r\n".encode()
 
 

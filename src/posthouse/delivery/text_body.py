@@ -18,11 +18,11 @@ class TextBody:
         self.digest = new_digest(data).digest()
         self.traits = Traits.NONE if data.isascii() else Traits.EIGHT_BIT
         if data.startswith(b".") or b"\n." in data:
-            self.traits |= Traits.DOT_LINES
+            self.traits |= Traits.HAS_LEADING_DOTS
         if not data.endswith(b"\r\n"):
-            self.traits |= Traits.OPEN_END
+            self.traits |= Traits.NO_FINAL_CRLF
         if _BARE.search(data):
-            self.traits |= Traits.BARE_BREAKS
+            self.traits |= Traits.BARE_CR_OR_LF
 
     def chunks(self) -> Iterator[bytes]:
         """See Body."""

@@ -5,7 +5,7 @@ from bisect import bisect_left
 from collections.abc import Collection, Sequence
 from operator import gt
 
-from posthouse.mailstore.interface import Row, Snapshot
+from posthouse.mailstore.interface import MessageColumns, Snapshot
 
 _FEW = 16  # places that are taken out one by one, each with a move of what is behind it
 
@@ -14,7 +14,7 @@ Columns = Sequence["array[int]"]
 
 def empty() -> "list[array[int]]":
     """Columns of Row, without messages."""
-    return [array("L"), *(array("Q") for _ in Row._fields[1:])]
+    return [array("L"), *(array("Q") for _ in MessageColumns._fields[1:])]
 
 
 def columns_of(snapshot: Snapshot) -> "list[array[int]]":
@@ -40,7 +40,7 @@ def drop(columns: Columns, places: Sequence[int]) -> None:
         column[:] = kept
 
 
-def merge(columns: Columns, changed: Sequence[Row], vanished: Collection[int]) -> None:
+def merge(columns: Columns, changed: Sequence[MessageColumns], vanished: Collection[int]) -> None:
     """Bring columns up to a later moment: rows that are new or have changed since, and uids of those that are gone."""
     uids = columns[0]
     places = []

@@ -13,7 +13,7 @@ from xxhash import xxh3_128
 DIGEST_OCTETS = 16
 
 
-class Hasher(Protocol):
+class ContentHasher(Protocol):
     """As those of hashlib."""
 
     def update(self, data: bytes, /) -> None:
@@ -23,7 +23,7 @@ class Hasher(Protocol):
         """The digest of all that was taken."""
 
 
-def new_digest(data: bytes = b"") -> Hasher:
+def new_digest(data: bytes = b"") -> ContentHasher:
     """A hasher of the kind that is used for what is written now. `data` is taken at once."""
     return xxh3_128(data)
 
@@ -33,6 +33,6 @@ def digest_of(data: bytes | bytearray | memoryview, known: bytes) -> bytes:
     return xxh3_128(data).digest() if len(known) == DIGEST_OCTETS else hashlib.sha256(data).digest()
 
 
-def hasher_like(known: bytes) -> Hasher:
+def hasher_like(known: bytes) -> ContentHasher:
     """A hasher of the same kind as the digest `known`."""
     return xxh3_128() if len(known) == DIGEST_OCTETS else hashlib.sha256()

@@ -84,10 +84,10 @@ class Traits(IntFlag):
     """What later readers would otherwise have to scan the body for."""
 
     NONE = 0
-    DOT_LINES = 1  # some line starts with ".": needs dot-stuffing (RFC 1939 3)
-    OPEN_END = 2  # does not end with CRLF
+    HAS_LEADING_DOTS = 1  # some line starts with ".": needs dot-stuffing (RFC 1939 3)
+    NO_FINAL_CRLF = 2  # does not end with CRLF
     EIGHT_BIT = 4  # holds octets above 127
-    BARE_BREAKS = 8  # holds a bare CR or LF (BINARYMIME only)
+    BARE_CR_OR_LF = 8  # holds a bare CR or LF (BINARYMIME only)
 
 
 class Body(Protocol):
@@ -110,7 +110,7 @@ class Body(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Placement:
+class Target:
     """One copy to be kept: for whom, where, under which trace headers."""
 
     account: int
@@ -119,7 +119,7 @@ class Placement:
     quota: int | None = None  # octets the account may hold after this; None: no bound
 
 
-class Filed(Enum):
+class DeliveryResult(Enum):
     """What became of one placement."""
 
     KEPT = "kept"
@@ -128,7 +128,7 @@ class Filed(Enum):
     WITHHELD = "withheld"  # there was room, but the delivery was to be kept whole and another placement had none
 
 
-class Entry(NamedTuple):
+class MessageRef(NamedTuple):
     """One message of a mailbox as a reader needs it."""
 
     message: int  # message id: unique in the account for ever, never given twice
@@ -142,13 +142,13 @@ class Entry(NamedTuple):
     @property
     def sent_octets(self) -> int:
         """Octets of it once its last line ends with CRLF."""
-        return self.octets + 2 * bool(self.traits & Traits.OPEN_END.value)
+        return self.octets + 2 * bool(self.traits & Traits.NO_FINAL_CRLF.value)
 
 
-class Item(NamedTuple):
+class MailboxMessage(NamedTuple):
     """A message with what may change about it, and with what stays when it is copied."""
 
-    entry: Entry
+    entry: MessageRef
     flags: int  # Flag, and above them the number of the set of its keywords
     modseq: int  # of its last change
     saved: int  # when it came into this mailbox, seconds since 1970
@@ -171,7 +171,7 @@ class Mailbox:
     role: Role = Role.NONE
 
 
-class Row(NamedTuple):
+class MessageColumns(NamedTuple):
     """The columns of one message that a session keeps."""
 
     uid: int
@@ -201,8 +201,8 @@ class Maildrop:
     """The messages of a mailbox as columns, by id, and the first of them as entries: up to a thousand."""
 
     messages: "array[int]"  # "Q"
-    sent_octets: "array[int]"  # "Q", as of Entry
-    first: list[Entry]
+    sent_octets: "array[int]"  # "Q", as of MessageRef
+    first: list[MessageRef]
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,7 +211,7 @@ class Delta:
 
     mailbox: Mailbox
     modseq: int  # of the account at that moment
-    changed: list[Row]  # new ones and those whose flags changed, by uid
+    changed: list[MessageColumns]  # new ones and those whose flags changed, by uid
     vanished: list[int]  # uids, ascending
 
 
@@ -246,7 +246,9 @@ class Marks:
 class Marked:
     """What became of an order to change flags."""
 
-    rows: list[Row]  # every message of the order that is there, as it is now, but for those in `conflicts`; by uid
+    rows: list[
+        MessageColumns
+    ]  # every message of the order that is there, as it is now, but for those in `conflicts`; by uid
     conflicts: list[int]  # uids of those that were changed since, and so were left alone
     modseq: int = 0  # of this change; 0 when there was nothing to change
 
@@ -271,7 +273,7 @@ class Placed:
 
 # Work of another room that keeps its rows in the same database: done in the store's own transaction, or not at all.
 # It is given the database and the entries of the placements, None for each that was not kept.
-Rider = Callable[[Any, Sequence[Entry | None]], None]
+Rider = Callable[[Any, Sequence[MessageRef | None]], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -303,13 +305,13 @@ class Mailstore(Protocol):
         self,
         delivery: bytes,
         body: Body,
-        placements: Sequence[Placement],
+        placements: Sequence[Target],
         received: int,
         *,
         whole: bool,
         also: Rider | None = None,
-    ) -> list[Filed]:
-        """Keep one body for many accounts in one transaction; one Filed per placement, in order.
+    ) -> list[DeliveryResult]:
+        """Keep one body for many accounts in one transaction; one DeliveryResult per target, in order.
 
         `delivery` is 16 bytes that name this delivery, the first six of them the milliseconds since 1970 (as in a
         UUIDv7): the same again within a month files nothing twice. With `whole`, one placement over quota keeps all
@@ -320,7 +322,7 @@ class Mailstore(Protocol):
         A task cancelled meanwhile ends when the outcome is certain: the body is in use until then.
         """
 
-    async def entries(self, account: int, mailbox: str = INBOX) -> list[Entry]:
+    async def entries(self, account: int, mailbox: str = INBOX) -> list[MessageRef]:
         """The messages of a mailbox, by uid. Empty when there is no such account or mailbox."""
 
     async def maildrop(self, account: int, mailbox: str = INBOX) -> Maildrop:
@@ -329,17 +331,17 @@ class Mailstore(Protocol):
         Of a large one that changes meanwhile it may have a message that was just removed.
         """
 
-    async def find(self, account: int, mailbox: str, messages: Sequence[int]) -> list[Entry]:
+    async def find(self, account: int, mailbox: str, messages: Sequence[int]) -> list[MessageRef]:
         """Those of the messages that are there, by uid."""
 
-    async def read(self, entry: Entry, offset: int, length: int) -> bytes:
+    async def read(self, entry: MessageRef, offset: int, length: int) -> bytes:
         """Up to `length` octets of prefix + body from `offset`; b"" at the end.
 
         Raises DamagedError when another message is found there, and, where the whole message is read at once, when any
         octet is not what was kept. Call check() before sending a message in pieces.
         """
 
-    async def check(self, entry: Entry) -> None:
+    async def check(self, entry: MessageRef) -> None:
         """Compare the whole message with what was kept. Raises DamagedError, StoreError."""
 
     async def expunge(self, account: int, mailbox: str, messages: Sequence[int]) -> int:
@@ -383,7 +385,7 @@ class Mailstore(Protocol):
     async def subscriptions(self, account: int) -> list[str]:
         """The names that subscribe() noted, sorted."""
 
-    async def furnish(self, account: int, mailboxes: Sequence[tuple[str, Role]]) -> None:
+    async def create_default_mailboxes(self, account: int, mailboxes: Sequence[tuple[str, Role]]) -> None:
         """Make these mailboxes and subscribe to them and to INBOX, the first time this is called for an account.
 
         One that is there already gets the role, if it has none and nobody else has it.
@@ -417,7 +419,7 @@ class Mailstore(Protocol):
         answer has every uid that was ever given and is there no more (RFC 7162 3.2.5.2 allows it).
         """
 
-    async def items(self, account: int, mailbox: int, messages: Sequence[int]) -> list[Item]:
+    async def items(self, account: int, mailbox: int, messages: Sequence[int]) -> list[MailboxMessage]:
         """Those of the messages that are there, by uid. For some hundred ids at a time."""
 
     async def mark(

@@ -10,9 +10,9 @@ import os
 from pathlib import Path
 
 from posthouse.mailstore.digests import digest_of, hasher_like
-from posthouse.mailstore.interface import DamagedError, Entry, StoreError
+from posthouse.mailstore.interface import DamagedError, MessageRef, StoreError
 from posthouse.mailstore.pack_writer import pack_path
-from posthouse.mailstore.places import Place, alone, unfold
+from posthouse.mailstore.places import RecordLocation, alone, unfold
 from posthouse.mailstore.records import HEADER_OCTETS, Header, crc_of, is_start, parse_header
 
 _MAX_OPEN = 64  # packs kept open for reading
@@ -34,7 +34,7 @@ class PackReader:
         self._nowait = bool(_NOWAIT) and hasattr(os, "preadv")
         self._checked: dict[tuple[object, int], None] = {}  # (place, identity) of long messages, the oldest first
 
-    def cached(self, entry: Entry, offset: int, length: int) -> bytes | None:
+    def cached(self, entry: MessageRef, offset: int, length: int) -> bytes | None:
         """The octets asked for, when they can be had without waiting for the disk and without doubt; else None."""
         place = entry.place
         length = min(length, entry.octets - offset)
@@ -52,7 +52,7 @@ class PackReader:
         except OSError:  # not cached; or there are no such reads here, or the disk is ill: fetch() will tell
             return None
 
-    def fetch(self, entry: Entry, offset: int, length: int) -> bytes:
+    def fetch(self, entry: MessageRef, offset: int, length: int) -> bytes:
         """The octets asked for, however long the disk takes."""
         length = min(length, entry.octets - offset)
         if length <= 0:
@@ -62,7 +62,7 @@ class PackReader:
         except OSError as error:
             raise self._unusable(f"message {entry.message}", error) from error
 
-    def is_checked(self, entry: Entry) -> bool:
+    def is_checked(self, entry: MessageRef) -> bool:
         """Whether it was found sound before, or is so and in memory. For one thread, as cached()."""
         if (entry.place, entry.identity) in self._checked:
             return True
@@ -78,7 +78,7 @@ class PackReader:
             self._remember(entry)
         return sound
 
-    def check(self, entry: Entry) -> None:
+    def check(self, entry: MessageRef) -> None:
         """Compare the whole message with what was kept, without handing it out."""
         place = _located(entry)
         try:
@@ -91,7 +91,7 @@ class PackReader:
             raise self._unusable(f"message {entry.message}", error) from error
         self._remember(entry)
 
-    def _remember(self, entry: Entry) -> None:
+    def _remember(self, entry: MessageRef) -> None:
         if len(self._checked) >= _CHECKED_AT_MOST:
             with contextlib.suppress(StopIteration, RuntimeError):  # another thread was quicker
                 self._checked.pop(next(iter(self._checked)), None)
@@ -127,7 +127,7 @@ class PackReader:
         self._open[pack] = fd
         return fd
 
-    def _fetch(self, entry: Entry, offset: int, length: int) -> bytes:
+    def _fetch(self, entry: MessageRef, offset: int, length: int) -> bytes:
         place = _located(entry)
         fd = os.open(self.path(place.pack), os.O_RDONLY | os.O_CLOEXEC)
         try:
@@ -154,7 +154,7 @@ class PackReader:
                 raise _damaged(entry, place)
         return bytes(data)
 
-    def _check(self, fd: int, entry: Entry, place: Place) -> None:
+    def _check(self, fd: int, entry: MessageRef, place: RecordLocation) -> None:
         header, start = _header(fd, entry, place)
         if type(entry.place) is int:
             start += os.pread(fd, header.prefixes, place.record + HEADER_OCTETS)
@@ -168,7 +168,7 @@ class PackReader:
             raise _damaged(entry, place)
 
 
-def _start_in_memory(fd: int, record: int, entry: Entry, length: int) -> memoryview | None:
+def _start_in_memory(fd: int, record: int, entry: MessageRef, length: int) -> memoryview | None:
     """The first octets of a message, with the header that stands before them: it is looked at in passing."""
     data = bytearray(HEADER_OCTETS + length)
     if os.preadv(fd, (data,), record, _NOWAIT) != len(data):
@@ -183,7 +183,7 @@ def _start_in_memory(fd: int, record: int, entry: Entry, length: int) -> memoryv
     return view[HEADER_OCTETS:]
 
 
-def _piece_in_memory(fd: int, record: int, entry: Entry, offset: int, length: int) -> bytes | None:
+def _piece_in_memory(fd: int, record: int, entry: MessageRef, offset: int, length: int) -> bytes | None:
     """Octets from the middle, and then the header: what was given back meanwhile has lost it by now."""
     data, header = bytearray(length), bytearray(HEADER_OCTETS)
     if os.preadv(fd, (data,), record + HEADER_OCTETS + offset, _NOWAIT) != length:
@@ -193,7 +193,7 @@ def _piece_in_memory(fd: int, record: int, entry: Entry, offset: int, length: in
     return bytes(data) if is_start(memoryview(header), entry.octets, entry.identity) else None
 
 
-def _header(fd: int, entry: Entry, place: Place) -> tuple[Header, bytes]:
+def _header(fd: int, entry: MessageRef, place: RecordLocation) -> tuple[Header, bytes]:
     """The record's header, and the octets it was read from: with all prefixes where the place says how many there are.
 
     Raises DamagedError unless it is the record that is wanted.
@@ -212,15 +212,15 @@ def _header(fd: int, entry: Entry, place: Place) -> tuple[Header, bytes]:
     return header, octets
 
 
-def _damaged(entry: Entry, place: Place) -> DamagedError:
+def _damaged(entry: MessageRef, place: RecordLocation) -> DamagedError:
     return DamagedError(f"message {entry.message}: the record at {place.record} of pack {place.pack} is damaged")
 
 
-def _located(entry: Entry) -> Place:
+def _located(entry: MessageRef) -> RecordLocation:
     """Where its octets are. Of a message alone in its record, prefixes and body are taken as one."""
     if type(entry.place) is int:
         pack, record = alone(entry.place)
-        return Place(pack, record, record + HEADER_OCTETS, 0, record + HEADER_OCTETS)
+        return RecordLocation(pack, record, record + HEADER_OCTETS, 0, record + HEADER_OCTETS)
     if type(entry.place) is str:
         return unfold(entry.place)
     raise DamagedError(f"message {entry.message}: its body is not known to the store")

@@ -46,7 +46,7 @@ _SMALL_BATCH = len(_AHEAD) // 8  # octets; the time of a larger one goes into it
 _TRIES = 5  # to make a pack whose number nobody else takes meanwhile
 
 
-class Record(Protocol):
+class PackRecord(Protocol):
     """A body with its prefixes, and, once written, where they are."""
 
     body: Body
@@ -100,7 +100,7 @@ class PackWriter:
         self._spoilt: list[int] = []  # fds, kept for their locks
         self._abandoned: list[Extent] = []  # their rows were rolled back
 
-    def append(self, catalogue: Catalogue, records: Sequence[Record]) -> Extent | None:
+    def append(self, catalogue: Catalogue, records: Sequence[PackRecord]) -> Extent | None:
         """Make the records durable; where they are. Each gets its place or its failure (StoreError, StoreFullError)."""
         try:
             self._ready(catalogue)
@@ -141,7 +141,7 @@ class PackWriter:
         for fd in spoilt:
             _close(fd)
 
-    def _write(self, records: Sequence[Record]) -> Extent:
+    def _write(self, records: Sequence[PackRecord]) -> Extent:
         start = self._end
         run = _Run(self._files, self._fd, start, self._identities)
         try:
@@ -319,7 +319,7 @@ class _Run:
         self._buffers: list[bytes] = []
         self.position = start  # behind the last buffer
 
-    def lay(self, record: Record, pack: int) -> None:
+    def lay(self, record: PackRecord, pack: int) -> None:
         """Add a record. When its body cannot be read, the record gets the failure and its space goes to the next."""
         start, mark, flushed = self.position, len(self._buffers), self._start
         self._lay_prefixes(record)
@@ -354,7 +354,7 @@ class _Run:
             self._buffers = []
             self._start = self.position
 
-    def _lay_prefixes(self, record: Record) -> None:
+    def _lay_prefixes(self, record: PackRecord) -> None:
         prefixes = record.prefixes
         if len(prefixes) == 1:
             record.prefix_octets = len(prefixes[0])

@@ -12,7 +12,7 @@ OFFSET_BITS = 40  # a pack may be as long as the largest message: 1 TiB
 _OFFSET_MASK = (1 << OFFSET_BITS) - 1
 
 
-class Place(NamedTuple):
+class RecordLocation(NamedTuple):
     """A place unfolded. All offsets count from the start of the pack."""
 
     pack: int
@@ -39,11 +39,11 @@ def folded(pack: int, record: int, prefixes: int, back: int, own: int) -> int | 
     return f"{pack}:{record}:{prefixes}:{back}:{own}"
 
 
-def unfold(place: str) -> Place:
+def unfold(place: str) -> RecordLocation:
     """A place in its text form: pack:record:octets of all prefixes:octets back from the body:octets of the own prefix.
 
     Raises ValueError.
     """
     pack, record, prefixes, back, own = map(int, place.split(":"))
     body = record + HEADER_OCTETS + prefixes
-    return Place(pack, record, body - back, own, body)
+    return RecordLocation(pack, record, body - back, own, body)

@@ -14,7 +14,7 @@ RESERVE_OCTETS = 8 * 1024 * 1024
 _LEAST = 64 * 1024
 
 
-class Reserve:
+class DiskReserve:
     """A file of that many octets, shared by the processes of a store. Used by one thread."""
 
     def __init__(self, path: Path, files: Files, octets: int = RESERVE_OCTETS) -> None:

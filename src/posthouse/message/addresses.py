@@ -31,7 +31,7 @@ _NO_BASE64 = re.compile(r"[^A-Za-z0-9+/]++")
 
 
 @dataclass(frozen=True, slots=True)
-class Mailbox:
+class MailboxAddress:
     """One address with the name beside it, as written."""
 
     name: str
@@ -53,7 +53,7 @@ class _Word:
     end: int
 
 
-def parse_mailboxes(raw: bytes) -> list[Mailbox]:
+def parse_mailboxes(raw: bytes) -> list[MailboxAddress]:
     """The mailboxes of a field body, those of groups too. Raises AddressListError; the list may be empty."""
     if len(raw) > MAX_FIELD:
         raise AddressListError("the field is too long")
@@ -71,9 +71,9 @@ class _Scanner:
     def __init__(self, text: str) -> None:
         self._text = text
         self._at = 0
-        self._found: list[Mailbox] = []
+        self._found: list[MailboxAddress] = []
 
-    def run(self) -> list[Mailbox]:
+    def run(self) -> list[MailboxAddress]:
         in_group = False
         apart = True  # a comma has come since the last address or group
         while mark := self._next():
@@ -190,7 +190,7 @@ class _Scanner:
             raise AddressListError("there are too many addresses")
         if _hides_breaks(name):
             raise AddressListError("an encoded name holds control characters")
-        self._found.append(Mailbox(name, address, repeats))
+        self._found.append(MailboxAddress(name, address, repeats))
 
     def _unreadable(self) -> AddressListError:
         rest = self._text[self._at : self._at + 20]

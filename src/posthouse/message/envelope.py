@@ -15,7 +15,7 @@ class BodyType(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Sender:
+class ReversePath:
     """MAIL FROM as the peer gave it. `address` None is the null reverse-path (RFC 5321 4.5.5)."""
 
     address: Address | None
@@ -56,5 +56,5 @@ class Envelope:
 
     id: bytes
     client: Client
-    sender: Sender
+    sender: ReversePath
     recipients: list[Recipient] = field(default_factory=list)

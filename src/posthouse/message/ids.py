@@ -21,7 +21,7 @@ def id_factory(
     return make
 
 
-def unshown(text: str) -> tuple[bytes, bytes]:
+def parse_id(text: str) -> tuple[bytes, bytes]:
     """The first and the last id whose shown form begins with `text`. Raises ValueError."""
     if not 0 < len(text) <= 26:
         raise ValueError(text)
@@ -36,7 +36,7 @@ def unshown(text: str) -> tuple[bytes, bytes]:
 
 
 @functools.lru_cache(256)  # the trace, the log and the reply all show it
-def shown(envelope: bytes) -> str:
+def format_id(envelope: bytes) -> str:
     """26 characters, ascending like the bytes."""
     number = int.from_bytes(envelope, "big")
     return "".join([_PAIRS[number >> shift & 1023] for shift in _SHIFTS])

@@ -14,7 +14,7 @@ from enum import StrEnum
 from posthouse.message import xtext
 from posthouse.message.address import Address, AddressError
 from posthouse.message.coding import has_lines, header_text, is_seven_bit, quoted_printable
-from posthouse.message.envelope import Recipient, Sender
+from posthouse.message.envelope import Recipient, ReversePath
 from posthouse.message.quoted import (
     MAX_QUOTED,
     clean,
@@ -67,7 +67,7 @@ class Told:
 class Original:
     """The message that the report is about. `head` is its header section; `body` gives what stands behind, or None."""
 
-    sender: Sender
+    sender: ReversePath
     arrived: int
     id_shown: str
     head: bytes
@@ -234,7 +234,7 @@ def _original_part(told: Sequence[Told], original: Original, *, utf8: bool) -> l
     return [_text_part("text/rfc822-headers", head)]  # RFC 3462 2: broken ones may be quoted-printable
 
 
-def _takes_utf8(sender: Sender) -> bool:
+def _takes_utf8(sender: ReversePath) -> bool:
     """Whether a report may speak UTF-8: who writes that way is taken to read it too."""
     return sender.smtputf8 or (sender.address is not None and not sender.address.local.isascii())
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from posthouse.message.address import Address
 from posthouse.message.envelope import Envelope
-from posthouse.message.ids import shown
+from posthouse.message.ids import format_id
 
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f]")
 _UNSAFE = re.compile(r"[^!-'*-\[\]-~\u00a1-\U0010ffff]")  # no controls, spaces, parentheses or backslashes
@@ -33,7 +33,7 @@ class Tracer:
         target = f"\r\n\tfor <{_quoted(only)}>" if only is not None else ""
         return (
             f"Received: from {_word(client.hello)} ({peer})\r\n\tby {self._hostname} with {client.protocol}"
-            f" id {shown(envelope.id)}{tls}{target};\r\n\t{self.date()}\r\n"
+            f" id {format_id(envelope.id)}{tls}{target};\r\n\t{self.date()}\r\n"
         )
 
     def date(self) -> str:

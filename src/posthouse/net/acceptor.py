@@ -37,7 +37,7 @@ Address = tuple[str, int]
 Welcome = Callable[[socket.socket, Address], None]
 
 
-class Reserve:
+class SpareDescriptor:
     """A descriptor kept for the day when there is none left: given up for a moment, it lets us say no politely."""
 
     def __init__(self) -> None:
@@ -72,7 +72,7 @@ class Acceptor:
         *,
         welcome: Welcome,
         refusal: bytes,
-        reserve: Reserve,
+        reserve: SpareDescriptor,
         log: FilteringBoundLogger,
     ) -> None:
         self._sock = sock

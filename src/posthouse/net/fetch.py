@@ -5,7 +5,7 @@ import re
 import ssl
 from pathlib import Path
 
-from posthouse.net.dns.interface import Answer, DnsError, Kind, Resolver
+from posthouse.net.dns.interface import Answer, DnsError, RecordType, Resolver
 from posthouse.net.may_reach import may_reach
 
 SECONDS = 30.0  # for all of it
@@ -98,7 +98,7 @@ class Fetcher:
     async def _addresses(self, host: str) -> list[str]:
         """Resolved here and used as they are: a second look-up might give others (DNS rebinding)."""
         answers = await asyncio.gather(
-            *(self._resolver.look_up(host, kind) for kind in (Kind.A, Kind.AAAA)), return_exceptions=True
+            *(self._resolver.look_up(host, kind) for kind in (RecordType.A, RecordType.AAAA)), return_exceptions=True
         )
         found = [str(record) for answer in answers if isinstance(answer, Answer) for record in answer.records]
         if not found:

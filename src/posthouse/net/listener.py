@@ -11,9 +11,9 @@ from pathlib import Path
 from structlog.typing import FilteringBoundLogger
 
 from posthouse.message.ip import Network
-from posthouse.net.acceptor import Acceptor, Address, Reserve, plain_address, refuse
+from posthouse.net.acceptor import Acceptor, Address, SpareDescriptor, plain_address, refuse
 from posthouse.net.connection import Connection, ConnectionGoneError
-from posthouse.net.gate import Gate
+from posthouse.net.connection_limiter import ConnectionLimiter
 from posthouse.net.interface import Session
 from posthouse.net.keepalive import keep_alive
 from posthouse.net.limits import Limits
@@ -82,9 +82,9 @@ class Server:
         self._keeper = keeper
         self._limits = limits or Limits()
         self._loop = asyncio.get_running_loop()
-        self._gate = Gate(self._limits.connections, self._limits.per_address)
+        self._gate = ConnectionLimiter(self._limits.connections, self._limits.per_address)
         self._refusals = RefusalLog(self._limits, log, self._loop.time)
-        self._reserve = Reserve()
+        self._reserve = SpareDescriptor()
         self._acceptors: list[Acceptor] = []
         self._paths: list[Path] = []
         self._guests: dict[Connection, _Guest] = {}

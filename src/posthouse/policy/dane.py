@@ -27,7 +27,7 @@ _UNREADABLE = (  # all that a hostile certificate can lead to
 )
 
 
-class Record(NamedTuple):
+class TlsaRecord(NamedTuple):
     """RFC 6698 2.1."""
 
     usage: int
@@ -36,7 +36,7 @@ class Record(NamedTuple):
     data: bytes
 
 
-def usable(records: Sequence[Record]) -> list[Record]:
+def usable(records: Sequence[TlsaRecord]) -> list[TlsaRecord]:
     """RFC 7672 3.1: DANE-TA and DANE-EE only, with selectors and matching types we know."""
     lengths = {1: 32, 2: 64}
     return [
@@ -50,7 +50,7 @@ def usable(records: Sequence[Record]) -> list[Record]:
     ][:MAX_RECORDS]
 
 
-def matches(chain: Sequence[bytes], records: Sequence[Record], names: Sequence[str], now: float) -> bool:
+def matches(chain: Sequence[bytes], records: Sequence[TlsaRecord], names: Sequence[str], now: float) -> bool:
     """Whether a chain (DER, the server's own first) is vouched for. `names`: what the server may be called.
 
     `now` is in seconds since 1970. What cannot be read vouches for nothing.
@@ -145,7 +145,7 @@ def _is_below(name: str, trees: Sequence[x509.DNSName]) -> bool:
     return any(name.endswith("." + tree.value.lower().lstrip(".")) or not tree.value for tree in trees)
 
 
-def _fits(certificate: x509.Certificate, record: Record) -> bool:
+def _fits(certificate: x509.Certificate, record: TlsaRecord) -> bool:
     try:
         if record.selector == 0:
             data = certificate.public_bytes(Encoding.DER)

@@ -27,7 +27,7 @@ class Mode(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Policy:
+class MtaStsPolicy:
     """What a domain asks for. `hosts` are names or "*.domain", A-labels, lower case."""
 
     mode: Mode
@@ -52,7 +52,7 @@ def policy_id(records: Iterable[bytes]) -> str:
     return ""
 
 
-def parse(text: bytes) -> Policy:
+def parse(text: bytes) -> MtaStsPolicy:
     """The policy file (RFC 8461 3.2). Raises PolicyError."""
     if len(text) > MAX_POLICY:
         raise PolicyError("it is too long")
@@ -73,7 +73,7 @@ def parse(text: bytes) -> Policy:
     return _checked(values, hosts)
 
 
-def _checked(values: dict[str, str], hosts: Sequence[str]) -> Policy:
+def _checked(values: dict[str, str], hosts: Sequence[str]) -> MtaStsPolicy:
     if values.get("version") != "STSv1":
         raise PolicyError("its version is not STSv1")
     try:
@@ -86,4 +86,4 @@ def _checked(values: dict[str, str], hosts: Sequence[str]) -> Policy:
     good = tuple(host for host in hosts if _PATTERN.fullmatch(host))
     if not good and mode is not Mode.NONE:
         raise PolicyError("it names no hosts")
-    return Policy(mode, min(int(age), MAX_AGE), good)
+    return MtaStsPolicy(mode, min(int(age), MAX_AGE), good)

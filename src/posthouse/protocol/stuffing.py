@@ -8,13 +8,13 @@ class Stuffing:
 
     __slots__ = ("_dots", "_in_body", "_line_octets", "_lines", "_open_end", "_tail", "done")
 
-    def __init__(self, dot_lines: bool, open_end: bool, lines: int | None) -> None:
+    def __init__(self, has_leading_dots: bool, no_final_crlf: bool, lines: int | None) -> None:
         """`dot_lines`: some line starts with a dot. `open_end`: the message does not end with CRLF.
 
         `lines`: how many lines of body TOP wants; None for the whole message.
         """
-        self._dots = dot_lines
-        self._open_end = open_end
+        self._dots = has_leading_dots
+        self._open_end = no_final_crlf
         self._lines = lines
         self._in_body = False  # TOP: past the empty line behind the header
         self._line_octets = 0  # TOP: of the line under way

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any, Protocol
 
-from posthouse.message.envelope import Recipient, Sender
+from posthouse.message.envelope import Recipient, ReversePath
 
 LEASE_SECONDS = 60  # how long a claimer's claims outlive it
 Key = tuple[int, int]  # of a recipient: the message's number, and which of its recipients
@@ -22,7 +22,7 @@ ACCOUNT = 0  # whose bodies the mailstore keeps for the queue; no user has this 
 MAILBOX = "outgoing"
 
 
-class State(IntEnum):
+class RecipientState(IntEnum):
     """Where a recipient stands."""
 
     WAITING = 0
@@ -33,14 +33,14 @@ class State(IntEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Message:
+class QueuedMessage:
     """What all recipients of a queued message share. Times are in seconds since 1970."""
 
     number: int  # in the queue, ascending
     id: bytes  # of the envelope, 16 bytes
     body: int  # message id in the mailstore's account ACCOUNT, mailbox MAILBOX
     octets: int
-    sender: Sender
+    sender: ReversePath
     account: int | None  # of the user who submitted or forwards it
     message_id: str  # of its header, without the angle brackets; "" when it has none
     created: int
@@ -54,7 +54,7 @@ class Fresh:
 
     id: bytes
     octets: int
-    sender: Sender
+    sender: ReversePath
     account: int | None
     message_id: str
     created: int
@@ -67,7 +67,7 @@ class Fresh:
 class Waiting:
     """One recipient, claimed to be tried."""
 
-    message: Message
+    message: QueuedMessage
     n: int  # which recipient
     recipient: Recipient
     destination: str  # where it is sent: the domain key, or the route's name
@@ -104,11 +104,11 @@ class Delay:
 
 
 @dataclass(frozen=True, slots=True)
-class Record:
+class AttemptRecord:
     """What is to be written down about one claimed recipient. WAITING: put back until `due`."""
 
     waiting: Waiting
-    state: State
+    state: RecipientState
     tried: Try | None  # None: it was not tried, and gets its turn as if nothing had been
     due: int = 0
     warned: bool = False
@@ -118,11 +118,11 @@ class Record:
 class Traced:
     """One recipient with all that is known of it, for people."""
 
-    message: Message
+    message: QueuedMessage
     n: int
     recipient: Recipient
     destination: str
-    state: State
+    state: RecipientState
     held: bool
     due: int
     attempts: int
@@ -191,7 +191,7 @@ class Outgoing(Protocol):
     def put(self, fresh: Fresh, *, mine: bool) -> Put:
         """Have a message queued. `mine`: claimed at once, to be sent by this process now."""
 
-    def now_for(self, message: Message) -> int:
+    def now_for(self, message: QueuedMessage) -> int:
         """What the clock of the message's times says now: no step since they were read makes it older or younger."""
 
     async def claim(
@@ -226,13 +226,13 @@ class Outgoing(Protocol):
     async def due_among(self, destinations: Collection[str], limit: int) -> list[str]:
         """Those of the destinations that something is due for."""
 
-    async def record(self, records: Sequence[Record]) -> list[int]:
+    async def record(self, records: Sequence[AttemptRecord]) -> list[int]:
         """Write down what became of claimed recipients; the bodies that nobody needs any more.
 
         What was delivered is settled even if another has the claim by now, whose own outcome then changes nothing.
         """
 
-    def recorder(self, records: Sequence[Record], told: Collection[int] = ()) -> Recorder:
+    def recorder(self, records: Sequence[AttemptRecord], told: Collection[int] = ()) -> Recorder:
         """The same inside a delivery: when the sender is notified by a message, that message and this are one.
 
         `told`: positions of the records that the message tells of.

@@ -8,7 +8,7 @@ from typing import overload
 from posthouse.accounts.interface import Account, Refusal, RefusalKind
 from posthouse.database.errors import DatabaseError
 from posthouse.database.leases import Lease
-from posthouse.mailstore.interface import INBOX, DamagedError, Entry, Maildrop, StoreError, Traits
+from posthouse.mailstore.interface import INBOX, DamagedError, Maildrop, MessageRef, StoreError, Traits
 from posthouse.net.connection import Connection
 from posthouse.protocol.events import (
     KeysWanted,
@@ -67,7 +67,7 @@ class Pop3Session:
         self._lease: Lease | None = None
         self._held_until = 0.0  # the loop's time; so long the lease is certainly ours
         self._messages = array("Q")  # ids, in the order of the session's numbers
-        self._entries: dict[int, Entry] = {}  # by message id: what was looked up
+        self._entries: dict[int, MessageRef] = {}  # by message id: what was looked up
         self._holding = holding
 
     def handle(self, event: object) -> Awaitable[None] | None:
@@ -168,7 +168,7 @@ class Pop3Session:
         else:
             await self._send(entry, offer.lines)
 
-    async def _send(self, entry: Entry, lines: int | None) -> None:
+    async def _send(self, entry: MessageRef, lines: int | None) -> None:
         store = self._services.mailstore
         read = store.read
         try:
@@ -193,7 +193,9 @@ class Pop3Session:
         traits = entry.traits
         engine = self.engine
         engine.begin_message(
-            entry.sent_octets, bool(traits & (Traits.DOT_LINES | Traits.BARE_BREAKS)), bool(traits & Traits.OPEN_END)
+            entry.sent_octets,
+            bool(traits & (Traits.HAS_LEADING_DOTS | Traits.BARE_CR_OR_LF)),
+            bool(traits & Traits.NO_FINAL_CRLF),
         )
         sent = 0
         while data:

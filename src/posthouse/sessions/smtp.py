@@ -9,7 +9,7 @@ from posthouse.accounts.interface import Account, Refusal, RefusalKind
 from posthouse.delivery.incoming import NO_SPACE, UNWELL, Incoming, Origin
 from posthouse.delivery.spool import Spool
 from posthouse.mailstore.interface import StoreError, StoreFullError
-from posthouse.message.envelope import Client, Envelope, Recipient, Sender
+from posthouse.message.envelope import Client, Envelope, Recipient, ReversePath
 from posthouse.message.reply import Reply
 from posthouse.net.connection import Connection
 from posthouse.protocol.events import (
@@ -71,7 +71,7 @@ class SmtpSession:
         self._refusals = Refusals(services.log, connection, _NAMES[settings.variant], on_refusal)
         self._logins = Logins(services, connection, self._refusals)
         self._account: Account | None = None
-        self._sender = Sender(None)
+        self._sender = ReversePath(None)
         self._offered: Recipient | None = None  # the last one that was named, taken or not
         self._recipients: list[Recipient] = []
         self._guesses = 0  # recipients that do not exist, since a message was taken
@@ -168,7 +168,7 @@ class SmtpSession:
     async def _receive(self, event: events.MessageEnded) -> None:
         spool = self._spool
         assert spool is not None
-        spool.dot_lines, spool.bare_breaks = event.dot_lines, event.bare_breaks
+        spool.has_leading_dots, spool.bare_cr_or_lf = event.has_leading_dots, event.bare_cr_or_lf
         envelope = Envelope(self._services.new_id(), self._client(), self._sender, self._recipients)
         if self._failure is not None:
             answers = [self._failure] * len(self._recipients)
@@ -198,7 +198,7 @@ class SmtpSession:
 
     def _cleared(self, event: object) -> None:
         self._recipients = []
-        self._sender = Sender(None)
+        self._sender = ReversePath(None)
         self._release()
 
     def _dropped(self, event: events.MessageDropped) -> None:

@@ -10,7 +10,7 @@ from posthouse.app.dev.feed import Feed, left_out, size
 from posthouse.app.dev.summary import Summary, summarized
 from posthouse.delivery.spool import Spool, SpoolBudget
 from posthouse.message.address import Address
-from posthouse.message.envelope import Client, Envelope, Recipient, Sender
+from posthouse.message.envelope import Client, Envelope, Recipient, ReversePath
 from posthouse.message.reply import Reply
 
 OK = Reply(250, "2.0.0", "Kept")
@@ -23,7 +23,7 @@ def told(message: bytes, answers: list[Reply], *, as_json: bool = False, colour:
     people = [Recipient(Address(f"r{n}", "shop.example")) for n in range(len(answers))]
     client = Client("127.0.0.1", 1, "client", "ESMTP")
     spool = _Memory(message)
-    feed.arrived(Envelope(bytes(16), client, Sender(Address("app", "my.test")), people), spool, answers, 5.7)
+    feed.arrived(Envelope(bytes(16), client, ReversePath(Address("app", "my.test")), people), spool, answers, 5.7)
     return lines
 
 

@@ -7,33 +7,43 @@ import pytest
 from posthouse.delivery.couriers.hosts import Addresses, Host, Hosts, NoHostError, is_forbidden
 from posthouse.delivery.outcome import Permanent, Transient
 from posthouse.net.dns.hosts_file import HostsFile
-from posthouse.net.dns.interface import Answer, DnsError, Found, Kind, Mx
+from posthouse.net.dns.interface import Answer, DnsError, Found, Mx, RecordType
 
-ZONE: dict[tuple[str, Kind], tuple[object, ...]] = {
-    ("one.test", Kind.MX): (Mx(10, "mx.one.test"),),
-    ("many.test", Kind.MX): tuple(Mx(n // 3, f"mx{n}.many.test") for n in (8, 7, 6, 5, 4, 3, 2, 1, 0)),
-    ("null.test", Kind.MX): (Mx(0, ""),),
-    ("loop.test", Kind.MX): (Mx(5, "better.test"), Mx(10, "mail.here.test"), Mx(10, "equal.test"), Mx(20, "w.test")),
-    ("ours.test", Kind.MX): (Mx(10, "mail.here.test"), Mx(20, "worse.test")),
-    ("local.test", Kind.MX): (Mx(10, "localhost"), Mx(20, "worse.test")),
-    ("below.test", Kind.MX): (Mx(0, "mx.localhost"),),
-    ("both.test", Kind.A): ("192.0.2.1", "192.0.2.2"),
-    ("both.test", Kind.AAAA): ("2001:db8::1",),
-    ("four.test", Kind.A): ("192.0.2.4",),
-    ("half.test", Kind.A): ("192.0.2.5",),
-    ("large.test", Kind.A): tuple(f"192.0.2.{n}" for n in range(50)),
+ZONE: dict[tuple[str, RecordType], tuple[object, ...]] = {
+    ("one.test", RecordType.MX): (Mx(10, "mx.one.test"),),
+    ("many.test", RecordType.MX): tuple(Mx(n // 3, f"mx{n}.many.test") for n in (8, 7, 6, 5, 4, 3, 2, 1, 0)),
+    ("null.test", RecordType.MX): (Mx(0, ""),),
+    ("loop.test", RecordType.MX): (
+        Mx(5, "better.test"),
+        Mx(10, "mail.here.test"),
+        Mx(10, "equal.test"),
+        Mx(20, "w.test"),
+    ),
+    ("ours.test", RecordType.MX): (Mx(10, "mail.here.test"), Mx(20, "worse.test")),
+    ("local.test", RecordType.MX): (Mx(10, "localhost"), Mx(20, "worse.test")),
+    ("below.test", RecordType.MX): (Mx(0, "mx.localhost"),),
+    ("both.test", RecordType.A): ("192.0.2.1", "192.0.2.2"),
+    ("both.test", RecordType.AAAA): ("2001:db8::1",),
+    ("four.test", RecordType.A): ("192.0.2.4",),
+    ("half.test", RecordType.A): ("192.0.2.5",),
+    ("large.test", RecordType.A): tuple(f"192.0.2.{n}" for n in range(50)),
 }
 NAMES = {name for name, _ in ZONE}
-BROKEN = {("broken.test", Kind.MX), ("down.test", Kind.A), ("down.test", Kind.AAAA), ("half.test", Kind.AAAA)}
+BROKEN = {
+    ("broken.test", RecordType.MX),
+    ("down.test", RecordType.A),
+    ("down.test", RecordType.AAAA),
+    ("half.test", RecordType.AAAA),
+}
 
 
 class Names:
     """Answers from ZONE."""
 
-    def remembered(self, name: str, kind: Kind) -> Answer | None:
+    def remembered(self, name: str, kind: RecordType) -> Answer | None:
         return None
 
-    async def look_up(self, name: str, kind: Kind) -> Answer:
+    async def look_up(self, name: str, kind: RecordType) -> Answer:
         if (name, kind) in BROKEN:
             raise DnsError(f"{name}: SERVFAIL")
         if name == "alias.test":

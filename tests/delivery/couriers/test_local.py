@@ -10,10 +10,10 @@ from posthouse.delivery.router import LOCAL, Mail
 from posthouse.delivery.text_body import TextBody
 from posthouse.mailstore.interface import StoreError, StoreFullError
 from posthouse.queue.interface import ACCOUNT, MAILBOX
-from tests.delivery.house import LETTER, House
+from tests.delivery.fixture import LETTER, Fixture
 
 
-async def held(at: House, *to: str) -> Parcel:
+async def held(at: Fixture, *to: str) -> Parcel:
     """A user's message that is to be held; what the local courier has of it."""
     envelope = at.envelope(*to, sender="alice@here.test")
     mail = Mail(envelope, TextBody(LETTER), account=at.account(), may_relay=True, hold_until=int(at.now) + 60)
@@ -24,11 +24,11 @@ async def held(at: House, *to: str) -> Parcel:
 
 
 @pytest.fixture
-def courier(at: House) -> LocalCourier:
+def courier(at: Fixture) -> LocalCourier:
     return LocalCourier(at.router, "mail.here.test")
 
 
-async def test_held_for_an_alias_and_released_once(at: House, courier: LocalCourier) -> None:
+async def test_held_for_an_alias_and_released_once(at: Fixture, courier: LocalCourier) -> None:
     parcel = await held(at, "team@here.test", "bob@here.test", "alice@here.test")
     assert at.queued_to() == [
         ("alice@here.test", LOCAL),
@@ -43,7 +43,7 @@ async def test_held_for_an_alias_and_released_once(at: House, courier: LocalCour
     assert len(at.queued()) == 3
 
 
-async def test_an_alias_that_changes_while_a_message_is_held(at: House, courier: LocalCourier) -> None:
+async def test_an_alias_that_changes_while_a_message_is_held(at: Fixture, courier: LocalCourier) -> None:
     """Whom a message goes to was settled when it was taken."""
     parcel = await held(at, "team@here.test")
     at.registry.remove_alias("team@here.test", "bob@here.test")
@@ -53,7 +53,7 @@ async def test_an_alias_that_changes_while_a_message_is_held(at: House, courier:
     assert at.queued_to() == [("bob@here.test", LOCAL), ("carol@there.test", "there.test")]
 
 
-async def test_released_in_two_goes(at: House, courier: LocalCourier) -> None:
+async def test_released_in_two_goes(at: Fixture, courier: LocalCourier) -> None:
     """One for whom it failed comes alone the next time, with the same message."""
     parcel = await held(at, "alice@here.test", "bob@here.test")
     one = Parcel(parcel.id, parcel.sender, parcel.recipients[:1], parcel.content)
@@ -68,14 +68,14 @@ def part(parcel: Parcel, *positions: int) -> Parcel:
     return Parcel(parcel.id, parcel.sender, recipients, parcel.content)
 
 
-def move_away(at: House, *moved: str) -> None:
+def move_away(at: Fixture, *moved: str) -> None:
     """Accounts that become aliases for addresses elsewhere."""
     for name in moved:
         at.registry.remove_account(f"{name}@here.test")
         at.registry.add_alias(f"{name}@here.test", f"{name}@there.test")
 
 
-async def test_all_who_moved_away_get_it_whatever_parts_it_comes_in(at: House, courier: LocalCourier) -> None:
+async def test_all_who_moved_away_get_it_whatever_parts_it_comes_in(at: Fixture, courier: LocalCourier) -> None:
     """Each is queued once: by the first part that brings it, by none of the others."""
     parcel = await held(at, "alice@here.test", "bob@here.test", "postmaster@here.test")
     move_away(at, "bob", "postmaster")
@@ -87,7 +87,7 @@ async def test_all_who_moved_away_get_it_whatever_parts_it_comes_in(at: House, c
     assert len(await at.inbox("alice")) == 1
 
 
-async def test_a_release_that_fails_on_its_way_out_is_completed(at: House, courier: LocalCourier) -> None:
+async def test_a_release_that_fails_on_its_way_out_is_completed(at: Fixture, courier: LocalCourier) -> None:
     parcel = await held(at, "alice@here.test", "bob@here.test", "postmaster@here.test")
     move_away(at, "bob", "postmaster")
     at.store.succeed = 2
@@ -102,7 +102,7 @@ async def test_a_release_that_fails_on_its_way_out_is_completed(at: House, couri
 
 
 @pytest.mark.parametrize("error", [StoreError("broken"), StoreFullError("full")])
-async def test_a_release_that_fails_is_tried_again(at: House, courier: LocalCourier, error: Exception) -> None:
+async def test_a_release_that_fails_is_tried_again(at: Fixture, courier: LocalCourier, error: Exception) -> None:
     parcel = await held(at, "alice@here.test", "bob@here.test")
     at.store.failures = [error]
     outcomes = await courier.deliver(LOCAL, parcel)
@@ -111,7 +111,7 @@ async def test_a_release_that_fails_is_tried_again(at: House, courier: LocalCour
     assert len(await at.inbox("bob")) == 1
 
 
-async def test_a_body_that_cannot_be_read_is_tried_again(at: House, courier: LocalCourier) -> None:
+async def test_a_body_that_cannot_be_read_is_tried_again(at: Fixture, courier: LocalCourier) -> None:
     parcel = await held(at, "alice@here.test")
     await at.sqlite.expunge(ACCOUNT, MAILBOX, [entry.message for entry in await at.sqlite.entries(ACCOUNT, MAILBOX)])
     gone = Parcel(parcel.id, parcel.sender, parcel.recipients, Unreadable(at.sqlite, parcel.content._entry))
@@ -123,7 +123,7 @@ class Unreadable(Content):
         raise StoreError("the pack is gone")
 
 
-async def test_an_account_that_was_removed_while_its_mail_was_held(at: House, courier: LocalCourier) -> None:
+async def test_an_account_that_was_removed_while_its_mail_was_held(at: Fixture, courier: LocalCourier) -> None:
     parcel = await held(at, "bob@here.test")
     at.registry.remove_account("bob@here.test")
     (outcome,) = await courier.deliver(LOCAL, parcel)

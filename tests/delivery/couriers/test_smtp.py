@@ -16,11 +16,11 @@ from posthouse.delivery.couriers.safety import Demand
 from posthouse.delivery.couriers.smtp import CourierSettings, SmtpCourier, UnreachableError
 from posthouse.delivery.outcome import Delivered, Outcome, Permanent, Transient
 from posthouse.delivery.routes import Route, Routes
-from posthouse.mailstore.interface import Entry, Mailstore, StoreError, Traits
+from posthouse.mailstore.interface import Mailstore, MessageRef, StoreError, Traits
 from posthouse.message.address import Address
-from posthouse.message.envelope import Recipient, Sender
+from posthouse.message.envelope import Recipient, ReversePath
 from posthouse.net.dialer import Dialer
-from posthouse.net.dns.interface import Kind, Mx
+from posthouse.net.dns.interface import Mx, RecordType
 from posthouse.net.limits import Limits
 from tests.answers import Answers
 
@@ -38,10 +38,10 @@ class Store:
         self.failure: Exception | None = None
         self.stuck = asyncio.Event()
 
-    async def check(self, entry: Entry) -> None:
+    async def check(self, entry: MessageRef) -> None:
         pass
 
-    async def read(self, entry: Entry, offset: int, length: int) -> bytes:
+    async def read(self, entry: MessageRef, offset: int, length: int) -> bytes:
         if offset + length > self.good:
             if self.failure is not None:
                 raise self.failure
@@ -112,7 +112,7 @@ class Remote:
         return (f"250-{word}" for word in self.extensions)
 
 
-class House:
+class Fixture:
     """A courier, and the remote that its only route leads to."""
 
     def __init__(self, remote: Remote) -> None:
@@ -122,23 +122,23 @@ class House:
         self.store = Store(SMALL)
 
     def make(self, routes: Routes) -> SmtpCourier:
-        zone: dict[tuple[str, Kind], tuple[object, ...]] = {
-            ("inside.test", Kind.MX): (Mx(10, "mx.inside.test"),),
-            ("mx.inside.test", Kind.A): ("169.254.169.254", "10.0.0.1", "127.0.0.1"),
-            ("mx4.test", Kind.MX): (Mx(10, "mx4.test"),),
-            ("mx4.test", Kind.A): ("127.0.0.2",),
-            ("zero.test", Kind.MX): (Mx(10, "mx0.test"),),
-            ("mx0.test", Kind.A): ("0.0.0.0", "127.0.0.1"),
-            ("text.test", Kind.MX): (Mx(10, "127.0.0.1"),),
+        zone: dict[tuple[str, RecordType], tuple[object, ...]] = {
+            ("inside.test", RecordType.MX): (Mx(10, "mx.inside.test"),),
+            ("mx.inside.test", RecordType.A): ("169.254.169.254", "10.0.0.1", "127.0.0.1"),
+            ("mx4.test", RecordType.MX): (Mx(10, "mx4.test"),),
+            ("mx4.test", RecordType.A): ("127.0.0.2",),
+            ("zero.test", RecordType.MX): (Mx(10, "mx0.test"),),
+            ("mx0.test", RecordType.A): ("0.0.0.0", "127.0.0.1"),
+            ("text.test", RecordType.MX): (Mx(10, "127.0.0.1"),),
         }
         hosts = Hosts(Answers(zone), "me.test")
         return SmtpCourier(CourierSettings("me.test"), routes, hosts, Plain(), self.dialer, open_log("error"))
 
     def parcel(self, *locals_: str, domain: str = "x.test") -> Parcel:
         store: Mailstore = self.store  # type: ignore[assignment]
-        entry = Entry(1, 1, len(self.store.data), 0, Traits.NONE, None)
+        entry = MessageRef(1, 1, len(self.store.data), 0, Traits.NONE, None)
         recipients = tuple(Recipient(Address(local, domain)) for local in locals_ or ("b",))
-        return Parcel(b"x" * 16, Sender(Address("a", "me.test")), recipients, Content(store, entry))
+        return Parcel(b"x" * 16, ReversePath(Address("a", "me.test")), recipients, Content(store, entry))
 
     async def send(self, *locals_: str) -> list[Outcome]:
         return await self.courier.deliver("route/r", self.parcel(*locals_))
@@ -152,10 +152,10 @@ class House:
 
 
 @asynccontextmanager
-async def house(remote: Remote) -> AsyncIterator[House]:
+async def house(remote: Remote) -> AsyncIterator[Fixture]:
     server = await asyncio.start_server(remote.serve, "127.0.0.1", 0, limit=4 << 20)
     remote.port = server.sockets[0].getsockname()[1]
-    made = House(remote)
+    made = Fixture(remote)
     try:
         yield made
         await made.settled()

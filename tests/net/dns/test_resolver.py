@@ -9,7 +9,7 @@ from pathlib import Path
 import dns.message
 import pytest
 
-from posthouse.net.dns.interface import DnsError, Found, Kind, Mx, Tlsa
+from posthouse.net.dns.interface import DnsError, Found, Mx, RecordType, Tlsa
 from posthouse.net.dns.resolver import DnsResolver
 from posthouse.net.dns.settings import ResolverSettings
 from posthouse.net.dns.system import system_settings
@@ -63,7 +63,7 @@ def only_silence_is_short(server: NameServer, monkeypatch: pytest.MonkeyPatch) -
     """What is never answered is given up soon; for an answer a slow machine has all the time that it needs."""
 
     async def patiently(
-        address: tuple[str, int], name: str, kind: Kind, timeout: float, *, edns: bool
+        address: tuple[str, int], name: str, kind: RecordType, timeout: float, *, edns: bool
     ) -> dns.message.Message:
         silent = server.is_silent(name, edns=edns)
         return await ask(address, name, kind, 0.1 if silent else timeout, edns=edns)
@@ -79,78 +79,78 @@ async def resolver(server: NameServer) -> AsyncIterator[DnsResolver]:
 
 
 async def test_every_kind(resolver: DnsResolver) -> None:
-    async def records(name: str, kind: Kind) -> tuple[object, ...]:
+    async def records(name: str, kind: RecordType) -> tuple[object, ...]:
         return tuple((await resolver.look_up(name, kind)).records)
 
-    assert set(await records("x.test", Kind.A)) == {"192.0.2.1", "192.0.2.2"}
-    assert await records("x.test", Kind.AAAA) == ("2001:db8::1",)
-    assert set(await records("X.Test.", Kind.MX)) == {Mx(10, "mx.x.test"), Mx(20, "mx2.x.test")}
-    assert await records("null.test", Kind.MX) == (Mx(0, ""),)
-    assert set(await records("x.test", Kind.TXT)) == {b"v=spf1 mx -all", b"other"}
-    assert await records("_25._tcp.x.test", Kind.TLSA) == (Tlsa(3, 1, 1, b"\xab" * 32),)
+    assert set(await records("x.test", RecordType.A)) == {"192.0.2.1", "192.0.2.2"}
+    assert await records("x.test", RecordType.AAAA) == ("2001:db8::1",)
+    assert set(await records("X.Test.", RecordType.MX)) == {Mx(10, "mx.x.test"), Mx(20, "mx2.x.test")}
+    assert await records("null.test", RecordType.MX) == (Mx(0, ""),)
+    assert set(await records("x.test", RecordType.TXT)) == {b"v=spf1 mx -all", b"other"}
+    assert await records("_25._tcp.x.test", RecordType.TLSA) == (Tlsa(3, 1, 1, b"\xab" * 32),)
 
 
 async def test_what_is_not_there(resolver: DnsResolver) -> None:
-    assert (await resolver.look_up("nobody.test", Kind.A)).found is Found.NO_NAME
-    assert (await resolver.look_up("null.test", Kind.A)).found is Found.NO_DATA
+    assert (await resolver.look_up("nobody.test", RecordType.A)).found is Found.NO_NAME
+    assert (await resolver.look_up("null.test", RecordType.A)).found is Found.NO_DATA
     for name in ("", ".", "a..b", "x" * 64 + ".test", "a b.test", "ü.test", "x\0y.test", ".".join(["a"] * 200)):
-        assert (await resolver.look_up(name, Kind.A)).found is Found.NO_NAME
+        assert (await resolver.look_up(name, RecordType.A)).found is Found.NO_NAME
 
 
 async def test_aliases(resolver: DnsResolver, server: NameServer) -> None:
-    answer = await resolver.look_up("www.test", Kind.MX)
+    answer = await resolver.look_up("www.test", RecordType.MX)
     assert answer.name == "x.test" and len(answer.records) == 2
-    assert (await resolver.look_up("out.test", Kind.A)).records == ("192.0.2.9",)  # by a second question
+    assert (await resolver.look_up("out.test", RecordType.A)).records == ("192.0.2.9",)  # by a second question
     assert server.asked["a.far.test", "A"] == 1
     with pytest.raises(DnsError, match="CNAME"):
-        await resolver.look_up("round.test", Kind.A)
+        await resolver.look_up("round.test", RecordType.A)
 
 
 @pytest.mark.parametrize(
     "name", ["slow.test", "garbage.test", "forged.test", "noedns.test", "notimp.test", "drops.test"]
 )
 async def test_right_in_the_end(resolver: DnsResolver, name: str) -> None:
-    assert (await resolver.look_up(name, Kind.A)).records == ("192.0.2.7",)
+    assert (await resolver.look_up(name, RecordType.A)).records == ("192.0.2.7",)
 
 
 @pytest.mark.parametrize("name", ["gone.test", "sf.test", "rf.test", "noise.test"])
 async def test_no_answer_is_no_answer(resolver: DnsResolver, name: str) -> None:
     with pytest.raises(DnsError, match=name):
-        await resolver.look_up(name, Kind.A)
+        await resolver.look_up(name, RecordType.A)
 
 
 async def test_failures_are_remembered_for_a_moment(resolver: DnsResolver, server: NameServer) -> None:
     for _ in range(3):
         with pytest.raises(DnsError):
-            await resolver.look_up("sf.test", Kind.A)
+            await resolver.look_up("sf.test", RecordType.A)
     assert server.asked["sf.test", "A"] == 2  # the tries of the first look-up
 
 
 async def test_what_does_not_fit_comes_by_tcp(resolver: DnsResolver, server: NameServer) -> None:
-    assert len((await resolver.look_up("big.test", Kind.TXT)).records) == 100
+    assert len((await resolver.look_up("big.test", RecordType.TXT)).records) == 100
     assert server.by_tcp["big.test"] == 1
 
 
 async def test_asked_once(resolver: DnsResolver, server: NameServer) -> None:
-    assert resolver.remembered("x.test", Kind.A) is None
-    answers = await asyncio.gather(*(resolver.look_up("x.test", Kind.A) for _ in range(50)))
+    assert resolver.remembered("x.test", RecordType.A) is None
+    answers = await asyncio.gather(*(resolver.look_up("x.test", RecordType.A) for _ in range(50)))
     assert len(set(answers)) == 1
-    assert await resolver.look_up("x.test", Kind.A) == resolver.remembered("x.test", Kind.A)
-    await resolver.look_up("nobody.test", Kind.A)
-    await resolver.look_up("nobody.test", Kind.A)
+    assert await resolver.look_up("x.test", RecordType.A) == resolver.remembered("x.test", RecordType.A)
+    await resolver.look_up("nobody.test", RecordType.A)
+    await resolver.look_up("nobody.test", RecordType.A)
     assert server.asked["x.test", "A"] == server.asked["nobody.test", "A"] == 1
 
 
 async def test_one_who_gives_up_does_not_break_the_others(resolver: DnsResolver) -> None:
-    impatient = asyncio.create_task(resolver.look_up("slow.test", Kind.A))
-    patient = asyncio.create_task(resolver.look_up("slow.test", Kind.A))
+    impatient = asyncio.create_task(resolver.look_up("slow.test", RecordType.A))
+    patient = asyncio.create_task(resolver.look_up("slow.test", RecordType.A))
     await asyncio.sleep(0)
     impatient.cancel()
     assert (await patient).records == ("192.0.2.7",)
 
 
 async def test_ports_and_ids_are_new_each_time(resolver: DnsResolver, server: NameServer) -> None:
-    await asyncio.gather(*(resolver.look_up(f"n{n}.test", Kind.A) for n in range(100)))
+    await asyncio.gather(*(resolver.look_up(f"n{n}.test", RecordType.A) for n in range(100)))
     assert len(server.ports) > 60
     assert len(server.idents) > 90
 
@@ -158,19 +158,19 @@ async def test_ports_and_ids_are_new_each_time(resolver: DnsResolver, server: Na
 async def test_whom_to_believe(server: NameServer) -> None:
     for trust, secure in ((None, True), (False, False), (True, True)):
         resolver = DnsResolver(ResolverSettings((server.address,), 60, 1, trust))
-        assert (await resolver.look_up("x.test", Kind.A)).secure is secure
+        assert (await resolver.look_up("x.test", RecordType.A)).secure is secure
         await resolver.close()
 
 
 async def test_another_server_is_asked(server: NameServer) -> None:
     resolver = DnsResolver(ResolverSettings((("127.0.0.1", 1), server.address), timeout=60, tries=1))
-    assert (await resolver.look_up("null.test", Kind.MX)).records == (Mx(0, ""),)
+    assert (await resolver.look_up("null.test", RecordType.MX)).records == (Mx(0, ""),)
     await resolver.close()
 
 
 async def test_close_fails_what_is_open(server: NameServer) -> None:
     resolver = DnsResolver(ResolverSettings((server.address,), timeout=60))
-    open_ = asyncio.create_task(resolver.look_up("open.test", Kind.A))
+    open_ = asyncio.create_task(resolver.look_up("open.test", RecordType.A))
     while not server.asked["open.test", "A"]:  # noqa: ASYNC110
         await asyncio.sleep(0)
     await resolver.close()
@@ -223,10 +223,10 @@ async def test_unbound(tmp_path: Path) -> None:
                 break
             except OSError:
                 await asyncio.sleep(0.05)
-        assert (await resolver.look_up("u.test", Kind.MX)).records == (Mx(10, "mx.u.test"),)
-        assert len((await resolver.look_up("big.test", Kind.TXT)).records) == 60
-        assert (await resolver.look_up("none.test", Kind.A)).found is Found.NO_NAME
-        assert (await resolver.look_up("u.test", Kind.A)).found is Found.NO_DATA
+        assert (await resolver.look_up("u.test", RecordType.MX)).records == (Mx(10, "mx.u.test"),)
+        assert len((await resolver.look_up("big.test", RecordType.TXT)).records) == 60
+        assert (await resolver.look_up("none.test", RecordType.A)).found is Found.NO_NAME
+        assert (await resolver.look_up("u.test", RecordType.A)).found is Found.NO_DATA
     finally:
         await resolver.close()
         process.terminate()
@@ -238,7 +238,7 @@ async def test_a_server_that_drops_edns_is_asked_without(server: NameServer, tri
     """RFC 6891 7; only the first question waits for it."""
     resolver = DnsResolver(ResolverSettings((server.address,), timeout=60, tries=tries))
     for name in ("drops.test", "drops2.test"):
-        answer = await resolver.look_up(name, Kind.A)
+        answer = await resolver.look_up(name, RecordType.A)
         assert answer.records == ("192.0.2.7",) and answer.secure
     assert server.dropped == 1
     await resolver.close()

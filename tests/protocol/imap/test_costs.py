@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from tests.costs import grows_no_faster
-from tests.protocol.imap_house import House
+from tests.protocol.imap_fixture import Fixture
 
 _TIMES = 10  # commands, so that there is something to be measured
 
@@ -14,7 +14,7 @@ def _commands(piece: bytes, start: bytes = b"SEARCH ", end: bytes = b"ALL") -> C
     """Commands made of so many pieces, in a mailbox that is open."""
 
     def make(count: int) -> Callable[[], object]:
-        house = House({})
+        house = Fixture({})
         _say(house, b"a LOGIN alice secret\r\nb SELECT INBOX\r\n")
         line = b"c %b%b%b\r\n" % (start, piece * count, end)
         assert len(line) < 64 * 1024
@@ -30,7 +30,7 @@ def _commands(piece: bytes, start: bytes = b"SEARCH ", end: bytes = b"ALL") -> C
     return make
 
 
-def _say(house: House, octets: bytes) -> bytes:
+def _say(house: Fixture, octets: bytes) -> bytes:
     house.engine.receive_data(octets)
     while (event := house.engine.next_event()) or house.engine.has_more:
         if event is not None:

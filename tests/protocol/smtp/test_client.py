@@ -92,8 +92,8 @@ def call(engine: SmtpClient, text: str) -> None:
                     sender.strip("<>"),
                     recipients,
                     chunked="chunked" in flags,
-                    dot_lines="dots" in flags,
-                    open_end="open" in flags,
+                    has_leading_dots="dots" in flags,
+                    no_final_crlf="open" in flags,
                 )
             )
         case "content":

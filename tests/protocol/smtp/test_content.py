@@ -35,10 +35,10 @@ def test_a_body_survives_dot_stuffing(body: bytes, cut: int, behind: bytes) -> N
     reader, got, rest = read_all(stuffed(content) + b".\r\n" + behind, cut)
     assert reader.ended
     assert rest == behind
-    assert reader.dot_lines == (content.startswith(b".") or b"\r\n." in content)
+    assert reader.has_leading_dots == (content.startswith(b".") or b"\r\n." in content)
     plain = re.sub(rb"(?<![.\r])\r\r\n|\r\n", b"", content)  # CR CR LF is forgiven, but not behind a dot
-    assert reader.bare_breaks == (b"\r" in plain or b"\n" in plain)
-    if not reader.bare_breaks:
+    assert reader.bare_cr_or_lf == (b"\r" in plain or b"\n" in plain)
+    if not reader.bare_cr_or_lf:
         assert got == content.replace(b"\r\r\n", b"\r\n")
 
 
@@ -79,7 +79,7 @@ def test_skipping_finds_the_same_end(data: bytes, cut: int) -> None:
 )
 def test_ends(data: bytes, content: bytes, cut: int) -> None:
     reader, got, rest = read_all(data + b"QUIT\r\n", cut)
-    assert reader.ended and not reader.bare_breaks
+    assert reader.ended and not reader.bare_cr_or_lf
     assert (got, rest) == (content, b"QUIT\r\n")
 
 
@@ -95,7 +95,7 @@ def test_odd_ends_are_bare_breaks_and_no_end(odd: bytes, cut: int) -> None:
     reader, _, _ = read_all(b"one" + odd + b"two", cut)
     assert not reader.ended
     reader, _, rest = read_all(b"one" + odd + b"two\r\n.\r\nNOOP\r\n", cut)
-    assert reader.ended and reader.bare_breaks
+    assert reader.ended and reader.bare_cr_or_lf
     assert rest == b"NOOP\r\n"
 
 
@@ -122,8 +122,8 @@ def test_a_loose_reader_makes_lines_of_lf(body: bytes, cut: int, behind: bytes) 
     lines = said.split(b"\n")[:-1]
     lines = [line.removesuffix(b"\r") if not line.endswith(b".\r\r") else line for line in lines]
     lines = [line.removesuffix(b"\r") if not line.endswith(b".\r\r") else line for line in lines]
-    assert reader.bare_breaks == any(b"\r" in line or line == b"." for line in lines)
-    if not reader.bare_breaks:
+    assert reader.bare_cr_or_lf == any(b"\r" in line or line == b"." for line in lines)
+    if not reader.bare_cr_or_lf:
         assert got == b"".join(line.removeprefix(b".") + b"\r\n" for line in lines)
 
 
@@ -157,8 +157,8 @@ def test_chunks(chunks: list[bytes], cut: int) -> None:
     reader.finish()
     content = b"".join(chunks)
     plain = content.replace(b"\r\n", b"")
-    assert reader.bare_breaks == (b"\r" in plain or b"\n" in plain)
-    assert reader.dot_lines == (b"\n." in b"\n" + content)
+    assert reader.bare_cr_or_lf == (b"\r" in plain or b"\n" in plain)
+    assert reader.has_leading_dots == (b"\n." in b"\n" + content)
 
 
 @given(PIECES, st.integers(1, 9), st.integers(0, 60))

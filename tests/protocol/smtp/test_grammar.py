@@ -3,7 +3,7 @@
 import pytest
 
 from posthouse.message.address import Address
-from posthouse.message.envelope import BodyType, Recipient, Sender
+from posthouse.message.envelope import BodyType, Recipient, ReversePath
 from posthouse.protocol.smtp.grammar import ArgumentError, parse_mail, parse_rcpt
 
 A, B = Address("a", "client.test"), Address("b", "example.test")
@@ -12,25 +12,25 @@ A, B = Address("a", "client.test"), Address("b", "example.test")
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("FROM:<>", Sender(None)),
-        ("from:<a@client.test>", Sender(A)),
-        ("FROM:  <a@client.test>", Sender(A)),
-        ("FROM:a@client.test", Sender(A)),
-        ("FROM: a@client.test. SIZE=4", Sender(A, 4)),
-        ("FROM:<@x.test,@y.test:a@client.test>", Sender(A)),
-        ("FROM:<> SIZE=0", Sender(None)),
-        ("FROM:<a@client.test> SIZE=4096 BODY=8BITMIME", Sender(A, 4096, BodyType.EIGHT_BIT)),
-        ("FROM:<a@client.test> body=binarymime", Sender(A, body=BodyType.BINARY)),
-        ("FROM:<a@client.test> SMTPUTF8", Sender(A, smtputf8=True)),
-        ("FROM:<ü@client.test> SMTPUTF8", Sender(Address("ü", "client.test"), smtputf8=True)),
-        ("FROM:<a@client.test> RET=full ENVID=QQ+2B", Sender(A, ret="FULL", envid="QQ+2B")),
-        ("FROM:<a@client.test> AUTH=<>", Sender(A, auth="<>")),
-        ("FROM:<a@client.test> AUTH=b+40c.test", Sender(A, auth="b+40c.test")),
-        ('FROM:<"a>b"@client.test> SIZE=1', Sender(Address("a>b", "client.test"), 1)),
-        (r'FROM:<"a\">b"@client.test>', Sender(Address('a">b', "client.test"))),
+        ("FROM:<>", ReversePath(None)),
+        ("from:<a@client.test>", ReversePath(A)),
+        ("FROM:  <a@client.test>", ReversePath(A)),
+        ("FROM:a@client.test", ReversePath(A)),
+        ("FROM: a@client.test. SIZE=4", ReversePath(A, 4)),
+        ("FROM:<@x.test,@y.test:a@client.test>", ReversePath(A)),
+        ("FROM:<> SIZE=0", ReversePath(None)),
+        ("FROM:<a@client.test> SIZE=4096 BODY=8BITMIME", ReversePath(A, 4096, BodyType.EIGHT_BIT)),
+        ("FROM:<a@client.test> body=binarymime", ReversePath(A, body=BodyType.BINARY)),
+        ("FROM:<a@client.test> SMTPUTF8", ReversePath(A, smtputf8=True)),
+        ("FROM:<ü@client.test> SMTPUTF8", ReversePath(Address("ü", "client.test"), smtputf8=True)),
+        ("FROM:<a@client.test> RET=full ENVID=QQ+2B", ReversePath(A, ret="FULL", envid="QQ+2B")),
+        ("FROM:<a@client.test> AUTH=<>", ReversePath(A, auth="<>")),
+        ("FROM:<a@client.test> AUTH=b+40c.test", ReversePath(A, auth="b+40c.test")),
+        ('FROM:<"a>b"@client.test> SIZE=1', ReversePath(Address("a>b", "client.test"), 1)),
+        (r'FROM:<"a\">b"@client.test>', ReversePath(Address('a">b', "client.test"))),
     ],
 )
-def test_mail(text: str, expected: Sender) -> None:
+def test_mail(text: str, expected: ReversePath) -> None:
     assert parse_mail(text) == expected
 
 

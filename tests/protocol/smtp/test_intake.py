@@ -26,7 +26,7 @@ def taken(data: bytes, cut: int, *, binary: bool = False) -> tuple[Intake, bytes
         (b"\r\n" + b"x" * 97 + b"\r\n", replies.TOO_LARGE),
         (b"x" * 48 + b"\r\n\r\nbody\r\n", None),
         (b"x" * 49 + b"\r\n\r\nbody\r\n", replies.HEADER_TOO_LARGE),
-        (b"A: b\r\n\r\nbo\ndy\r\n", replies.BARE_BREAKS),
+        (b"A: b\r\n\r\nbo\ndy\r\n", replies.BARE_CR_OR_LF),
         (b"A\n: b" + b"x" * 60 + b"\r\n", replies.HEADER_TOO_LARGE),
         (b"A: b\r\n\r\nbo\ndy" + b"x" * 100 + b"\r\n", replies.TOO_LARGE),
         (b"x" * 60 + b"\r\nbo\ndy" + b"x" * 100 + b"\r\n", replies.TOO_LARGE),
@@ -56,7 +56,7 @@ def test_binary_chunks_may_hold_anything(cut: int) -> None:
     assert b"".join([intake.take_chunk(content[at : at + cut]) for at in range(0, len(content), cut)]) == content
     intake.finish_chunks()
     assert intake.fault is None
-    assert intake.chunks.bare_breaks and intake.chunks.dot_lines
+    assert intake.chunks.bare_cr_or_lf and intake.chunks.has_leading_dots
 
 
 def test_a_chunk_is_refused_before_it_comes() -> None:

@@ -1,10 +1,10 @@
 """What a transaction keeps of its recipients is bounded in octets, not only in number."""
 
-from tests.protocol.smtp_house import House
+from tests.protocol.smtp_fixture import Fixture
 
 
 def test_long_recipients_are_fewer() -> None:
-    house = House({"max_recipients": "100"})
+    house = Fixture({"max_recipients": "100"})
     engine = house.engine
     replies = []
 

@@ -23,7 +23,7 @@ from posthouse.protocol.smtp.events import (
 from posthouse.protocol.smtp.server import COMMANDS, SmtpServer, SmtpSettings, Variant
 from posthouse.protocol.smtp.settings import MAX_UNSENT
 from posthouse.protocol.smtp.states import OUT_OF_ORDER, State
-from tests.protocol.smtp_house import House
+from tests.protocol.smtp_fixture import Fixture
 
 KEPT = Reply(250, "2.0.0", "Kept")
 ENVELOPE = b"MAIL FROM:<a@client.test>\r\nRCPT TO:<alice@example.test>\r\n"
@@ -365,7 +365,7 @@ def test_the_table_names_every_state_of_every_command() -> None:
     for verb, command in COMMANDS.items():
         assert verb.isupper() and command.states
     for state in State:
-        house = House({})
+        house = Fixture({})
         server = house.engine
         for line in _way_to(state):
             server.receive_data(line)
@@ -406,7 +406,7 @@ _WORDS = st.sampled_from([
     st.sampled_from([{}, {"variant": "lmtp"}, {"variant": "submission", "plaintext_auth": "yes"}, {"max_size": "5"}]),
 )
 def test_a_reply_whatever_comes(data: bytes, directives: dict[str, str]) -> None:
-    house = House(directives)
+    house = Fixture(directives)
     server = house.engine
     said = server.data_to_send()
     for octet in data:

@@ -28,7 +28,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from posthouse.mailstore.interface import Appending, Marks, Role
-from tests.sessions.imap.house import House, Wire
+from tests.sessions.imap.fixture import Fixture, Wire
 from tests.sessions.imap.letters import LETTERS
 from tests.stores import NOW, Bytes, ascending
 
@@ -91,7 +91,7 @@ def load(path: Path) -> Dialogue:
     return found
 
 
-async def play(dialogue: Dialogue, house: House) -> None:
+async def play(dialogue: Dialogue, house: Fixture) -> None:
     """Raises AssertionError where the server says something else."""
     await _file_letters(dialogue, house)
     player = _Player(dialogue, house)
@@ -105,7 +105,7 @@ async def play(dialogue: Dialogue, house: House) -> None:
         assert not wire.left(), f"{dialogue.name}: {who} was told more: {wire.left()!r}"
 
 
-async def _file_letters(dialogue: Dialogue, house: House) -> None:
+async def _file_letters(dialogue: Dialogue, house: Fixture) -> None:
     account = house.account(dialogue.directives.get("user", "alice"))
     received = NOW
     for mailbox, names in dialogue.mail.items():
@@ -120,7 +120,7 @@ async def _file_letters(dialogue: Dialogue, house: House) -> None:
 
 
 class _Player:
-    def __init__(self, dialogue: Dialogue, house: House) -> None:
+    def __init__(self, dialogue: Dialogue, house: Fixture) -> None:
         self._dialogue = dialogue
         self._house = house
         self._told: dict[str, bytes] = {}

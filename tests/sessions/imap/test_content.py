@@ -3,7 +3,7 @@
 from typing import Any
 
 from posthouse.mailstore.changes import LocalBus
-from posthouse.mailstore.interface import INBOX, Entry
+from posthouse.mailstore.interface import INBOX, MessageRef
 from posthouse.mailstore.memory import MemoryMailstore
 from posthouse.protocol.imap.commands import Section
 from posthouse.sessions.imap.content import Content, Long
@@ -21,12 +21,12 @@ class Counting:
         self._store = store
         self.reads: list[int] = []
 
-    async def read(self, entry: Entry, offset: int, length: int) -> bytes:
+    async def read(self, entry: MessageRef, offset: int, length: int) -> bytes:
         data = await self._store.read(entry, offset, length)
         self.reads.append(len(data))
         return data
 
-    async def check(self, entry: Entry) -> None:
+    async def check(self, entry: MessageRef) -> None:
         await self._store.check(entry)
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from tests import transcript
 from tests.sessions.imap.dialogues import Dialogue, load, play
-from tests.sessions.imap.house import house
+from tests.sessions.imap.fixture import house
 
 TRANSCRIPTS = Path(__file__).parents[2] / "transcripts"
 FILES = sorted((TRANSCRIPTS / "imap_sessions").glob("*.txt"))

@@ -12,7 +12,7 @@ from structlog.testing import LogCapture
 
 from posthouse.mailstore.interface import DamagedError, StoreError, StoreFullError
 from posthouse.sessions.imap.context import RefusedError
-from tests.sessions.imap.house import House, Wire, house
+from tests.sessions.imap.fixture import Fixture, Wire, house
 from tests.stores import append, letter
 
 LONG = b"Subject: long\r\n\r\n" + b"0123456789abcdef\r\n" * 10_000
@@ -34,7 +34,7 @@ def logged() -> LogCapture:
 
 
 @pytest.fixture
-async def found(tmp_path: Path, logged: LogCapture) -> AsyncIterator[House]:
+async def found(tmp_path: Path, logged: LogCapture) -> AsyncIterator[Fixture]:
     log = structlog.wrap_logger(None, processors=[logged])
     async with house(tmp_path, "memory", log=log) as opened:
         await append(opened.mailstore, opened.account("alice"), letter(b"Subject: a\r\n\r\nshort\r\n"), letter(LONG))
@@ -50,7 +50,7 @@ async def ask(wire: Wire, command: bytes) -> list[bytes]:
     return said
 
 
-async def selected(found: House) -> Wire:
+async def selected(found: Fixture) -> Wire:
     wire = found.connect()
     await wire.line()
     assert (await ask(wire, b"LOGIN alice@example.test secret"))[-1].startswith(b"a OK")
@@ -83,7 +83,7 @@ def failures(logged: LogCapture) -> list[str]:
     ],
 )
 async def test_the_session_goes_on(
-    found: House, logged: LogCapture, monkeypatch: pytest.MonkeyPatch, command: bytes, name: str, method: str
+    found: Fixture, logged: LogCapture, monkeypatch: pytest.MonkeyPatch, command: bytes, name: str, method: str
 ) -> None:
     wire = await selected(found)
     with monkeypatch.context() as patch:
@@ -95,7 +95,7 @@ async def test_the_session_goes_on(
     assert (await ask(wire, command))[-1].startswith(b"a OK ")
 
 
-async def test_a_select_that_failed_has_nothing_selected(found: House, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_select_that_failed_has_nothing_selected(found: Fixture, monkeypatch: pytest.MonkeyPatch) -> None:
     wire = await selected(found)
     with monkeypatch.context() as patch:
         patch.setattr(found.mailstore, "keywords", broken)
@@ -109,7 +109,7 @@ async def test_a_select_that_failed_has_nothing_selected(found: House, monkeypat
     [b"STORE 1 +FLAGS (\\Seen)", b"UID COPY 1 Archive", b"MOVE 1 Archive", b"APPEND INBOX {5+}\r\nA: b\n"],
 )
 async def test_what_is_committed_is_not_denied(
-    found: House, logged: LogCapture, monkeypatch: pytest.MonkeyPatch, command: bytes
+    found: Fixture, logged: LogCapture, monkeypatch: pytest.MonkeyPatch, command: bytes
 ) -> None:
     """The change is made: NO would have the client make it once more."""
     wire = await selected(found)
@@ -124,7 +124,7 @@ async def test_what_is_committed_is_not_denied(
 
 
 async def test_no_word_stands_inside_a_literal(
-    found: House, logged: LogCapture, monkeypatch: pytest.MonkeyPatch
+    found: Fixture, logged: LogCapture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     wire = await selected(found)
     read = found.mailstore.read
@@ -148,7 +148,7 @@ async def test_no_word_stands_inside_a_literal(
 
 @pytest.mark.parametrize("error", [BugError, StoreError])
 async def test_what_was_marked_as_seen_is_told(
-    found: House, monkeypatch: pytest.MonkeyPatch, error: type[Exception]
+    found: Fixture, monkeypatch: pytest.MonkeyPatch, error: type[Exception]
 ) -> None:
     wire = await selected(found)
 
@@ -163,7 +163,7 @@ async def test_what_was_marked_as_seen_is_told(
 
 
 async def test_what_others_changed_is_told_of_a_message_that_cannot_be_shown(
-    found: House, monkeypatch: pytest.MonkeyPatch
+    found: Fixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It comes to light with the marks that this session sets and takes back, and never again."""
     wire, other = await selected(found), await selected(found)
@@ -180,7 +180,7 @@ async def test_what_others_changed_is_told_of_a_message_that_cannot_be_shown(
 
 @pytest.mark.parametrize("error", [StoreError, StoreFullError])
 async def test_a_refusal_keeps_no_session(
-    found: House, monkeypatch: pytest.MonkeyPatch, error: type[StoreError]
+    found: Fixture, monkeypatch: pytest.MonkeyPatch, error: type[StoreError]
 ) -> None:
     """An exception knows all it was raised through: one for all sessions would keep them, and grow."""
     wire = await selected(found)
@@ -197,7 +197,7 @@ async def test_a_refusal_keeps_no_session(
     assert [each for each in gc.get_objects() if isinstance(each, RefusedError) and each.__traceback__] == []
 
 
-async def test_news_are_told_after_a_failure(found: House, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_news_are_told_after_a_failure(found: Fixture, monkeypatch: pytest.MonkeyPatch) -> None:
     """What an update could not find out comes with the next command, whole."""
     wire = await selected(found)
     alice = found.account("alice")
@@ -208,7 +208,7 @@ async def test_news_are_told_after_a_failure(found: House, monkeypatch: pytest.M
     assert (await ask(wire, b"NOOP"))[0] == b"* 3 EXISTS\r\n"
 
 
-async def test_idle_outlives_a_failure(found: House, logged: LogCapture, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_idle_outlives_a_failure(found: Fixture, logged: LogCapture, monkeypatch: pytest.MonkeyPatch) -> None:
     wire = await selected(found)
     alice = found.account("alice")
     wire.say(b"a IDLE\r\n")

@@ -8,17 +8,17 @@ from typing import Any
 import pytest
 
 from posthouse.sessions.imap import context, searching
-from tests.sessions.imap.house import House, Wire, house
+from tests.sessions.imap.fixture import Fixture, Wire, house
 
 
 @pytest.fixture
-async def found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[House]:
+async def found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Fixture]:
     monkeypatch.setattr(context, "FEW", 1)  # one message is many
     async with house(tmp_path, "sqlite") as made:
         yield made
 
 
-async def opened(found: House) -> Wire:
+async def opened(found: Fixture) -> Wire:
     wire = found.connect()
     await wire.line()
     for command in (
@@ -33,7 +33,7 @@ async def opened(found: House) -> Wire:
     return wire
 
 
-async def test_a_search_that_nobody_waits_for(found: House, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_search_that_nobody_waits_for(found: Fixture, monkeypatch: pytest.MonkeyPatch) -> None:
     find = searching._Matching.find
     begun, go_on = 0, asyncio.Event()
 

@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-from tests.sessions.imap.house import House, Wire, house
+from tests.sessions.imap.fixture import Fixture, Wire, house
 from tests.stores import append, letter
 
 
-async def idling(found: House) -> Wire:
+async def idling(found: Fixture) -> Wire:
     wire = found.connect()
     await wire.line()
     for command in (b"LOGIN alice@example.test secret", b"SELECT INBOX"):

@@ -8,11 +8,11 @@ import pytest
 
 from posthouse.mailstore.interface import StoreFullError
 from posthouse.sessions.imap import changing
-from tests.sessions.imap.house import House, Wire, house
+from tests.sessions.imap.fixture import Fixture, Wire, house
 
 
 @pytest.fixture
-async def found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[House]:
+async def found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Fixture]:
     monkeypatch.setattr(changing, "_AT_ONCE", 2)
     async with house(tmp_path, "sqlite") as made:
         yield made
@@ -27,7 +27,7 @@ async def ask(wire: Wire, command: bytes) -> list[bytes]:
     return [line.rstrip() for line in lines]
 
 
-async def opened(found: House) -> Wire:
+async def opened(found: Fixture) -> Wire:
     wire = found.connect()
     await wire.line()
     await ask(wire, b"LOGIN alice@example.test secret")
@@ -37,7 +37,7 @@ async def opened(found: House) -> Wire:
     return wire
 
 
-async def test_the_answer_is_one(found: House) -> None:
+async def test_the_answer_is_one(found: Fixture) -> None:
     wire, other = await opened(found), await opened(found)
     lines = await ask(wire, b"STORE 1:* +FLAGS (\\Flagged)")
     assert [line for line in lines if b"FETCH" in line] == [
@@ -48,7 +48,7 @@ async def test_the_answer_is_one(found: House) -> None:
     assert len(await ask(other, b"NOOP")) == 6
 
 
-async def test_what_failed_in_the_middle_is_told(found: House, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_what_failed_in_the_middle_is_told(found: Fixture, monkeypatch: pytest.MonkeyPatch) -> None:
     wire = await opened(found)
     mark, calls = found.mailstore.mark, 0
 
@@ -66,7 +66,7 @@ async def test_what_failed_in_the_middle_is_told(found: House, monkeypatch: pyte
     assert told[:2] == [b"* 1 FETCH (FLAGS (\\Flagged))", b"* 2 FETCH (FLAGS (\\Flagged))"] and len(told) == 3
 
 
-async def test_those_that_changed_since_are_named_together(found: House) -> None:
+async def test_those_that_changed_since_are_named_together(found: Fixture) -> None:
     wire, other = await opened(found), await opened(found)
     (status,) = [line for line in await ask(wire, b"STATUS INBOX (HIGHESTMODSEQ)") if line.startswith(b"* STATUS")]
     modseq = status.rpartition(b" ")[2].rstrip(b")")

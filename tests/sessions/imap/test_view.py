@@ -5,7 +5,7 @@ from array import array
 from hypothesis import given
 from hypothesis import strategies as st
 
-from posthouse.mailstore.interface import Delta, Flag, Mailbox, Row, Snapshot
+from posthouse.mailstore.interface import Delta, Flag, Mailbox, MessageColumns, Snapshot
 from posthouse.protocol.imap.sets import NumberSet
 from posthouse.sessions.imap.view import View
 
@@ -34,8 +34,8 @@ def view(*uids: int) -> View:
     )
 
 
-def row(uid: int, flags: int = 0, modseq: int = 60) -> Row:
-    return Row(uid, uid * 10, flags, modseq, 100, 5)
+def row(uid: int, flags: int = 0, modseq: int = 60) -> MessageColumns:
+    return MessageColumns(uid, uid * 10, flags, modseq, 100, 5)
 
 
 def apply(view: View, delta: Delta) -> list[int]:

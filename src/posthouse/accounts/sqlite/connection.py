@@ -5,7 +5,7 @@ from pathlib import Path
 import apsw
 
 from posthouse.accounts.sqlite.schema import MIGRATIONS
-from posthouse.database.opening import Policy, open_database
+from posthouse.database.opening import OpenPolicy, open_database
 
 ROOMS = {"": MIGRATIONS}
 
@@ -15,4 +15,4 @@ def open_directory(path: Path, *, create: bool = False) -> apsw.Connection:
 
     Raises DatabaseUnusableError (and its kinds), apsw.Error, OSError.
     """
-    return open_database(path, ROOMS, policy=Policy.CREATE if create else Policy.EXISTING)
+    return open_database(path, ROOMS, policy=OpenPolicy.CREATE if create else OpenPolicy.EXISTING)

@@ -18,10 +18,10 @@ from posthouse.accounts.claims import Claim
 from posthouse.accounts.errors import DirectoryBusyError, DirectoryUnusableError
 from posthouse.accounts.interface import Account, Local, Refusal, RefusalKind, Unresolved
 from posthouse.accounts.names import domain_key, local_key
-from posthouse.accounts.passwords import Hasher
+from posthouse.accounts.passwords import PasswordHasher
 from posthouse.accounts.pool import HashingPool
 from posthouse.accounts.resolve import home_of, resolve
-from posthouse.accounts.rows import Credential, Login
+from posthouse.accounts.rows import Credential, LoginRow
 from posthouse.accounts.sqlite import identities
 from posthouse.accounts.sqlite.connection import open_directory
 from posthouse.accounts.sqlite.rows import SqliteRows
@@ -52,7 +52,7 @@ class SqliteDirectory:
         path: Path,
         throttle: Throttle,
         *,
-        hasher: Hasher | None = None,
+        hasher: PasswordHasher | None = None,
         pool: HashingPool | None = None,
         verified: VerifiedPasswordCache | None = None,
         separator: str = "+",
@@ -67,7 +67,7 @@ class SqliteDirectory:
         self._separator = separator
         self._hostname = domain_key(hostname) or ""
         self._throttle = throttle
-        self._hasher = hasher or Hasher()
+        self._hasher = hasher or PasswordHasher()
         self._pool = pool or HashingPool(os.cpu_count() or 1)
         try:
             self._connection = open_directory(path)
@@ -263,7 +263,7 @@ class SqliteDirectory:
         known = self._rows.login(domain, local) if local and domain else None
         return Claim(f"{local}@{domain}", known)
 
-    def _renew(self, login: Login, credential: Credential) -> None:
+    def _renew(self, login: LoginRow, credential: Credential) -> None:
         """Keep a credential made anew of the same password. On a thread, with a connection of its own."""
         scram = credential.scram
         assert scram is not None and login.credential is not None

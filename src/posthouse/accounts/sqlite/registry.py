@@ -25,7 +25,7 @@ from posthouse.accounts.errors import (
 )
 from posthouse.accounts.interface import Account, Unresolved
 from posthouse.accounts.names import CATCH_ALL, domain_key, local_key, parse_address, parse_domain, text_of
-from posthouse.accounts.passwords import Hasher, recognised
+from posthouse.accounts.passwords import PasswordHasher, recognised
 from posthouse.accounts.resolve import resolve
 from posthouse.accounts.rows import AccountInfo, Alias, Credential, Domain, Removed
 from posthouse.accounts.sqlite import identities
@@ -51,7 +51,7 @@ class SqliteRegistry:
         self,
         path: Path,
         *,
-        hasher: Hasher | None = None,
+        hasher: PasswordHasher | None = None,
         separator: str = "+",
         clock: Callable[[], float] = time.time,
         new_id: Callable[[], int] = lambda: secrets.randbits(62),
@@ -59,7 +59,7 @@ class SqliteRegistry:
         create: bool = True,
     ) -> None:
         """Open `path`, with `create` made when missing. Raises DirectoryBusyError, DirectoryUnusableError."""
-        self._hasher = hasher or Hasher()
+        self._hasher = hasher or PasswordHasher()
         self._separator = separator
         self._clock = clock
         self._new_id = new_id

@@ -7,7 +7,7 @@ import apsw
 
 from posthouse.accounts.interface import Account
 from posthouse.accounts.names import domain_key, local_key, split_login
-from posthouse.accounts.rows import AccountInfo, Alias, Credential, Domain, Login, Removed
+from posthouse.accounts.rows import AccountInfo, Alias, Credential, Domain, LoginRow, Removed
 from posthouse.message.address import Address
 from posthouse.message.credentials import ScramKeys
 
@@ -67,7 +67,7 @@ class SqliteRows:
             key = default.key if default is not None else ""
         return local_key(local) or "", key or ""
 
-    def login(self, domain: str, local: str) -> Login | None:
+    def login(self, domain: str, local: str) -> LoginRow | None:
         """The account with these keys and what proves it."""
         statement = "SELECT generation, hash, salt, iterations, stored_key, server_key FROM accounts WHERE id = ?"
         account = self.account(domain, local)
@@ -75,7 +75,7 @@ class SqliteRows:
             return None
         generation, hashed, *keys = self._connection.execute(statement, (account.id,)).get
         scram = ScramKeys(*keys) if keys[0] is not None else None
-        return Login(account, generation, Credential(hashed, scram) if hashed is not None else None)
+        return LoginRow(account, generation, Credential(hashed, scram) if hashed is not None else None)
 
     def secret(self, name: str) -> bytes:
         """A secret of the directory: the same for its whole life."""

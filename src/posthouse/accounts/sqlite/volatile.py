@@ -6,7 +6,7 @@ import apsw
 
 from posthouse.accounts.sqlite import allowance, throttle, verified_passwords
 from posthouse.database.connection import Durability
-from posthouse.database.opening import Policy, open_database, whole
+from posthouse.database.opening import OpenPolicy, open_database, whole
 
 _ROOMS = {
     throttle.THROTTLE: throttle.MIGRATIONS,
@@ -17,7 +17,7 @@ _ROOMS = {
 
 def check_volatile(path: Path) -> None:
     """Have a file that is whole, before the processes that use it start. Raises as open_volatile()."""
-    open_database(path, _ROOMS, policy=Policy.REPLACE, durability=Durability.OFF, first=whole).close()
+    open_database(path, _ROOMS, policy=OpenPolicy.REPLACE, durability=Durability.OFF, first=whole).close()
 
 
 def open_volatile(path: Path) -> apsw.Connection:
@@ -25,4 +25,4 @@ def open_volatile(path: Path) -> apsw.Connection:
 
     Raises DatabaseError, apsw.Error, OSError.
     """
-    return open_database(path, _ROOMS, policy=Policy.REPLACE, durability=Durability.OFF)
+    return open_database(path, _ROOMS, policy=OpenPolicy.REPLACE, durability=Durability.OFF)

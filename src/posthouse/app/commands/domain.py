@@ -19,7 +19,7 @@ from posthouse.app.passwords import confirmed
 from posthouse.app.removal import forget_removed
 
 if TYPE_CHECKING:
-    from posthouse.app.dns_records import Record
+    from posthouse.app.dns_records import DnsRecord
 
 
 _WIDTH = 80  # columns
@@ -150,7 +150,7 @@ def _port(endpoints: Sequence[Endpoint]) -> int | None:
     return next((endpoint.port for endpoint in endpoints if endpoint.port), None)
 
 
-def _show(found: "Sequence[Record]") -> None:
+def _show(found: "Sequence[DnsRecord]") -> None:
     """To a person: what to enter, on a line of its own for copying, and what it is for. To a pipe: a row a record."""
     if not sys.stdout.isatty():
         rows = [[record.type, record.name, record.value, _weight(record), record.purpose] for record in found]
@@ -165,7 +165,7 @@ def _show(found: "Sequence[Record]") -> None:
         print()
 
 
-def _weight(record: "Record") -> str:
+def _weight(record: "DnsRecord") -> str:
     return "needed" if record.needed else "optional"
 
 

@@ -39,7 +39,7 @@ from posthouse.mailstore.interface import StoreError
 from posthouse.mailstore.sqlite.archive import Archive
 from posthouse.queue.history import Delivery
 from posthouse.queue.interface import Filter, Traced
-from posthouse.queue.sqlite.desk import Desk, DeskBusyError, DeskError
+from posthouse.queue.sqlite.admin import DeskBusyError, DeskError, QueueAdmin
 from posthouse.queue.sqlite.history import find_deliveries
 
 _MOST = 100  # messages that are told of
@@ -195,7 +195,7 @@ def _on_their_way(config: Config, ident: str) -> list[Traced]:
     """By Message-ID, else by an address at either end."""
     places = open_places(config)
     try:
-        with Desk(places.mail) as desk:
+        with QueueAdmin(places.mail) as desk:
             found = desk.recipients(Filter(message_id=ident, settled=True), limit=_MOST) if ident else []
             if found or not ident:
                 return found

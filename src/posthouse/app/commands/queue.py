@@ -19,9 +19,9 @@ from posthouse.app.tracing import ago, as_json_row, life, many, said, size, stat
 from posthouse.mailstore.interface import StoreError
 from posthouse.mailstore.sqlite.archive import Archive
 from posthouse.message.header import header_end
-from posthouse.message.ids import shown
+from posthouse.message.ids import format_id
 from posthouse.queue.interface import ACCOUNT, MAILBOX, Filter, Traced
-from posthouse.queue.sqlite.desk import Desk, DeskBusyError, DeskError
+from posthouse.queue.sqlite.admin import DeskBusyError, DeskError, QueueAdmin
 
 
 @Parameter(name="*")
@@ -90,7 +90,7 @@ def _rows(found: list[Traced]) -> list[list[object]]:
     now = time.time()
     return [
         [
-            shown(each.message.id),
+            format_id(each.message.id),
             ago(now - each.message.created),
             size(each.message.octets),
             str(each.message.sender.address or "<>"),
@@ -131,23 +131,23 @@ def show_(
         print("", *map(printable, header), sep="\n")
 
 
-def _of_message(desk: Desk, ident: str) -> list[Traced]:
+def _of_message(desk: QueueAdmin, ident: str) -> list[Traced]:
     """All recipients of the one message that is meant."""
     _check_known(desk, (ident,))
     found = desk.recipients(Filter((ident,), settled=True), limit=_MOST)
-    ids = list(dict.fromkeys(shown(each.message.id) for each in found))
+    ids = list(dict.fromkeys(format_id(each.message.id) for each in found))
     if len(ids) > 1:
         fix = f"Give more of it: {', '.join(ids[:3])}{' ...' if len(ids) > 3 else ''}"
         raise CommandError(f"{len(ids)} messages have an id that begins with {ident}", fix=fix, code=Exit.USAGE)
     return found
 
 
-def _check_known(desk: Desk, ids: tuple[str, ...]) -> None:
+def _check_known(desk: QueueAdmin, ids: tuple[str, ...]) -> None:
     """Raises CommandError for an id that no message has."""
     for ident in ids:
         if desk.count(Filter((ident,), settled=True)) == (0, 0):
             near = {
-                shown(each.message.id)[: len(ident)] for each in desk.recipients(Filter(settled=True), limit=_KNOWN)
+                format_id(each.message.id)[: len(ident)] for each in desk.recipients(Filter(settled=True), limit=_KNOWN)
             }
             meant = nearest(ident.lower(), near)
             text = f"no message {ident} is in the queue{'; ' if meant else ''}{meant}"
@@ -158,7 +158,7 @@ def retry_(
     *ids: Ids, which: Which = ALL_OF_IT, every: _All = False, where: Where = NOWHERE, as_json: AsJson = False
 ) -> None:
     """Have those that wait tried now."""
-    count = _change(ids, which, every, where, Desk.retry)
+    count = _change(ids, which, every, where, QueueAdmin.retry)
     _tell(count, "tried now", as_json)
     if count and not as_json:
         output.hint("posthouse queue list shows how it went. What is held stays so: posthouse queue release")
@@ -170,7 +170,7 @@ def hold_(
     """Keep those that wait from being tried, until they are released."""
     under_way = 0
 
-    def hold(desk: Desk, wanted: Filter) -> int:
+    def hold(desk: QueueAdmin, wanted: Filter) -> int:
         nonlocal under_way
         count = desk.hold(wanted)
         under_way = desk.under_way(replace(wanted, held=True))
@@ -184,7 +184,7 @@ def release_(
     *ids: Ids, which: Which = ALL_OF_IT, every: _All = False, where: Where = NOWHERE, as_json: AsJson = False
 ) -> None:
     """Let those that are held go on."""
-    count = _change(ids, which, every, where, Desk.release)
+    count = _change(ids, which, every, where, QueueAdmin.release)
     _tell(count, "released", as_json)
 
 
@@ -209,17 +209,17 @@ def drop_(
     _tell(count, "dropped", as_json, under_way)
 
 
-def _count(desk: Desk, wanted: Filter) -> tuple[int, int]:
+def _count(desk: QueueAdmin, wanted: Filter) -> tuple[int, int]:
     _check_known(desk, wanted.ids)
     return desk.count(wanted)
 
 
 def _change(
-    ids: tuple[str, ...], which: Which, every: bool, where: Where, change: Callable[[Desk, Filter], int]
+    ids: tuple[str, ...], which: Which, every: bool, where: Where, change: Callable[[QueueAdmin, Filter], int]
 ) -> int:
     wanted = _chosen(ids, which, every)
 
-    def work(desk: Desk) -> int:
+    def work(desk: QueueAdmin) -> int:
         _check_known(desk, wanted.ids)
         return change(desk, wanted)
 
@@ -245,11 +245,11 @@ def _tell(count: int, what: str, as_json: bool, under_way: int | None = None) ->
         output.note(f"{what}: a delivery that has begun goes on.")
 
 
-def _desk(config: Config, work: Callable[[Desk], T]) -> T:
+def _desk(config: Config, work: Callable[[QueueAdmin], T]) -> T:
     """Open the queue, and do something with it."""
     places = open_places(config)
     try:
-        with Desk(places.mail) as desk:
+        with QueueAdmin(places.mail) as desk:
             return work(desk)
     except DeskError as error:
         raise refusal(error, Exit.TRY_LATER if isinstance(error, DeskBusyError) else Exit.FAILED) from None

@@ -12,7 +12,7 @@ from posthouse.app.dev.summary import Summary, summarized
 from posthouse.app.logs import escaped, stamped
 from posthouse.delivery.spool import Spool
 from posthouse.message.envelope import Envelope
-from posthouse.message.ids import shown
+from posthouse.message.ids import format_id
 from posthouse.message.reply import Reply
 
 _NAMED = 3  # recipients in a line for people
@@ -114,7 +114,7 @@ def _arrival_document(
     envelope: Envelope, kept: Sequence[str], summary: Summary, octets: int, milliseconds: float, now: float
 ) -> str:
     message = {
-        "id": shown(envelope.id),
+        "id": format_id(envelope.id),
         "received": stamped(now, brief=False),
         "mail_from": str(envelope.sender.address or ""),
         "recipients": kept[:_LISTED],

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 
-from posthouse.mailstore.interface import Entry, Mailstore, StoreError, Traits
+from posthouse.mailstore.interface import Mailstore, MessageRef, StoreError, Traits
 from posthouse.message.coding import LineCheck
 from posthouse.message.header import header_end
 from posthouse.message.seven_bit import to_seven_bit
@@ -24,15 +24,15 @@ class ContentError(Exception):
 class Content:
     """One queued message. Read once for all the destinations of a moment, if it is small."""
 
-    def __init__(self, mailstore: Mailstore, entry: Entry) -> None:
+    def __init__(self, mailstore: Mailstore, entry: MessageRef) -> None:
         self._mailstore = mailstore
         self._entry = entry
         self._whole: bytes | None = None
         self.octets = entry.octets
         self.eight_bit = bool(entry.traits & Traits.EIGHT_BIT)
-        self.dot_lines = bool(entry.traits & Traits.DOT_LINES)
-        self.open_end = bool(entry.traits & Traits.OPEN_END)
-        self.bare_breaks = bool(entry.traits & Traits.BARE_BREAKS)
+        self.has_leading_dots = bool(entry.traits & Traits.HAS_LEADING_DOTS)
+        self.no_final_crlf = bool(entry.traits & Traits.NO_FINAL_CRLF)
+        self.bare_cr_or_lf = bool(entry.traits & Traits.BARE_CR_OR_LF)
 
     async def head(self) -> bytes:
         """The header section, its first 256 KiB. Raises StoreError."""
@@ -67,7 +67,7 @@ class Content:
 
     async def is_presentable(self) -> bool:
         """Whether no line is too long and no octet forbidden: what RFC 5321 2.3.8 and 4.5.3.1.6 let through."""
-        if self.bare_breaks:
+        if self.bare_cr_or_lf:
             return False
         if self.octets <= SMALL:
             await self.whole()  # read once, for this and for sending

@@ -10,7 +10,7 @@ from itertools import groupby, zip_longest
 from posthouse.delivery.outcome import Permanent, Transient
 from posthouse.message.reply import Reply
 from posthouse.net.dns.hosts_file import HostsFile
-from posthouse.net.dns.interface import Answer, DnsError, Found, Kind, Mx, Resolver
+from posthouse.net.dns.interface import Answer, DnsError, Found, Mx, RecordType, Resolver
 from posthouse.net.may_reach import may_reach
 
 MAX_HOSTS = 20  # of one domain that are looked at
@@ -61,7 +61,7 @@ class Hosts:
         if domain.startswith("["):
             return [Host(_literal(domain))]
         try:
-            answer = await self._resolver.look_up(domain, Kind.MX)
+            answer = await self._resolver.look_up(domain, RecordType.MX)
         except DnsError as error:
             raise NoHostError(_later(f"The name servers of {domain} do not answer: {error}")) from error
         records = [record for record in answer.records if isinstance(record, Mx)]
@@ -99,7 +99,7 @@ class Hosts:
             return Addresses((host.name,))
         if host.configured and (here := self._hosts_file.addresses(host.name)):
             return Addresses(tuple(address for address in here if self._ipv6 or ":" not in address) or here)
-        kinds = (Kind.AAAA, Kind.A) if self._ipv6 else (Kind.A,)
+        kinds = (RecordType.AAAA, RecordType.A) if self._ipv6 else (RecordType.A,)
         answers = await asyncio.gather(
             *(self._resolver.look_up(host.name, kind) for kind in kinds), return_exceptions=True
         )

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from posthouse.delivery.couriers.content import Content, ContentError
 from posthouse.delivery.outcome import Outcome, Permanent, Remote
 from posthouse.message.address import Address, AddressError
-from posthouse.message.envelope import BodyType, Recipient, Sender
+from posthouse.message.envelope import BodyType, Recipient, ReversePath
 from posthouse.message.reply import Reply
 from posthouse.protocol.smtp.client import Transaction
 
@@ -16,7 +16,7 @@ class Parcel:
     """One message for one destination. `waited`: seconds since it was queued."""
 
     id: bytes  # of the envelope it came in
-    sender: Sender
+    sender: ReversePath
     recipients: tuple[Recipient, ...]
     content: Content
     waited: float = 0.0
@@ -65,8 +65,8 @@ async def fit(parcel: Parcel, extensions: Mapping[str, str], remote: Remote) -> 
         [_written(recipient.address, utf8) or "" for recipient in takers],
         _sender_parameters(parcel, extensions, utf8=utf8, eight_bit=eight_bit, converted=converted),
         [_recipient_parameters(recipient) for recipient in takers] if "DSN" in extensions else (),
-        dot_lines=content.dot_lines or converted is not None,
-        open_end=content.open_end if converted is None else not converted.endswith(b"\r\n"),
+        has_leading_dots=content.has_leading_dots or converted is not None,
+        no_final_crlf=content.no_final_crlf if converted is None else not converted.endswith(b"\r\n"),
         chunked="CHUNKING" in extensions,
     )
     return Fitted(transaction, tuple(positions), outcomes, converted)

@@ -12,11 +12,11 @@ from weakref import WeakValueDictionary
 import apsw
 
 from posthouse.mailstore.index.envelopes import Envelopes
-from posthouse.mailstore.index.records import Record, Shown, SortKeys, folded, record, shown_of
+from posthouse.mailstore.index.records import IndexRecord, Shown, SortKeys, folded, record, shown_of
 from posthouse.mailstore.index.sqlite import queries
 from posthouse.mailstore.index.sqlite.database import READERS, IndexDatabase
-from posthouse.mailstore.index.sqlite.scanning import Search
-from posthouse.mailstore.interface import Entry, Item, Mailstore, NoSuchMailboxError, StoreError
+from posthouse.mailstore.index.sqlite.scanning import TextScan
+from posthouse.mailstore.interface import MailboxMessage, Mailstore, MessageRef, NoSuchMailboxError, StoreError
 from posthouse.message.mime import Part, envelope, header_end
 from posthouse.message.text import digest
 
@@ -47,7 +47,7 @@ class MessageIndex:
         self._making: WeakValueDictionary[int, asyncio.Lock] = WeakValueDictionary()
         self._keeping: set[asyncio.Task[None]] = set()
 
-    async def shown(self, account: int, items: Sequence[Item], *, envelope_only: bool = False) -> list[Shown]:
+    async def shown(self, account: int, items: Sequence[MailboxMessage], *, envelope_only: bool = False) -> list[Shown]:
         """What is shown of each, in order. Of a message that cannot be read: one that is_missing.
 
         With `envelope_only`, a message that is not indexed is not looked through whole: the rest is empty then.
@@ -84,7 +84,7 @@ class MessageIndex:
         `field`: "text" (body or headers, those of parts, too), "body", "subject", "from", "to", "cc", "bcc", or
         "header:" and a field's name. With an empty needle fields find all messages that have such a field.
         """
-        parts = await self._ask(account, mailbox, messages, Search(field, folded(needle)).find)
+        parts = await self._ask(account, mailbox, messages, TextScan(field, folded(needle)).find)
         return set().union(*parts)
 
     async def sent_days(self, account: int, mailbox: int, messages: Sequence[int]) -> dict[int, int]:
@@ -160,7 +160,7 @@ class MessageIndex:
                 items = await self._store.items(account, mailbox, messages) if messages else []
             except NoSuchMailboxError:
                 return
-            records: list[tuple[int, Record]] = []
+            records: list[tuple[int, IndexRecord]] = []
             octets = 0
             for item in items:
                 made = await self._made(item.entry)
@@ -173,11 +173,11 @@ class MessageIndex:
                 await asyncio.sleep(0)
             await self._keep(account, records)
 
-    async def _keep(self, account: int, records: Sequence[tuple[int, Record]]) -> None:
+    async def _keep(self, account: int, records: Sequence[tuple[int, IndexRecord]]) -> None:
         if records:
             await self._database.write(lambda connection: queries.add(connection, account, records))
 
-    def _keep_later(self, account: int, records: Sequence[tuple[int, Record]]) -> None:
+    def _keep_later(self, account: int, records: Sequence[tuple[int, IndexRecord]]) -> None:
         async def keep() -> None:
             with contextlib.suppress(StoreError):  # they will be made again
                 await self._keep(account, records)
@@ -186,7 +186,7 @@ class MessageIndex:
         self._keeping.add(task)
         task.add_done_callback(self._keeping.discard)
 
-    async def _made(self, entry: Entry) -> "_Made | None":
+    async def _made(self, entry: MessageRef) -> "_Made | None":
         """None when the message cannot be read."""
         try:
             data = await self._read(entry, entry.octets)
@@ -194,7 +194,7 @@ class MessageIndex:
             return None
         return await self._look_through(_make, data, entry.received)
 
-    async def _envelope(self, entry: Entry) -> Shown:
+    async def _envelope(self, entry: MessageRef) -> Shown:
         try:
             data = await self._read(entry, _SMALL)
             if not header_end(data):
@@ -209,7 +209,7 @@ class MessageIndex:
             return job(data, *args)
         return await asyncio.get_running_loop().run_in_executor(self._maker, partial(job, data, *args))
 
-    async def _read(self, entry: Entry, octets: int) -> bytes:
+    async def _read(self, entry: MessageRef, octets: int) -> bytes:
         octets = min(octets, entry.octets)
         data = await self._store.read(entry, 0, octets)
         while len(data) < octets and (more := await self._store.read(entry, len(data), octets - len(data))):
@@ -221,7 +221,7 @@ class _Made(NamedTuple):
     """What is made of one message."""
 
     shown: Shown
-    record: Record
+    record: IndexRecord
 
 
 def _make(data: bytes, received: int) -> _Made:

@@ -43,7 +43,7 @@ class SortKeys(NamedTuple):
     references: tuple[str, ...]
 
 
-class Record(NamedTuple):
+class IndexRecord(NamedTuple):
     """The rows of one message, one of each table, without their keys."""
 
     shown: tuple[Value, ...]
@@ -57,9 +57,9 @@ def shown_of(made: Digest) -> Shown:
     return Shown(made.envelope, made.structure, made.preview)
 
 
-def record(made: Digest) -> Record:
+def record(made: Digest) -> IndexRecord:
     """The rows of a message."""
-    return Record(
+    return IndexRecord(
         (made.envelope, made.structure, _octets(made.preview)),
         (
             made.sent,

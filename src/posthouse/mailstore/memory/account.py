@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 from posthouse.mailstore.interface import (
     KEYWORD_SHIFT,
     Change,
-    Entry,
     Flag,
-    Item,
     Mailbox,
+    MailboxMessage,
+    MessageRef,
     NoSuchMailboxError,
     Role,
 )
@@ -26,7 +26,7 @@ class Box:
     role: Role = Role.NONE
     uidnext: int = 1
     modseq: int = 0
-    items: dict[int, Item] = field(default_factory=dict)  # by message id; uids ascend with it
+    items: dict[int, MailboxMessage] = field(default_factory=dict)  # by message id; uids ascend with it
 
     def view(self) -> Mailbox:
         """It, with its counters."""
@@ -44,13 +44,13 @@ class Box:
             self.role,
         )
 
-    def those(self, messages: Iterable[int]) -> list[Item]:
+    def those(self, messages: Iterable[int]) -> list[MailboxMessage]:
         """Those that are there, by uid."""
         return [self.items[message] for message in sorted(set(messages) & self.items.keys())]
 
 
 @dataclass(slots=True)
-class Account:
+class MemoryAccount:
     """The numbers that are never given twice, and all that is there now."""
 
     modseq: int = 0
@@ -68,7 +68,7 @@ class Account:
         """Of all messages."""
         return sum(item.entry.octets for item in self.items())
 
-    def items(self) -> Iterator[Item]:
+    def items(self) -> Iterator[MailboxMessage]:
         """All messages."""
         for box in self.boxes.values():
             yield from box.items.values()
@@ -103,11 +103,11 @@ class Account:
         self.next_box += 1
         return box
 
-    def put(self, box: Box, entry: Entry, flags: int, now: int, origin: int = 0) -> int:
+    def put(self, box: Box, entry: MessageRef, flags: int, now: int, origin: int = 0) -> int:
         """A message into a mailbox, as of the current modseq: `entry` but for its id and uid; the uid."""
         message, uid = self.next_message, box.uidnext
         entry = entry._replace(message=message, uid=uid)
-        box.items[message] = Item(entry, flags, self.modseq, now, origin or message)
+        box.items[message] = MailboxMessage(entry, flags, self.modseq, now, origin or message)
         box.modseq = self.modseq
         box.uidnext += 1
         self.next_message += 1

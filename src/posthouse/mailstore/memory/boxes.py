@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 
 from posthouse.mailstore.interface import INBOX, BadNameError, MailboxExistsError, NoSuchMailboxError, Role
-from posthouse.mailstore.memory.account import Account, Box
+from posthouse.mailstore.memory.account import Box, MemoryAccount
 from posthouse.mailstore.memory.messages import move
 from posthouse.mailstore.names import above, checked, is_below
 
 
-def create(owner: Account, name: str, role: Role, now: int) -> Box:
+def create(owner: MemoryAccount, name: str, role: Role, now: int) -> Box:
     """See Mailstore."""
     if name in owner.boxes:
         raise MailboxExistsError(f"there is a mailbox {name} already")
@@ -19,7 +19,7 @@ def create(owner: Account, name: str, role: Role, now: int) -> Box:
     return owner.make(name, now, role)
 
 
-def rename(owner: Account, name: str, new: str, now: int) -> None:
+def rename(owner: MemoryAccount, name: str, new: str, now: int) -> None:
     """See Mailstore."""
     if name == INBOX:
         target = create(owner, new, Role.NONE, now)
@@ -40,7 +40,7 @@ def rename(owner: Account, name: str, new: str, now: int) -> None:
         box.name, box.modseq = later, owner.modseq
 
 
-def delete(owner: Account, name: str) -> None:
+def delete(owner: MemoryAccount, name: str) -> None:
     """See Mailstore."""
     if name == INBOX:
         raise BadNameError("INBOX cannot be removed")
@@ -49,7 +49,7 @@ def delete(owner: Account, name: str) -> None:
     del owner.boxes[name]
 
 
-def furnish(owner: Account, mailboxes: Sequence[tuple[str, Role]], now: int) -> None:
+def create_default_mailboxes(owner: MemoryAccount, mailboxes: Sequence[tuple[str, Role]], now: int) -> None:
     """See Mailstore."""
     owner.furnished = True
     for name, role in mailboxes:
@@ -62,15 +62,15 @@ def furnish(owner: Account, mailboxes: Sequence[tuple[str, Role]], now: int) -> 
     owner.subscriptions.update((INBOX, *(name for name, _ in mailboxes)))
 
 
-def _make_above(owner: Account, name: str, now: int) -> None:
+def _make_above(owner: MemoryAccount, name: str, now: int) -> None:
     for level in above(name):
         if level not in owner.boxes:
             owner.make(level, now)
 
 
-def _tree(owner: Account, name: str) -> list[str]:
+def _tree(owner: MemoryAccount, name: str) -> list[str]:
     return [found for found in owner.boxes if found == name or is_below(found, name)]
 
 
-def _holds(owner: Account, role: Role) -> bool:
+def _holds(owner: MemoryAccount, role: Role) -> bool:
     return role is not Role.NONE and any(box.role is role for box in owner.boxes.values())

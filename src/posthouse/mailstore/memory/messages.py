@@ -4,29 +4,29 @@ from collections.abc import Iterable, Sequence
 
 from posthouse.mailstore.interface import (
     Appending,
-    Entry,
-    Item,
+    MailboxMessage,
     Marked,
     Marks,
     Measure,
+    MessageColumns,
+    MessageRef,
     NoSuchMailboxError,
     OverQuotaError,
     Placed,
-    Row,
     Setting,
     TooManyKeywordsError,
 )
-from posthouse.mailstore.memory.account import Account, Box
+from posthouse.mailstore.memory.account import Box, MemoryAccount
 
 
-def row(item: Item) -> Row:
+def row(item: MailboxMessage) -> MessageColumns:
     """Its columns."""
     entry = item.entry
-    return Row(entry.uid, entry.message, item.flags, item.modseq, entry.octets, entry.received)
+    return MessageColumns(entry.uid, entry.message, item.flags, item.modseq, entry.octets, entry.received)
 
 
 def mark(
-    owner: Account,
+    owner: MemoryAccount,
     box: Box,
     messages: Sequence[int],
     setting: Setting,
@@ -37,7 +37,7 @@ def mark(
     if not messages:
         return Marked([], [])
     before = owner.keywords.copy()
-    rows: list[Row] = []
+    rows: list[MessageColumns] = []
     conflicts: list[int] = []
     modseq, changed = owner.modseq + 1, 0
     become: dict[int, int] = {}  # message -> new flags
@@ -60,7 +60,7 @@ def mark(
 
 
 def append(
-    owner: Account,
+    owner: MemoryAccount,
     box: Box,
     messages: Sequence[Appending],
     bodies: Sequence[bytes],
@@ -80,13 +80,13 @@ def append(
     several = [owner.keywords.fitting(message.marks) for message in messages]
     for message, flags, body in zip(messages, several, bodies, strict=True):
         owner.bump()
-        entry = Entry(0, 0, len(body), int(message.body.traits), message.received, (b"", body))
+        entry = MessageRef(0, 0, len(body), int(message.body.traits), message.received, (b"", body))
         uids.append(owner.put(box, entry, flags, now))
     sources = owner.take(replacing[0], [replacing[1]]) if replacing else []
     return Placed(box.uidvalidity, sources, uids)
 
 
-def copy(owner: Account, box: Box, messages: Iterable[int], target: Box, quota: int | None, now: int) -> Placed:
+def copy(owner: MemoryAccount, box: Box, messages: Iterable[int], target: Box, quota: int | None, now: int) -> Placed:
     """See Mailstore."""
     sources = box.those(messages)
     if sources:
@@ -96,14 +96,14 @@ def copy(owner: Account, box: Box, messages: Iterable[int], target: Box, quota: 
     return Placed(target.uidvalidity, [item.entry.uid for item in sources], uids)
 
 
-def move(owner: Account, box: Box, messages: Sequence[int], target: Box, now: int) -> Placed:
+def move(owner: MemoryAccount, box: Box, messages: Sequence[int], target: Box, now: int) -> Placed:
     """See Mailstore."""
     placed = copy(owner, box, messages, target, None, now)
     owner.take(box, messages)
     return placed
 
 
-def number(item: Item, measure: Measure) -> int:
+def number(item: MailboxMessage, measure: Measure) -> int:
     """What a message measures."""
     match measure:
         case Measure.OCTETS:
@@ -116,6 +116,6 @@ def number(item: Item, measure: Measure) -> int:
             return item.origin
 
 
-def _check_room(owner: Account, coming: int, quota: int | None) -> None:
+def _check_room(owner: MemoryAccount, coming: int, quota: int | None) -> None:
     if quota is not None and owner.octets + coming > quota:
         raise OverQuotaError("there is no room for this")

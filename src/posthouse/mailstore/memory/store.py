@@ -12,30 +12,30 @@ from posthouse.mailstore.interface import (
     Appending,
     Body,
     Change,
+    DeliveryResult,
     Delta,
-    Entry,
-    Filed,
     Flag,
-    Item,
     Mailbox,
     MailboxExistsError,
+    MailboxMessage,
     Maildrop,
     Marked,
     Marks,
     Measure,
+    MessageColumns,
+    MessageRef,
     Placed,
-    Placement,
     Rider,
     Role,
-    Row,
     Setting,
     Snapshot,
     StoreError,
+    Target,
     Usage,
 )
 from posthouse.mailstore.memory import boxes
 from posthouse.mailstore.memory import messages as letters
-from posthouse.mailstore.memory.account import Account, Box
+from posthouse.mailstore.memory.account import Box, MemoryAccount
 from posthouse.mailstore.memory.keywords import Keywords
 from posthouse.mailstore.names import canonical, checked
 
@@ -46,7 +46,7 @@ class MemoryMailstore:
     def __init__(self, bus: ChangeBus, *, clock: Callable[[], float] = time.time) -> None:
         self._bus = bus
         self._clock = clock
-        self._accounts: dict[int, Account] = {}
+        self._accounts: dict[int, MemoryAccount] = {}
         self._delivered: set[tuple[bytes, int, int]] = set()  # delivery, account, mailbox id
         self._closed = False
 
@@ -54,12 +54,12 @@ class MemoryMailstore:
         self,
         delivery: bytes,
         body: Body,
-        placements: Sequence[Placement],
+        placements: Sequence[Target],
         received: int,
         *,
         whole: bool,
         also: Rider | None = None,
-    ) -> list[Filed]:
+    ) -> list[DeliveryResult]:
         """See Mailstore."""
         self._check_open()
         if not placements:
@@ -67,13 +67,13 @@ class MemoryMailstore:
             return []
         data = _collect(body)
         results = self._decide(delivery, body, placements)
-        if whole and Filed.OVER_QUOTA in results:
-            return [Filed.WITHHELD if result is Filed.KEPT else result for result in results]
+        if whole and DeliveryResult.OVER_QUOTA in results:
+            return [DeliveryResult.WITHHELD if result is DeliveryResult.KEPT else result for result in results]
         before = {key: deepcopy(self._accounts.get(key)) for key in {p.account for p in placements}} if also else {}
         known = self._delivered.copy() if also else set()
-        entries: list[Entry | None] = []
+        entries: list[MessageRef | None] = []
         for placement, result in zip(placements, results, strict=True):
-            entry = self._place(delivery, placement, data, body, received) if result is Filed.KEPT else None
+            entry = self._place(delivery, placement, data, body, received) if result is DeliveryResult.KEPT else None
             entries.append(entry)
         try:
             _ride(also, entries)
@@ -84,7 +84,7 @@ class MemoryMailstore:
             self._bus.publish(account, self._accounts[account].modseq)
         return results
 
-    async def entries(self, account: int, mailbox: str = INBOX) -> list[Entry]:
+    async def entries(self, account: int, mailbox: str = INBOX) -> list[MessageRef]:
         """See Mailstore."""
         box = self._look(account).boxes.get(canonical(mailbox))
         return [item.entry for item in box.items.values()] if box else []
@@ -95,12 +95,12 @@ class MemoryMailstore:
         messages, octets = [entry.message for entry in entries], [entry.sent_octets for entry in entries]
         return Maildrop(array("Q", messages), array("Q", octets), entries[:1000])
 
-    async def find(self, account: int, mailbox: str, messages: Sequence[int]) -> list[Entry]:
+    async def find(self, account: int, mailbox: str, messages: Sequence[int]) -> list[MessageRef]:
         """See Mailstore."""
         box = self._look(account).boxes.get(canonical(mailbox))
         return [item.entry for item in box.those(messages)] if box else []
 
-    async def read(self, entry: Entry, offset: int, length: int) -> bytes:
+    async def read(self, entry: MessageRef, offset: int, length: int) -> bytes:
         """See Mailstore."""
         self._check_open()
         if not isinstance(entry.place, tuple):
@@ -110,7 +110,7 @@ class MemoryMailstore:
         own = len(prefix)
         return bytes(prefix[offset:end] + body[max(0, offset - own) : max(0, end - own)])
 
-    async def check(self, entry: Entry) -> None:
+    async def check(self, entry: MessageRef) -> None:
         """See Mailstore."""
         await self.read(entry, 0, 0)
 
@@ -174,12 +174,12 @@ class MemoryMailstore:
         """See Mailstore."""
         return sorted(self._look(account).subscriptions)
 
-    async def furnish(self, account: int, mailboxes: Sequence[tuple[str, Role]]) -> None:
+    async def create_default_mailboxes(self, account: int, mailboxes: Sequence[tuple[str, Role]]) -> None:
         """See Mailstore."""
         if not self._look(account).furnished:
             wanted = [(checked(name), role) for name, role in mailboxes]
             with self._change(account, inbox=True) as owner:
-                boxes.furnish(owner, wanted, self._now)
+                boxes.create_default_mailboxes(owner, wanted, self._now)
 
     async def keywords(self, account: int) -> list[str]:
         """See Mailstore."""
@@ -206,7 +206,7 @@ class MemoryMailstore:
         with self._change(account, inbox=name == INBOX) as owner:
             box = owner.by_name(name)
             rows = list(map(letters.row, box.items.values()))
-            uids, *others = zip(*rows, strict=True) if rows else [()] * len(Row._fields)
+            uids, *others = zip(*rows, strict=True) if rows else [()] * len(MessageColumns._fields)
             return Snapshot(box.view(), owner.modseq, array("L", uids), *(array("Q", column) for column in others))
 
     async def since(self, account: int, mailbox: int, modseq: int) -> Delta:
@@ -217,7 +217,7 @@ class MemoryMailstore:
         vanished = [change.uid for change in owner.gone if change.mailbox == mailbox and change.modseq > modseq]
         return Delta(box.view(), owner.modseq, changed, sorted(vanished))
 
-    async def items(self, account: int, mailbox: int, messages: Sequence[int]) -> list[Item]:
+    async def items(self, account: int, mailbox: int, messages: Sequence[int]) -> list[MailboxMessage]:
         """See Mailstore."""
         return self._look(account).by_id(mailbox).those(messages)
 
@@ -284,7 +284,7 @@ class MemoryMailstore:
         with self._change(account) as owner:
             if owner.boxes:
                 owner.bump()
-            self._accounts[account] = Account(
+            self._accounts[account] = MemoryAccount(
                 owner.modseq,
                 owner.next_message,
                 owner.next_box,
@@ -305,17 +305,17 @@ class MemoryMailstore:
         if self._closed:
             raise StoreError("the mailstore was closed")
 
-    def _look(self, account: int) -> Account:
+    def _look(self, account: int) -> MemoryAccount:
         """For reading. Nobody is there whom nothing was kept for."""
         self._check_open()
-        return self._accounts.get(account) or Account()
+        return self._accounts.get(account) or MemoryAccount()
 
     @contextmanager
-    def _change(self, account: int, *, inbox: bool = False) -> Iterator[Account]:
+    def _change(self, account: int, *, inbox: bool = False) -> Iterator[MemoryAccount]:
         """For writing, with `inbox` when there must be one. The watchers are told when something changed."""
         self._check_open()
         before = self._look(account).modseq
-        owner = self._accounts.setdefault(account, Account())
+        owner = self._accounts.setdefault(account, MemoryAccount())
         if inbox and INBOX not in owner.boxes:
             boxes.create(owner, INBOX, Role.NONE, self._now)
         try:
@@ -327,13 +327,13 @@ class MemoryMailstore:
                 self._bus.publish(account, after)
 
     @contextmanager
-    def _into(self, account: int, name: str) -> Iterator[tuple[Account, Box]]:
+    def _into(self, account: int, name: str) -> Iterator[tuple[MemoryAccount, Box]]:
         """The same, for the mailbox that messages come into."""
         name = canonical(name)
         with self._change(account, inbox=name == INBOX) as owner:
             yield owner, owner.by_name(name)
 
-    def _decide(self, delivery: bytes, body: Body, placements: Sequence[Placement]) -> list[Filed]:
+    def _decide(self, delivery: bytes, body: Body, placements: Sequence[Target]) -> list[DeliveryResult]:
         results = []
         coming: dict[int, int] = {}
         seen: set[tuple[int, str]] = set()
@@ -344,26 +344,26 @@ class MemoryMailstore:
             octets = len(placement.prefix) + body.octets
             box = owner.boxes.get(name)
             if (placement.account, name) in seen or (box and (delivery, placement.account, box.id) in self._delivered):
-                results.append(Filed.ALREADY)
+                results.append(DeliveryResult.ALREADY)
             elif placement.quota is not None and owner.octets + before + octets > placement.quota:
-                results.append(Filed.OVER_QUOTA)
+                results.append(DeliveryResult.OVER_QUOTA)
             else:
                 coming[placement.account] = before + octets
                 seen.add((placement.account, name))
-                results.append(Filed.KEPT)
+                results.append(DeliveryResult.KEPT)
         return results
 
-    def _place(self, delivery: bytes, placement: Placement, data: bytes, body: Body, received: int) -> Entry:
-        owner = self._accounts.setdefault(placement.account, Account())
+    def _place(self, delivery: bytes, placement: Target, data: bytes, body: Body, received: int) -> MessageRef:
+        owner = self._accounts.setdefault(placement.account, MemoryAccount())
         owner.bump()
         name = canonical(placement.mailbox)
         box = owner.boxes.get(name) or owner.make(name, self._now)
         octets = len(placement.prefix) + len(data)
-        owner.put(box, Entry(0, 0, octets, int(body.traits), received, (placement.prefix, data)), 0, self._now)
+        owner.put(box, MessageRef(0, 0, octets, int(body.traits), received, (placement.prefix, data)), 0, self._now)
         self._delivered.add((delivery, placement.account, box.id))
         return box.items[owner.next_message - 1].entry
 
-    def _restore(self, before: dict[int, Account | None], delivered: set[tuple[bytes, int, int]]) -> None:
+    def _restore(self, before: dict[int, MemoryAccount | None], delivered: set[tuple[bytes, int, int]]) -> None:
         self._delivered = delivered
         for key, account in before.items():
             if account is None:
@@ -382,7 +382,7 @@ def _collect(body: Body) -> bytes:
     return data
 
 
-def _ride(also: Rider | None, entries: Sequence[Entry | None]) -> None:
+def _ride(also: Rider | None, entries: Sequence[MessageRef | None]) -> None:
     if also is not None:
         try:
             also(None, entries)

@@ -8,7 +8,7 @@ import apsw
 
 from posthouse.database.errors import DatabaseError
 from posthouse.database.opening import open_existing_reader
-from posthouse.mailstore.interface import INBOX, Entry, StoreError, Usage
+from posthouse.mailstore.interface import INBOX, MessageRef, StoreError, Usage
 from posthouse.mailstore.pack_reader import PackReader
 from posthouse.mailstore.sqlite import queries, recovering
 from posthouse.mailstore.sqlite.store import DATABASE, PACKS
@@ -33,14 +33,14 @@ class Archive:
         self._connection.close()
         self._packs.close()
 
-    def entries(self, account: int, mailbox: str = INBOX) -> list[Entry]:
+    def entries(self, account: int, mailbox: str = INBOX) -> list[MessageRef]:
         """The messages of a mailbox, by uid."""
         try:
             return queries.entries(self._connection, account, mailbox)
         except apsw.Error as error:
             raise StoreError(str(error)) from error
 
-    def find(self, account: int, mailbox: str, messages: Sequence[int]) -> list[Entry]:
+    def find(self, account: int, mailbox: str, messages: Sequence[int]) -> list[MessageRef]:
         """Those of the messages that are there."""
         try:
             return queries.find(self._connection, account, mailbox, messages)
@@ -61,6 +61,6 @@ class Archive:
         except apsw.Error as error:
             raise StoreError(str(error)) from error
 
-    def read(self, entry: Entry, octets: int | None = None) -> bytes:
+    def read(self, entry: MessageRef, octets: int | None = None) -> bytes:
         """The message, or its first `octets`."""
         return self._packs.fetch(entry, 0, entry.octets if octets is None else octets)

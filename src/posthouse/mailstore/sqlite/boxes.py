@@ -119,7 +119,7 @@ def drop(connection: apsw.Connection, account: int, mailbox: int) -> tuple[None,
     return None, 0
 
 
-def furnish(
+def create_default_mailboxes(
     connection: apsw.Connection, account: int, mailboxes: Sequence[tuple[str, Role]], now: int
 ) -> tuple[None, int]:
     """Make what an account is to begin with; once."""

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import apsw
 
-from posthouse.mailstore.interface import KEYWORD_SHIFT, Flag, Marked, Marks, Row, Setting
+from posthouse.mailstore.interface import KEYWORD_SHIFT, Flag, Marked, Marks, MessageColumns, Setting
 from posthouse.mailstore.sqlite.boxes import bump, require
 from posthouse.mailstore.sqlite.keywords import KeywordSets
 from posthouse.mailstore.sqlite.rows import fetch, numbers
@@ -39,12 +39,12 @@ def mark(
         return Marked([], []), 0
     sets = KeywordSets(connection, account)
     become: dict[int, int] = {}  # flags -> new flags: messages have few different ones
-    rows: list[Row] = []
+    rows: list[MessageColumns] = []
     conflicts: list[int] = []
     changing: dict[int, list[int]] = defaultdict(list)  # new flags -> message ids
     unseen = deleted = 0
     modseq = 0
-    for row in sorted(map(Row._make, fetch(connection, _LOOK, (account, mailbox, numbers(set(messages)))))):
+    for row in sorted(map(MessageColumns._make, fetch(connection, _LOOK, (account, mailbox, numbers(set(messages)))))):
         if unchanged_since is not None and row.modseq > unchanged_since:
             conflicts.append(row.uid)
             continue

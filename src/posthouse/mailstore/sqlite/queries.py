@@ -10,7 +10,7 @@ from operator import itemgetter
 import apsw
 import msgspec
 
-from posthouse.mailstore.interface import Change, Entry, Traits, Usage
+from posthouse.mailstore.interface import Change, MessageRef, Traits, Usage
 from posthouse.mailstore.sqlite.rows import fetch
 
 PAGE = 1000  # rows in one step: about a millisecond of the interpreter's lock
@@ -29,7 +29,7 @@ _FIND = _ENTRIES.replace("message_id > ?3", "message_id IN (SELECT value FROM js
 SIZES_PAGE = 10_000
 _SIZES = f"""
     SELECT json_group_array(message_id), json_group_array(sent) FROM (
-        SELECT message_id, message.octets + 2 * (coalesce(traits, 0) & {Traits.OPEN_END.value} <> 0) AS sent
+        SELECT message_id, message.octets + 2 * (coalesce(traits, 0) & {Traits.NO_FINAL_CRLF.value} <> 0) AS sent
         FROM message LEFT JOIN blob USING (blob_id)
         WHERE account_id = ?1 AND mailbox_id = (SELECT mailbox_id FROM mailbox WHERE account_id = ?1 AND name = ?2)
             AND message_id > ?3
@@ -44,7 +44,7 @@ _numbers = msgspec.json.Decoder(list[int])
 _entry_rows = msgspec.json.Decoder(list[tuple[int, int, int, int, int, int | str | None, int]])
 
 
-def entries(connection: apsw.Connection, account: int, mailbox: str) -> list[Entry]:
+def entries(connection: apsw.Connection, account: int, mailbox: str) -> list[MessageRef]:
     """The messages of a mailbox by uid. A message whose blob row is gone has no place: reading it tells."""
     page = _page(connection, account, mailbox, 0)
     if len(page) < PAGE:
@@ -61,27 +61,27 @@ def entries(connection: apsw.Connection, account: int, mailbox: str) -> list[Ent
     return found
 
 
-def find(connection: apsw.Connection, account: int, mailbox: str, messages: Sequence[int]) -> list[Entry]:
+def find(connection: apsw.Connection, account: int, mailbox: str, messages: Sequence[int]) -> list[MessageRef]:
     """Those of the messages that are there, by uid."""
     wanted = msgspec.json.encode(list(messages)).decode()
     rows = fetch(connection, _FIND, (account, mailbox, wanted))
-    return sorted(map(Entry._make, _entry_rows.decode(rows[0][0])), key=itemgetter(1))
+    return sorted(map(MessageRef._make, _entry_rows.decode(rows[0][0])), key=itemgetter(1))
 
 
-def first_entries(connection: apsw.Connection, account: int, mailbox: str) -> list[Entry]:
+def first_entries(connection: apsw.Connection, account: int, mailbox: str) -> list[MessageRef]:
     """The messages of a mailbox by id, up to PAGE of them."""
     return _page(connection, account, mailbox, 0)
 
 
 def sizes(connection: apsw.Connection, account: int, mailbox: str, after: int) -> tuple[list[int], list[int]]:
-    """Ids above `after`, and Entry.sent_octets of each: of SIZES_PAGE messages, of fewer at the end."""
+    """Ids above `after`, and MessageRef.sent_octets of each: of SIZES_PAGE messages, of fewer at the end."""
     ((messages, octets),) = fetch(connection, _SIZES, (account, mailbox, after, SIZES_PAGE))
     return _numbers.decode(messages), _numbers.decode(octets)
 
 
-def _page(connection: apsw.Connection, account: int, mailbox: str, after: int) -> list[Entry]:
+def _page(connection: apsw.Connection, account: int, mailbox: str, after: int) -> list[MessageRef]:
     rows = fetch(connection, _ENTRIES, (account, mailbox, after, PAGE))
-    return list(map(Entry._make, _entry_rows.decode(rows[0][0])))
+    return list(map(MessageRef._make, _entry_rows.decode(rows[0][0])))
 
 
 def store_id(connection: apsw.Connection) -> bytes:

@@ -16,7 +16,7 @@ import apsw
 from posthouse.database.connection import files_of
 from posthouse.database.identity import Identity, write_identity
 from posthouse.database.migrations import Steps
-from posthouse.database.opening import Policy, open_database
+from posthouse.database.opening import OpenPolicy, open_database
 from posthouse.mailstore.files import Files
 from posthouse.mailstore.interface import KEYWORD_SHIFT, SYSTEM_FLAGS, BadNameError, Flag, Marks, Role
 from posthouse.mailstore.loose import Loose, Range
@@ -182,7 +182,7 @@ def begin_anew(path: Path, rooms: Mapping[str, Steps], identity: Identity, accou
     unnamed = path.with_name(path.name + ".new")
     for left in files_of(unnamed):  # by one that was killed: its log must not meet the new file
         left.unlink(missing_ok=True)
-    with closing(open_database(unnamed, rooms, policy=Policy.CREATE)) as connection:
+    with closing(open_database(unnamed, rooms, policy=OpenPolicy.CREATE)) as connection:
         write_identity(connection, identity)
         with connection:
             connection.executemany(_BEGIN, [(account, now) for account in accounts])

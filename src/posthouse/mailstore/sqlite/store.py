@@ -17,7 +17,7 @@ from posthouse.database.commit import GroupCommit
 from posthouse.database.connection import open_connection, open_reader
 from posthouse.database.errors import DatabaseError, DatabaseFullError
 from posthouse.database.locks import FileLock
-from posthouse.database.opening import Policy, open_database
+from posthouse.database.opening import OpenPolicy, open_database
 from posthouse.database.outcome import finish_in_thread
 from posthouse.database.readers import ReaderPool
 from posthouse.mailstore.changes import ChangeBus
@@ -28,37 +28,37 @@ from posthouse.mailstore.interface import (
     BadNameError,
     Body,
     Change,
+    DeliveryResult,
     Delta,
-    Entry,
-    Filed,
-    Item,
     Mailbox,
     MailboxExistsError,
+    MailboxMessage,
     Maildrop,
     Marked,
     Marks,
     Measure,
+    MessageRef,
     Placed,
-    Placement,
     Rider,
     Role,
     Setting,
     Snapshot,
     StoreError,
     StoreFullError,
+    Target,
     Usage,
 )
 from posthouse.mailstore.names import canonical, checked
 from posthouse.mailstore.pack_reader import PackReader
 from posthouse.mailstore.pack_writer import PACK_OCTETS, PackWriter
-from posthouse.mailstore.reserve import RESERVE_OCTETS, Reserve
+from posthouse.mailstore.reserve import RESERVE_OCTETS, DiskReserve
 from posthouse.mailstore.sqlite import boxes, copying, keywords, marking, queries, removing, views
 from posthouse.mailstore.sqlite.migrations import MIGRATIONS
 from posthouse.mailstore.sqlite.reaper import GRACE_SECONDS, Reaped, Reaper
 from posthouse.mailstore.sqlite.reclaiming import SpaceReclaimer
 from posthouse.mailstore.sqlite.rows import fetch
 from posthouse.mailstore.sqlite.snapshots import read_maildrop, read_snapshot
-from posthouse.mailstore.sqlite.units import Act, Append, Delivery, Job, Work
+from posthouse.mailstore.sqlite.units import Act, AppendUnit, DeliveryUnit, Work, WriteJob
 from posthouse.mailstore.sqlite.writer import MailWriter
 
 T = TypeVar("T")
@@ -122,7 +122,7 @@ class SqliteMailstore:
         """
         files = files or Files()
         connect = partial(open_connection, folder / DATABASE, cache_kib=_CACHE_KIB, create=False)
-        policy = Policy.CREATE if create else Policy.EXISTING
+        policy = OpenPolicy.CREATE if create else OpenPolicy.EXISTING
         try:
             with contextlib.ExitStack() as undo:
                 if create:
@@ -136,7 +136,7 @@ class SqliteMailstore:
                 ):
                     store = queries.store_id(connection)
                 files.sync_folder(folder)  # the names that were just made
-                reserve = Reserve(folder / "reserve", files, reserve_octets)
+                reserve = DiskReserve(folder / "reserve", files, reserve_octets)
                 undo.callback(reserve.close)
                 glance = open_reader(folder / DATABASE, cache_kib=1024, fold=True)  # it is closed last
                 undo.callback(glance.close)
@@ -163,23 +163,23 @@ class SqliteMailstore:
         self,
         delivery: bytes,
         body: Body,
-        placements: Sequence[Placement],
+        placements: Sequence[Target],
         received: int,
         *,
         whole: bool,
         also: Rider | None = None,
-    ) -> list[Filed]:
+    ) -> list[DeliveryResult]:
         """See Mailstore."""
         if not placements:
             if also is not None:  # the work of the other room is to be done all the same
                 await self.transact(lambda connection: also(connection, []))
             return []
         named = list(map(_canonical, placements))
-        unit = await self._keep(lambda: Delivery(delivery, body, named, received, whole, also))
+        unit = await self._keep(lambda: DeliveryUnit(delivery, body, named, received, whole, also))
         assert unit.result is not None
         return unit.result
 
-    async def entries(self, account: int, mailbox: str = INBOX) -> list[Entry]:
+    async def entries(self, account: int, mailbox: str = INBOX) -> list[MessageRef]:
         """See Mailstore."""
         name = canonical(mailbox)
         return await self._ask(lambda connection: queries.entries(connection, account, name), account)
@@ -189,19 +189,19 @@ class SqliteMailstore:
         name = canonical(mailbox)
         return await read_maildrop(lambda job: self._ask(job, account), account, name)
 
-    async def find(self, account: int, mailbox: str, messages: Sequence[int]) -> list[Entry]:
+    async def find(self, account: int, mailbox: str, messages: Sequence[int]) -> list[MessageRef]:
         """See Mailstore."""
         name = canonical(mailbox)
         return await self._ask(lambda connection: queries.find(connection, account, name, messages), account)
 
-    async def read(self, entry: Entry, offset: int, length: int) -> bytes:
+    async def read(self, entry: MessageRef, offset: int, length: int) -> bytes:
         """See Mailstore. What the kernel has cached is read without leaving the event loop."""
         data = None if self._closed else self._packs.cached(entry, offset, length)
         if data is not None:
             return data
         return await self._wait(self._packs.fetch, entry, offset, length)
 
-    async def check(self, entry: Entry) -> None:
+    async def check(self, entry: MessageRef) -> None:
         """See Mailstore."""
         if not self._packs.is_checked(entry):
             await self._wait(self._packs.check, entry)
@@ -286,14 +286,16 @@ class SqliteMailstore:
         """See Mailstore."""
         return await self._ask(lambda connection: views.subscriptions(connection, account), account)
 
-    async def furnish(self, account: int, mailboxes: Sequence[tuple[str, Role]]) -> None:
+    async def create_default_mailboxes(self, account: int, mailboxes: Sequence[tuple[str, Role]]) -> None:
         """See Mailstore."""
         if account in self._furnished:
             return
         known = "SELECT 1 FROM account WHERE account_id = ? AND furnished = 1"
         if not await self._ask(lambda connection: fetch(connection, known, (account,))):
             wanted = [(checked(name), role) for name, role in mailboxes]
-            await self._act(account, lambda connection, now: boxes.furnish(connection, account, wanted, now))
+            await self._act(
+                account, lambda connection, now: boxes.create_default_mailboxes(connection, account, wanted, now)
+            )
         self._furnished.add(account)
 
     async def keywords(self, account: int) -> list[str]:
@@ -338,7 +340,7 @@ class SqliteMailstore:
         """See Mailstore."""
         return await self._ask(lambda connection: views.since(connection, account, mailbox, modseq), account)
 
-    async def items(self, account: int, mailbox: int, messages: Sequence[int]) -> list[Item]:
+    async def items(self, account: int, mailbox: int, messages: Sequence[int]) -> list[MailboxMessage]:
         """See Mailstore."""
         wanted = list(messages)
         return await self._ask(lambda connection: views.items(connection, account, mailbox, wanted), account)
@@ -374,7 +376,7 @@ class SqliteMailstore:
         name = canonical(name)
         if name == INBOX:
             await self.mailbox(account, name)
-        unit = await self._keep(lambda: Append(account, name, messages, quota, replacing))
+        unit = await self._keep(lambda: AppendUnit(account, name, messages, quota, replacing))
         if unit.refusal is not None:
             raise unit.refusal
         assert unit.result is not None
@@ -440,7 +442,7 @@ class SqliteMailstore:
         It runs on the commit thread, beside deliveries, so it must be short. With `frees_space` it works when the disk
         is full, as long as the reserve lasts: for what makes room, or says that it was made.
         """
-        return await self._do(Job(work, frees_space=frees_space))
+        return await self._do(WriteJob(work, frees_space=frees_space))
 
     async def ask(self, look: Callable[[apsw.Connection], T]) -> T:
         """Read rows of another room, off the event loop. Raises StoreError."""
@@ -532,6 +534,6 @@ class SqliteMailstore:
             raise StoreError(str(error)) from error
 
 
-def _canonical(placement: Placement) -> Placement:
+def _canonical(placement: Target) -> Target:
     name = canonical(placement.mailbox)
     return placement if name == placement.mailbox else replace(placement, mailbox=name)

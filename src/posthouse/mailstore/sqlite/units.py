@@ -6,7 +6,7 @@ from typing import TypeVar
 import apsw
 
 from posthouse.database.commit import Unit
-from posthouse.mailstore.interface import Appending, Body, Entry, Filed, Placed, Placement, Rider, StoreError
+from posthouse.mailstore.interface import Appending, Body, DeliveryResult, MessageRef, Placed, Rider, StoreError, Target
 from posthouse.mailstore.records import HEADER_OCTETS
 
 T = TypeVar("T")
@@ -22,7 +22,7 @@ class Work(Unit[T]):
         self.news: Sequence[tuple[int, int]] = ()
 
 
-class Delivery(Work[list[Filed]]):
+class DeliveryUnit(Work[list[DeliveryResult]]):
     """Keep a body for its placements. It is also a record that the pack writer fills in."""
 
     __slots__ = (
@@ -48,7 +48,7 @@ class Delivery(Work[list[Filed]]):
         self,
         delivery: bytes,
         body: Body,
-        placements: Sequence[Placement],
+        placements: Sequence[Target],
         received: int,
         whole: bool,
         also: Rider | None = None,
@@ -61,9 +61,9 @@ class Delivery(Work[list[Filed]]):
         self.received = received
         self.whole = whole
         self.also = also
-        self.entries: list[Entry | None] = []  # of the placements, kept for the rider
+        self.entries: list[MessageRef | None] = []  # of the placements, kept for the rider
         self.flags = 0  # as in Item
-        self.append: Append | None = None  # what it is a part of
+        self.append: AppendUnit | None = None  # what it is a part of
         self.octets = body.octets
         self.pack = 0
         self.offset = 0
@@ -77,7 +77,7 @@ class Delivery(Work[list[Filed]]):
         return self.offset + HEADER_OCTETS + self.prefix_octets + self.body.octets
 
 
-class Append(Work[Placed]):
+class AppendUnit(Work[Placed]):
     """Put messages into one mailbox, all or none: each is a delivery that has no name."""
 
     __slots__ = ("account", "mailbox", "marks", "octets", "parts", "quota", "refusal", "replacing")
@@ -98,7 +98,7 @@ class Append(Work[Placed]):
         self.refusal: StoreError | None = None
         self.marks = [message.marks for message in messages]
         self.parts = [
-            Delivery(b"", message.body, [Placement(account, b"", mailbox)], message.received, whole=True)
+            DeliveryUnit(b"", message.body, [Target(account, b"", mailbox)], message.received, whole=True)
             for message in messages
         ]
         for part in self.parts:
@@ -127,7 +127,7 @@ class Act(_Rows[T]):
         self.frees_space = frees_space
 
 
-class Job(_Rows[T]):
+class WriteJob(_Rows[T]):
     """Work of another room that shares the database. What it raises fails it alone."""
 
     __slots__ = ("frees_space", "work")

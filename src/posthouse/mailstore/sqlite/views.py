@@ -8,7 +8,17 @@ import apsw
 import msgspec
 
 from posthouse.mailstore.columns import empty
-from posthouse.mailstore.interface import Delta, Entry, Item, Mailbox, Measure, NoSuchMailboxError, Role, Row, Snapshot
+from posthouse.mailstore.interface import (
+    Delta,
+    Mailbox,
+    MailboxMessage,
+    Measure,
+    MessageColumns,
+    MessageRef,
+    NoSuchMailboxError,
+    Role,
+    Snapshot,
+)
 from posthouse.mailstore.sqlite.boxes import require
 from posthouse.mailstore.sqlite.rows import fetch
 
@@ -50,7 +60,7 @@ _DELETED = """
 """
 _MODSEQ = "SELECT modseq FROM account WHERE account_id = ?"
 _numbers = msgspec.json.Decoder(list[int])
-_rows = msgspec.json.Decoder(list[Row])
+_rows = msgspec.json.Decoder(list[MessageColumns])
 _item_rows = msgspec.json.Decoder(list[tuple[int, int, int, int, int, int | str | None, int, int, int, int, int]])
 
 
@@ -117,12 +127,12 @@ def _missing(connection: apsw.Connection, account: int, box: Mailbox) -> list[in
     return [uid for uid in range(1, box.uidnext) if uid not in there]
 
 
-def items(connection: apsw.Connection, account: int, number: int, messages: Sequence[int]) -> list[Item]:
+def items(connection: apsw.Connection, account: int, number: int, messages: Sequence[int]) -> list[MailboxMessage]:
     """Those of the messages that are there, by uid."""
     require(connection, account, number)
     wanted = msgspec.json.encode(list(messages)).decode()
     rows = _item_rows.decode(fetch(connection, _ITEMS, (account, number, wanted))[0][0])
-    found = [Item(Entry(*row[:7]), *row[7:]) for row in rows]
+    found = [MailboxMessage(MessageRef(*row[:7]), *row[7:]) for row in rows]
     found.sort(key=lambda item: item.entry.uid)
     return found
 

@@ -11,18 +11,27 @@ from posthouse.database.locks import FileLock
 from posthouse.mailstore.changes import ChangeBus
 from posthouse.mailstore.interface import StoreError, StoreFullError
 from posthouse.mailstore.pack_writer import Extent, PackWriter
-from posthouse.mailstore.reserve import Reserve
+from posthouse.mailstore.reserve import DiskReserve
 from posthouse.mailstore.sqlite import removing
+from posthouse.mailstore.sqlite.batch_insert import BatchInsert
 from posthouse.mailstore.sqlite.catalogue import SqliteCatalogue
-from posthouse.mailstore.sqlite.filing import Filing
-from posthouse.mailstore.sqlite.units import Act, Append, Delivery, DropBlobs, DropDeliveries, DropPacks, Job, Work
+from posthouse.mailstore.sqlite.units import (
+    Act,
+    AppendUnit,
+    DeliveryUnit,
+    DropBlobs,
+    DropDeliveries,
+    DropPacks,
+    Work,
+    WriteJob,
+)
 
 
 class MailWriter:
     """The bytes into a pack, then the rows, then the news."""
 
     def __init__(
-        self, packs: PackWriter, reserve: Reserve, lock: FileLock, bus: ChangeBus, clock: Callable[[], float]
+        self, packs: PackWriter, reserve: DiskReserve, lock: FileLock, bus: ChangeBus, clock: Callable[[], float]
     ) -> None:
         self._packs = packs
         self._reserve = reserve
@@ -35,8 +44,8 @@ class MailWriter:
         catalogue = SqliteCatalogue(connection, self._lock)
         with contextlib.suppress(apsw.Error):  # before the next batch it is tried again
             self._packs.reclaim(catalogue)
-        appends = [unit for unit in units if type(unit) is Append]
-        deliveries = [unit for unit in units if type(unit) is Delivery]
+        appends = [unit for unit in units if type(unit) is AppendUnit]
+        deliveries = [unit for unit in units if type(unit) is DeliveryUnit]
         deliveries += [part for append in appends for part in append.parts]
         if not deliveries:
             return None
@@ -45,7 +54,7 @@ class MailWriter:
             append.failure = next((part.failure for part in append.parts if part.failure), None)
         return written
 
-    def _write(self, catalogue: SqliteCatalogue, deliveries: Sequence[Delivery]) -> Extent | None:
+    def _write(self, catalogue: SqliteCatalogue, deliveries: Sequence[DeliveryUnit]) -> Extent | None:
         try:
             if not self._reserve.fill():
                 raise StoreFullError("no space left, not even for deleting")
@@ -59,13 +68,13 @@ class MailWriter:
     def apply(self, connection: apsw.Connection, units: Sequence[Work[Any]]) -> None:
         """Deliveries first, together; then the others, in order."""
         now = int(self._clock())
-        deliveries = [unit for unit in units if type(unit) is Delivery]
-        appends = [unit for unit in units if type(unit) is Append]
+        deliveries = [unit for unit in units if type(unit) is DeliveryUnit]
+        appends = [unit for unit in units if type(unit) is AppendUnit]
         if deliveries or appends:
-            Filing(connection, now).run(deliveries, appends)
+            BatchInsert(connection, now).run(deliveries, appends)
         if len(deliveries) + len(appends) < len(units):
             for unit in units:
-                if type(unit) is not Delivery and type(unit) is not Append:
+                if type(unit) is not DeliveryUnit and type(unit) is not AppendUnit:
                     _do(connection, unit, now)
 
     def committed(self, prepared: Extent | None, units: Sequence[Work[Any]]) -> None:
@@ -111,7 +120,7 @@ def _do(connection: apsw.Connection, unit: Work[Any], now: int) -> None:
         case Act():
             unit.result, modseq = unit.work(connection, now)
             unit.news = ((unit.account, modseq),) if modseq else ()
-        case Job():
+        case WriteJob():
             unit.result = unit.work(connection)
         case DropBlobs():
             unit.result = removing.drop_blobs(connection, unit.blobs)
@@ -123,13 +132,13 @@ def _do(connection: apsw.Connection, unit: Work[Any], now: int) -> None:
             raise TypeError(f"unknown unit of work: {unit!r}")
 
 
-def _bodies(unit: Work[Any]) -> Sequence[Delivery]:
-    if isinstance(unit, Delivery):
+def _bodies(unit: Work[Any]) -> Sequence[DeliveryUnit]:
+    if isinstance(unit, DeliveryUnit):
         return [unit]
-    return unit.parts if isinstance(unit, Append) else []
+    return unit.parts if isinstance(unit, AppendUnit) else []
 
 
-def _fail(deliveries: Sequence[Delivery], kind: type[StoreError], error: Exception) -> None:
+def _fail(deliveries: Sequence[DeliveryUnit], kind: type[StoreError], error: Exception) -> None:
     for delivery in deliveries:
         delivery.failure = kind(str(error))
         delivery.failure.__cause__ = error

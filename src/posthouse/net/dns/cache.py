@@ -3,9 +3,9 @@
 from collections import OrderedDict
 from collections.abc import Callable
 
-from posthouse.net.dns.interface import Answer, DnsError, Kind
+from posthouse.net.dns.interface import Answer, DnsError, RecordType
 
-Key = tuple[str, Kind]
+Key = tuple[str, RecordType]
 
 
 class Cache:

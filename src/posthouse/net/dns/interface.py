@@ -5,7 +5,7 @@ from enum import Enum, StrEnum
 from typing import Protocol
 
 
-class Kind(StrEnum):
+class RecordType(StrEnum):
     """The types of records that mail needs."""
 
     A = "A"
@@ -61,10 +61,10 @@ class DnsError(Exception):
 class Resolver(Protocol):
     """Asks name servers, and remembers what they say for as long as they allow."""
 
-    def remembered(self, name: str, kind: Kind) -> Answer | None:
+    def remembered(self, name: str, kind: RecordType) -> Answer | None:
         """What is known without asking. Never waits."""
 
-    async def look_up(self, name: str, kind: Kind) -> Answer:
+    async def look_up(self, name: str, kind: RecordType) -> Answer:
         """The answer to one question; CNAMEs are followed. Raises DnsError."""
 
     async def close(self) -> None:

@@ -8,7 +8,7 @@ import dns.rcode
 
 from posthouse.net.dns import wire
 from posthouse.net.dns.cache import Cache
-from posthouse.net.dns.interface import Answer, DnsError, Found, Kind
+from posthouse.net.dns.interface import Answer, DnsError, Found, RecordType
 from posthouse.net.dns.settings import ResolverSettings
 from posthouse.net.dns.transport import ask
 from posthouse.net.dns.wire import ReplyRefusedError, Said
@@ -30,17 +30,17 @@ class DnsResolver:
         self._settings = settings
         self._loop = asyncio.get_running_loop()
         self._cache = Cache(settings.cache_entries, self._loop.time)
-        self._asking: dict[tuple[str, Kind], asyncio.Task[Answer]] = {}
+        self._asking: dict[tuple[str, RecordType], asyncio.Task[Answer]] = {}
         self._slots = asyncio.Semaphore(MAX_IN_FLIGHT)
         self._plain: dict[tuple[str, int], float] = {}  # servers that know no EDNS, and until when that is believed
         self._trusted = {server: _is_trusted(server, settings) for server in settings.servers}
 
-    def remembered(self, name: str, kind: Kind) -> Answer | None:
+    def remembered(self, name: str, kind: RecordType) -> Answer | None:
         """See Resolver."""
         found = self._cache.get((name, kind))
         return found if isinstance(found, Answer) else None
 
-    async def look_up(self, name: str, kind: Kind) -> Answer:
+    async def look_up(self, name: str, kind: RecordType) -> Answer:
         """See Resolver."""
         name = name.lower().rstrip(".")
         key = (name, kind)
@@ -64,7 +64,7 @@ class DnsResolver:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    def _told(self, key: tuple[str, Kind], task: "asyncio.Task[Answer]") -> None:
+    def _told(self, key: tuple[str, RecordType], task: "asyncio.Task[Answer]") -> None:
         del self._asking[key]
         if task.cancelled():
             return
@@ -74,7 +74,7 @@ class DnsResolver:
         elif isinstance(error, DnsError):
             self._cache.put(key, error, self._loop.time() + FAILURE_SECONDS)
 
-    async def _find(self, name: str, kind: Kind) -> Answer:
+    async def _find(self, name: str, kind: RecordType) -> Answer:
         """Ask, and go on where a CNAME leads out of the answer."""
         at, secure, ttl = name, True, wire.MAX_TTL
         try:
@@ -88,7 +88,7 @@ class DnsResolver:
             raise DnsError(f"{name} {kind}: the resolver was closed") from None
         raise DnsError(f"{name} {kind}: too many CNAMEs")
 
-    async def _ask(self, name: str, kind: Kind) -> Said:
+    async def _ask(self, name: str, kind: RecordType) -> Said:
         """One question, to all servers in turn. Raises DnsError."""
         reason = "no name server is known"
         silent: set[tuple[str, int]] = set()
@@ -108,7 +108,7 @@ class DnsResolver:
                     reason = f"{server[0]} said {error}"
         raise DnsError(f"{name} {kind}: {reason}")
 
-    async def _ask_one(self, server: tuple[str, int], name: str, kind: Kind, *, silent: bool) -> Said:
+    async def _ask_one(self, server: tuple[str, int], name: str, kind: RecordType, *, silent: bool) -> Said:
         """`silent`: it did not answer this question before. Some drop what has EDNS, and so do boxes before them."""
         edns = not silent and self._plain.get(server, 0.0) <= self._loop.time()
         response = await ask(server, name, kind, self._settings.timeout, edns=edns)

@@ -11,14 +11,14 @@ import dns.flags
 import dns.message
 
 from posthouse.net.dns import wire
-from posthouse.net.dns.interface import Kind
+from posthouse.net.dns.interface import RecordType
 
 MAX_STRANGE = 100  # datagrams that are no answer, before the try is given up
 MAX_TCP = 65_535
 
 
 class _Datagrams(asyncio.DatagramProtocol):
-    def __init__(self, name: str, kind: Kind, ident: int) -> None:
+    def __init__(self, name: str, kind: RecordType, ident: int) -> None:
         self._expected = (name, kind, ident)
         self._strange = 0
         self.answer: asyncio.Future[dns.message.Message] = asyncio.get_running_loop().create_future()
@@ -42,7 +42,7 @@ class _Datagrams(asyncio.DatagramProtocol):
 
 
 async def ask(
-    server: tuple[str, int], name: str, kind: Kind, seconds: float, *, edns: bool = True
+    server: tuple[str, int], name: str, kind: RecordType, seconds: float, *, edns: bool = True
 ) -> dns.message.Message:
     """The response to one question. Raises OSError, TimeoutError among them."""
     ident = secrets.randbits(16)
@@ -54,7 +54,9 @@ async def ask(
         return response
 
 
-async def _by_udp(server: tuple[str, int], query: bytes, name: str, kind: Kind, ident: int) -> dns.message.Message:
+async def _by_udp(
+    server: tuple[str, int], query: bytes, name: str, kind: RecordType, ident: int
+) -> dns.message.Message:
     loop = asyncio.get_running_loop()
     transport, protocol = await loop.create_datagram_endpoint(lambda: _Datagrams(name, kind, ident), remote_addr=server)
     try:
@@ -64,7 +66,9 @@ async def _by_udp(server: tuple[str, int], query: bytes, name: str, kind: Kind, 
         transport.close()
 
 
-async def _by_tcp(server: tuple[str, int], query: bytes, name: str, kind: Kind, ident: int) -> dns.message.Message:
+async def _by_tcp(
+    server: tuple[str, int], query: bytes, name: str, kind: RecordType, ident: int
+) -> dns.message.Message:
     """RFC 7766 8: each message behind its length in two octets."""
     reader, writer = await asyncio.open_connection(*server, limit=MAX_TCP + 2)
     try:

@@ -12,7 +12,7 @@ import dns.rcode
 import dns.rdatatype
 import dns.rrset
 
-from posthouse.net.dns.interface import DnsError, Found, Kind, Mx, Tlsa
+from posthouse.net.dns.interface import DnsError, Found, Mx, RecordType, Tlsa
 
 UDP_OCTETS = 1232  # RFC 9715 3: what passes everywhere without fragments
 MAX_TTL = 86400
@@ -36,7 +36,7 @@ class Said:
     alias: str = ""
 
 
-def question(name: str, kind: Kind, ident: int, *, edns: bool = True) -> bytes:
+def question(name: str, kind: RecordType, ident: int, *, edns: bool = True) -> bytes:
     """A query with the DO and AD bits (RFC 3225, RFC 6840 5.7). `name` is a valid host name in ASCII."""
     query = dns.message.make_query(
         dns.name.from_text(name), dns.rdatatype.from_text(kind), use_edns=0 if edns else None, want_dnssec=edns
@@ -48,7 +48,7 @@ def question(name: str, kind: Kind, ident: int, *, edns: bool = True) -> bytes:
     return query.to_wire()
 
 
-def read(data: bytes, name: str, kind: Kind, ident: int) -> dns.message.Message | None:
+def read(data: bytes, name: str, kind: RecordType, ident: int) -> dns.message.Message | None:
     """The response, if it is one to this very question; else None."""
     if len(data) < 12 or int.from_bytes(data[:2], "big") != ident:
         return None
@@ -71,7 +71,7 @@ def _truncated(data: bytes) -> dns.message.Message | None:
     return None
 
 
-def understand(response: dns.message.Message, name: str, kind: Kind) -> Said:
+def understand(response: dns.message.Message, name: str, kind: RecordType) -> Said:
     """What it says. Raises ReplyRefusedError, DnsError."""
     code = response.rcode()
     if code not in (dns.rcode.NOERROR, dns.rcode.NXDOMAIN):
@@ -90,10 +90,10 @@ def understand(response: dns.message.Message, name: str, kind: Kind) -> Said:
     return Said(Found.NO_DATA, at, (), secure, min(ttl, _negative_ttl(response)))
 
 
-def _follow(response: dns.message.Message, name: str, kind: Kind) -> tuple[str, int]:
+def _follow(response: dns.message.Message, name: str, kind: RecordType) -> tuple[str, int]:
     """The end of the CNAMEs in the answer, and the shortest time to live on the way."""
     at, ttl = name, MAX_TTL
-    if kind is Kind.CNAME:
+    if kind is RecordType.CNAME:
         return at, ttl
     aliases = {_text(rrset.name): rrset for rrset in response.answer if rrset.rdtype == dns.rdatatype.CNAME}
     seen = {at}
@@ -113,16 +113,16 @@ def _negative_ttl(response: dns.message.Message) -> int:
     return 60
 
 
-def _record(record: object, kind: Kind) -> object:
+def _record(record: object, kind: RecordType) -> object:
     each: Any = record  # dnspython has a class for each kind
     match kind:
-        case Kind.MX:
+        case RecordType.MX:
             return Mx(each.preference, _text(each.exchange))
-        case Kind.TXT:
+        case RecordType.TXT:
             return b"".join(each.strings)
-        case Kind.TLSA:
+        case RecordType.TLSA:
             return Tlsa(each.usage, each.selector, each.mtype, each.cert)
-        case Kind.CNAME | Kind.PTR:
+        case RecordType.CNAME | RecordType.PTR:
             return _text(each.target)
     return str(each.address)
 

@@ -26,7 +26,7 @@ class Transaction(Login):
 
     # Answers of the session.
 
-    def begin_message(self, octets: int, dot_lines: bool, open_end: bool) -> None:
+    def begin_message(self, octets: int, has_leading_dots: bool, no_final_crlf: bool) -> None:
         """Answer to MessageWanted; send_chunk and end_message follow.
 
         `octets`: what LIST says. `dot_lines`: some line starts with a dot. `open_end`: it does not end with CRLF, which
@@ -34,7 +34,7 @@ class Transaction(Login):
         """
         if self._offered(MessageWanted):
             self._say(b"+OK %d octets\r\n" % octets)
-            self._stuffing = Stuffing(dot_lines, open_end, self._top)
+            self._stuffing = Stuffing(has_leading_dots, no_final_crlf, self._top)
             self._unfinished = True
 
     def send_chunk(self, data: bytes) -> bool:

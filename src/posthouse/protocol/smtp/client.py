@@ -361,7 +361,7 @@ class SmtpClient(ClientLink):
         transaction = progress.transaction
         self._state = State.CONTENT
         if not transaction.chunked:
-            progress.stuffing = Stuffing(transaction.dot_lines, transaction.open_end, None)
+            progress.stuffing = Stuffing(transaction.has_leading_dots, transaction.no_final_crlf, None)
         self._events.append(ContentWanted())
 
     def _send_chunk(self, progress: _Progress, data: bytes, *, last: bool) -> None:

@@ -79,7 +79,7 @@ class Transaction:
     recipients: Sequence[str]
     sender_parameters: str = ""
     recipient_parameters: Sequence[str] = ()  # none, or one for each recipient
-    dot_lines: bool = True  # some line of the content starts with "."
-    open_end: bool = False  # the content does not end with CRLF
+    has_leading_dots: bool = True  # some line of the content starts with "."
+    no_final_crlf: bool = False  # the content does not end with CRLF
     chunked: bool = False  # BDAT instead of DATA (RFC 3030)
     body: BodyType = BodyType.SEVEN_BIT

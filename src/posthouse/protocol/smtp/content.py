@@ -42,7 +42,7 @@ def _holds_more_than_doubled_crs(block: bytes, before: int) -> bool:
 class DataReader:
     """The content of one DATA, dot-stuffing removed."""
 
-    __slots__ = ("_before", "_held", "_lead", "bare_breaks", "dot_lines", "ended", "rest")
+    __slots__ = ("_before", "_held", "_lead", "bare_cr_or_lf", "ended", "has_leading_dots", "rest")
 
     def __init__(self) -> None:
         self._held = b"\r\n"
@@ -50,8 +50,8 @@ class DataReader:
         self._before = _LF  # the last octet of the block before
         self.ended = False
         self.rest = b""  # what came behind the end
-        self.bare_breaks = False
-        self.dot_lines = False  # a line of the content starts with "."
+        self.bare_cr_or_lf = False
+        self.has_leading_dots = False  # a line of the content starts with "."
 
     def feed(self, data: bytes) -> bytes:
         """The content that is certain now, b"" when none is."""
@@ -82,11 +82,11 @@ class DataReader:
 
     def _plain(self, block: bytes) -> bytes:
         before, self._before = self._before, block[-1]
-        if not self.bare_breaks:
+        if not self.bare_cr_or_lf:
             block = self._with_clean_lines(block, before)
         if sz.find(block, b"\r\n.") >= 0:
-            if not self.dot_lines and sz.find(block, b"\r\n..") >= 0:
-                self.dot_lines = True
+            if not self.has_leading_dots and sz.find(block, b"\r\n..") >= 0:
+                self.has_leading_dots = True
             block = block.replace(b"\r\n.", b"\r\n")  # RFC 5321 4.5.2
         if self._lead:
             block = block[self._lead :]
@@ -97,7 +97,7 @@ class DataReader:
         """The block with CRLF at the end of its lines; notes what is forgiven nobody. `before`: the octet in front."""
         if not holds_bare_break(block):
             return block
-        self.bare_breaks = _holds_more_than_doubled_crs(block, before)
+        self.bare_cr_or_lf = _holds_more_than_doubled_crs(block, before)
         return block.replace(b"\r\r\n", b"\r\n")
 
     def _held_back(self, data: bytes) -> int:
@@ -130,7 +130,7 @@ class LooseDataReader(DataReader):
         self._lead_in = around[-3:]
         lines = block.replace(b"\r\r\n", b"\r\n").replace(b"\r\n", b"\n")
         doubled_behind_dot = b".\r\r\n" in block or (before == _DOT and block.startswith(b"\r\r\n"))
-        self.bare_breaks = b"\r" in lines or doubled_behind_dot or _LONE_DOT.search(around) is not None
+        self.bare_cr_or_lf = b"\r" in lines or doubled_behind_dot or _LONE_DOT.search(around) is not None
         return lines.replace(b"\n", b"\r\n")
 
     def _held_back(self, data: bytes) -> int:
@@ -141,14 +141,14 @@ class LooseDataReader(DataReader):
 class ChunkReader:
     """The content of one message in BDAT chunks, taken as it is."""
 
-    __slots__ = ("_last", "bare_breaks", "dot_lines", "last", "left")
+    __slots__ = ("_last", "bare_cr_or_lf", "has_leading_dots", "last", "left")
 
     def __init__(self) -> None:
         self._last = _LF  # the octet before the next one; a message starts like a line
         self.left = 0  # octets of the chunk at hand that are still to come
         self.last = False  # the chunk at hand is the last one
-        self.bare_breaks = False
-        self.dot_lines = False
+        self.bare_cr_or_lf = False
+        self.has_leading_dots = False
 
     def begin(self, octets: int, *, last: bool) -> None:
         """Expect another chunk."""
@@ -157,16 +157,16 @@ class ChunkReader:
     def feed(self, block: bytes) -> None:
         """Note what `block`, part of the chunk at hand and not empty, holds."""
         self.left -= len(block)
-        if not self.dot_lines:
+        if not self.has_leading_dots:
             # A dot behind a bare LF counts too: clients that read lines by LF alone need it stuffed.
-            self.dot_lines = (block[0] == _DOT and self._last == _LF) or sz.find(block, b"\n.") >= 0
-        if not self.bare_breaks:
-            self.bare_breaks = self._holds_bare_break(block)
+            self.has_leading_dots = (block[0] == _DOT and self._last == _LF) or sz.find(block, b"\n.") >= 0
+        if not self.bare_cr_or_lf:
+            self.bare_cr_or_lf = self._holds_bare_break(block)
         self._last = block[-1]
 
     def finish(self) -> None:
         """The last chunk is complete: a CR at its end stays bare."""
-        self.bare_breaks |= self._last == _CR
+        self.bare_cr_or_lf |= self._last == _CR
 
     def _holds_bare_break(self, block: bytes) -> bool:
         start, stop = 0, len(block)

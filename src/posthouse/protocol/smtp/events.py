@@ -8,14 +8,14 @@ of these offers with a refusal. Logins: accept_login(), refuse_login(Reply), pro
 from dataclasses import dataclass
 from enum import Enum
 
-from posthouse.message.envelope import Recipient, Sender
+from posthouse.message.envelope import Recipient, ReversePath
 
 
 @dataclass(frozen=True, slots=True)
 class SenderOffered:
     """Offer: MAIL FROM. Answers: accept_sender(), reject(Reply)."""
 
-    sender: Sender
+    sender: ReversePath
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +42,8 @@ class MessageEnded:
     """Offer: the message is whole and within the limits. Answers: accept_message, finish_message, reject."""
 
     octets: int
-    dot_lines: bool  # a line starts with "."
-    bare_breaks: bool  # holds a bare CR or LF (only after BODY=BINARYMIME)
+    has_leading_dots: bool  # a line starts with "."
+    bare_cr_or_lf: bool  # holds a bare CR or LF (only after BODY=BINARYMIME)
 
 
 class RefusalScope(Enum):

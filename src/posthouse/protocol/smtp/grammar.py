@@ -5,7 +5,7 @@ from collections.abc import Callable
 from datetime import datetime
 
 from posthouse.message.address import Address, AddressError
-from posthouse.message.envelope import BodyType, Recipient, Sender
+from posthouse.message.envelope import BodyType, Recipient, ReversePath
 from posthouse.message.reply import Reply
 from posthouse.protocol.smtp.settings import MAX_HOLD
 
@@ -29,7 +29,7 @@ class ArgumentError(Exception):
         self.reply = Reply(code, status, text)
 
 
-def parse_mail(text: str, *, future: bool = False) -> Sender:
+def parse_mail(text: str, *, future: bool = False) -> ReversePath:
     """The argument of MAIL -> Sender; `future`: it may ask to be held (RFC 4865). Raises ArgumentError."""
     path, rest = _split_path(text, "FROM:", _BAD_SENDER)
     given = _parse_parameters(rest, _FUTURE_PARAMETERS if future else _MAIL_PARAMETERS) if rest else {}
@@ -38,8 +38,8 @@ def parse_mail(text: str, *, future: bool = False) -> Sender:
     smtputf8 = "SMTPUTF8" in given
     address = _parse_address(path, _BAD_SENDER, smtputf8=smtputf8) if path else None
     if not given:
-        return Sender(address)
-    return Sender(
+        return ReversePath(address)
+    return ReversePath(
         address,
         size=int(given.get("SIZE", "0")),
         body=BodyType(given.get("BODY", "7BIT")),

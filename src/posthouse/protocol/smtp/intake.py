@@ -33,7 +33,7 @@ class Intake:
         if self._skips:
             self.octets += self.data.skip(data)
             return b""
-        return self._judge(self.data.feed(data), self.data.bare_breaks)
+        return self._judge(self.data.feed(data), self.data.bare_cr_or_lf)
 
     def begin_chunk(self, octets: int, *, last: bool) -> None:
         """A BDAT command announces `octets` more."""
@@ -48,21 +48,21 @@ class Intake:
             self.octets += len(block)
             return b""
         self.chunks.feed(block)
-        return self._judge(block, self.chunks.bare_breaks)
+        return self._judge(block, self.chunks.bare_cr_or_lf)
 
     def finish_chunks(self) -> None:
         """The last chunk is complete."""
         if not self._skips:
             self.chunks.finish()
-            self._judge(b"", self.chunks.bare_breaks)
+            self._judge(b"", self.chunks.bare_cr_or_lf)
 
-    def _judge(self, block: bytes, bare_breaks: bool) -> bytes:
+    def _judge(self, block: bytes, bare_cr_or_lf: bool) -> bytes:
         self.octets += len(block)
         if self.octets > self._max_size:
             self.refuse(replies.TOO_LARGE)
         elif self.fault is not replies.HEADER_TOO_LARGE:
             if not self._guard.admits(block):
                 self.fault = replies.HEADER_TOO_LARGE
-            elif bare_breaks and not self.binary:
-                self.fault = replies.BARE_BREAKS
+            elif bare_cr_or_lf and not self.binary:
+                self.fault = replies.BARE_CR_OR_LF
         return block if self.fault is None else b""

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable, Mapping, Sequence
 
-from posthouse.message.envelope import BodyType, Sender
+from posthouse.message.envelope import BodyType, ReversePath
 from posthouse.message.reply import Reply
 from posthouse.protocol.smtp import replies
 from posthouse.protocol.smtp.events import DataOffered, EnvelopeCleared, MessageChunk, MessageEnded, RefusalScope
@@ -14,7 +14,7 @@ from posthouse.protocol.smtp.states import State
 
 _BDAT = re.compile(r"([0-9]{1,20})(?: +(LAST))?", re.IGNORECASE | re.ASCII)
 _CLEARED = EnvelopeCleared()
-NO_SENDER = Sender(None)
+NO_SENDER = ReversePath(None)
 
 
 class Reception(Login):
@@ -126,7 +126,7 @@ class Reception(Login):
         if self.closing or not intake.data.ended:
             return True
         self._lines.put_back(intake.data.rest)
-        self._message_ended(intake, intake.data.dot_lines, intake.data.bare_breaks)
+        self._message_ended(intake, intake.data.has_leading_dots, intake.data.bare_cr_or_lf)
         return True
 
     def _hand_on(self, intake: Intake, block: bytes) -> None:
@@ -137,12 +137,12 @@ class Reception(Login):
             if intake.octets > self._settings.max_drained:
                 self._hang_up("4.7.0", "far too much data")
 
-    def _message_ended(self, intake: Intake, dot_lines: bool, bare_breaks: bool) -> None:
+    def _message_ended(self, intake: Intake, has_leading_dots: bool, bare_cr_or_lf: bool) -> None:
         if intake.fault is not None:
             self._conclude(intake.fault * (self._accepted if self._lmtp else 1), intake.fault)
         else:
             self._expect_command()
-            self._offer_up(MessageEnded(intake.octets, dot_lines, bare_breaks))
+            self._offer_up(MessageEnded(intake.octets, has_leading_dots, bare_cr_or_lf))
 
     def _do_bdat(self, text: str) -> None:
         match = _BDAT.fullmatch(text)
@@ -197,7 +197,7 @@ class Reception(Login):
         if intake.chunks.last:
             intake.finish_chunks()
             self._hand_on(intake, b"")
-            self._message_ended(intake, intake.chunks.dot_lines, intake.chunks.bare_breaks)
+            self._message_ended(intake, intake.chunks.has_leading_dots, intake.chunks.bare_cr_or_lf)
         else:
             self._state = State.BDAT if intake.fault is None else State.FAILED
             self._expect_command()

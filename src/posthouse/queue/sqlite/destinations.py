@@ -6,7 +6,7 @@ from typing import Any
 import apsw
 
 from posthouse.database.connection import Durability
-from posthouse.database.opening import Policy, open_database
+from posthouse.database.opening import OpenPolicy, open_database
 from posthouse.queue.destinations import KnownPolicy, TlsResult
 
 _MIGRATIONS = (
@@ -36,7 +36,7 @@ class SqliteDestinations:
         # In a WAL NORMAL syncs once in many commits, and a power cut may take the last of them but not the file.
         # Without any sync it may take the file: every host could again be had with a worse certificate than before.
         self._connection = open_database(
-            path, {"": _MIGRATIONS}, policy=Policy.REPLACE, durability=Durability.NORMAL, cache_kib=1024
+            path, {"": _MIGRATIONS}, policy=OpenPolicy.REPLACE, durability=Durability.NORMAL, cache_kib=1024
         )
         self._connection.set_busy_timeout(_BUSY_MILLISECONDS)
 

@@ -16,7 +16,7 @@ import apsw
 
 from posthouse.database.connection import Durability
 from posthouse.database.errors import DatabaseError, DatabaseGoneError
-from posthouse.database.opening import Policy, open_database, open_existing_reader, translated
+from posthouse.database.opening import OpenPolicy, open_database, open_existing_reader, translated
 from posthouse.message.address import Address
 from posthouse.queue.history import Delivery
 
@@ -119,7 +119,7 @@ class SqliteHistory:
             self._connection = open_database(
                 self._path,
                 {"": _MIGRATIONS},
-                policy=Policy.REPLACE,
+                policy=OpenPolicy.REPLACE,
                 durability=Durability.NORMAL,
                 cache_kib=512,
                 checkpoint_pages=1000,

@@ -13,13 +13,13 @@ from posthouse.database.opening import open_database, translated
 from posthouse.message.address import Address
 from posthouse.queue.interface import (
     LEASE_SECONDS,
+    AttemptRecord,
     Delay,
     Fresh,
     Kept,
     Key,
-    Message,
     Put,
-    Record,
+    QueuedMessage,
     Recorder,
     Try,
     Waiting,
@@ -122,7 +122,7 @@ class SqliteOutgoing:
     def _offset(self) -> int:
         return round(self._clock() - self._monotonic())
 
-    def now_for(self, message: Message) -> int:
+    def now_for(self, message: QueuedMessage) -> int:
         """See Outgoing."""
         return int(self._monotonic() + message.clock_offset)
 
@@ -188,14 +188,14 @@ class SqliteOutgoing:
         now = int(self._clock())
         return await self._database.ask(lambda connection: statements.due_of(connection, now, destinations, limit))
 
-    async def record(self, records: Sequence[Record]) -> list[int]:
+    async def record(self, records: Sequence[AttemptRecord]) -> list[int]:
         """See Outgoing."""
         now = int(self._clock())
         return await self._database.transact(
             lambda connection: statements.record(connection, records, self._token, now), frees_space=True
         )
 
-    def recorder(self, records: Sequence[Record], told: Collection[int] = ()) -> Recorder:
+    def recorder(self, records: Sequence[AttemptRecord], told: Collection[int] = ()) -> Recorder:
         """See Outgoing."""
         return _SqliteRecorder(records, told, self._token, int(self._clock()))
 
@@ -270,7 +270,7 @@ class SqliteOutgoing:
 class _SqliteRecorder:
     """See Recorder."""
 
-    def __init__(self, records: Sequence[Record], told: Collection[int], token: int, now: int) -> None:
+    def __init__(self, records: Sequence[AttemptRecord], told: Collection[int], token: int, now: int) -> None:
         self._records = records
         self._told = frozenset(told)
         self._token = token
@@ -310,7 +310,7 @@ class _SqlitePut:
         if not self._number or not self._claim:
             return []
         fresh = self._fresh
-        message = Message(
+        message = QueuedMessage(
             self._number,
             fresh.id,
             self._body,

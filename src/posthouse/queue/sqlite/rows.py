@@ -3,8 +3,8 @@
 import msgspec
 
 from posthouse.message.address import Address
-from posthouse.message.envelope import BodyType, Recipient, Sender
-from posthouse.queue.interface import Message
+from posthouse.message.envelope import BodyType, Recipient, ReversePath
+from posthouse.queue.interface import QueuedMessage
 
 
 class UnreadableRowError(Exception):
@@ -29,43 +29,43 @@ _UNREADABLE = (ValueError, TypeError, AttributeError, msgspec.MsgspecError)  # o
 MESSAGE = "number, id, body, octets, sender, options, account, message_id, created, expires, clock_offset"
 
 
-def options_of(sender: Sender) -> str:
+def options_of(sender: ReversePath) -> str:
     """The column `options` of a sender."""
     if sender.body is BodyType.SEVEN_BIT and not (sender.smtputf8 or sender.ret or sender.envid):
         return _PLAIN
     return _write.encode(Options(sender.body, sender.smtputf8, sender.ret, sender.envid)).decode()
 
 
-def sender_of(text: str, options: str) -> Sender:
+def sender_of(text: str, options: str) -> ReversePath:
     """The sender of a row."""
     address = Address.parse_path(text) if text else None
     if options == _PLAIN:
-        return Sender(address)
+        return ReversePath(address)
     read = _read.decode(options)
-    return Sender(address, body=read.body, smtputf8=read.smtputf8, ret=read.ret, envid=read.envid)
+    return ReversePath(address, body=read.body, smtputf8=read.smtputf8, ret=read.ret, envid=read.envid)
 
 
 _MessageRow = tuple[int, bytes, int, int, str, str, int | None, str, int, int, int]
 
 
-def message_of(row: _MessageRow) -> Message:
+def message_of(row: _MessageRow) -> QueuedMessage:
     """The message of a row with the columns MESSAGE. Raises UnreadableRowError."""
     number, id_, body, octets, sender, options, account, message_id, created, expires, offset = row
     try:
         path = sender_of(sender, options)
     except _UNREADABLE as error:
         raise UnreadableRowError(f"sender {sender!r} with {options!r}: {error}") from error
-    return Message(number, id_, body, octets, path, account, message_id, created, expires, offset)
+    return QueuedMessage(number, id_, body, octets, path, account, message_id, created, expires, offset)
 
 
-def message_as_kept(row: _MessageRow) -> Message:
+def message_as_kept(row: _MessageRow) -> QueuedMessage:
     """The same for people: where the sender cannot be read, it is the text that stands there."""
     try:
         return message_of(row)
     except UnreadableRowError:
         number, id_, body, octets, sender, _, account, message_id, created, expires, offset = row
-        path = Sender(Address(str(sender), ""))
-        return Message(number, id_, body, octets, path, account, message_id, created, expires, offset)
+        path = ReversePath(Address(str(sender), ""))
+        return QueuedMessage(number, id_, body, octets, path, account, message_id, created, expires, offset)
 
 
 def recipient_of(address: str, notify: str, orcpt: str) -> Recipient:

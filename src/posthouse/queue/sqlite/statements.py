@@ -11,7 +11,7 @@ import apsw
 import msgspec
 
 from posthouse.message.address import Address
-from posthouse.queue.interface import Delay, Fresh, Message, Record, State, Try, Waiting
+from posthouse.queue.interface import AttemptRecord, Delay, Fresh, QueuedMessage, RecipientState, Try, Waiting
 from posthouse.queue.sqlite.rows import MESSAGE, UnreadableRowError, message_of, options_of, recipient_of
 
 KEPT_SECONDS = 7 * 86400  # settled messages, to be traced
@@ -207,7 +207,7 @@ def claim(
     What cannot be read is held, so that it keeps nothing else waiting, and named in `unreadable`.
     """
     taken: list[Waiting] = []
-    messages: dict[int, Message] = {}
+    messages: dict[int, QueuedMessage] = {}
     for destination, share in shares.items():
         if len(taken) >= limit:
             break
@@ -238,7 +238,7 @@ def _cut(
 
 def _take(
     connection: apsw.Connection,
-    messages: dict[int, Message],
+    messages: dict[int, QueuedMessage],
     number: int,
     n: int,
     token: int,
@@ -251,7 +251,7 @@ def _take(
         return []
 
 
-def _claimed(connection: apsw.Connection, messages: dict[int, Message], row: Sequence[Any]) -> Waiting:
+def _claimed(connection: apsw.Connection, messages: dict[int, QueuedMessage], row: Sequence[Any]) -> Waiting:
     number, n, address, notify, orcpt, destination, attempts, warned, when = row
     if number not in messages:
         for found in _rows(connection, _MESSAGE, (number,)):
@@ -299,7 +299,7 @@ def postpone(
     """
     taken: list[Waiting] = []
     is_wanted = False
-    messages: dict[int, Message] = {}
+    messages: dict[int, QueuedMessage] = {}
 
     @cache  # those of one message are due again together, and leave in one transaction again
     def due_again(number: int, attempts: int, warned: bool) -> int | None:
@@ -326,7 +326,7 @@ def postpone(
     return taken
 
 
-def record(connection: apsw.Connection, records: Sequence[Record], token: int, now: int) -> list[int]:
+def record(connection: apsw.Connection, records: Sequence[AttemptRecord], token: int, now: int) -> list[int]:
     """Write down what became of claimed recipients; returns the bodies that nobody needs any more.
 
     Where the claim was lost meanwhile only the attempt is written: another holds it now, or an operator dropped it. But
@@ -340,7 +340,7 @@ def record(connection: apsw.Connection, records: Sequence[Record], token: int, n
             connection.execute(_TRIED, _try_values(number, n, tried))
             if entry.waiting.attempts >= TRIES_KEPT:
                 connection.execute(_FORGET_TRIES, (number, n))
-        settled = entry.state is not State.WAITING
+        settled = entry.state is not RecipientState.WAITING
         values = (
             number,
             n,
@@ -354,7 +354,7 @@ def record(connection: apsw.Connection, records: Sequence[Record], token: int, n
             entry.waiting.attempts,
         )
         is_ours = connection.execute(_SETTLE, values).fetchall()
-        if not is_ours and entry.state is State.DELIVERED and _take_over(connection, number, n, token):
+        if not is_ours and entry.state is RecipientState.DELIVERED and _take_over(connection, number, n, token):
             is_ours = connection.execute(_SETTLE, values).fetchall()
         if is_ours and settled:
             over += [body for waiting, body in _rows(connection, _COUNT_DOWN, (number, now)) if waiting == 0]
@@ -372,10 +372,10 @@ def _try_values(number: int, n: int, tried: Try) -> tuple[Any, ...]:
     return (number, n, tried.at, tried.code, tried.reply, tried.host, tried.ip, tried.tls)
 
 
-def is_held(connection: apsw.Connection, record: Record, token: int) -> bool:
+def is_held(connection: apsw.Connection, record: AttemptRecord, token: int) -> bool:
     """Whether a record would settle its recipient."""
     waiting = record.waiting
-    values = (waiting.message.number, waiting.n, token, waiting.attempts, record.state is State.DELIVERED)
+    values = (waiting.message.number, waiting.n, token, waiting.attempts, record.state is RecipientState.DELIVERED)
     return bool(connection.execute(_IS_HELD, values).get)
 
 

@@ -123,7 +123,7 @@ class Arrivals:
             scan = LineScan()
             async for piece in in_slices(spool.chunks()):
                 scan.feed(piece)
-            spool.dot_lines, spool.bare_breaks = scan.dots, scan.bare
+            spool.has_leading_dots, spool.bare_cr_or_lf = scan.dots, scan.bare
             body: Body = spool
             messages.append(Appending(body, received, named))
         try:

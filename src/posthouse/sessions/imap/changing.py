@@ -7,10 +7,10 @@ from posthouse.mailstore.interface import (
     SYSTEM_FLAGS,
     Marked,
     Marks,
+    MessageColumns,
     NoSuchMailboxError,
     OverQuotaError,
     Placed,
-    Row,
     Setting,
     StoreError,
     StoreFullError,
@@ -58,7 +58,7 @@ async def store(ctx: Context, command: Store) -> None:
     ctx.engine.done(code)
 
 
-def _failed(view: View, chosen: Sequence[int], rows: list[Row], command: Store) -> list[int]:
+def _failed(view: View, chosen: Sequence[int], rows: list[MessageColumns], command: Store) -> list[int]:
     """The numbers of those that a conditional STORE left alone: what was changed (RFC 7162 3.1.3), and what is gone."""
     if command.unchanged_since is None:
         return []
@@ -72,7 +72,7 @@ async def _marked(ctx: Context, view: View, chosen: Sequence[int], command: Stor
 
     What fails in the middle leaves the first ones marked; the client will hear of it as of a change by others.
     """
-    rows: list[Row] = []
+    rows: list[MessageColumns] = []
     conflicts: list[int] = []
     modseq, known = 0, view.modseq
     async with ctx.share(len(chosen)):
@@ -105,7 +105,7 @@ async def _marked(ctx: Context, view: View, chosen: Sequence[int], command: Stor
     return Marked(rows, conflicts, modseq)
 
 
-def _surprising(ctx: Context, view: View, rows: Sequence[Row], command: Store, named: Marks) -> list[int]:
+def _surprising(ctx: Context, view: View, rows: Sequence[MessageColumns], command: Store, named: Marks) -> list[int]:
     """Uids of messages whose flags are not what the client makes of what it was told and has asked for."""
     expected: dict[int, tuple[int, frozenset[str]]] = {}  # flags -> what the client makes of them
     found = []
@@ -133,7 +133,9 @@ def _by_name(ctx: Context, flags: int) -> tuple[int, frozenset[str]]:
     return flags & SYSTEM_FLAGS, frozenset(map(str.lower, ctx.keywords.of(flags)))
 
 
-async def _tell(ctx: Context, view: View, rows: Sequence[Row], command: Store, surprising: list[int]) -> None:
+async def _tell(
+    ctx: Context, view: View, rows: Sequence[MessageColumns], command: Store, surprising: list[int]
+) -> None:
     if not command.silent:
         # RFC 3501 6.4.8: what a UID command makes us say of a message names its UID
         await tell_flags(ctx, view, [view.position(row.uid) for row in rows], uid=command.uid)

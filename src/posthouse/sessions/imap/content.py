@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 
-from posthouse.mailstore.interface import DamagedError, Entry, Item, Mailstore
+from posthouse.mailstore.interface import DamagedError, MailboxMessage, Mailstore, MessageRef
 from posthouse.message.mime import (
     Part,
     body,
@@ -38,10 +38,10 @@ class Content:
 
     __slots__ = ("_data", "_decoded", "_header", "_root", "_store", "_trees", "entry")
 
-    def __init__(self, store: Mailstore, item: Item, trees: LastTree) -> None:
+    def __init__(self, store: Mailstore, item: MailboxMessage, trees: LastTree) -> None:
         self._store = store
         self._trees = trees
-        self.entry: Entry = item.entry
+        self.entry: MessageRef = item.entry
         self._data: bytes | None = None
         self._header: bytes | None = None
         self._root: Part | None = None

@@ -10,7 +10,7 @@ from typing import TypeVar
 from posthouse.accounts.interface import Account
 from posthouse.mailstore.changes import ChangeBus
 from posthouse.mailstore.index import MessageIndex
-from posthouse.mailstore.interface import Flag, Item, Mailstore, Marks
+from posthouse.mailstore.interface import Flag, MailboxMessage, Mailstore, Marks
 from posthouse.net.connection import Connection, ConnectionGoneError
 from posthouse.protocol.imap.server import ImapServer
 from posthouse.sessions.fair_shares import FairShares
@@ -46,7 +46,7 @@ class RefusedError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Desk:
+class ImapDependencies:
     """What IMAP needs beyond what all protocols need."""
 
     index: MessageIndex
@@ -65,13 +65,15 @@ class Context:
     connection: Connection
     services: Services
     account: Account
-    desk: Desk
+    desk: ImapDependencies
     view: View | None = None
     saved: list[int] = field(default_factory=list)  # uids of $
     keywords: KnownKeywords = field(init=False)
     trees: LastTree = field(default_factory=LastTree)
     unsettled: bool = False  # something has changed, and the client was not told: no command may end with NO then
-    _items: dict[int, Item] = field(default_factory=dict)  # by message id; only what never changes is used of them
+    _items: dict[int, MailboxMessage] = field(
+        default_factory=dict
+    )  # by message id; only what never changes is used of them
     _shown: dict[int, bytes] = field(default_factory=dict)  # flags as bits -> as the client reads them
 
     def __post_init__(self) -> None:
@@ -146,7 +148,7 @@ class Context:
             raise RefusedError("No mailbox is selected", bad=True)
         return self.view
 
-    async def items(self, view: View, positions: Sequence[int]) -> list[Item]:
+    async def items(self, view: View, positions: Sequence[int]) -> list[MailboxMessage]:
         """The messages at these positions, those that are still there. What clients ask for next comes along."""
         known, ids = self._items, view.messages
         wanted = [ids[at] for at in positions]

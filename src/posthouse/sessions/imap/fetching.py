@@ -5,7 +5,15 @@ import contextlib
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 
 from posthouse.mailstore.index import Shown
-from posthouse.mailstore.interface import DamagedError, Flag, Item, Marks, NoSuchMailboxError, Setting, StoreError
+from posthouse.mailstore.interface import (
+    DamagedError,
+    Flag,
+    MailboxMessage,
+    Marks,
+    NoSuchMailboxError,
+    Setting,
+    StoreError,
+)
 from posthouse.net.connection import ConnectionGoneError
 from posthouse.protocol.imap.answers import internal_date, text
 from posthouse.protocol.imap.commands import Fetch, Section
@@ -196,7 +204,7 @@ async def _answer(
 
 
 async def _answer_one(
-    ctx: Context, view: View, at: int, item: Item, digest: Shown | None, command: Fetch, *, told: bool
+    ctx: Context, view: View, at: int, item: MailboxMessage, digest: Shown | None, command: Fetch, *, told: bool
 ) -> int:
     """One message; how many octets wait. Raises RefusedError and DamagedError, and has then said nothing of it."""
     content = Content(ctx.store, item, ctx.trees)
@@ -212,7 +220,7 @@ async def _answer_one(
     return await _send(ctx, b"* %d FETCH (%b" % (at + 1, b" ".join(words)), content, command.sections)
 
 
-async def _shown(ctx: Context, items: Sequence[Item], *, envelope_only: bool) -> list[Shown]:
+async def _shown(ctx: Context, items: Sequence[MailboxMessage], *, envelope_only: bool) -> list[Shown]:
     """What the index shows of messages; of few octets at a time, for headers that nobody would write take long."""
     found: list[Shown] = []
     start = octets = 0
@@ -226,7 +234,9 @@ async def _shown(ctx: Context, items: Sequence[Item], *, envelope_only: bool) ->
     return found
 
 
-def _words(ctx: Context, view: View, at: int, item: Item, digest: Shown | None, wanted: Iterable[str]) -> list[bytes]:
+def _words(
+    ctx: Context, view: View, at: int, item: MailboxMessage, digest: Shown | None, wanted: Iterable[str]
+) -> list[bytes]:
     words = []
     for name in wanted:
         match name:

@@ -21,7 +21,7 @@ from posthouse.protocol.imap.server import ImapServer
 from posthouse.protocol.imap.settings import ImapSettings
 from posthouse.sessions.imap import changing, fetching, listing, mailboxes, searching, selecting
 from posthouse.sessions.imap.appending import Arrivals
-from posthouse.sessions.imap.context import Context, Desk, RefusedError
+from posthouse.sessions.imap.context import Context, ImapDependencies, RefusedError
 from posthouse.sessions.imap.eager import eagerly
 from posthouse.sessions.imap.idling import Idling
 from posthouse.sessions.imap.updating import update
@@ -30,7 +30,7 @@ from posthouse.sessions.refusals import Refusals
 from posthouse.sessions.services import Services
 
 # What every account begins with (RFC 6154 2).
-FURNITURE = (
+DEFAULT_MAILBOXES = (
     ("Archive", Role.ARCHIVE),
     ("Drafts", Role.DRAFTS),
     ("Junk", Role.JUNK),
@@ -42,7 +42,7 @@ FURNITURE = (
 class ImapService:
     """Makes a session for each connection to one port."""
 
-    def __init__(self, settings: ImapSettings, services: Services, desk: Desk) -> None:
+    def __init__(self, settings: ImapSettings, services: Services, desk: ImapDependencies) -> None:
         self._settings = settings
         self._services = services
         self._desk = desk
@@ -57,7 +57,9 @@ class ImapSession:
 
     __slots__ = ("_arrivals", "_connection", "_ctx", "_desk", "_idling", "_logins", "_services", "engine")
 
-    def __init__(self, connection: Connection, settings: ImapSettings, services: Services, desk: Desk) -> None:
+    def __init__(
+        self, connection: Connection, settings: ImapSettings, services: Services, desk: ImapDependencies
+    ) -> None:
         tls = connection.tls
         self.engine = ImapServer(
             settings, secure=tls is not None, bindings=tls.bindings if tls else None, nonce=services.nonce
@@ -191,7 +193,7 @@ class ImapSession:
         services = self._services
         # On a disk that takes no changes: who logs in to read or to delete must be let in, the folders can wait.
         with contextlib.suppress(StoreError):
-            await services.mailstore.furnish(outcome.id, FURNITURE)
+            await services.mailstore.create_default_mailboxes(outcome.id, DEFAULT_MAILBOXES)
         self._ctx = Context(self.engine, self._connection, services, outcome, self._desk)
         self._desk.take_up(outcome.id)
         self._logins = None

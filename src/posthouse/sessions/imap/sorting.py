@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from posthouse.mailstore.index import SortKeys
-from posthouse.mailstore.interface import Item
+from posthouse.mailstore.interface import MailboxMessage
 from posthouse.protocol.imap.keys import SortBy
 from posthouse.sessions.imap.context import FEW, Context
 from posthouse.sessions.imap.view import View
@@ -20,7 +20,7 @@ _OF_INDEX: dict[str, Callable[[SortKeys], Any]] = {
     "displayfrom": lambda key: key.show_from,
     "displayto": lambda key: key.show_to,
 }
-_OF_STORE: dict[str, Callable[[Item], Any]] = {
+_OF_STORE: dict[str, Callable[[MailboxMessage], Any]] = {
     "arrival": lambda item: item.entry.received,
     "size": lambda item: item.entry.octets,
 }
@@ -30,7 +30,7 @@ async def ordered(ctx: Context, view: View, found: Sequence[int], order: tuple[S
     """The positions by these criteria; what is equal by all of them by sequence number."""
     messages = [view.messages[at] for at in found]
     values: dict[int, SortKeys] | None = None  # None: no criterion asks for them
-    items: dict[int, Item] | None = None
+    items: dict[int, MailboxMessage] | None = None
     if any(by.what in _OF_INDEX for by in order):
         values = await ctx.index.sort_keys(ctx.account.id, view.mailbox.id, messages)
     if any(by.what in _OF_STORE for by in order):
@@ -49,7 +49,7 @@ def _sorted(
     found: Sequence[int],
     order: tuple[SortBy, ...],
     values: dict[int, SortKeys] | None,
-    items: dict[int, Item] | None,
+    items: dict[int, MailboxMessage] | None,
 ) -> list[int]:
     """What others expunged meanwhile has no values any more, and is left out."""
     known = [values, items]

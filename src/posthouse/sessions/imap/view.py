@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from posthouse.mailstore.columns import drop
-from posthouse.mailstore.interface import Delta, Flag, Mailbox, Row, Snapshot
+from posthouse.mailstore.interface import Delta, Flag, Mailbox, MessageColumns, Snapshot
 from posthouse.protocol.imap.sets import NumberSet
 
 _COLUMNS = ("uids", "messages", "flags", "modseqs", "octets", "received")
@@ -86,7 +86,7 @@ class View:
             return [(first - 1, min(end, len(uids))) for first, end in numbers.resolved(len(uids))]
         return [(bisect_left(uids, first), bisect_right(uids, end)) for first, end in numbers.resolved(uids[-1])]
 
-    def take_up(self, rows: Iterable[Row]) -> list[int]:
+    def take_up(self, rows: Iterable[MessageColumns]) -> list[int]:
         """Take up what happened, all or some of the rows of a delta, by uid; the positions whose flags changed.
 
         New messages are at the end. When all rows were taken up settle() is to follow.
@@ -120,7 +120,7 @@ class View:
         if not self.gone:
             self.told = modseq
 
-    def note(self, row: Row) -> bool:
+    def note(self, row: MessageColumns) -> bool:
         """Take up the flags of a message; whether that was news."""
         at = self.position(row.uid)
         if at < 0 or self.modseqs[at] >= row.modseq:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from posthouse.mailstore.index.records import folded, record
 from posthouse.mailstore.index.sqlite.queries import add
-from posthouse.mailstore.index.sqlite.scanning import Search
+from posthouse.mailstore.index.sqlite.scanning import TextScan
 from posthouse.mailstore.index.sqlite.schema import close, opened, transaction
 from posthouse.message.text import Digest, digest, fold
 from tests.mailstore.index.messages import has
@@ -67,7 +67,7 @@ def _found(connection: apsw.Connection, made: Sequence[Digest], field: str, need
     with transaction(connection):
         add(connection, account, [(at, record(each)) for at, each in enumerate(made)])
     messages = range(len(made) + 1)
-    found = Search(field, folded(needle)).find(connection, account, messages)
+    found = TextScan(field, folded(needle)).find(connection, account, messages)
     assert len(found) == len(set(found))
     return sorted(found)
 
@@ -107,8 +107,8 @@ def test_many_messages(connection: apsw.Connection) -> None:
     account = next(_accounts)
     with transaction(connection):
         add(connection, account, [(3 * at, record(each)) for at, each in enumerate(made)])
-    assert list(Search("body", b"5.").find(connection, account, range(0, 3000, 30))) == []
-    assert sorted(Search("body", b"0.").find(connection, account, range(0, 3000, 30))) == list(range(0, 3000, 30))
+    assert list(TextScan("body", b"5.").find(connection, account, range(0, 3000, 30))) == []
+    assert sorted(TextScan("body", b"0.").find(connection, account, range(0, 3000, 30))) == list(range(0, 3000, 30))
 
 
 def test_others_messages_are_not_seen(connection: apsw.Connection) -> None:
@@ -116,9 +116,9 @@ def test_others_messages_are_not_seen(connection: apsw.Connection) -> None:
     with transaction(connection):
         add(connection, one, [(1, record(replace(_EMPTY, body="mine")))])
         add(connection, other, [(1, record(replace(_EMPTY, body="yours"))), (2, record(replace(_EMPTY, body="mine")))])
-    assert Search("text", b"mine").find(connection, one, [1, 2]) == [1]
-    assert Search("text", b"mine").find(connection, other, [1, 2]) == [2]
-    assert Search("text", b"mine").find(connection, next(_accounts), [1, 2]) == []
+    assert TextScan("text", b"mine").find(connection, one, [1, 2]) == [1]
+    assert TextScan("text", b"mine").find(connection, other, [1, 2]) == [2]
+    assert TextScan("text", b"mine").find(connection, next(_accounts), [1, 2]) == []
 
 
 def test_halves_of_surrogate_pairs_do_no_harm(connection: apsw.Connection) -> None:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import apsw
 import msgspec
 
-from posthouse.mailstore.index.records import Record, Shown, SortKeys
+from posthouse.mailstore.index.records import IndexRecord, Shown, SortKeys
 from posthouse.mailstore.index.sqlite.schema import TABLES
 from posthouse.mailstore.sqlite.rows import Insert, fetch, numbers
 
@@ -90,7 +90,7 @@ def sort_keys(connection: apsw.Connection, account: int, messages: Sequence[int]
     return {row[0] - keys.base: SortKeys(row[1], row[2], bool(row[3]), *row[4:]) for row in found}
 
 
-def add(connection: apsw.Connection, account: int, records: Sequence[tuple[int, Record]]) -> None:
+def add(connection: apsw.Connection, account: int, records: Sequence[tuple[int, IndexRecord]]) -> None:
     """Keep them, by message id; those that are there already stay as they are."""
     fetch(connection, "INSERT OR IGNORE INTO account (account_id) VALUES (?)", (account,))
     keys = keys_of(connection, account, [message for message, _ in records])

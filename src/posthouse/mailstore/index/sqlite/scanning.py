@@ -28,7 +28,7 @@ _numbers = msgspec.json.Decoder(list[int])
 _find: Callable[[bytes, bytes, int, int], int] = stringzilla.find
 
 
-class Search:
+class TextScan:
     """Finds messages whose field has a needle (octets of folded text). Fields as MessageIndex.contains() has them."""
 
     def __init__(self, field: str, needle: bytes) -> None:

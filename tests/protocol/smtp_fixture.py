@@ -12,7 +12,7 @@ from posthouse.protocol.smtp.server import SmtpServer, SmtpSettings, Variant
 KEYS = ScramKeys.derive("pencil", bytes.fromhex("5b6d99689d12358eeca04b141236fa81"), 4096)  # RFC 7677 3
 
 
-class House:
+class Fixture:
     """Answers the events of one engine; `messages` are those that were accepted."""
 
     def __init__(self, directives: Mapping[str, str]) -> None:

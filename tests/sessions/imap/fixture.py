@@ -9,7 +9,7 @@ from typing import Any
 
 from structlog.typing import FilteringBoundLogger
 
-from posthouse.accounts.passwords import HashCost, Hasher
+from posthouse.accounts.passwords import HashCost, PasswordHasher
 from posthouse.accounts.sqlite import SqliteDirectory, SqliteThrottleRows
 from posthouse.accounts.sqlite.registry import SqliteRegistry
 from posthouse.accounts.throttle import Throttle
@@ -32,7 +32,7 @@ from posthouse.net.pump import Pump
 from posthouse.net.tasks import Tasks
 from posthouse.net.turns import Turns
 from posthouse.protocol.imap.settings import ImapSettings
-from posthouse.sessions.imap.context import Desk
+from posthouse.sessions.imap.context import ImapDependencies
 from posthouse.sessions.imap.session import ImapService
 from posthouse.sessions.services import Services
 from tests.store_invariants import assert_sound
@@ -40,7 +40,7 @@ from tests.stores import NOW
 
 PATIENCE = 10.0  # seconds that a line is waited for, before the dialogue has failed
 QUOTAS = {"alice": None, "bob": 10 << 10}
-_FAST = Hasher(HashCost(memory=8, passes=1, iterations=4096))
+_FAST = PasswordHasher(HashCost(memory=8, passes=1, iterations=4096))
 
 
 class Wire(asyncio.Transport):
@@ -118,7 +118,7 @@ class Wire(asyncio.Transport):
 
 
 @dataclass
-class House:
+class Fixture:
     """Where clients come to."""
 
     mailstore: Mailstore
@@ -150,7 +150,7 @@ class House:
         )
         self._services = Services(self.directory, self.mailstore, leases, incoming, id_factory(), lambda: "nonce", log)
         settings = ImapSettings("imap.test", starttls=False, plaintext_auth=True, append_limit=20_000)
-        desk = Desk(index, bus, lambda _account: None, self.clock, idle_notify)
+        desk = ImapDependencies(index, bus, lambda _account: None, self.clock, idle_notify)
         self._service = ImapService(settings, self._services, desk)
         self._tasks = Tasks(log, self._done.set)
 
@@ -195,7 +195,7 @@ class House:
 @asynccontextmanager
 async def house(
     folder: Path, kind: str, *, log: FilteringBoundLogger | None = None, idle_notify: float = 0.0
-) -> AsyncIterator[House]:
+) -> AsyncIterator[Fixture]:
     """A house over a store of that kind, "sqlite" or "memory"; what must hold of the store is seen to at the end."""
     registry = SqliteRegistry(folder / "directory.db", hasher=_FAST)
     registry.add_domain("example.test", default=True)
@@ -210,7 +210,7 @@ async def house(
         mailstore = MemoryMailstore(bus, clock=lambda: found.now)
     else:
         mailstore = SqliteMailstore.open(folder, bus=bus, clock=lambda: found.now, reserve_octets=4096)
-    found = House(mailstore, directory, registry)
+    found = Fixture(mailstore, directory, registry)
     index = MessageIndex(folder / "index.db", mailstore)
     leases = SqliteLeases(folder / "leases.db", clock=found.clock)
     found.open(folder, index, bus, leases, log or open_log("warning"), idle_notify)

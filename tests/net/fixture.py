@@ -41,7 +41,7 @@ def issue(folder: Path, kind: trustme.KeyType = trustme.KeyType.ECDSA) -> Certif
 
 
 @dataclass
-class House:
+class Fixture:
     """Starts servers of the line protocol, and remembers sessions."""
 
     log: structlog.typing.FilteringBoundLogger

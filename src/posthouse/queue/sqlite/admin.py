@@ -13,8 +13,8 @@ from posthouse.database.connection import BUSY_MILLISECONDS
 from posthouse.database.errors import DatabaseError
 from posthouse.database.opening import open_database
 from posthouse.message.address import Address, AddressError, to_a_labels
-from posthouse.message.ids import shown, unshown
-from posthouse.queue.interface import Filter, State, Traced, Try
+from posthouse.message.ids import format_id, parse_id
+from posthouse.queue.interface import Filter, RecipientState, Traced, Try
 from posthouse.queue.sqlite.rows import MESSAGE, message_as_kept, recipient_as_kept
 from posthouse.queue.sqlite.schema import MIGRATIONS, ROOM
 
@@ -53,7 +53,7 @@ _RETRY = "UPDATE queued_recipient SET due = 0 WHERE number = ?2 AND n = ?3 AND h
 _HOLD = "UPDATE queued_recipient SET held = 1 WHERE number = ?2 AND n = ?3 AND held = 0 AND ?1 > 0"
 _RELEASE = "UPDATE queued_recipient SET held = 0, due = 0 WHERE number = ?2 AND n = ?3 AND held = 1 AND ?1 > 0"
 _DROP = f"""
-    UPDATE queued_recipient SET state = {int(State.DROPPED)}, finished = ?1, claim = 0
+    UPDATE queued_recipient SET state = {int(RecipientState.DROPPED)}, finished = ?1, claim = 0
     WHERE number = ?2 AND n = ?3 AND state = 0
 """
 _COUNT_DOWN = """
@@ -70,7 +70,7 @@ class DeskBusyError(DeskError):
     """Others have been writing for too long."""
 
 
-class Desk:
+class QueueAdmin:
     """See queue.interface.Queue. A context manager; `path` is the mailstore's database. Raises DeskError.
 
     `patience` is how many seconds it waits for others who write.
@@ -86,7 +86,7 @@ class Desk:
             raise _not_opened(path, error) from error
         self._connection.set_busy_timeout(int(patience * 1000))
 
-    def __enter__(self) -> "Desk":
+    def __enter__(self) -> "QueueAdmin":
         return self
 
     def __exit__(
@@ -159,7 +159,7 @@ class Desk:
             n,
             recipient_as_kept(address, notify, orcpt),
             destination,
-            State(state),
+            RecipientState(state),
             bool(held),
             due,
             attempts,
@@ -226,8 +226,8 @@ def _range(text: str) -> tuple[str, str]:
     if len(text) < MIN_ID:
         raise DeskError(f"{text} is too short for an id; give at least {MIN_ID} characters")
     try:
-        low, high = unshown(text)
+        low, high = parse_id(text)
     except ValueError:
         raise DeskError(f"{text} is no message id; posthouse queue list shows them") from None
-    assert shown(low)[: len(text)] == text.lower()
+    assert format_id(low)[: len(text)] == text.lower()
     return low.hex(), high.hex()

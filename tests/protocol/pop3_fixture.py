@@ -24,7 +24,7 @@ ODD = (
 )
 
 
-class House:
+class Fixture:
     """Answers the events of one engine; `deleted` is what QUIT made durable."""
 
     def __init__(self, directives: Mapping[str, str]) -> None:
@@ -87,8 +87,8 @@ class House:
         if self._damaged:
             self.engine.reject("SYS/PERM", "this message is damaged and cannot be read")
             return
-        open_end = not message.endswith(b"\r\n")
-        self.engine.begin_message(len(message) + 2 * open_end, b"\n." in message, open_end)
+        no_final_crlf = not message.endswith(b"\r\n")
+        self.engine.begin_message(len(message) + 2 * no_final_crlf, b"\n." in message, no_final_crlf)
         for at in range(0, len(message), 5):
             if not self.engine.send_chunk(message[at : at + 5]):
                 break

@@ -13,13 +13,13 @@ from posthouse.delivery.router import Mail, Router
 from posthouse.delivery.srs import Srs
 from posthouse.delivery.text_body import TextBody
 from posthouse.mailstore.changes import LocalBus
-from posthouse.mailstore.interface import Entry, Filed, Mailstore
+from posthouse.mailstore.interface import DeliveryResult, Mailstore, MessageRef
 from posthouse.mailstore.sqlite.store import SqliteMailstore
 from posthouse.message.address import Address
-from posthouse.message.envelope import Client, Envelope, Recipient, Sender
+from posthouse.message.envelope import Client, Envelope, Recipient, ReversePath
 from posthouse.message.reply import Reply
 from posthouse.queue.interface import ACCOUNT, MAILBOX, Filter, Traced, Waiting
-from posthouse.queue.sqlite.desk import Desk
+from posthouse.queue.sqlite.admin import QueueAdmin
 from posthouse.queue.sqlite.outgoing import SqliteOutgoing
 from posthouse.queue.sqlite.schema import MIGRATIONS, ROOM
 from tests.sessions.world import FAST
@@ -35,12 +35,12 @@ class Taker:
 
     def __init__(self) -> None:
         self.has_room = True
-        self.offered: list[tuple[list[Waiting], Entry]] = []
+        self.offered: list[tuple[list[Waiting], MessageRef]] = []
 
     def has_room_for(self, destinations: Iterable[str]) -> bool:
         return self.has_room
 
-    def offer(self, waiting: Sequence[Waiting], entry: Entry) -> None:
+    def offer(self, waiting: Sequence[Waiting], entry: MessageRef) -> None:
         self.offered.append((list(waiting), entry))
 
 
@@ -56,7 +56,7 @@ class Faulty:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._store, name)
 
-    async def deliver(self, *words: Any, **options: Any) -> list[Filed]:
+    async def deliver(self, *words: Any, **options: Any) -> list[DeliveryResult]:
         self.calls += 1
         if self.succeed > 0:
             self.succeed -= 1
@@ -65,7 +65,7 @@ class Faulty:
         return await self._store.deliver(*words, **options)
 
 
-class House:
+class Fixture:
     """alice and bob are here; team is bob and carol elsewhere; away leads elsewhere alone, both to two."""
 
     def __init__(self, folder: Path) -> None:
@@ -103,7 +103,7 @@ class House:
     def envelope(self, *to: str, sender: str = "a@remote.test", id_: bytes = b"") -> Envelope:
         recipients = [Recipient(Address.parse(each)) for each in to]
         address = Address.parse(sender) if sender else None
-        return Envelope(id_ or delivery_id(self.now), CLIENT, Sender(address), recipients)
+        return Envelope(id_ or delivery_id(self.now), CLIENT, ReversePath(address), recipients)
 
     async def file(self, *to: str, sender: str = "a@remote.test", whole: bool = True, **options: Any) -> list[Reply]:
         mail = Mail(self.envelope(*to, sender=sender), TextBody(LETTER), **options)
@@ -117,7 +117,7 @@ class House:
         return await contents(self.sqlite, ACCOUNT, MAILBOX)
 
     def queued(self) -> list[Traced]:
-        with Desk(self.folder / "posthouse.db") as desk:
+        with QueueAdmin(self.folder / "posthouse.db") as desk:
             return desk.recipients(Filter())
 
     def queued_to(self) -> list[tuple[str, str]]:

@@ -5,20 +5,20 @@ from collections.abc import Sequence
 import apsw
 
 from posthouse.mailstore.interface import (
-    Entry,
-    Filed,
+    DeliveryResult,
     Flag,
+    MessageRef,
     NoSuchMailboxError,
     OverQuotaError,
     Placed,
-    Placement,
     StoreError,
+    Target,
 )
 from posthouse.mailstore.places import folded, place_of
 from posthouse.mailstore.sqlite import removing
 from posthouse.mailstore.sqlite.keywords import KeywordSets
 from posthouse.mailstore.sqlite.rows import Insert, Lookup, Value, fetch
-from posthouse.mailstore.sqlite.units import Append, Delivery
+from posthouse.mailstore.sqlite.units import AppendUnit, DeliveryUnit
 
 _STATES = Lookup(
     ("account_id", "name"),
@@ -135,7 +135,7 @@ class _Mailbox:
         )
 
 
-class Filing:
+class BatchInsert:
     """One batch inside one open transaction. `now` is in seconds since 1970."""
 
     def __init__(self, connection: apsw.Connection, now: int) -> None:
@@ -151,7 +151,7 @@ class Filing:
         self._ends: dict[int, tuple[int, int]] = {}  # pack -> where it ends, new rows of blob
         self._replaced: dict[tuple[int, int, int], int] = {}  # account, mailbox, message -> octets
 
-    def run(self, deliveries: Sequence[Delivery], appends: Sequence[Append] = ()) -> None:
+    def run(self, deliveries: Sequence[DeliveryUnit], appends: Sequence[AppendUnit] = ()) -> None:
         """File them all, in order; each gets its result and its news."""
         self._load([*deliveries, *(part for append in appends for part in append.parts)])
         for delivery in deliveries:
@@ -170,7 +170,7 @@ class Filing:
         for append in appends:
             self._finish(append)
 
-    def _load(self, deliveries: Sequence[Delivery]) -> None:
+    def _load(self, deliveries: Sequence[DeliveryUnit]) -> None:
         wanted = {(placement.account, placement.mailbox) for unit in deliveries for placement in unit.placements}
         for account, name, *numbers in _STATES.run(self._connection, list(wanted)):
             if account not in self._accounts:
@@ -181,24 +181,24 @@ class Filing:
         named = [(unit.delivery,) for unit in deliveries if unit.delivery]
         self._known.update(_KNOWN.run(self._connection, named))
 
-    def _file(self, delivery: Delivery) -> None:
+    def _file(self, delivery: DeliveryUnit) -> None:
         if delivery.append is None:
             results = self._decide(delivery)
         else:
-            results = [Filed.WITHHELD if delivery.append.refusal else Filed.KEPT]
-        if delivery.whole and Filed.OVER_QUOTA in results:
-            results = [Filed.WITHHELD if result is Filed.KEPT else result for result in results]
+            results = [DeliveryResult.WITHHELD if delivery.append.refusal else DeliveryResult.KEPT]
+        if delivery.whole and DeliveryResult.OVER_QUOTA in results:
+            results = [DeliveryResult.WITHHELD if result is DeliveryResult.KEPT else result for result in results]
         delivery.entries = []
         blob = place_of(delivery.pack, delivery.offset)
         news: dict[int, int] = {}
         refs = 0
         for placement, back, result in zip(delivery.placements, delivery.backs, results, strict=True):
-            if result is Filed.KEPT:
+            if result is DeliveryResult.KEPT:
                 entry = self._place(delivery, blob, placement, back)
                 news[placement.account] = self._accounts[placement.account].modseq
                 refs += 1
             if delivery.also is not None or delivery.append is not None:
-                delivery.entries.append(entry if result is Filed.KEPT else None)
+                delivery.entries.append(entry if result is DeliveryResult.KEPT else None)
         delivery.news = tuple(news.items())
         body = delivery.body
         # A body nobody keeps gets its row all the same: without it its space would never be given back.
@@ -218,7 +218,7 @@ class Filing:
         self._ends[delivery.pack] = delivery.end, self._ends.get(delivery.pack, (0, 0))[1] + 1
         delivery.result = results
 
-    def _decide(self, delivery: Delivery) -> list[Filed]:
+    def _decide(self, delivery: DeliveryUnit) -> list[DeliveryResult]:
         """What is to become of each placement, nothing changed yet."""
         results = []
         coming: dict[int, int] = {}  # account -> octets of earlier placements of this delivery
@@ -227,21 +227,21 @@ class Filing:
             key = (placement.account, placement.mailbox)
             box = self._mailboxes.get(key)
             if key in seen or (box and (delivery.delivery, placement.account, box.mailbox) in self._known):
-                results.append(Filed.ALREADY)
+                results.append(DeliveryResult.ALREADY)
                 continue
             account = self._accounts.get(placement.account)
             before = coming.get(placement.account, 0)
             octets = len(placement.prefix) + delivery.body.octets
             held = account.octets if account else 0
             if placement.quota is not None and held + before + octets > placement.quota:
-                results.append(Filed.OVER_QUOTA)
+                results.append(DeliveryResult.OVER_QUOTA)
                 continue
             coming[placement.account] = before + octets
             seen.add(key)
-            results.append(Filed.KEPT)
+            results.append(DeliveryResult.KEPT)
         return results
 
-    def _place(self, delivery: Delivery, blob: int, placement: Placement, back: int) -> Entry:
+    def _place(self, delivery: DeliveryUnit, blob: int, placement: Target, back: int) -> MessageRef:
         account = self._accounts.get(placement.account)
         if account is None:
             account = self._accounts[placement.account] = _Account(placement.account)
@@ -284,7 +284,7 @@ class Filing:
             self._deliveries.append((delivery.delivery, number, box.mailbox))
             self._known.add((delivery.delivery, number, box.mailbox))
         place = folded(delivery.pack, delivery.offset, delivery.prefix_octets, back, prefix)
-        return Entry(message, uid, octets, int(delivery.body.traits), delivery.received, place, delivery.identity)
+        return MessageRef(message, uid, octets, int(delivery.body.traits), delivery.received, place, delivery.identity)
 
     def _make(self, account: _Account, name: str) -> _Mailbox:
         # RFC 9051 2.3.1.1: a mailbox made anew has a uidvalidity that was never used under its name.
@@ -294,7 +294,7 @@ class Filing:
         self._mailboxes[account.account, name] = box
         return box
 
-    def _refusal(self, append: Append) -> StoreError | None:
+    def _refusal(self, append: AppendUnit) -> StoreError | None:
         """What speaks against it, after what was filed before it; else its parts get their flags."""
         account = append.account
         there = fetch(self._connection, _THERE, (account, append.mailbox))
@@ -322,7 +322,7 @@ class Filing:
             self._replaced[replaced] = freed
         return None
 
-    def _finish(self, append: Append) -> None:
+    def _finish(self, append: AppendUnit) -> None:
         """The answer to it, and the message it replaces goes."""
         if append.refusal is not None or append.result is None:
             return

@@ -1,10 +1,10 @@
 """Caps on connections."""
 
-from posthouse.net.gate import Gate
+from posthouse.net.connection_limiter import ConnectionLimiter
 
 
 def test_in_all() -> None:
-    gate = Gate(2, 10)
+    gate = ConnectionLimiter(2, 10)
     assert [gate.enter() for _ in range(3)] == [True, True, False]
     assert (gate.open, gate.refused) == (2, 1)
     gate.leave("")
@@ -12,7 +12,7 @@ def test_in_all() -> None:
 
 
 def test_of_one_address() -> None:
-    gate = Gate(10, 1)
+    gate = ConnectionLimiter(10, 1)
     for ip, welcome in (("192.0.2.1", True), ("192.0.2.1", False), ("192.0.2.2", True), ("", True), ("", True)):
         gate.enter()
         assert gate.take_place(ip) is welcome
@@ -24,7 +24,7 @@ def test_of_one_address() -> None:
 
 
 def test_it_forgets_who_has_left() -> None:
-    gate = Gate(10, 5)
+    gate = ConnectionLimiter(10, 5)
     for number in range(100):
         gate.enter()
         gate.take_place(f"192.0.2.{number}")
@@ -34,7 +34,7 @@ def test_it_forgets_who_has_left() -> None:
 
 
 def test_an_ipv6_customer_counts_as_one() -> None:
-    gate = Gate(10, 1)
+    gate = ConnectionLimiter(10, 1)
     assert gate.take_place("2001:db8:1:2:3:4:5:6")
     assert not gate.take_place("2001:db8:1:2::")
     assert gate.take_place("2001:db8:1:3::")

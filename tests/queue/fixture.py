@@ -7,22 +7,32 @@ from typing import Any
 
 import apsw
 
-from posthouse.mailstore.interface import Entry, Placement
+from posthouse.mailstore.interface import MessageRef, Target
 from posthouse.mailstore.sqlite.store import SqliteMailstore
 from posthouse.message.address import Address
-from posthouse.message.envelope import Recipient, Sender
-from posthouse.queue.interface import ACCOUNT, LEASE_SECONDS, MAILBOX, Fresh, Put, Record, State, Try, Waiting
+from posthouse.message.envelope import Recipient, ReversePath
+from posthouse.queue.interface import (
+    ACCOUNT,
+    LEASE_SECONDS,
+    MAILBOX,
+    AttemptRecord,
+    Fresh,
+    Put,
+    RecipientState,
+    Try,
+    Waiting,
+)
 from posthouse.queue.sqlite.outgoing import SqliteOutgoing, end_claims
 from tests.stores import Bytes, delivery_id
 
 START = 1_790_000_000
-SENDER = Sender(Address.parse("a@here.test"))
+SENDER = ReversePath(Address.parse("a@here.test"))
 SENT = Try(START, 250, "2.0.0 ok", "mx.y.test", "192.0.2.1", "")
 LATER = Try(START, 451, "4.7.1 later", "mx.y.test", "192.0.2.1", "")
 
 
 @dataclass
-class House:
+class Fixture:
     """`now` is the clock, which may step; `running` is a clock that does not."""
 
     store: SqliteMailstore
@@ -52,24 +62,24 @@ class House:
                 await each.watch()
 
     async def put(
-        self, queue: SqliteOutgoing, *recipients: str, mine: bool = False, due: int = 0, sender: Sender = SENDER
+        self, queue: SqliteOutgoing, *recipients: str, mine: bool = False, due: int = 0, sender: ReversePath = SENDER
     ) -> Put:
         to = tuple((Recipient(Address.parse(each)), each.partition("@")[2]) for each in recipients)
         now = int(self.now)
         fresh = Fresh(delivery_id(), 5, sender, 7, "id@here.test", now, now + 1000, to, due or now)
         put = queue.put(fresh, mine=mine)
-        placements = [Placement(ACCOUNT, b"X: y\r\n", MAILBOX)]
+        placements = [Target(ACCOUNT, b"X: y\r\n", MAILBOX)]
         await self.store.deliver(fresh.id, Bytes(b"hello"), placements, now, whole=True, also=put)
         return put
 
-    async def bodies(self) -> list[Entry]:
+    async def bodies(self) -> list[MessageRef]:
         return await self.store.entries(ACCOUNT, MAILBOX)
 
 
 class SlowReads:
     """A way to the mailstore whose next read takes that many seconds, in which another claimer renews its claims."""
 
-    def __init__(self, house: House) -> None:
+    def __init__(self, house: Fixture) -> None:
         self._house = house
         self.transact = house.store.transact
         self.meanwhile: tuple[float, SqliteOutgoing] | None = None
@@ -103,5 +113,5 @@ def names(waiting: list[Waiting]) -> list[str]:
     return [str(one.recipient.address) for one in waiting]
 
 
-def settled(one: Waiting, state: State = State.DELIVERED) -> Record:
-    return Record(one, state, SENT)
+def settled(one: Waiting, state: RecipientState = RecipientState.DELIVERED) -> AttemptRecord:
+    return AttemptRecord(one, state, SENT)

@@ -13,7 +13,7 @@ KEYS = ScramKeys.derive("pencil", bytes.fromhex("5b6d99689d12358eeca04b141236fa8
 NONCE = "%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0"  # there too
 
 
-class House:
+class Fixture:
     """Answers the events of one engine. `messages` are those that were kept, `dropped` how often some were not."""
 
     def __init__(self, directives: Mapping[str, str]) -> None:

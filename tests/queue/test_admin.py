@@ -11,11 +11,11 @@ import pytest
 from posthouse.database.connection import open_connection
 from posthouse.database.migrations import migrate
 from posthouse.message.address import Address
-from posthouse.message.envelope import BodyType, Recipient, Sender
-from posthouse.message.ids import id_factory, shown
-from posthouse.queue.interface import Filter, Fresh, Record, State, Try, Waiting
+from posthouse.message.envelope import BodyType, Recipient, ReversePath
+from posthouse.message.ids import format_id, id_factory
+from posthouse.queue.interface import AttemptRecord, Filter, Fresh, RecipientState, Try, Waiting
 from posthouse.queue.sqlite import statements
-from posthouse.queue.sqlite.desk import Desk, DeskBusyError, DeskError
+from posthouse.queue.sqlite.admin import DeskBusyError, DeskError, QueueAdmin
 from posthouse.queue.sqlite.schema import MIGRATIONS, ROOM
 
 START = 1_790_000_000
@@ -29,21 +29,23 @@ class Office:
 
     path: Path
     connection: apsw.Connection
-    desk: Desk
+    desk: QueueAdmin
     now: float = START
     made: list[bytes] = field(default_factory=list)
 
-    def put(self, *to: str, sender: Sender | str = "a@here.test", destination: str = "", message_id: str = "") -> str:
+    def put(
+        self, *to: str, sender: ReversePath | str = "a@here.test", destination: str = "", message_id: str = ""
+    ) -> str:
         """Queue a message; its shown id."""
         if isinstance(sender, str):
-            sender = Sender(Address.parse(sender) if sender else None)
+            sender = ReversePath(Address.parse(sender) if sender else None)
         ident = id_factory(lambda: self.now + len(self.made))()
         self.made.append(ident)
         parsed = [Address.parse(each) for each in to]
         recipients = tuple((Recipient(each), destination or each.domain_key) for each in parsed)
         fresh = Fresh(ident, 5, sender, 7, message_id, START, START + 1000, recipients, START)
         statements.put(self.connection, fresh, len(self.made), 0, 0)
-        return shown(ident)
+        return format_id(ident)
 
     def claim(self) -> list[Waiting]:
         now = int(self.now)
@@ -51,7 +53,7 @@ class Office:
         shares = dict.fromkeys(statements.due(self.connection, now, (), 100), 100)
         return statements.claim(self.connection, shares, 100, TOKEN, now)
 
-    def record(self, *records: Record) -> list[int]:
+    def record(self, *records: AttemptRecord) -> list[int]:
         return statements.record(self.connection, records, TOKEN, int(self.now))
 
     def found(self, wanted: Filter = ALL) -> list[str]:
@@ -73,7 +75,7 @@ def office(tmp_path: Path) -> Iterator[Office]:
     connection = open_connection(path)
     migrate(connection, MIGRATIONS, room=ROOM)
     made: list[Office] = []
-    with Desk(path, clock=lambda: made[0].now, patience=0.01) as desk:
+    with QueueAdmin(path, clock=lambda: made[0].now, patience=0.01) as desk:
         made.append(Office(path, connection, desk))
         yield made[0]
     connection.close()
@@ -84,14 +86,16 @@ def tried(at: int = START, code: int = 451) -> Try:
 
 
 def test_all_that_is_known_is_shown(office: Office) -> None:
-    sender = Sender(Address.parse("jörg@here.test"), body=BodyType.EIGHT_BIT, smtputf8=True, ret="HDRS", envid="x+2B")
+    sender = ReversePath(
+        Address.parse("jörg@here.test"), body=BodyType.EIGHT_BIT, smtputf8=True, ret="HDRS", envid="x+2B"
+    )
     office.put("b@y.test", sender=sender, message_id="id@here.test")
     (one,) = office.claim()
     assert office.desk.recipients(ALL)[0].claimed
-    office.record(Record(one, State.WAITING, tried(), due=START + 300))
+    office.record(AttemptRecord(one, RecipientState.WAITING, tried(), due=START + 300))
     (seen,) = office.desk.recipients(ALL)
     assert (seen.message.sender, seen.message.message_id, seen.message.account) == (sender, "id@here.test", 7)
-    assert (seen.state, seen.held, seen.due, seen.attempts) == (State.WAITING, False, START + 300, 1)
+    assert (seen.state, seen.held, seen.due, seen.attempts) == (RecipientState.WAITING, False, START + 300, 1)
     assert (seen.claimed, seen.finished, seen.tries) == (False, None, (tried(),))
 
 
@@ -99,7 +103,7 @@ def test_tries_come_oldest_first_and_only_the_last_fifty(office: Office) -> None
     office.put("b@y.test")
     for n in range(60):
         (one,) = office.claim()
-        office.record(Record(one, State.WAITING, tried(START + n), due=START))
+        office.record(AttemptRecord(one, RecipientState.WAITING, tried(START + n), due=START))
     (seen,) = office.desk.recipients(ALL)
     assert [each.at for each in seen.tries] == list(range(START + 10, START + 60))
     assert seen.attempts == 60
@@ -176,17 +180,17 @@ def test_what_is_no_text_is_told(office: Office) -> None:
 def test_what_is_settled_is_seen_when_asked_for(office: Office) -> None:
     office.put("b@y.test")
     (one,) = office.claim()
-    office.record(Record(one, State.DELIVERED, tried(code=250)))
+    office.record(AttemptRecord(one, RecipientState.DELIVERED, tried(code=250)))
     assert office.found(Filter()) == []
     (seen,) = office.desk.recipients(ALL)
-    assert (seen.state, seen.finished) == (State.DELIVERED, START)
+    assert (seen.state, seen.finished) == (RecipientState.DELIVERED, START)
 
 
 def test_retry_makes_those_due_that_nobody_has_in_hand(office: Office) -> None:
     office.put("b@y.test")
     (one,) = office.claim()
     assert office.desk.retry(Filter()) == 0  # it is being sent
-    office.record(Record(one, State.WAITING, tried(), due=START + 300))
+    office.record(AttemptRecord(one, RecipientState.WAITING, tried(), due=START + 300))
     assert office.claim() == []
     assert office.desk.retry(Filter()) == 1
     (again,) = office.claim()
@@ -215,7 +219,7 @@ def test_a_hold_outlives_the_try_that_is_under_way(office: Office) -> None:
     office.put("b@y.test")
     (one,) = office.claim()
     assert office.desk.hold(Filter()) == 1
-    office.record(Record(one, State.WAITING, tried(), due=START))
+    office.record(AttemptRecord(one, RecipientState.WAITING, tried(), due=START))
     assert office.claim() == []
 
 
@@ -248,8 +252,8 @@ def test_the_last_one_dropped_settles_the_message(office: Office) -> None:
     assert office.waiting() == (0, START + 5)
     assert statements.needed_bodies(office.connection) == set()
     assert {(each.state, each.finished) for each in office.desk.recipients(ALL)} == {
-        (State.DROPPED, START),
-        (State.DROPPED, START + 5),
+        (RecipientState.DROPPED, START),
+        (RecipientState.DROPPED, START + 5),
     }
 
 
@@ -257,11 +261,11 @@ def test_what_is_dropped_while_it_is_sent_counts_once(office: Office) -> None:
     office.put("b@y.test", "c@y.test")
     one, other = office.claim()
     assert office.desk.drop(Filter(recipient="b@y.test")) == 1
-    assert office.record(Record(one, State.DELIVERED, tried(code=250))) == []
+    assert office.record(AttemptRecord(one, RecipientState.DELIVERED, tried(code=250))) == []
     assert office.waiting() == (1, None)
-    assert office.record(Record(other, State.DELIVERED, tried(code=250))) == [1]
+    assert office.record(AttemptRecord(other, RecipientState.DELIVERED, tried(code=250))) == [1]
     dropped, delivered = office.desk.recipients(ALL)
-    assert (dropped.state, delivered.state) == (State.DROPPED, State.DELIVERED)
+    assert (dropped.state, delivered.state) == (RecipientState.DROPPED, RecipientState.DELIVERED)
     assert dropped.tries == (tried(code=250),)  # what really happened is not hidden
 
 
@@ -289,15 +293,15 @@ def test_a_writer_who_takes_long_is_told_of_and_readers_go_on(office: Office) ->
 def test_a_queue_of_a_later_version_is_left_alone(office: Office) -> None:
     office.connection.execute("UPDATE schema_version SET version = 99")
     with pytest.raises(DeskError, match="newer"):
-        Desk(office.path)
+        QueueAdmin(office.path)
 
 
 def test_what_is_no_database_is_told(tmp_path: Path) -> None:
     (tmp_path / "posthouse.db").write_bytes(b"x" * 4096)
     with pytest.raises(DeskError, match="cannot be opened"):
-        Desk(tmp_path / "posthouse.db")
+        QueueAdmin(tmp_path / "posthouse.db")
     with pytest.raises(DeskError, match="cannot be opened"):
-        Desk(tmp_path / "no" / "posthouse.db")
+        QueueAdmin(tmp_path / "no" / "posthouse.db")
 
 
 @pytest.mark.parametrize(

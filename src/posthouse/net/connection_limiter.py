@@ -5,7 +5,7 @@ from collections import Counter
 from posthouse.message.ip import customer_network
 
 
-class Gate:
+class ConnectionLimiter:
     """Counts connections. One is let in first, and then takes the place of its address, once that is known."""
 
     def __init__(self, connections: int, per_address: int) -> None:
