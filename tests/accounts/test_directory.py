@@ -91,7 +91,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from posthouse.accounts.passwords import HashCost, PasswordHasher
 from posthouse.accounts.sqlite import SqliteRegistry
-with SqliteRegistry(Path(sys.argv[1]), hasher=PasswordHasher(HashCost(memory=8, passes=1, iterations=4096))) as registry:
+hasher = PasswordHasher(HashCost(memory=8, passes=1, iterations=4096))
+with SqliteRegistry(Path(sys.argv[1]), hasher=hasher) as registry:
     for line in sys.stdin:
         name, *parts = line.split()
         getattr(registry, name)(*parts)
