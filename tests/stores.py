@@ -80,7 +80,9 @@ async def deliver(
 ) -> DeliveryResult:
     """Deliver to one account."""
     placements = [Target(account, prefix, mailbox, quota)]
-    (filed,) = await store.deliver(delivery or delivery_id(), Bytes(data), placements, NOW, whole=False)
+    (filed,) = await store.deliver(
+        delivery_id() if delivery is None else delivery, Bytes(data), placements, NOW, whole=False
+    )
     return filed
 
 

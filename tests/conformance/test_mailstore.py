@@ -221,6 +221,18 @@ async def test_the_same_delivery_again_files_nothing(store: Mailstore) -> None:
     assert len(await store.entries(1)) == 1
 
 
+async def test_a_delivery_without_a_name_is_another_one_each_time(store: Mailstore) -> None:
+    named = delivery_id()
+    for delivery in (b"", named, b""):
+        assert await deliver(store, 1, delivery=delivery) is DeliveryResult.KEPT
+    assert await asyncio.gather(*(deliver(store, 1, delivery=b"") for _ in range(5))) == [DeliveryResult.KEPT] * 5
+    assert await deliver(store, 1, delivery=named) is DeliveryResult.ALREADY
+    targets = [Target(1, PREFIX), Target(1, PREFIX)]
+    filed = await store.deliver(b"", Bytes(BODY), targets, NOW, whole=True)
+    assert filed == [DeliveryResult.KEPT, DeliveryResult.ALREADY]  # the same mailbox twice
+    assert len(await store.entries(1)) == 9
+
+
 async def test_the_same_delivery_at_the_same_time(store: Mailstore) -> None:
     delivery = delivery_id()
     filed = await asyncio.gather(*(deliver(store, 1, delivery=delivery) for _ in range(5)))

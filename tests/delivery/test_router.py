@@ -57,11 +57,11 @@ async def test_a_rider_that_fails_undoes_all(at: Fixture) -> None:
     assert at.taker.offered == [] and at.queued() == [] and await at.inbox("bob") == []
 
 
-async def test_the_same_again_is_queued_once(at: Fixture) -> None:
-    """A client that did not hear the reply comes with another envelope; this one was tried again by ourselves."""
+async def test_what_was_held_is_kept_once(at: Fixture) -> None:
+    """A client that did not hear the reply comes with another envelope; this one is tried again by ourselves."""
     envelope = at.envelope("team@here.test")
     for _ in range(2):
-        assert (await at.router.file(Mail(envelope, TextBody(LETTER)), whole=True))[0].code == 250
+        assert (await at.router.file_held(Mail(envelope, TextBody(LETTER))))[0].code == 250
     assert len(await at.inbox("bob")) == 1
     assert len(at.queued()) == len(at.taker.offered) == 1
 

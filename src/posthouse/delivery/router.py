@@ -31,6 +31,7 @@ LOOP = Reply(554, "5.4.6", "This message has been here before, or on its way for
 STALE = Reply(550, "5.1.1", "This return address is not valid, or no longer")
 MAILBOX_FULL = "The mailbox of <{}> is full"
 
+_ONCE = b""  # a delivery without a name: who gets no reply sends the message again as another one
 LOCAL = "local"  # the lane of recipients here whose message is held until later; no domain has this name
 SENT = "Sent"  # the mailbox of sent copies, RFC 6154 2
 
@@ -161,7 +162,7 @@ class Router:
             plan = self._plan(mail, outside=False)
         if whole and any(plan.answers):
             return [next(answer for answer in plan.answers if answer)] * len(plan.answers)
-        filed = await self._deliver(mail.envelope.id, mail, plan, whole=whole, also=also)
+        filed = await self._deliver(_ONCE, mail, plan, whole=whole, also=also)
         self._remember(mail, plan, filed)
         return self._answers(mail, plan, filed, whole)
 

@@ -314,7 +314,8 @@ class Mailstore(Protocol):
         """Keep one body for many accounts in one transaction; one DeliveryResult per target, in order.
 
         `delivery` is 16 bytes that name this delivery, the first six of them the milliseconds since 1970 (as in a
-        UUIDv7): the same again within a month files nothing twice. With `whole`, one placement over quota keeps all
+        UUIDv7): the same again within a month files nothing twice. b"" names none: for what cannot come again, which
+        is then kept with less work. With `whole`, one placement over quota keeps all
         from being filed: it says OVER_QUOTA, those there was room for say WITHHELD. Without it each stands for itself.
         Uids are given inside the transaction, so they ascend for every reader. Mailboxes are made when missing.
         `also` is called when the copies are in place, without any, too; what it raises undoes them and comes out as a

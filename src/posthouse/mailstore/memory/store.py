@@ -343,7 +343,8 @@ class MemoryMailstore:
             before = coming.get(placement.account, 0)
             octets = len(placement.prefix) + body.octets
             box = owner.boxes.get(name)
-            if (placement.account, name) in seen or (box and (delivery, placement.account, box.id) in self._delivered):
+            known = delivery and box and (delivery, placement.account, box.id) in self._delivered
+            if known or (placement.account, name) in seen:
                 results.append(DeliveryResult.ALREADY)
             elif placement.quota is not None and owner.octets + before + octets > placement.quota:
                 results.append(DeliveryResult.OVER_QUOTA)
@@ -360,7 +361,8 @@ class MemoryMailstore:
         box = owner.boxes.get(name) or owner.make(name, self._now)
         octets = len(placement.prefix) + len(data)
         owner.put(box, MessageRef(0, 0, octets, int(body.traits), received, (placement.prefix, data)), 0, self._now)
-        self._delivered.add((delivery, placement.account, box.id))
+        if delivery:
+            self._delivered.add((delivery, placement.account, box.id))
         return box.items[owner.next_message - 1].entry
 
     def _restore(self, before: dict[int, MemoryAccount | None], delivered: set[tuple[bytes, int, int]]) -> None:
