@@ -90,9 +90,9 @@ def main() -> int:
     shown = {name: str(value) if isinstance(value, Path) else value for name, value in vars(asked).items()}
     on = report.machine()
     caption = f"{on['cpu']}, {on['cores']} cores; medians of {asked.repeat}; commit {report.commit()}"
-    report.write(measured, asked.out, shown, plot.draw(measured, caption))
+    report.write(measured, asked.out, shown, plot.pictures(measured, caption))
     print(report.as_table(measured))
-    print(f"Written to {asked.out}/bench.json, bench.md and bench.svg")
+    print(f"Written to {asked.out}/bench.json, bench.md, bench.svg and headlines.svg")
     return 0
 
 

@@ -1,5 +1,6 @@
 """The table as a picture: horizontal bars, each row on a scale of its own, as SVG written by hand."""
 
+from collections.abc import Collection
 from xml.sax.saxutils import escape
 
 from benchmarks.report import Measured, number
@@ -8,6 +9,8 @@ from benchmarks.rows import ROWS
 WIDTH, MARGIN, TEXT = 960, 24, 400
 BAR, GAP, HEAD = 15, 16, 34
 COLOURS = ("#1b6ca8", "#c9a227", "#7a8b99", "#b3554a")
+# What people ask first: one sender, many, collecting mail, a new device, searching, and what waiting clients cost.
+HEADLINES = ("in-4k-1", "in-4k-20", "pop3-all", "imap-sync", "imap-search-text", "imap-idle-memory")
 INK, FAINT = "#1f2933", "#616e7c"
 
 
@@ -54,11 +57,11 @@ def _legend(measured: Measured) -> list[str]:
     return parts
 
 
-def draw(measured: Measured, caption: str) -> str:
-    """The whole picture."""
+def draw(measured: Measured, caption: str, rows: Collection[str] = tuple(ROWS)) -> str:
+    """The picture of these rows, as far as they were measured."""
     parts, y = [_text(MARGIN, 28, "Posthouse: speed", size=18, bold=True), *_legend(measured)], 70.0
     for title, higher in (("more is better", True), ("less is better", False)):
-        names = [name for name in measured.rows() if ROWS[name].higher_is_better is higher]
+        names = [name for name in measured.rows() if name in rows and ROWS[name].higher_is_better is higher]
         if not names:
             continue
         parts.append(_text(MARGIN, y + 16, title, size=12, colour=FAINT, bold=True))
@@ -78,3 +81,8 @@ def draw(measured: Measured, caption: str) -> str:
         f"<title>Posthouse: speed</title>\n"
         f'<rect width="{WIDTH}" height="{height:.0f}" fill="#ffffff"/>\n' + "\n".join(parts) + "\n</svg>\n"
     )
+
+
+def pictures(measured: Measured, caption: str) -> dict[str, str]:
+    """By file name: all rows, and those that the README shows."""
+    return {"bench.svg": draw(measured, caption), "headlines.svg": draw(measured, caption, HEADLINES)}

@@ -5,6 +5,7 @@ import os
 import platform
 import statistics
 import subprocess
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -137,10 +138,11 @@ def as_page(measured: Measured, data: dict[str, object]) -> str:
     )
 
 
-def write(measured: Measured, folder: Path, options: dict[str, object], plot: str) -> None:
-    """bench.json, bench.md and bench.svg."""
+def write(measured: Measured, folder: Path, options: dict[str, object], pictures: Mapping[str, str]) -> None:
+    """bench.json, bench.md, and the pictures by their file names."""
     folder.mkdir(parents=True, exist_ok=True)
     data = as_data(measured, options)
     (folder / "bench.json").write_text(json.dumps(data, indent=1) + "\n")
     (folder / "bench.md").write_text(as_page(measured, data))
-    (folder / "bench.svg").write_text(plot)
+    for name, picture in pictures.items():
+        (folder / name).write_text(picture)
