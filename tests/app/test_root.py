@@ -154,7 +154,8 @@ _make(["b\\u00fccher.example"], datetime.datetime.now(datetime.UTC))
 from posthouse.app.problems import nearest
 nearest("a", ["ab"])
 from posthouse.app.output import progress
-import posthouse.sessions.imap.session, posthouse.delivery.sender, posthouse.app.worker, posthouse.app.commands.fsck
+import posthouse.sessions.imap.session, posthouse.delivery.outbound.agent
+import posthouse.app.worker, posthouse.app.commands.fsck
 """
 
 

@@ -21,7 +21,7 @@ from posthouse.app.making import make
 from posthouse.app.places import Places
 from posthouse.app.settings import ServerSettings, Settings, SmtpSettings, SubmissionSettings
 from posthouse.app.worker import Setup, Worker, prepare
-from posthouse.delivery.router import NO_RELAY, Routed
+from posthouse.delivery.inbound.router import NO_RELAY, Routed
 from posthouse.message.address import Address
 from posthouse.message.envelope import ReversePath
 from posthouse.message.ip import canonical_network

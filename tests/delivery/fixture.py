@@ -9,9 +9,9 @@ from posthouse.accounts.interface import Account, Local
 from posthouse.accounts.sqlite import SqliteDirectory
 from posthouse.accounts.sqlite.registry import SqliteRegistry
 from posthouse.accounts.throttle import MemoryThrottleRows, Throttle
-from posthouse.delivery.router import Mail, Router
-from posthouse.delivery.srs import Srs
-from posthouse.delivery.text_body import TextBody
+from posthouse.delivery.content.memory_body import TextBody
+from posthouse.delivery.inbound.router import Mail, Router
+from posthouse.delivery.inbound.srs import Srs
 from posthouse.mailstore.changes import LocalBus
 from posthouse.mailstore.interface import DeliveryResult, Mailstore, MessageRef
 from posthouse.mailstore.sqlite.store import SqliteMailstore

@@ -12,14 +12,13 @@ from typing import Any
 
 from posthouse.accounts.interface import Account, Local, Unresolved
 from posthouse.app.logs import open_log
-from posthouse.delivery.bounces import Bounces
-from posthouse.delivery.couriers.parcel import Parcel
-from posthouse.delivery.couriers.smtp import UnreachableError
-from posthouse.delivery.outcome import Delivered, Outcome, Permanent, Transient
-from posthouse.delivery.router import Mail, Router
-from posthouse.delivery.schedule import Schedule
-from posthouse.delivery.sender import DeliveryAgent, Pace
-from posthouse.delivery.text_body import TextBody
+from posthouse.delivery.content.memory_body import TextBody
+from posthouse.delivery.inbound.router import Mail, Router
+from posthouse.delivery.outbound.agent import DeliveryAgent, Pace
+from posthouse.delivery.outbound.couriers.message import Parcel
+from posthouse.delivery.outbound.couriers.smtp import UnreachableError
+from posthouse.delivery.outbound.schedule import Schedule
+from posthouse.delivery.reports.bounces import Bounces
 from posthouse.mailstore.changes import LocalBus
 from posthouse.mailstore.interface import StoreError, StoreFullError
 from posthouse.mailstore.sqlite.store import SqliteMailstore
@@ -27,6 +26,7 @@ from posthouse.message.address import Address
 from posthouse.message.envelope import Client, Envelope, Recipient, ReversePath
 from posthouse.message.reply import Reply
 from posthouse.queue.interface import LEASE_SECONDS, Filter, Traced
+from posthouse.queue.outcome import Delivered, Outcome, Permanent, Transient
 from posthouse.queue.sqlite.admin import QueueAdmin
 from posthouse.queue.sqlite.outgoing import SqliteOutgoing
 from posthouse.queue.sqlite.schema import MIGRATIONS, ROOM

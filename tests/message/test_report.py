@@ -11,7 +11,7 @@ from flufl.bounce import all_failures
 from hypothesis import given
 from hypothesis import strategies as st
 
-from posthouse.delivery.explain import explain
+from posthouse.delivery.reports.wording import explain
 from posthouse.message.address import Address
 from posthouse.message.envelope import Recipient, ReversePath
 from posthouse.message.reply import Reply

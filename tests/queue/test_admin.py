@@ -224,7 +224,7 @@ def test_a_hold_outlives_the_try_that_is_under_way(office: Office) -> None:
 
 
 def test_what_a_sender_has_in_hand_is_told_and_the_sender_is_told_too(office: Office) -> None:
-    """It lets go of what it has not begun (see delivery.sender); what it has begun goes on."""
+    """It lets go of what it has not begun (see delivery.outbound.agent); what it has begun goes on."""
     office.put("b@y.test", "c@z.test")
     shares = {"y.test": 1}
     statements.renew(office.connection, TOKEN)

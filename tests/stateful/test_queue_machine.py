@@ -23,8 +23,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
 from posthouse.database.connection import open_reader
-from posthouse.delivery.schedule import Schedule
-from posthouse.delivery.sender import RENEW_SECONDS
+from posthouse.delivery.outbound.agent import RENEW_SECONDS
+from posthouse.delivery.outbound.schedule import Schedule
 from posthouse.mailstore.interface import StoreError
 from posthouse.queue.interface import LEASE_SECONDS, Filter, RecipientState, Traced
 from tests.delivery.sending import Fault, Fixture, Worker, failing, full, sending

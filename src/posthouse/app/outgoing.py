@@ -10,18 +10,18 @@ from posthouse.accounts.interface import Directory
 from posthouse.app.closing import CloseStack
 from posthouse.app.places import Places
 from posthouse.app.settings import DnsSettings, OutgoingSettings, RouteSettings, Settings
-from posthouse.delivery.bounces import Bounces
-from posthouse.delivery.couriers.choice import CourierChoice
-from posthouse.delivery.couriers.hosts import Hosts
-from posthouse.delivery.couriers.local import LocalCourier
-from posthouse.delivery.couriers.smtp import CourierSettings, SmtpCourier
-from posthouse.delivery.router import LOCAL, Router
-from posthouse.delivery.routes import Route, Routes
-from posthouse.delivery.schedule import Schedule
-from posthouse.delivery.security import Security, SecuritySettings
-from posthouse.delivery.sender import DeliveryAgent, Pace
-from posthouse.delivery.signing import Signing
-from posthouse.delivery.srs import Srs
+from posthouse.delivery.content.signing import Signing
+from posthouse.delivery.inbound.router import LOCAL, Router
+from posthouse.delivery.inbound.srs import Srs
+from posthouse.delivery.outbound.agent import DeliveryAgent, Pace
+from posthouse.delivery.outbound.couriers.choice import CourierChoice
+from posthouse.delivery.outbound.couriers.local import LocalCourier
+from posthouse.delivery.outbound.couriers.smtp import CourierSettings, SmtpCourier
+from posthouse.delivery.outbound.hosts import Hosts
+from posthouse.delivery.outbound.routes import Route, Routes
+from posthouse.delivery.outbound.schedule import Schedule
+from posthouse.delivery.outbound.tls.resolver import Security, SecuritySettings
+from posthouse.delivery.reports.bounces import Bounces
 from posthouse.mailstore.interface import Mailstore
 from posthouse.message.address import Address
 from posthouse.net.dialer import Dialer

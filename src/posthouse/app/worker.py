@@ -35,11 +35,11 @@ from posthouse.app.settings import Settings
 from posthouse.database.errors import DatabaseError
 from posthouse.database.fallback_leases import FallbackLeases
 from posthouse.database.sqlite_leases import SqliteLeases
-from posthouse.delivery.incoming import Incoming, OnReceived
-from posthouse.delivery.router import LOCAL, Router
-from posthouse.delivery.signing import Signing
-from posthouse.delivery.spool import SpoolBudget
-from posthouse.delivery.submission import Submission
+from posthouse.delivery.content.signing import Signing
+from posthouse.delivery.content.spool import SpoolBudget
+from posthouse.delivery.inbound.pipeline import Incoming, OnReceived
+from posthouse.delivery.inbound.router import LOCAL, Router
+from posthouse.delivery.inbound.submission import Submission
 from posthouse.mailstore.index import MessageIndex
 from posthouse.mailstore.index import prepare as prepare_index
 from posthouse.mailstore.index.indexer import Indexer

@@ -7,7 +7,7 @@ from structlog.typing import FilteringBoundLogger
 
 from posthouse.accounts.interface import Directory
 from posthouse.database.leases import Leases
-from posthouse.delivery.incoming import Incoming
+from posthouse.delivery.inbound.pipeline import Incoming
 from posthouse.mailstore.interface import Mailstore
 from posthouse.sessions.open_sessions import OpenSessions
 

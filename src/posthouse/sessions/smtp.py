@@ -6,8 +6,8 @@ from dataclasses import replace
 from typing import Any
 
 from posthouse.accounts.interface import Account, Refusal, RefusalKind
-from posthouse.delivery.incoming import NO_SPACE, UNWELL, Incoming, Origin
-from posthouse.delivery.spool import Spool
+from posthouse.delivery.content.spool import Spool
+from posthouse.delivery.inbound.pipeline import NO_SPACE, UNWELL, Incoming, Origin
 from posthouse.mailstore.interface import StoreError, StoreFullError
 from posthouse.message.envelope import Client, Envelope, Recipient, ReversePath
 from posthouse.message.reply import Reply

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from posthouse.app.dev.feed import Feed, left_out, size
 from posthouse.app.dev.summary import Summary, summarized
-from posthouse.delivery.spool import Spool, SpoolBudget
+from posthouse.delivery.content.spool import Spool, SpoolBudget
 from posthouse.message.address import Address
 from posthouse.message.envelope import Client, Envelope, Recipient, ReversePath
 from posthouse.message.reply import Reply

@@ -16,9 +16,9 @@ from posthouse.accounts.throttle import Throttle
 from posthouse.app.logs import open_log
 from posthouse.database.connection import Durability, open_connection
 from posthouse.database.sqlite_leases import SqliteLeases
-from posthouse.delivery.incoming import Incoming
-from posthouse.delivery.router import Router
-from posthouse.delivery.spool import SpoolBudget
+from posthouse.delivery.content.spool import SpoolBudget
+from posthouse.delivery.inbound.pipeline import Incoming
+from posthouse.delivery.inbound.router import Router
 from posthouse.mailstore.changes import LocalBus
 from posthouse.mailstore.index import MessageIndex
 from posthouse.mailstore.interface import Mailstore

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 
 from posthouse.app.dev.summary import Summary, summarized
 from posthouse.app.logs import escaped, stamped
-from posthouse.delivery.spool import Spool
+from posthouse.delivery.content.spool import Spool
 from posthouse.message.envelope import Envelope
 from posthouse.message.ids import format_id
 from posthouse.message.reply import Reply

@@ -11,7 +11,7 @@ from posthouse.app.dev.catch_all import CatchAllDirectory
 from posthouse.app.listening import Bound
 from posthouse.app.services import Service
 from posthouse.app.worker import Worker
-from posthouse.delivery.submission import Submission
+from posthouse.delivery.inbound.submission import Submission
 from posthouse.message.trace import Tracer
 from posthouse.protocol.imap.settings import ImapSettings
 from posthouse.protocol.pop3.settings import Pop3Settings

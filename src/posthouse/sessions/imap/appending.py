@@ -2,8 +2,8 @@
 
 from collections.abc import Awaitable
 
-from posthouse.delivery.slices import in_slices
-from posthouse.delivery.spool import Spool
+from posthouse.delivery.content.slices import in_slices
+from posthouse.delivery.content.spool import Spool
 from posthouse.mailstore.interface import (
     Appending,
     Body,

@@ -1,0 +1,1 @@
+"""The octets of a message on their way: spooled, converted, signed."""

@@ -1,0 +1,1 @@
+"""What comes in: received, prepared, and put where it belongs."""

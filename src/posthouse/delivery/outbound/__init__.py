@@ -1,0 +1,1 @@
+"""What goes out: the delivery agent, its lanes and couriers."""

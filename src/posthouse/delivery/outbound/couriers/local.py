@@ -1,0 +1,62 @@
+"""The courier to mailboxes of this server, for messages that were held until now (RFC 4865)."""
+
+import asyncio
+from hashlib import sha256
+
+from posthouse.accounts.errors import DirectoryBusyError
+from posthouse.delivery.content.memory_body import TextBody
+from posthouse.delivery.content.queued import SMALL
+from posthouse.delivery.inbound.router import Mail, Router
+from posthouse.delivery.outbound.couriers.message import Parcel
+from posthouse.mailstore.interface import StoreError
+from posthouse.message.envelope import Client, Envelope
+from posthouse.message.reply import Reply
+from posthouse.queue.outcome import Delivered, Outcome, Permanent, Remote, Transient
+
+_HELD_AT_MOST = 31 * 86_400_000  # milliseconds, RFC 4865 3
+_HERE = Client("", 0, "localhost", "ESMTP")
+
+
+class LocalCourier:
+    """Delivers as if the message had come in this moment. `hostname` is ours."""
+
+    def __init__(self, router: Router, hostname: str) -> None:
+        self._router = router
+        self._remote = Remote(hostname)
+
+    async def deliver(self, destination: str, parcel: Parcel) -> list[Outcome]:
+        """See Courier. What goes wrong here is no reason to refuse a message that we have taken."""
+        try:
+            replies = await self._file(parcel)
+        except (StoreError, DirectoryBusyError) as error:
+            reply = Reply(451, "4.3.0", f"The message cannot be put into the mailbox at the moment: {error}")
+            return [Transient(reply, self._remote, spoken=False)] * len(parcel.recipients)
+        return [self._outcome(reply) for reply in replies]
+
+    async def _file(self, parcel: Parcel) -> list[Reply]:
+        envelope = Envelope(_again(parcel.id), _HERE, parcel.sender, list(parcel.recipients))
+        data = await parcel.content.whole()
+        body = TextBody(data) if len(data) <= SMALL else await asyncio.to_thread(TextBody, data)  # it is hashed there
+        return await self._router.file_held(Mail(envelope, body, may_relay=True))
+
+    def sweep(self, now: float) -> None:
+        """Nothing waits here."""
+
+    def close(self) -> None:
+        """Nothing is open here."""
+
+    def _outcome(self, reply: Reply) -> Outcome:
+        if reply.is_positive:
+            return Delivered(reply, self._remote, relayed=True)
+        if reply.code >= 500:
+            return Permanent(reply, self._remote, spoken=False)
+        return Transient(reply, self._remote, spoken=False)
+
+
+def _again(id_: bytes) -> bytes:
+    """The delivery's name: the same at every try, so that a crash in between does not file twice.
+
+    The store forgets deliveries a month after the time in their names. This one may be a month old when it is released.
+    """
+    time = (int.from_bytes(id_[:6], "big") + _HELD_AT_MOST) % (1 << 48)
+    return time.to_bytes(6, "big") + sha256(id_ + b"held").digest()[:10]
