@@ -9,7 +9,7 @@ from posthouse.accounts.interface import Account, Local
 from posthouse.accounts.sqlite import SqliteDirectory
 from posthouse.accounts.sqlite.registry import SqliteRegistry
 from posthouse.accounts.throttle import MemoryThrottleRows, Throttle
-from posthouse.delivery.content.memory_body import TextBody
+from posthouse.delivery.content.memory_body import MemoryBody
 from posthouse.delivery.inbound.router import Mail, Router
 from posthouse.delivery.inbound.srs import Srs
 from posthouse.mailstore.changes import LocalBus
@@ -106,7 +106,7 @@ class Fixture:
         return Envelope(id_ or delivery_id(self.now), CLIENT, ReversePath(address), recipients)
 
     async def file(self, *to: str, sender: str = "a@remote.test", whole: bool = True, **options: Any) -> list[Reply]:
-        mail = Mail(self.envelope(*to, sender=sender), TextBody(LETTER), **options)
+        mail = Mail(self.envelope(*to, sender=sender), MemoryBody(LETTER), **options)
         return await self.router.file(mail, whole=whole)
 
     async def inbox(self, name: str) -> list[bytes]:

@@ -12,11 +12,11 @@ from typing import Any
 
 from posthouse.accounts.interface import Account, Local, Unresolved
 from posthouse.app.logs import open_log
-from posthouse.delivery.content.memory_body import TextBody
+from posthouse.delivery.content.memory_body import MemoryBody
 from posthouse.delivery.inbound.router import Mail, Router
-from posthouse.delivery.outbound.agent import DeliveryAgent, Pace
-from posthouse.delivery.outbound.couriers.message import Parcel
-from posthouse.delivery.outbound.couriers.smtp import UnreachableError
+from posthouse.delivery.outbound.agent import DeliveryAgent, RateLimit
+from posthouse.delivery.outbound.couriers.interface import UnreachableError
+from posthouse.delivery.outbound.couriers.message import OutboundMessage
 from posthouse.delivery.outbound.schedule import Schedule
 from posthouse.delivery.reports.bounces import Bounces
 from posthouse.mailstore.changes import LocalBus
@@ -130,7 +130,7 @@ class Courier:
     begins: Callable[[str], None] = lambda address: None
     ends: Callable[[str, str], None] = lambda address, word: None
 
-    async def deliver(self, destination: str, parcel: Parcel) -> list[Outcome]:
+    async def deliver(self, destination: str, parcel: OutboundMessage) -> list[Outcome]:
         addresses = [str(each.address) for each in parcel.recipients]
         for each in addresses:
             self.begins(each)
@@ -240,7 +240,7 @@ class Fixture:
             bounces,
             log,
             schedule=self.schedule,
-            pace=lambda _: Pace(),
+            pace=lambda _: RateLimit(),
             clock=lambda: self.wall,
         )
         router.sender = sender
@@ -256,7 +256,7 @@ class Fixture:
         recipients = [Recipient(Address.parse(each)) for each in to]
         path = ReversePath(Address.parse(sender) if sender else None, hold_for=hold_for)
         envelope = Envelope(self.new_id(), Client("", 0, "here.test", "ESMTP"), path, recipients)
-        body = TextBody(b"Subject: x\r\n\r\nhello\r\n")
+        body = MemoryBody(b"Subject: x\r\n\r\nhello\r\n")
         mail = Mail(
             envelope, body, account=ALICE, may_relay=True, hold_until=int(self.wall) + hold_for if hold_for else 0
         )

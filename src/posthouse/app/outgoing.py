@@ -13,14 +13,15 @@ from posthouse.app.settings import DnsSettings, OutgoingSettings, RouteSettings,
 from posthouse.delivery.content.signing import Signing
 from posthouse.delivery.inbound.router import LOCAL, Router
 from posthouse.delivery.inbound.srs import Srs
-from posthouse.delivery.outbound.agent import DeliveryAgent, Pace
+from posthouse.delivery.outbound.agent import DeliveryAgent, RateLimit
 from posthouse.delivery.outbound.couriers.choice import CourierChoice
+from posthouse.delivery.outbound.couriers.connecting import CourierSettings
 from posthouse.delivery.outbound.couriers.local import LocalCourier
-from posthouse.delivery.outbound.couriers.smtp import CourierSettings, SmtpCourier
+from posthouse.delivery.outbound.couriers.smtp import SmtpCourier
 from posthouse.delivery.outbound.hosts import Hosts
 from posthouse.delivery.outbound.routes import Route, Routes
 from posthouse.delivery.outbound.schedule import Schedule
-from posthouse.delivery.outbound.tls.resolver import Security, SecuritySettings
+from posthouse.delivery.outbound.tls.resolver import TlsPolicyResolver, TlsPolicySettings
 from posthouse.delivery.reports.bounces import Bounces
 from posthouse.mailstore.interface import Mailstore
 from posthouse.message.address import Address
@@ -82,14 +83,14 @@ def build_srs(directory: Directory) -> Callable[[], Srs | None]:
 
 
 @dataclass(slots=True)
-class Outward:
+class OutboundPipeline:
     """What sends mail out in one worker."""
 
     sender: DeliveryAgent
     bounces: Bounces
 
 
-def build_outward(
+def build_outbound(
     settings: Settings,
     places: Places,
     hostname: str,
@@ -103,19 +104,19 @@ def build_outward(
     *,
     label: str,
     parts: CloseStack,
-) -> Outward:
+) -> OutboundPipeline:
     """Everything from the queue to the wire. What is to be closed after the sender has stopped joins `parts`."""
     ours = settings.outgoing
     hello = ours.hello or hostname
     destinations = SqliteDestinations(places.destinations)
     parts.add("destinations", destinations.close)
     resolver = build_resolver(settings.dns)
-    security = Security(
+    security = TlsPolicyResolver(
         resolver,
         destinations,
         Fetcher(resolver, authorities=ours.ca_file, private=ours.allow_private),
         Authorities(ours.ca_file),
-        SecuritySettings(ours.mta_sts, ours.dane, ours.tls_memory),
+        TlsPolicySettings(ours.mta_sts, ours.dane, ours.tls_memory),
         log,
     )
     parts.add("knowledge of destinations", security.flush)
@@ -154,14 +155,14 @@ def build_outward(
         pace=_pace(ours, routes),
     )
     router.sender = sender
-    return Outward(sender, bounces)
+    return OutboundPipeline(sender, bounces)
 
 
-def _pace(settings: OutgoingSettings, routes: Routes) -> Callable[[str], Pace]:
-    def pace(destination: str) -> Pace:
+def _pace(settings: OutgoingSettings, routes: Routes) -> Callable[[str], RateLimit]:
+    def pace(destination: str) -> RateLimit:
         route = routes.route(destination)
         if route is None:
-            return Pace(settings.connections, settings.per_minute)
-        return Pace(route.connections or settings.connections, route.per_minute or settings.per_minute)
+            return RateLimit(settings.connections, settings.per_minute)
+        return RateLimit(route.connections or settings.connections, route.per_minute or settings.per_minute)
 
     return pace

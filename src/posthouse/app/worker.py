@@ -28,7 +28,7 @@ from posthouse.app.closing import CloseStack
 from posthouse.app.data_folder import begin
 from posthouse.app.heartbeat import Heartbeat
 from posthouse.app.listening import Bound
-from posthouse.app.outgoing import Outward, build_outward, build_routes, build_srs
+from posthouse.app.outgoing import OutboundPipeline, build_outbound, build_routes, build_srs
 from posthouse.app.places import Places
 from posthouse.app.services import Service
 from posthouse.app.settings import Settings
@@ -150,7 +150,7 @@ class Worker:
         self._tasks = Supervisor(setup.log)
         self._grace = 0.0  # seconds that stop() gives to what is under way
         self._linger = True  # whether it waits for peers to hang up then
-        self._outward: Outward | None = None
+        self._outward: OutboundPipeline | None = None
         self.failed = asyncio.Event()  # it cannot go on: the process must end, and be replaced
 
     @classmethod
@@ -340,7 +340,7 @@ class Worker:
             expire=settings.outgoing.expire,
             history=self._history,
         )
-        self._outward = build_outward(
+        self._outward = build_outbound(
             settings,
             self._setup.places,
             hostname,

@@ -5,7 +5,7 @@ import asyncio
 from hypothesis import given
 from hypothesis import strategies as st
 
-from posthouse.delivery.content.body_with_cuts import behind, trim, without
+from posthouse.delivery.content.body_with_cuts import tail, trim, without
 from posthouse.mailstore.digests import new_digest
 from tests.stores import Bytes
 
@@ -28,4 +28,4 @@ def test_what_is_left_is_the_same_however_the_pieces_are_cut(
 
 @given(st.binary(max_size=80), st.integers(0, 90), st.integers(1, 80))
 def test_behind(data: bytes, octets: int, chunk: int) -> None:
-    assert b"".join(behind(Bytes(data, chunk=chunk), octets)) == data[octets:]
+    assert b"".join(tail(Bytes(data, chunk=chunk), octets)) == data[octets:]

@@ -1,6 +1,6 @@
 import pytest
 
-from posthouse.delivery.content.memory_body import TextBody
+from posthouse.delivery.content.memory_body import MemoryBody
 from posthouse.mailstore.interface import Traits
 
 
@@ -18,7 +18,7 @@ from posthouse.mailstore.interface import Traits
     ],
 )
 def test_traits(data: bytes, traits: Traits) -> None:
-    body = TextBody(data)
+    body = MemoryBody(data)
     assert body.traits == traits
     assert b"".join(body.chunks()) == data
     assert body.octets == len(data)

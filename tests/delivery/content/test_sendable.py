@@ -3,9 +3,9 @@
 import dkim  # type: ignore[import-untyped]
 import pytest
 
-from posthouse.delivery.content.queued import Content
+from posthouse.delivery.content.queued import QueuedContent
 from posthouse.delivery.content.sendable import MAX_CONVERTED, UNSENDABLE, Converter, UnsendableError
-from posthouse.delivery.outbound.couriers.message import Parcel, fit
+from posthouse.delivery.outbound.couriers.message import OutboundMessage, prepare_transaction
 from posthouse.mailstore.interface import Mailstore
 from posthouse.message.address import Address
 from posthouse.message.coding import is_seven_bit
@@ -41,10 +41,10 @@ def door(at: Fixture) -> Door:
     return Door(at)
 
 
-async def queued(at: Fixture) -> Content:
+async def queued(at: Fixture) -> QueuedContent:
     (entry,) = await at.sqlite.entries(ACCOUNT, MAILBOX)
     store: Mailstore = at.sqlite
-    return Content(store, entry)
+    return QueuedContent(store, entry)
 
 
 def signed(at: Fixture, message: bytes) -> bool:
@@ -68,10 +68,12 @@ async def test_a_submission_is_converted_before_it_is_signed(at: Fixture, door: 
     message = await content.whole()
     assert is_seven_bit(message) and b"hidden" not in message
     assert signed(at, message)
-    parcel = Parcel(
+    parcel = OutboundMessage(
         b"", ReversePath(Address("alice", "here.test")), (Recipient(Address("carol", "there.test")),), content
     )
-    assert (await fit(parcel, {}, Remote("mx.there.test"))).converted is None  # not even for the oldest server
+    assert (
+        await prepare_transaction(parcel, {}, Remote("mx.there.test"))
+    ).converted is None  # not even for the oldest server
     (kept,) = await at.inbox("bob")
     assert signed(at, kept)
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from posthouse.delivery.content.body_with_cuts import behind, trim
-from posthouse.delivery.content.queued import PIECE, Content
+from posthouse.delivery.content.body_with_cuts import tail, trim
+from posthouse.delivery.content.queued import PIECE, QueuedContent
 from posthouse.delivery.content.signing import Signing
 from posthouse.delivery.content.slices import SLICE, in_slices
 from posthouse.mailstore.interface import MessageRef, Traits
@@ -78,7 +78,7 @@ async def test_signing(body: Counted, monkeypatch: pytest.MonkeyPatch) -> None:
     directory = Directory()
     directory.keys = (ed25519_key(),)
     signing = Signing(directory, lambda: 1_790_000_000.0)  # type: ignore[arg-type]
-    signed = await body.beside_others(signing.sign("here.test", HEAD, behind(body, len(HEAD))))
+    signed = await body.beside_others(signing.sign("here.test", HEAD, tail(body, len(HEAD))))
     assert signed == Signer(directory.keys).sign(HEAD, [LARGE[len(HEAD) :]], 1_790_000_000)
     assert body.most <= 2 * SLICE
 
@@ -86,7 +86,7 @@ async def test_signing(body: Counted, monkeypatch: pytest.MonkeyPatch) -> None:
 async def test_sending(body: Counted) -> None:
     """The store answers at once, as it does for what the kernel has in memory."""
     entry = MessageRef(1, 1, len(LARGE), 0, Traits.NONE, None)
-    content = Content(body, entry)  # type: ignore[arg-type]
+    content = QueuedContent(body, entry)  # type: ignore[arg-type]
 
     async def look() -> bytes:
         assert await content.is_presentable()

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from posthouse.delivery.content.memory_body import TextBody
+from posthouse.delivery.content.memory_body import MemoryBody
 from posthouse.delivery.inbound.router import LOOP, Mail
 from posthouse.mailstore.interface import StoreError, StoreFullError
 from posthouse.message.address import Address
@@ -52,7 +52,7 @@ async def test_a_rider_that_fails_undoes_all(at: Fixture) -> None:
         raise ZeroDivisionError
 
     with pytest.raises(StoreError):
-        mail = Mail(at.envelope("team@here.test"), TextBody(LETTER))
+        mail = Mail(at.envelope("team@here.test"), MemoryBody(LETTER))
         await at.router.file(mail, whole=True, also=fail)
     assert at.taker.offered == [] and at.queued() == [] and await at.inbox("bob") == []
 
@@ -61,7 +61,7 @@ async def test_what_was_held_is_kept_once(at: Fixture) -> None:
     """A client that did not hear the reply comes with another envelope; this one is tried again by ourselves."""
     envelope = at.envelope("team@here.test")
     for _ in range(2):
-        assert (await at.router.file_held(Mail(envelope, TextBody(LETTER))))[0].code == 250
+        assert (await at.router.file_held(Mail(envelope, MemoryBody(LETTER))))[0].code == 250
     assert len(await at.inbox("bob")) == 1
     assert len(at.queued()) == len(at.taker.offered) == 1
 

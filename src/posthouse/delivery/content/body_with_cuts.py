@@ -7,15 +7,15 @@ from posthouse.mailstore.digests import new_digest
 from posthouse.mailstore.interface import Body, Traits
 
 
-async def trim(body: Body, cuts: Sequence[tuple[int, int]]) -> "Trimmed":
+async def trim(body: Body, cuts: Sequence[tuple[int, int]]) -> "BodyWithCuts":
     """A body without these pieces: (start, end) in octets, ascending, apart from one another."""
     hasher = new_digest()
     async for piece in in_slices(_kept(body, cuts)):
         hasher.update(piece)
-    return Trimmed(body, cuts, hasher.digest())
+    return BodyWithCuts(body, cuts, hasher.digest())
 
 
-class Trimmed:
+class BodyWithCuts:
     """See mailstore.interface.Body, and trim()."""
 
     def __init__(self, body: Body, cuts: Sequence[tuple[int, int]], digest: bytes) -> None:
@@ -61,7 +61,7 @@ def without(data: bytes, cuts: Sequence[tuple[int, int]]) -> bytes:
     return data
 
 
-def behind(body: Body, octets: int) -> Iterator[bytes]:
+def tail(body: Body, octets: int) -> Iterator[bytes]:
     """The pieces of a body behind its first `octets`."""
     for piece in body.chunks():
         if octets >= len(piece):

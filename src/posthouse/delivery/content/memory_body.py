@@ -9,7 +9,7 @@ from posthouse.mailstore.interface import Traits
 _BARE = re.compile(rb"(?<!\r)\n|\r(?!\n)")
 
 
-class TextBody:
+class MemoryBody:
     """See mailstore.interface.Body."""
 
     def __init__(self, data: bytes) -> None:

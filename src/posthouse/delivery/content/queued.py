@@ -21,7 +21,7 @@ class ContentError(Exception):
         self.status = status
 
 
-class Content:
+class QueuedContent:
     """One queued message. Read once for all the destinations of a moment, if it is small."""
 
     def __init__(self, mailstore: Mailstore, entry: MessageRef) -> None:

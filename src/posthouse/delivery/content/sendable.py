@@ -8,7 +8,7 @@ for the signatures of others; but what could not be converted when it must be is
 
 import asyncio
 
-from posthouse.delivery.content.memory_body import TextBody
+from posthouse.delivery.content.memory_body import MemoryBody
 from posthouse.delivery.content.slices import in_slices
 from posthouse.mailstore.interface import Body, Traits
 from posthouse.message.coding import LineCheck
@@ -58,7 +58,7 @@ class Converter:
         """Whether most servers take it as it is, or it can be converted. Raises StoreError."""
         return await _fits(body) or await self._converted(body) is not None
 
-    async def _converted(self, body: Body) -> tuple[bytes, TextBody] | None:
+    async def _converted(self, body: Body) -> tuple[bytes, MemoryBody] | None:
         if body.octets > MAX_CONVERTED:
             return None
         if body.octets <= _AT_ONCE:
@@ -67,9 +67,9 @@ class Converter:
             return await asyncio.to_thread(_convert, body)
 
 
-def _convert(body: Body) -> tuple[bytes, TextBody] | None:
+def _convert(body: Body) -> tuple[bytes, MemoryBody] | None:
     data = to_seven_bit(b"".join(body.chunks()))
-    return None if data is None else (data, TextBody(data))
+    return None if data is None else (data, MemoryBody(data))
 
 
 async def _fits(body: Body) -> bool:

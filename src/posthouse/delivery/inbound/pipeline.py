@@ -13,7 +13,7 @@ from structlog.typing import FilteringBoundLogger
 from posthouse.accounts.allowance import Taken
 from posthouse.accounts.errors import DirectoryBusyError
 from posthouse.accounts.interface import Account
-from posthouse.delivery.content.body_with_cuts import behind, trim, without
+from posthouse.delivery.content.body_with_cuts import tail, trim, without
 from posthouse.delivery.content.sendable import UNSENDABLE, Converter, UnsendableError
 from posthouse.delivery.content.signing import Signing
 from posthouse.delivery.content.spool import Spool, SpoolBudget
@@ -251,7 +251,7 @@ class Incoming:
         except UnsendableError:
             return UNSENDABLE
         final = prepared.added + kept
-        rest = behind(body, len(kept))
+        rest = tail(body, len(kept))
         signature = await self._signing.sign(prepared.domain, final, rest) if self._signing is not None else b""
         return Mail(
             envelope,

@@ -21,11 +21,10 @@ from typing import TypeVar
 
 from structlog.typing import FilteringBoundLogger
 
-from posthouse.delivery.content.queued import Content
-from posthouse.delivery.outbound.couriers.interface import Courier
-from posthouse.delivery.outbound.couriers.message import Parcel
-from posthouse.delivery.outbound.couriers.smtp import UnreachableError
-from posthouse.delivery.outbound.lane import Job, Lane
+from posthouse.delivery.content.queued import QueuedContent
+from posthouse.delivery.outbound.couriers.interface import Courier, UnreachableError
+from posthouse.delivery.outbound.couriers.message import OutboundMessage
+from posthouse.delivery.outbound.lane import DeliveryJob, Lane
 from posthouse.delivery.outbound.lanes import Lanes
 from posthouse.delivery.outbound.records import OWN_FAULT, Records, as_kept, as_tried
 from posthouse.delivery.outbound.schedule import Schedule
@@ -57,7 +56,7 @@ _GONE = Permanent(Reply(554, "5.3.0", "The message is no longer in our store"), 
 
 
 @dataclass(frozen=True, slots=True)
-class Pace:
+class RateLimit:
     """How much at once to one destination: connections, and messages a minute (0: no bound)."""
 
     connections: int = 20
@@ -76,7 +75,7 @@ class DeliveryAgent:
         log: FilteringBoundLogger,
         *,
         schedule: Schedule,
-        pace: Callable[[str], Pace],
+        pace: Callable[[str], RateLimit],
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._outgoing = outgoing
@@ -145,7 +144,7 @@ class DeliveryAgent:
 
     def offer(self, waiting: Sequence[Waiting], entry: MessageRef) -> None:
         """Send a message that was queued and claimed this very moment."""
-        self._enqueue(waiting, {entry.message: Content(self._mailstore, entry)})
+        self._enqueue(waiting, {entry.message: QueuedContent(self._mailstore, entry)})
 
     def look(self) -> None:
         """Something may be due: look now instead of at the next poll."""
@@ -176,12 +175,12 @@ class DeliveryAgent:
 
     # Filling the lanes.
 
-    def _enqueue(self, waiting: Iterable[Waiting], contents: Mapping[int, Content]) -> None:
-        jobs: dict[tuple[int, str], Job] = {}
+    def _enqueue(self, waiting: Iterable[Waiting], contents: Mapping[int, QueuedContent]) -> None:
+        jobs: dict[tuple[int, str], DeliveryJob] = {}
         for one in waiting:
             self._mine.add(one.key)
             key = (one.message.number, one.destination)
-            jobs.setdefault(key, Job([], contents.get(one.message.body))).waiting.append(one)
+            jobs.setdefault(key, DeliveryJob([], contents.get(one.message.body))).waiting.append(one)
         for (_, destination), job in jobs.items():
             lane = self._lanes.get(destination)
             if any(one.urgent for one in job.waiting):
@@ -269,7 +268,7 @@ class DeliveryAgent:
             self._mine.difference_update(keys)
             await self._guarded(self._outgoing.release(keys), "claims were not given back")
             raise
-        contents = {entry.message: Content(self._mailstore, entry) for entry in found}
+        contents = {entry.message: QueuedContent(self._mailstore, entry) for entry in found}
         self._enqueue(claimed, contents)
         for one in claimed:
             self._lanes.get(one.destination).more = True
@@ -303,7 +302,7 @@ class DeliveryAgent:
         finally:
             lane.active -= 1
 
-    async def _do(self, lane: Lane, job: Job) -> None:
+    async def _do(self, lane: Lane, job: DeliveryJob) -> None:
         try:
             try:
                 outcomes = await self._attempt(lane, job)
@@ -319,7 +318,7 @@ class DeliveryAgent:
                 lane.more = False
                 self._wake.set()
 
-    async def _attempt(self, lane: Lane, job: Job) -> list[Outcome]:
+    async def _attempt(self, lane: Lane, job: DeliveryJob) -> list[Outcome]:
         if lane.is_down(self._now()) and lane.failure is not None:
             return [lane.failure] * len(job.waiting)
         if job.content is None:
@@ -327,7 +326,7 @@ class DeliveryAgent:
         message = job.waiting[0].message
         recipients = tuple(one.recipient for one in job.waiting)
         age = self._outgoing.now_for(message) - message.created
-        parcel = Parcel(message.id, message.sender, recipients, job.content, age)
+        parcel = OutboundMessage(message.id, message.sender, recipients, job.content, age)
         began, answered = self._now(), False
         lane.began(began)
         try:
@@ -349,7 +348,7 @@ class DeliveryAgent:
 
     # Writing down what became of it.
 
-    async def _keep(self, lane: Lane, job: Job, outcomes: Sequence[Outcome]) -> None:
+    async def _keep(self, lane: Lane, job: DeliveryJob, outcomes: Sequence[Outcome]) -> None:
         """Record outcomes, however long that takes: what was sent once must not be sent again."""
         at = int(self._clock())
         if self._log.is_enabled_for(INFO):
@@ -378,7 +377,7 @@ class DeliveryAgent:
             self._unrecorded -= failed
 
     async def _record(
-        self, waiting: Sequence[Waiting], outcomes: Sequence[Outcome], content: Content | None, at: int
+        self, waiting: Sequence[Waiting], outcomes: Sequence[Outcome], content: QueuedContent | None, at: int
     ) -> None:
         records = self._records.settle_all(waiting, outcomes, at)
         notices = {
@@ -394,7 +393,7 @@ class DeliveryAgent:
         if len(self._over) >= _CLAIMED_AT_ONCE:
             await self._guarded(self._expunge(), "bodies were not let go")
 
-    def _tell(self, job: Job, outcomes: Sequence[Outcome]) -> None:
+    def _tell(self, job: DeliveryJob, outcomes: Sequence[Outcome]) -> None:
         for one, outcome in zip(job.waiting, outcomes, strict=True):
             self._log.info(
                 "sent" if isinstance(outcome, Delivered) else "not sent",

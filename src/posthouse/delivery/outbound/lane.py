@@ -9,7 +9,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from enum import Enum
 
-from posthouse.delivery.content.queued import Content
+from posthouse.delivery.content.queued import QueuedContent
 from posthouse.queue.interface import Waiting
 from posthouse.queue.outcome import Permanent, Transient
 
@@ -22,7 +22,7 @@ _LONGER = 15  # at most so many times longer, in the end
 _ROUND = 0.2  # seconds; pauses shorter than this are not slept one by one
 
 
-class Kind(Enum):
+class LaneState(Enum):
     """What is to be expected of a lane."""
 
     NEW = "new"  # nobody knows yet
@@ -31,11 +31,11 @@ class Kind(Enum):
 
 
 @dataclass(slots=True)
-class Job:
+class DeliveryJob:
     """Recipients of one message for one destination. `content` is None when its octets are gone."""
 
     waiting: list[Waiting]
-    content: Content | None = None
+    content: QueuedContent | None = None
     since: float = 0.0  # when it came into memory, in the loop's seconds
 
 
@@ -47,12 +47,12 @@ class Lane:
     connections: int
     per_minute: int = 0  # messages; 0: no bound
     first_down: float = 60.0  # how long a destination that could not be reached is left alone
-    jobs: deque[Job] = field(default_factory=deque)
+    jobs: deque[DeliveryJob] = field(default_factory=deque)
     active: int = 0  # workers
     held: int = 0  # jobs, waiting and at work
     asked: int = 0  # attempts under way
     allowance: int = 1  # jobs that may be held
-    kind: Kind = Kind.NEW
+    kind: LaneState = LaneState.NEW
     more: bool = False  # more may wait in the queue than is in memory
     down_until: float = 0.0
     failure: Transient | Permanent | None = None
@@ -104,27 +104,27 @@ class Lane:
         """Whether it takes connections, and twice in a row nothing has come of them."""
         return self._unanswered > 1
 
-    def judge(self, now: float) -> Kind:
+    def judge(self, now: float) -> LaneState:
         """What is to be expected of it now."""
         if self.asked and now - self._heard >= QUIET_SECONDS:
-            return Kind.QUIET
+            return LaneState.QUIET
         if self._proven:
-            return Kind.LIVE
+            return LaneState.LIVE
         # One that was silent before is no new one before it answers.
-        return Kind.QUIET if self.kind is Kind.QUIET and self.asked else Kind.NEW
+        return LaneState.QUIET if self.kind is LaneState.QUIET and self.asked else LaneState.NEW
 
     def room(self, now: float) -> int:
         """How many more messages it may hold."""
         if self.is_down(now):
             return _DOWN_AT_ONCE - self.held if isinstance(self.failure, Permanent) else 0
-        return 0 if self.kind is Kind.QUIET else self.allowance - self.held
+        return 0 if self.kind is LaneState.QUIET else self.allowance - self.held
 
-    def surplus(self, now: float) -> list[Job]:
+    def surplus(self, now: float) -> list[DeliveryJob]:
         """Takes out the jobs that wait beyond what may be held, the last first."""
         if self.is_down(now):
             return []  # they are about to be told so
-        bound = self.asked if self.kind is Kind.QUIET else self.allowance
-        found: list[Job] = []
+        bound = self.asked if self.kind is LaneState.QUIET else self.allowance
+        found: list[DeliveryJob] = []
         while self.jobs and self.held - len(found) > bound:
             found.append(self.jobs.pop())
         return found

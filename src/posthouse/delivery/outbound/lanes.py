@@ -7,7 +7,7 @@ apart. A lane holds one message before its first answer (see Lane).
 
 from collections.abc import Callable, Collection, Iterator
 
-from posthouse.delivery.outbound.lane import Job, Kind, Lane
+from posthouse.delivery.outbound.lane import DeliveryJob, Lane, LaneState
 from posthouse.queue.interface import Key
 
 LIVE_AT_MOST = 2000  # messages for destinations that answer
@@ -23,7 +23,7 @@ class Lanes:
         self._make = make
         self._clock = clock
         self._lanes: dict[str, Lane] = {}
-        self._held = dict.fromkeys(Kind, 0)
+        self._held = dict.fromkeys(LaneState, 0)
 
     def __iter__(self) -> Iterator[Lane]:
         return iter(self._lanes.values())
@@ -46,15 +46,15 @@ class Lanes:
         if lane is None:
             return min(1, self.new_room())
         room = lane.room(self._clock())
-        return min(room, self._live_room()) if lane.kind is Kind.LIVE else min(room, self.new_room())
+        return min(room, self._live_room()) if lane.kind is LaneState.LIVE else min(room, self.new_room())
 
     def new_room(self) -> int:
         """How many messages more for destinations that are not known to answer."""
-        new = self._held[Kind.NEW]
-        return min(NEW_AT_MOST - new, UNPROVEN_AT_MOST - new - self._held[Kind.QUIET])
+        new = self._held[LaneState.NEW]
+        return min(NEW_AT_MOST - new, UNPROVEN_AT_MOST - new - self._held[LaneState.QUIET])
 
     def _live_room(self) -> int:
-        return LIVE_AT_MOST - self._held[Kind.LIVE]
+        return LIVE_AT_MOST - self._held[LaneState.LIVE]
 
     def names(self) -> list[str]:
         """The destinations that have a lane."""
@@ -71,19 +71,19 @@ class Lanes:
 
     def shares(self) -> Callable[[str], int]:
         """How many messages of each destination to take, asked for one after the other."""
-        given = dict.fromkeys(Kind, 0)
+        given = dict.fromkeys(LaneState, 0)
 
         def share(destination: str) -> int:
             lane = self._lanes.get(destination)
-            kind = lane.kind if lane is not None else Kind.NEW
-            free = (self._live_room() if kind is Kind.LIVE else self.new_room()) - given[kind]
+            kind = lane.kind if lane is not None else LaneState.NEW
+            free = (self._live_room() if kind is LaneState.LIVE else self.new_room()) - given[kind]
             wanted = max(0, min(self.room(destination), free))
             given[kind] += wanted
             return wanted
 
         return share
 
-    def add(self, lane: Lane, job: Job) -> None:
+    def add(self, lane: Lane, job: DeliveryJob) -> None:
         """A message more waits."""
         job.since = self._clock()
         lane.jobs.append(job)

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from structlog.typing import FilteringBoundLogger
 
 from posthouse.accounts.errors import DirectoryBusyError
-from posthouse.delivery.content.body_with_cuts import behind
-from posthouse.delivery.content.memory_body import TextBody
-from posthouse.delivery.content.queued import Content
+from posthouse.delivery.content.body_with_cuts import tail
+from posthouse.delivery.content.memory_body import MemoryBody
+from posthouse.delivery.content.queued import QueuedContent
 from posthouse.delivery.content.sendable import Converter, UnsendableError
 from posthouse.delivery.content.signing import Signing
 from posthouse.delivery.inbound.router import Mail, Router
@@ -93,7 +93,7 @@ class Bounces:
         return Notice(message, told)
 
     async def send(
-        self, notices: Mapping[int, Notice], records: Sequence[AttemptRecord], content: Content | None
+        self, notices: Mapping[int, Notice], records: Sequence[AttemptRecord], content: QueuedContent | None
     ) -> list[int]:
         """Tell, and record in the same transaction; the bodies nobody needs any more. All of one message.
 
@@ -121,7 +121,7 @@ class Bounces:
             break
         return await self._outgoing.record(records)
 
-    async def _file(self, notices: Sequence[Notice], content: Content | None, recorder: Recorder) -> list[Reply]:
+    async def _file(self, notices: Sequence[Notice], content: QueuedContent | None, recorder: Recorder) -> list[Reply]:
         message = notices[0].message
         head, pieces = await self._original(message, content)
         original = Original(
@@ -175,7 +175,7 @@ class Bounces:
         )
 
     async def _original(
-        self, message: QueuedMessage, content: Content | None
+        self, message: QueuedMessage, content: QueuedContent | None
     ) -> tuple[bytes, Callable[[], list[bytes]] | None]:
         """The header of the message, and all behind it if it was asked for and is small enough."""
         if content is None:
@@ -226,14 +226,14 @@ class Bounces:
 
         A report that cannot be signed is sent all the same: the news is what counts.
         """
-        body: Body = TextBody(data)
+        body: Body = MemoryBody(data)
         head = data[: header_end(data)]
         with contextlib.suppress(UnsendableError):  # compose() makes lines that are short enough
             body, head = await self._converter.make_sendable(body, head, smtputf8=True)
         if self._signing is None:
             return body, b""
         try:
-            return body, await self._signing.sign(domain, head, behind(body, len(head)))
+            return body, await self._signing.sign(domain, head, tail(body, len(head)))
         except DirectoryBusyError as error:
             self._log.warning("report not signed", id=format_id(bounce), reason=str(error))
             return body, b""

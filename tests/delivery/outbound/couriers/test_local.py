@@ -2,25 +2,25 @@
 
 import pytest
 
-from posthouse.delivery.content.memory_body import TextBody
-from posthouse.delivery.content.queued import Content
+from posthouse.delivery.content.memory_body import MemoryBody
+from posthouse.delivery.content.queued import QueuedContent
 from posthouse.delivery.inbound.router import LOCAL, Mail
 from posthouse.delivery.outbound.couriers.local import LocalCourier
-from posthouse.delivery.outbound.couriers.message import Parcel
+from posthouse.delivery.outbound.couriers.message import OutboundMessage
 from posthouse.mailstore.interface import StoreError, StoreFullError
 from posthouse.queue.interface import ACCOUNT, MAILBOX
 from posthouse.queue.outcome import Delivered, Permanent, Transient
 from tests.delivery.fixture import LETTER, Fixture
 
 
-async def held(at: Fixture, *to: str) -> Parcel:
+async def held(at: Fixture, *to: str) -> OutboundMessage:
     """A user's message that is to be held; what the local courier has of it."""
     envelope = at.envelope(*to, sender="alice@here.test")
-    mail = Mail(envelope, TextBody(LETTER), account=at.account(), may_relay=True, hold_until=int(at.now) + 60)
+    mail = Mail(envelope, MemoryBody(LETTER), account=at.account(), may_relay=True, hold_until=int(at.now) + 60)
     assert {reply.code for reply in await at.router.file(mail, whole=True)} == {250}
     (entry,) = await at.sqlite.entries(ACCOUNT, MAILBOX)
     here = tuple(row.recipient for row in at.queued() if row.destination == LOCAL)
-    return Parcel(envelope.id, envelope.sender, here, Content(at.sqlite, entry))
+    return OutboundMessage(envelope.id, envelope.sender, here, QueuedContent(at.sqlite, entry))
 
 
 @pytest.fixture
@@ -56,16 +56,16 @@ async def test_an_alias_that_changes_while_a_message_is_held(at: Fixture, courie
 async def test_released_in_two_goes(at: Fixture, courier: LocalCourier) -> None:
     """One for whom it failed comes alone the next time, with the same message."""
     parcel = await held(at, "alice@here.test", "bob@here.test")
-    one = Parcel(parcel.id, parcel.sender, parcel.recipients[:1], parcel.content)
+    one = OutboundMessage(parcel.id, parcel.sender, parcel.recipients[:1], parcel.content)
     for each in (one, parcel, one):
         assert {type(outcome) for outcome in await courier.deliver(LOCAL, each)} == {Delivered}
     assert len(await at.inbox("bob")) == len(await at.inbox("alice")) == 1
 
 
-def part(parcel: Parcel, *positions: int) -> Parcel:
+def part(parcel: OutboundMessage, *positions: int) -> OutboundMessage:
     """What one try brings: a message with many recipients comes in several jobs, or again for some of them."""
     recipients = tuple(parcel.recipients[n] for n in positions)
-    return Parcel(parcel.id, parcel.sender, recipients, parcel.content)
+    return OutboundMessage(parcel.id, parcel.sender, recipients, parcel.content)
 
 
 def move_away(at: Fixture, *moved: str) -> None:
@@ -114,11 +114,11 @@ async def test_a_release_that_fails_is_tried_again(at: Fixture, courier: LocalCo
 async def test_a_body_that_cannot_be_read_is_tried_again(at: Fixture, courier: LocalCourier) -> None:
     parcel = await held(at, "alice@here.test")
     await at.sqlite.expunge(ACCOUNT, MAILBOX, [entry.message for entry in await at.sqlite.entries(ACCOUNT, MAILBOX)])
-    gone = Parcel(parcel.id, parcel.sender, parcel.recipients, Unreadable(at.sqlite, parcel.content._entry))
+    gone = OutboundMessage(parcel.id, parcel.sender, parcel.recipients, Unreadable(at.sqlite, parcel.content._entry))
     assert [type(outcome) for outcome in await courier.deliver(LOCAL, gone)] == [Transient]
 
 
-class Unreadable(Content):
+class Unreadable(QueuedContent):
     async def whole(self) -> bytes:
         raise StoreError("the pack is gone")
 

@@ -8,13 +8,15 @@ from dataclasses import dataclass, field
 import pytest
 
 from posthouse.app.logs import open_log
-from posthouse.delivery.content.queued import Content
+from posthouse.delivery.content.queued import QueuedContent
 from posthouse.delivery.outbound.couriers import smtp
-from posthouse.delivery.outbound.couriers.message import Parcel
-from posthouse.delivery.outbound.couriers.smtp import CourierSettings, SmtpCourier, UnreachableError
+from posthouse.delivery.outbound.couriers.connecting import CourierSettings
+from posthouse.delivery.outbound.couriers.interface import UnreachableError
+from posthouse.delivery.outbound.couriers.message import OutboundMessage
+from posthouse.delivery.outbound.couriers.smtp import SmtpCourier
 from posthouse.delivery.outbound.hosts import Addresses, Host, Hosts
 from posthouse.delivery.outbound.routes import Route, Routes
-from posthouse.delivery.outbound.tls.policy import Demand
+from posthouse.delivery.outbound.tls.policy import TlsRequirement
 from posthouse.mailstore.interface import Mailstore, MessageRef, StoreError, Traits
 from posthouse.message.address import Address
 from posthouse.message.envelope import Recipient, ReversePath
@@ -54,16 +56,16 @@ class Store:
 class Plain:
     """No TLS is asked for."""
 
-    def for_route(self, tls: str, host: str) -> Demand:
-        return Demand(wanted=False)
+    def for_route(self, tls: str, host: str) -> TlsRequirement:
+        return TlsRequirement(wanted=False)
 
-    async def for_host(self, domain: str, host: Host, addresses: Addresses, waited: float) -> Demand:
-        return Demand(wanted=False)
+    async def for_host(self, domain: str, host: Host, addresses: Addresses, waited: float) -> TlsRequirement:
+        return TlsRequirement(wanted=False)
 
-    def judge(self, domain: str, host: str, demand: Demand, chain: object) -> str:
+    def check_certificate(self, domain: str, host: str, demand: TlsRequirement, chain: object) -> str:
         return ""
 
-    def failed(self, domain: str, host: str, demand: Demand, result: str) -> None: ...
+    def report_failure(self, domain: str, host: str, demand: TlsRequirement, result: str) -> None: ...
 
 
 @dataclass
@@ -134,11 +136,11 @@ class Fixture:
         hosts = Hosts(Answers(zone), "me.test")
         return SmtpCourier(CourierSettings("me.test"), routes, hosts, Plain(), self.dialer, open_log("error"))
 
-    def parcel(self, *locals_: str, domain: str = "x.test") -> Parcel:
+    def parcel(self, *locals_: str, domain: str = "x.test") -> OutboundMessage:
         store: Mailstore = self.store  # type: ignore[assignment]
         entry = MessageRef(1, 1, len(self.store.data), 0, Traits.NONE, None)
         recipients = tuple(Recipient(Address(local, domain)) for local in locals_ or ("b",))
-        return Parcel(b"x" * 16, ReversePath(Address("a", "me.test")), recipients, Content(store, entry))
+        return OutboundMessage(b"x" * 16, ReversePath(Address("a", "me.test")), recipients, QueuedContent(store, entry))
 
     async def send(self, *locals_: str) -> list[Outcome]:
         return await self.courier.deliver("route/r", self.parcel(*locals_))
@@ -230,7 +232,7 @@ async def test_an_error_nobody_thought_of(monkeypatch: pytest.MonkeyPatch) -> No
         raise ZeroDivisionError
 
     async with house(Remote()) as at:
-        monkeypatch.setattr(smtp, "fit", fit)
+        monkeypatch.setattr(smtp, "prepare_transaction", fit)
         for _ in range(3):
             with pytest.raises(ZeroDivisionError):
                 await at.send()
@@ -238,10 +240,10 @@ async def test_an_error_nobody_thought_of(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 async def test_cancelled_half_way(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def is_presentable(_: Content) -> bool:
+    async def is_presentable(_: QueuedContent) -> bool:
         return True  # the look at all lines comes before; here the sending is what hangs
 
-    monkeypatch.setattr(Content, "is_presentable", is_presentable)
+    monkeypatch.setattr(QueuedContent, "is_presentable", is_presentable)
     async with house(Remote()) as at:
         at.store = Store(LARGE)
         at.store.good = 1 << 20

@@ -12,9 +12,9 @@ import structlog
 from structlog.testing import capture_logs
 
 from posthouse.delivery.outbound.hosts import Addresses, Host
-from posthouse.delivery.outbound.tls import resolver as resolver_module
-from posthouse.delivery.outbound.tls.policy import Demand, UnsafeError
-from posthouse.delivery.outbound.tls.resolver import Security, SecuritySettings
+from posthouse.delivery.outbound.tls import results
+from posthouse.delivery.outbound.tls.policy import TlsRequirement, UnsafeError
+from posthouse.delivery.outbound.tls.resolver import TlsPolicyResolver, TlsPolicySettings
 from posthouse.net.dns.interface import RecordType, Tlsa
 from posthouse.net.fetch import Fetcher
 from posthouse.net.verify import Authorities
@@ -48,17 +48,17 @@ class Fixture:
     folder: Path
     memory: SqliteDestinations
     resolver: Answers = field(default_factory=lambda: Answers({}))
-    settings: SecuritySettings = field(default_factory=SecuritySettings)
+    settings: TlsPolicySettings = field(default_factory=TlsPolicySettings)
     port: int = 1  # nothing listens there
     now: float = NOW.timestamp()
 
-    def security(self) -> Security:
+    def security(self) -> TlsPolicyResolver:
         """As a process has it that has just started."""
         roots = self.folder / "authorities.pem"
         roots.write_bytes(ROOT.pem)
         fetcher = Fetcher(self.resolver, authorities=roots, loopback=True, port=self.port)
         log = structlog.get_logger()
-        return Security(
+        return TlsPolicyResolver(
             self.resolver, self.memory, fetcher, Authorities(roots), self.settings, log, clock=lambda: self.now
         )
 
@@ -76,7 +76,7 @@ class Fixture:
             self.resolver.records[f"mta-sts.{DOMAIN}", RecordType.A] = ("127.0.0.1",)
             yield
 
-    def counted(self, safety: Security) -> dict[tuple[str, str, str], int]:
+    def counted(self, safety: TlsPolicyResolver) -> dict[tuple[str, str, str], int]:
         """By policy, host and result."""
         safety.flush()
         found = self.memory.results(int(self.now) // 86400)
@@ -94,12 +94,14 @@ def a_house(tmp_path: Path) -> Iterator[Fixture]:
         yield Fixture(tmp_path, memory)
 
 
-async def asked(safety: Security, host: Host = HOST, addresses: Addresses = HERE, waited: float = 0) -> Demand:
+async def asked(
+    safety: TlsPolicyResolver, host: Host = HOST, addresses: Addresses = HERE, waited: float = 0
+) -> TlsRequirement:
     return await safety.for_host(DOMAIN, host, addresses, waited)
 
 
-def judged(safety: Security, demand: Demand, *chain: Issued) -> str:
-    return safety.judge(DOMAIN, MX, demand, [each.der for each in chain])
+def judged(safety: TlsPolicyResolver, demand: TlsRequirement, *chain: Issued) -> str:
+    return safety.check_certificate(DOMAIN, MX, demand, [each.der for each in chain])
 
 
 # Nothing known.
@@ -112,7 +114,7 @@ async def test_nothing_known_is_opportunistic(house: Fixture) -> None:
     assert judged(safety, demand, OWN) == ""
     assert judged(safety, demand) == ""
     assert judged(safety, demand, GOOD) == "verified"
-    safety.failed(DOMAIN, MX, demand, "starttls-not-supported")
+    safety.report_failure(DOMAIN, MX, demand, "starttls-not-supported")
     assert house.counted(safety) == {
         ("no-policy-found", MX, ""): 3,
         ("no-policy-found", MX, "starttls-not-supported"): 1,
@@ -133,12 +135,12 @@ async def test_routes(house: Fixture, tls: str, required: bool, wanted: bool, im
     safety = house.security()
     demand = safety.for_route(tls, MX)
     assert (demand.required, demand.wanted, demand.implicit) == (required, wanted, implicit)
-    assert safety.judge("", MX, demand, [GOOD.der]) == "verified"
+    assert safety.check_certificate("", MX, demand, [GOOD.der]) == "verified"
     if proof:
         with pytest.raises(UnsafeError, match="the route asks for"):
-            safety.judge("", MX, demand, [OWN.der])
+            safety.check_certificate("", MX, demand, [OWN.der])
     else:
-        assert safety.judge("", MX, demand, [OWN.der]) == ""
+        assert safety.check_certificate("", MX, demand, [OWN.der]) == ""
     assert house.counted(safety) == {}, "routes are nobody's business but ours"
 
 
@@ -194,7 +196,7 @@ async def test_memory_that_is_used_stays(house: Fixture) -> None:
 
 
 async def test_without_memory(house: Fixture) -> None:
-    house.settings = SecuritySettings(memory=0)
+    house.settings = TlsPolicySettings(memory=0)
     safety = house.security()
     judged(safety, await asked(safety), GOOD)
     assert not (await asked(safety)).required
@@ -258,7 +260,7 @@ async def test_all_that_leads_to_the_records_must_be_signed(
 
 async def test_without_dane(house: Fixture) -> None:
     house.resolver = Answers({TLSA: (MATCHING,)}, secure=True)
-    house.settings = SecuritySettings(dane=False)
+    house.settings = TlsPolicySettings(dane=False)
     assert not (await asked(house.security())).required
 
 
@@ -337,7 +339,7 @@ async def test_a_policy_of_none(house: Fixture) -> None:
 
 
 async def test_without_mta_sts(house: Fixture) -> None:
-    house.settings = SecuritySettings(mta_sts=False)
+    house.settings = TlsPolicySettings(mta_sts=False)
     async with house.publishing(policy("enforce")):
         assert not (await asked(house.security())).required
     assert house.resolver.asked.count(TXT) == 0
@@ -458,12 +460,12 @@ async def test_counts_are_written_by_themselves(house: Fixture, monkeypatch: pyt
             written.set()
             return super().add_results(results)
 
-    monkeypatch.setattr(resolver_module, "_FLUSH_SECONDS", 0.001)
+    monkeypatch.setattr(results, "_FLUSH_SECONDS", 0.001)
     with closing(Watched(house.folder / "destinations.db")) as house.memory:
         safety = house.security()
         demand = await asked(safety)
         for _ in range(3):
-            safety.failed(DOMAIN, MX, demand, "starttls-not-supported")
+            safety.report_failure(DOMAIN, MX, demand, "starttls-not-supported")
         await written.wait()
         [found] = house.memory.results(int(house.now) // 86400)
     assert found.count == 3
@@ -476,12 +478,12 @@ async def test_counts_that_cannot_be_written_wait(house: Fixture) -> None:
 
     safety = house.security()
     demand = await asked(safety)
-    safety.failed(DOMAIN, MX, demand, "validation-failure")
+    safety.report_failure(DOMAIN, MX, demand, "validation-failure")
     with closing(Stuck(house.folder / "destinations.db")) as stuck:
-        safety._memory = stuck
+        safety._results._destinations = stuck
         safety.flush()
-    safety._memory = house.memory
-    safety.failed(DOMAIN, MX, demand, "validation-failure")
+    safety._results._destinations = house.memory
+    safety.report_failure(DOMAIN, MX, demand, "validation-failure")
     assert house.counted(safety) == {("no-policy-found", MX, "validation-failure"): 2}
     assert house.counted(safety) == {("no-policy-found", MX, "validation-failure"): 2}, "and once only"
 
@@ -489,7 +491,7 @@ async def test_counts_that_cannot_be_written_wait(house: Fixture) -> None:
 async def test_counts_are_kept_by_day(house: Fixture) -> None:
     safety = house.security()
     demand = await asked(safety)
-    safety.failed(DOMAIN, MX, demand, "validation-failure")
+    safety.report_failure(DOMAIN, MX, demand, "validation-failure")
     house.now += DAY
-    safety.failed(DOMAIN, MX, demand, "validation-failure")
+    safety.report_failure(DOMAIN, MX, demand, "validation-failure")
     assert house.counted(safety) == {("no-policy-found", MX, "validation-failure"): 1}

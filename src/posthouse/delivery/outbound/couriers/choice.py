@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from posthouse.delivery.outbound.couriers.interface import Courier
-from posthouse.delivery.outbound.couriers.message import Parcel
+from posthouse.delivery.outbound.couriers.message import OutboundMessage
 from posthouse.queue.outcome import Outcome
 
 
@@ -14,9 +14,9 @@ class CourierChoice:
         self._usual = usual
         self._special = special
 
-    async def deliver(self, destination: str, parcel: Parcel) -> list[Outcome]:
+    async def deliver(self, destination: str, message: OutboundMessage) -> list[Outcome]:
         """See Courier."""
-        return await self._special.get(destination, self._usual).deliver(destination, parcel)
+        return await self._special.get(destination, self._usual).deliver(destination, message)
 
     def sweep(self, now: float) -> None:
         """See Courier."""

@@ -4,10 +4,10 @@ import asyncio
 from hashlib import sha256
 
 from posthouse.accounts.errors import DirectoryBusyError
-from posthouse.delivery.content.memory_body import TextBody
+from posthouse.delivery.content.memory_body import MemoryBody
 from posthouse.delivery.content.queued import SMALL
 from posthouse.delivery.inbound.router import Mail, Router
-from posthouse.delivery.outbound.couriers.message import Parcel
+from posthouse.delivery.outbound.couriers.message import OutboundMessage
 from posthouse.mailstore.interface import StoreError
 from posthouse.message.envelope import Client, Envelope
 from posthouse.message.reply import Reply
@@ -24,19 +24,21 @@ class LocalCourier:
         self._router = router
         self._remote = Remote(hostname)
 
-    async def deliver(self, destination: str, parcel: Parcel) -> list[Outcome]:
+    async def deliver(self, destination: str, message: OutboundMessage) -> list[Outcome]:
         """See Courier. What goes wrong here is no reason to refuse a message that we have taken."""
         try:
-            replies = await self._file(parcel)
+            replies = await self._file(message)
         except (StoreError, DirectoryBusyError) as error:
             reply = Reply(451, "4.3.0", f"The message cannot be put into the mailbox at the moment: {error}")
-            return [Transient(reply, self._remote, spoken=False)] * len(parcel.recipients)
+            return [Transient(reply, self._remote, spoken=False)] * len(message.recipients)
         return [self._outcome(reply) for reply in replies]
 
-    async def _file(self, parcel: Parcel) -> list[Reply]:
-        envelope = Envelope(_again(parcel.id), _HERE, parcel.sender, list(parcel.recipients))
-        data = await parcel.content.whole()
-        body = TextBody(data) if len(data) <= SMALL else await asyncio.to_thread(TextBody, data)  # it is hashed there
+    async def _file(self, message: OutboundMessage) -> list[Reply]:
+        envelope = Envelope(_again(message.id), _HERE, message.sender, list(message.recipients))
+        data = await message.content.whole()
+        body = (
+            MemoryBody(data) if len(data) <= SMALL else await asyncio.to_thread(MemoryBody, data)
+        )  # it is hashed there
         return await self._router.file_held(Mail(envelope, body, may_relay=True))
 
     def sweep(self, now: float) -> None:

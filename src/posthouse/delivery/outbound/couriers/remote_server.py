@@ -1,11 +1,13 @@
 """One connection to another mail server: the engine and the socket, driven one step at a time."""
 
+from posthouse.message.reply import Reply
 from posthouse.net.connection import Connection, ConnectionGoneError
 from posthouse.protocol.smtp import client
 from posthouse.protocol.smtp.client import SmtpClient
+from posthouse.queue.outcome import Remote, Transient
 
 
-class Peer:
+class RemoteServer:
     """A server we talk to. `host` is the name it was looked for under."""
 
     def __init__(self, connection: Connection, host: str, hostname: str) -> None:
@@ -16,7 +18,12 @@ class Peer:
         self.opened = connection.now()
         self.idle_since = 0.0
         self.messages = 0
-        self.fleeting = False  # good for one message only
+        self.single_use = False  # good for one message only
+
+    @property
+    def remote(self) -> Remote:
+        """Whom we speak to, for outcomes."""
+        return Remote(self.host, self.connection.peer_ip, self.tls)
 
     @property
     def is_usable(self) -> bool:
@@ -84,3 +91,16 @@ class Peer:
         """Hang up at once."""
         self.engine.abandon()
         self.connection.abort()
+
+
+def conversation_failed(server: RemoteServer, event: client.Event) -> Transient:
+    """The outcome when a conversation has ended before its time: what the server said last, or that it broke off."""
+    if isinstance(event, client.Broken) and event.reply is not None:
+        return Transient(event.reply, server.remote)
+    text = f"The conversation with {server.host} failed: {reason_of(event)}"
+    return Transient(Reply(451, "4.4.2", text), server.remote, spoken=False)
+
+
+def reason_of(event: client.Event) -> str:
+    """Why a conversation did not go on."""
+    return event.reason if isinstance(event, client.Broken) else type(event).__name__
