@@ -9,8 +9,9 @@ from posthouse.accounts.interface import Account, Local
 from posthouse.accounts.sqlite import SqliteDirectory
 from posthouse.accounts.sqlite.registry import SqliteRegistry
 from posthouse.accounts.throttle import MemoryThrottleRows, Throttle
+from posthouse.delivery.content.mail import Mail
 from posthouse.delivery.content.memory_body import MemoryBody
-from posthouse.delivery.inbound.router import Mail, Router
+from posthouse.delivery.inbound.router import Router
 from posthouse.delivery.inbound.srs import Srs
 from posthouse.mailstore.changes import LocalBus
 from posthouse.mailstore.interface import DeliveryResult, Mailstore, MessageRef
@@ -31,7 +32,7 @@ CLIENT = Client("192.0.2.1", 25, "client.test", "ESMTP")
 
 
 class Taker:
-    """Stands for the delivery agent: what it is offered at once."""
+    """Stands for the active queue: what it is offered at once."""
 
     def __init__(self) -> None:
         self.has_room = True
@@ -91,8 +92,16 @@ class Fixture:
         self.outgoing = SqliteOutgoing(self.sqlite, lambda: self.now)
         self.srs = Srs(b"secret", "here.test", lambda: self.now)
         mailstore: Mailstore = self.store
-        self.router = Router(self.directory, mailstore, lambda: self.now, outgoing=self.outgoing, srs=lambda: self.srs)
-        self.taker = self.router.sender = Taker()
+        self.taker = Taker()
+        active: Any = self.taker
+        self.router = Router(
+            self.directory,
+            mailstore,
+            lambda: self.now,
+            outgoing=self.outgoing,
+            active=active,
+            srs=lambda: self.srs,
+        )
         self._ids = itertools.count(1 << 90)
 
     def account(self, name: str = "alice") -> Account:

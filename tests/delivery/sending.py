@@ -12,11 +12,14 @@ from typing import Any
 
 from posthouse.accounts.interface import Account, Local, Unresolved
 from posthouse.app.logs import open_log
+from posthouse.delivery.content.mail import Mail
 from posthouse.delivery.content.memory_body import MemoryBody
-from posthouse.delivery.inbound.router import Mail, Router
-from posthouse.delivery.outbound.agent import DeliveryAgent, RateLimit
+from posthouse.delivery.inbound.router import Router
+from posthouse.delivery.outbound.active_queue import ActiveQueue
+from posthouse.delivery.outbound.agent import DeliveryAgent
 from posthouse.delivery.outbound.couriers.interface import UnreachableError
 from posthouse.delivery.outbound.couriers.message import OutboundMessage
+from posthouse.delivery.outbound.lane import RateLimit
 from posthouse.delivery.outbound.schedule import Schedule
 from posthouse.delivery.reports.bounces import Bounces
 from posthouse.mailstore.changes import LocalBus
@@ -185,6 +188,7 @@ class Worker:
     store: Store
     outgoing: SqliteOutgoing
     router: Router
+    active: ActiveQueue
     sender: DeliveryAgent
     courier: Courier
 
@@ -221,7 +225,10 @@ class Fixture:
         store: Any = Store(self.mailstore, self.loop, self.lock)
         outgoing = SqliteOutgoing(store, lambda: self.wall, monotonic=self.loop.time)
         directory: Any = Directory()
-        router = Router(directory, store, lambda: self.wall, outgoing=outgoing, expire=self.schedule.expire)
+        active = ActiveQueue(outgoing, store, lambda _: RateLimit(), first_retry=self.schedule.first_retry)
+        router = Router(
+            directory, store, lambda: self.wall, outgoing=outgoing, active=active, expire=self.schedule.expire
+        )
         log = open_log("warning", descriptor=self.log.fileno())
         bounces = Bounces(
             router,
@@ -234,17 +241,16 @@ class Fixture:
         )
         courier = Courier(next(self._names), self.script, self.sent)
         sender = DeliveryAgent(
+            active,
             outgoing,
             store,
             courier,
             bounces,
             log,
             schedule=self.schedule,
-            pace=lambda _: RateLimit(),
             clock=lambda: self.wall,
         )
-        router.sender = sender
-        made = Worker(courier.name, store, outgoing, router, sender, courier)
+        made = Worker(courier.name, store, outgoing, router, active, sender, courier)
         self.workers.append(made)
         if starts:
             await sender.start()

@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
 from posthouse.database.connection import open_reader
-from posthouse.delivery.outbound.agent import RENEW_SECONDS
+from posthouse.delivery.outbound.leases import RENEW_SECONDS
 from posthouse.delivery.outbound.schedule import Schedule
 from posthouse.mailstore.interface import StoreError
 from posthouse.queue.interface import LEASE_SECONDS, Filter, RecipientState, Traced
@@ -94,7 +94,7 @@ class QueueMachine(RuleBasedStateMachine):
         self.fixture: Fixture = self.run(self.context.__aenter__())
         self.look = open_reader(self.folder / "posthouse.db")
         self.postbox = self.run(self.fixture.worker(starts=False))  # a process that sends nothing
-        self.postbox.router.sender = None
+        self.postbox.router._active = None
         self.workers = [self.start_worker(), self.start_worker()]
 
     def teardown(self) -> None:
@@ -413,7 +413,7 @@ class QueueMachine(RuleBasedStateMachine):
         """In nobody's hands, and nobody's to try: for no longer than it takes to see that its claimer is dead."""
         if any(worker.store.fail is full for worker in self.workers):
             self.shake()  # where nothing can be written nothing can be given back
-        in_hand = set().union(*(worker.sender._mine for worker in self.workers))
+        in_hand = set().union(*(worker.active.held for worker in self.workers))
         for to, row in rows.items():
             if not row.claimed or (row.message.number, row.n) in in_hand:
                 self.claimed_since.pop(to, None)

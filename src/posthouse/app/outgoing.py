@@ -1,4 +1,4 @@
-"""Builds what sends mail out: resolver, policies, couriers, sender."""
+"""Builds what sends mail out: the router that may queue, the delivery agent, its couriers and TLS policies."""
 
 import time
 from collections.abc import Callable
@@ -11,15 +11,17 @@ from posthouse.app.closing import CloseStack
 from posthouse.app.places import Places
 from posthouse.app.settings import DnsSettings, OutgoingSettings, RouteSettings, Settings
 from posthouse.delivery.content.signing import Signing
-from posthouse.delivery.inbound.router import LOCAL, Router
+from posthouse.delivery.inbound.router import Router
 from posthouse.delivery.inbound.srs import Srs
-from posthouse.delivery.outbound.agent import DeliveryAgent, RateLimit
+from posthouse.delivery.outbound.active_queue import ActiveQueue
+from posthouse.delivery.outbound.agent import DeliveryAgent
 from posthouse.delivery.outbound.couriers.choice import CourierChoice
 from posthouse.delivery.outbound.couriers.connecting import CourierSettings
 from posthouse.delivery.outbound.couriers.local import LocalCourier
 from posthouse.delivery.outbound.couriers.smtp import SmtpCourier
 from posthouse.delivery.outbound.hosts import Hosts
-from posthouse.delivery.outbound.routes import Route, Routes
+from posthouse.delivery.outbound.lane import RateLimit
+from posthouse.delivery.outbound.routes import LOCAL, Route, Routes
 from posthouse.delivery.outbound.schedule import Schedule
 from posthouse.delivery.outbound.tls.resolver import TlsPolicyResolver, TlsPolicySettings
 from posthouse.delivery.reports.bounces import Bounces
@@ -32,6 +34,7 @@ from posthouse.net.dns.system import system_settings
 from posthouse.net.fetch import Fetcher
 from posthouse.net.limits import Limits
 from posthouse.net.verify import Authorities
+from posthouse.queue.history import History
 from posthouse.queue.interface import Outgoing
 from posthouse.queue.sqlite.destinations import SqliteDestinations
 
@@ -84,85 +87,120 @@ def build_srs(directory: Directory) -> Callable[[], Srs | None]:
 
 @dataclass(slots=True)
 class OutboundPipeline:
-    """What sends mail out in one worker."""
+    """What one worker has because it sends: a router that may queue, the agent that sends, the reports to senders."""
 
-    sender: DeliveryAgent
+    router: Router
+    agent: DeliveryAgent
     bounces: Bounces
 
 
-def build_outbound(
-    settings: Settings,
-    places: Places,
-    hostname: str,
-    directory: Directory,
-    outgoing: Outgoing,
-    mailstore: Mailstore,
-    router: Router,
-    routes: Routes,
-    new_id: Callable[[], bytes],
-    log: FilteringBoundLogger,
-    *,
-    label: str,
-    parts: CloseStack,
-) -> OutboundPipeline:
-    """Everything from the queue to the wire. What is to be closed after the sender has stopped joins `parts`."""
-    ours = settings.outgoing
-    hello = ours.hello or hostname
-    destinations = SqliteDestinations(places.destinations)
-    parts.add("destinations", destinations.close)
-    resolver = build_resolver(settings.dns)
-    security = TlsPolicyResolver(
-        resolver,
-        destinations,
-        Fetcher(resolver, authorities=ours.ca_file, private=ours.allow_private),
-        Authorities(ours.ca_file),
-        TlsPolicySettings(ours.mta_sts, ours.dane, ours.tls_memory),
-        log,
-    )
-    parts.add("knowledge of destinations", security.flush)
-    parts.add("resolver", resolver.close)
-    dialer = Dialer(label=label, limits=Limits(keepalive=settings.limits.keepalive))
-    parts.add("dialer", dialer.close)
-    courier = SmtpCourier(
-        CourierSettings(hello, ours.port, ours.source_ipv4, ours.source_ipv6, ours.allow_private),
-        routes,
-        Hosts(resolver, hello, ipv6=ours.ipv6),
-        security,
-        dialer,
-        log,
-    )
+@dataclass(frozen=True, slots=True)
+class OutboundBuilder:
+    """What an OutboundPipeline is made from. What is to be closed after the agent has stopped joins `parts`."""
 
-    def postmaster() -> Address:
-        return Address("postmaster", directory.own_domain() or hostname)
+    settings: Settings
+    places: Places
+    hostname: str
+    directory: Directory
+    outgoing: Outgoing
+    mailstore: Mailstore
+    history: History | None
+    new_id: Callable[[], bytes]
+    log: FilteringBoundLogger
+    label: str  # of this worker's sockets
+    parts: CloseStack
 
-    bounces = Bounces(
-        router,
-        outgoing,
-        new_id,
-        time.time,
-        log,
-        hostname=hostname,
-        postmaster=postmaster,
-        signing=Signing(directory, time.time),
+    def router(self, routes: Routes, active: ActiveQueue) -> Router:
+        """The router of a server that sends."""
+        return Router(
+            self.directory,
+            self.mailstore,
+            time.time,
+            outgoing=self.outgoing,
+            active=active,
+            routes=routes,
+            srs=build_srs(self.directory),
+            expire=self.settings.outgoing.expire,
+            history=self.history,
+        )
+
+    def bounces(self, router: Router) -> Bounces:
+        """What tells senders of their messages."""
+
+        def postmaster() -> Address:
+            return Address("postmaster", self.directory.own_domain() or self.hostname)
+
+        return Bounces(
+            router,
+            self.outgoing,
+            self.new_id,
+            time.time,
+            self.log,
+            hostname=self.hostname,
+            postmaster=postmaster,
+            signing=Signing(self.directory, time.time),
+        )
+
+    def courier(self, routes: Routes) -> SmtpCourier:
+        """The courier to other servers, with its resolver, policies and dialer."""
+        settings = self.settings.outgoing
+        hello = settings.hello or self.hostname
+        resolver = build_resolver(self.settings.dns)
+        tls_policy = self._tls_policy(resolver)
+        self.parts.add("resolver", resolver.close)
+        dialer = Dialer(label=self.label, limits=Limits(keepalive=self.settings.limits.keepalive))
+        self.parts.add("dialer", dialer.close)
+        return SmtpCourier(
+            CourierSettings(hello, settings.port, settings.source_ipv4, settings.source_ipv6, settings.allow_private),
+            routes,
+            Hosts(resolver, hello, ipv6=settings.ipv6),
+            tls_policy,
+            dialer,
+            self.log,
+        )
+
+    def _tls_policy(self, resolver: DnsResolver) -> TlsPolicyResolver:
+        settings = self.settings.outgoing
+        destinations = SqliteDestinations(self.places.destinations)
+        self.parts.add("destinations", destinations.close)
+        tls_policy = TlsPolicyResolver(
+            resolver,
+            destinations,
+            Fetcher(resolver, authorities=settings.ca_file, private=settings.allow_private),
+            Authorities(settings.ca_file),
+            TlsPolicySettings(settings.mta_sts, settings.dane, settings.tls_memory),
+            self.log,
+        )
+        self.parts.add("knowledge of destinations", tls_policy.flush)
+        return tls_policy
+
+
+def build_outbound(build: OutboundBuilder) -> OutboundPipeline:
+    """Everything from the router to the wire: each part is given those that stand below it."""
+    settings = build.settings.outgoing
+    routes = build_routes(build.settings)
+    active = ActiveQueue(
+        build.outgoing, build.mailstore, _rate_limit(settings, routes), first_retry=settings.first_retry
     )
-    sender = DeliveryAgent(
-        outgoing,
-        mailstore,
-        CourierChoice(courier, {LOCAL: LocalCourier(router, hostname)}),
+    router = build.router(routes, active)
+    bounces = build.bounces(router)
+    agent = DeliveryAgent(
+        active,
+        build.outgoing,
+        build.mailstore,
+        CourierChoice(build.courier(routes), {LOCAL: LocalCourier(router, build.hostname)}),
         bounces,
-        log,
-        schedule=Schedule(ours.first_retry, ours.delay_warning, ours.expire),
-        pace=_pace(ours, routes),
+        build.log,
+        schedule=Schedule(settings.first_retry, settings.delay_warning, settings.expire),
     )
-    router.sender = sender
-    return OutboundPipeline(sender, bounces)
+    return OutboundPipeline(router, agent, bounces)
 
 
-def _pace(settings: OutgoingSettings, routes: Routes) -> Callable[[str], RateLimit]:
-    def pace(destination: str) -> RateLimit:
+def _rate_limit(settings: OutgoingSettings, routes: Routes) -> Callable[[str], RateLimit]:
+    def rate_limit(destination: str) -> RateLimit:
         route = routes.route(destination)
         if route is None:
             return RateLimit(settings.connections, settings.per_minute)
         return RateLimit(route.connections or settings.connections, route.per_minute or settings.per_minute)
 
-    return pace
+    return rate_limit

@@ -28,7 +28,7 @@ from posthouse.app.closing import CloseStack
 from posthouse.app.data_folder import begin
 from posthouse.app.heartbeat import Heartbeat
 from posthouse.app.listening import Bound
-from posthouse.app.outgoing import OutboundPipeline, build_outbound, build_routes, build_srs
+from posthouse.app.outgoing import OutboundBuilder, OutboundPipeline, build_outbound, build_routes
 from posthouse.app.places import Places
 from posthouse.app.services import Service
 from posthouse.app.settings import Settings
@@ -38,8 +38,9 @@ from posthouse.database.sqlite_leases import SqliteLeases
 from posthouse.delivery.content.signing import Signing
 from posthouse.delivery.content.spool import SpoolBudget
 from posthouse.delivery.inbound.pipeline import Incoming, OnReceived
-from posthouse.delivery.inbound.router import LOCAL, Router
+from posthouse.delivery.inbound.router import Router
 from posthouse.delivery.inbound.submission import Submission
+from posthouse.delivery.outbound.routes import LOCAL
 from posthouse.mailstore.index import MessageIndex
 from posthouse.mailstore.index import prepare as prepare_index
 from posthouse.mailstore.index.indexer import Indexer
@@ -150,7 +151,7 @@ class Worker:
         self._tasks = Supervisor(setup.log)
         self._grace = 0.0  # seconds that stop() gives to what is under way
         self._linger = True  # whether it waits for peers to hang up then
-        self._outward: OutboundPipeline | None = None
+        self._outbound: OutboundPipeline | None = None
         self.failed = asyncio.Event()  # it cannot go on: the process must end, and be replaced
 
     @classmethod
@@ -274,7 +275,7 @@ class Worker:
             auth=variant is Variant.SUBMISSION,
             plaintext_auth=self._allows_plaintext(place),
             in_turn=variant is not Variant.LMTP,
-            hold_until=_latest_release if variant is Variant.SUBMISSION and self._outward else None,
+            hold_until=_latest_release if variant is Variant.SUBMISSION and self._outbound else None,
         )
 
     def _pop3_settings(self, place: Bound) -> Pop3Settings:
@@ -303,7 +304,7 @@ class Worker:
             self._log,
             submission=self._build_submission(tracer),
             signing=Signing(self._directory, time.time),
-            bounces=self._outward.bounces if self._outward else None,
+            bounces=self._outbound.bounces if self._outbound else None,
             on_received=self._setup.on_received,
             max_hops=settings.smtp.max_hops,
         )
@@ -321,7 +322,7 @@ class Worker:
 
     def _build_router(self, label: str) -> Router:
         """Where mail goes; with what sends it out, if this server sends."""
-        settings, hostname = self._setup.settings, self._setup.hostname
+        settings = self._setup.settings
         if not settings.outgoing.enabled:
             return Router(self._directory, self._mailstore, time.time, history=self._history)
         outgoing = SqliteOutgoing(
@@ -329,34 +330,24 @@ class Worker:
             time.time,
             on_unreadable=lambda text: self._log.error("a recipient cannot be read, and is held", reason=text),
         )
-        routes = build_routes(settings)
-        router = Router(
-            self._directory,
-            self._mailstore,
-            time.time,
-            outgoing=outgoing,
-            routes=routes,
-            srs=build_srs(self._directory),
-            expire=settings.outgoing.expire,
-            history=self._history,
+        self._outbound = build_outbound(
+            OutboundBuilder(
+                settings,
+                self._setup.places,
+                self._setup.hostname,
+                self._directory,
+                outgoing,
+                self._mailstore,
+                self._history,
+                self._new_id,
+                self._log,
+                label,
+                self._parts,
+            )
         )
-        self._outward = build_outbound(
-            settings,
-            self._setup.places,
-            hostname,
-            self._directory,
-            outgoing,
-            self._mailstore,
-            router,
-            routes,
-            self._new_id,
-            self._log,
-            label=label,
-            parts=self._parts,
-        )
-        sender = self._outward.sender
-        self._parts.add("sender", lambda: sender.stop(self._grace))
-        return router
+        agent = self._outbound.agent
+        self._parts.add("sender", lambda: agent.stop(self._grace))
+        return self._outbound.router
 
     async def start(self, bound: list[Bound], index: int = 0) -> None:
         """Let connections in at every bound place; `index` says which of its sockets are this worker's."""
@@ -369,8 +360,8 @@ class Worker:
                 refusal=_FULL.get(place.service, _FULL_SMTP),
             )
             await self._server.listen(way, self._session_factory(place), sock=place.sockets[index])
-        if self._outward is not None:
-            await self._outward.sender.start()
+        if self._outbound is not None:
+            await self._outbound.agent.start()
         reload = self._setup.settings.tls.reload
         self._tasks.run("certificate watch", lambda: self._keeper.watch(reload, self._log))
         self._tasks.every(PURGE_SECONDS, "purge", self._purge)

@@ -4,8 +4,9 @@ import asyncio
 
 import pytest
 
+from posthouse.delivery.content.mail import Mail
 from posthouse.delivery.content.memory_body import MemoryBody
-from posthouse.delivery.inbound.router import LOOP, Mail
+from posthouse.delivery.inbound.router import LOOP
 from posthouse.mailstore.interface import StoreError, StoreFullError
 from posthouse.message.address import Address
 from posthouse.message.header import delivered_to

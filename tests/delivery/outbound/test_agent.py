@@ -164,7 +164,7 @@ def test_a_message_whose_octets_are_gone_is_told(play: Play) -> None:
 def test_a_bounce_that_cannot_be_written_is_written_without_the_message(play: Play, monkeypatch: Any) -> None:
     async def scene(fixture: Fixture) -> None:
         worker = await fixture.worker()
-        bounces: Any = worker.sender._bounces
+        bounces: Any = worker.sender._recorder._bounces
         original = bounces._original
 
         async def fail(message: object, content: object) -> object:
@@ -178,7 +178,7 @@ def test_a_bounce_that_cannot_be_written_is_written_without_the_message(play: Pl
         await asyncio.sleep(10)
         assert fixture.rows()["b@y.test"].state is RecipientState.FAILED
         assert await fixture.told() == {"b@y.test": {"failed": 1}}
-        assert "could not be told" in fixture.log.text
+        assert "could not be reported" in fixture.log.text
 
     play(scene)
 
@@ -213,7 +213,7 @@ def test_every_long_task_begins_again_when_it_fails(play: Play, monkeypatch: Any
 def test_a_lane_whose_worker_failed_gets_another(play: Play, monkeypatch: Any) -> None:
     async def scene(fixture: Fixture) -> None:
         worker = await fixture.worker()
-        lane = worker.sender._lanes.get("y.test")
+        lane = worker.active.lanes.get("y.test")
         calls = []
 
         def pause(now: float) -> float:
@@ -287,7 +287,7 @@ def test_a_worker_whose_lease_ran_out_does_not_send_what_another_has(play: Play)
         assert len(sent) == 43
         assert len(doubled) <= begun - 3  # at most those on the wire as the lease ran out
         assert max(sent.values()) == 2
-        assert not slow.sender._mine
+        assert not slow.active.held
 
     play(scene)
 
@@ -306,11 +306,11 @@ def test_what_waits_in_memory_is_let_go_when_another_has_it(play: Play, monkeypa
         fixture.script["y.test"] = "slow"
         await fixture.submit_many(worker, 50, "y.test", first=100)
         await asyncio.sleep(0.1)
-        assert len(worker.sender._lanes.get("y.test").jobs) == 30
+        assert len(worker.active.lanes.get("y.test").jobs) == 30
         token = worker.outgoing._token
         await fixture.loop.in_thread(fixture.mailstore.transact(lambda database: leave(database, token)))
-        waiting = {one.key for job in worker.sender._lanes.get("y.test").jobs for one in job.waiting}
-        taken = await other.outgoing.claim([], 100, holding=worker.sender._mine - waiting)
+        waiting = {one.key for job in worker.active.lanes.get("y.test").jobs for one in job.waiting}
+        taken = await other.outgoing.claim([], 100, holding=worker.active.held - waiting)
         assert {one.key for one in taken} == waiting
         if how == "late by our own clock":
             worker.outgoing._renewed -= 100
@@ -322,10 +322,10 @@ def test_what_waits_in_memory_is_let_go_when_another_has_it(play: Play, monkeypa
                 return False
 
             monkeypatch.setattr(worker.outgoing, "renew", renew)
-            await worker.sender._renew()
+            await worker.sender._leases.renew()
         await asyncio.sleep(40)  # less than a lease: the other never shows that it is alive
         assert sum(worker.courier.begun.values()) == begun + 20
-        assert not worker.sender._mine & waiting
+        assert not worker.active.held & waiting
         assert "renewed too late" in fixture.log.text
 
     play(scene)
@@ -395,12 +395,12 @@ def test_what_is_held_while_it_waits_in_memory_is_let_go(play: Play) -> None:
         fixture.script["y.test"] = "slow"
         await fixture.submit_many(worker, 50, "y.test")
         await asyncio.sleep(0.1)
-        assert len(worker.sender._lanes.get("y.test").jobs) == 30
+        assert len(worker.active.lanes.get("y.test").jobs) == 30
         with fixture.desk() as desk:
             assert desk.hold(Filter(destination="y.test")) == 50
             assert desk.under_way(Filter(held=True)) == 50
         await asyncio.sleep(3)
-        assert worker.sender._lanes.get("y.test").jobs == type(worker.sender._lanes.get("y.test").jobs)()
+        assert worker.active.lanes.get("y.test").jobs == type(worker.active.lanes.get("y.test").jobs)()
         with fixture.desk() as desk:
             assert desk.under_way(Filter(held=True)) == 20
         await asyncio.sleep(100)
@@ -425,7 +425,7 @@ def test_the_store_may_be_full_when_the_sender_stops(play: Play) -> None:
         other = await fixture.worker()
         await asyncio.sleep(LEASE_SECONDS + 10)
         assert fixture.delivered() == {"b@y.test": 2}  # it was stopped before it could write down the first
-        assert other.sender._mine == set()
+        assert other.active.held == set()
 
     play(scene)
 

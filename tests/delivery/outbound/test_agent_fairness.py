@@ -19,7 +19,7 @@ MINUTE = 60
 def test_silent_destinations_starve_nobody(play: Play, hosts: int, each: int, word: str) -> None:  # noqa: F811
     async def scene(fixture: Fixture) -> None:
         worker, other = await fixture.worker(), await fixture.worker(starts=False)
-        other.router.sender = None
+        other.router._active = None
         names = [f"silent{n}.test" for n in range(hosts)]
         fixture.script |= dict.fromkeys(names, word)
         for n, name in itertools.product(range(each), names):
@@ -29,7 +29,7 @@ def test_silent_destinations_starve_nobody(play: Play, hosts: int, each: int, wo
         await fixture.submit_many(worker, 100, "good.test", first=100)
         await asyncio.sleep(MINUTE)
         assert len(fixture.delivered("good.test")) == 200
-        assert worker.sender._lanes.held <= hosts + 1
+        assert worker.active.lanes.held <= hosts + 1
 
     play(scene)
 
@@ -45,11 +45,11 @@ def test_destinations_that_turn_silent_give_their_room_back(play: Play) -> None:
         fixture.script |= dict.fromkeys(names, "mute")
         for name in names:
             await fixture.submit_many(worker, 80, name, first=80)
-        held = worker.sender._lanes.held
+        held = worker.active.lanes.held
         assert held > 100
         await asyncio.sleep(30)
-        assert worker.sender._lanes.held <= 6 * 20  # what is on the wire
-        assert sum(each.claimed for each in fixture.rows().values()) == worker.sender._lanes.held
+        assert worker.active.lanes.held <= 6 * 20  # what is on the wire
+        assert sum(each.claimed for each in fixture.rows().values()) == worker.active.lanes.held
         fixture.script |= dict.fromkeys(names, "ok")
         await asyncio.sleep(3 * 3600)
         assert len(fixture.delivered()) == 960
@@ -84,12 +84,12 @@ def test_the_bounds_of_each_kind_hold_together(play: Play, monkeypatch: pytest.M
         for name in names:
             await fixture.submit(worker, f"x@{name}")
         await asyncio.sleep(0.1)
-        assert worker.sender._lanes.held == 3
+        assert worker.active.lanes.held == 3
         await asyncio.sleep(100)
-        assert worker.sender._lanes.held == 10
+        assert worker.active.lanes.held == 10
         fixture.script["good.test"] = "slow"
         await asyncio.sleep(150)
-        assert worker.sender._lanes.held == 10
+        assert worker.active.lanes.held == 10
 
     play(scene)
 

@@ -32,8 +32,8 @@ def test_the_allowance_grows_with_each_answer_and_is_lost_without() -> None:
     for n in range(30):
         lane.began(float(n))
         lane.ended(n + 0.5, answered=True, waited=0.1)
-    lane.kind = lane.judge(30.0)
-    assert (lane.kind, lane.allowance, lane.room(30.0)) == (LaneState.LIVE, 121, 121)
+    lane.state = lane.current_state(30.0)
+    assert (lane.state, lane.allowance, lane.room(30.0)) == (LaneState.LIVE, 121, 121)
     for expected in (60, 30, 15, 7, 4, 4):  # what had to wait long was too much; but no less than its connections
         lane.began(40.0)
         lane.ended(41.0, answered=True, waited=QUIET_SECONDS)
@@ -50,16 +50,16 @@ def test_the_allowance_grows_with_each_answer_and_is_lost_without() -> None:
 def test_a_lane_is_quiet_as_long_as_it_keeps_us_waiting() -> None:
     lane = Lane("y.test", 4, allowance=5)
     lane.began(0.0)
-    assert lane.judge(QUIET_SECONDS - 1) is LaneState.NEW
-    lane.kind = lane.judge(QUIET_SECONDS)
-    assert lane.kind is LaneState.QUIET
+    assert lane.current_state(QUIET_SECONDS - 1) is LaneState.NEW
+    lane.state = lane.current_state(QUIET_SECONDS)
+    assert lane.state is LaneState.QUIET
     assert lane.room(QUIET_SECONDS) == 0
     lane.jobs.extend([DeliveryJob([]), DeliveryJob([])])
     lane.held = 3
     assert len(lane.surplus(QUIET_SECONDS)) == 2
     assert not lane.jobs
     lane.ended(20.0, answered=True, waited=0.0)
-    assert lane.judge(20.0) is LaneState.LIVE
+    assert lane.current_state(20.0) is LaneState.LIVE
 
 
 def test_down_for_longer_each_time_and_never_too_long() -> None:

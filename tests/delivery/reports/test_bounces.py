@@ -14,7 +14,7 @@ from tests.delivery.sending import NEVER, Fixture, failing, full
 
 async def claimed(fixture: Fixture, worker: Any, *to: str, **more: Any) -> list[Any]:
     """Recipients in the hands of a worker that does not send."""
-    worker.router.sender = None
+    worker.router._active = None
     await fixture.submit(worker, *to, **more)
     found: list[Any] = await worker.outgoing.claim([], 10)
     return found
@@ -22,7 +22,7 @@ async def claimed(fixture: Fixture, worker: Any, *to: str, **more: Any) -> list[
 
 async def refuse(fixture: Fixture, worker: Any, waiting: list[Any]) -> list[int]:
     """All are refused."""
-    bounces, records = worker.sender._bounces, worker.sender._records
+    bounces, records = worker.sender._recorder._bounces, worker.sender._records
     outcome = Permanent(NEVER)
     made = records.settle_all(waiting, [outcome] * len(waiting), int(fixture.wall))
     notices = {n: bounces.notice(record, outcome) for n, record in enumerate(made)}

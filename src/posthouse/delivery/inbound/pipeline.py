@@ -14,10 +14,11 @@ from posthouse.accounts.allowance import Taken
 from posthouse.accounts.errors import DirectoryBusyError
 from posthouse.accounts.interface import Account
 from posthouse.delivery.content.body_with_cuts import tail, trim, without
+from posthouse.delivery.content.mail import Mail
 from posthouse.delivery.content.sendable import UNSENDABLE, Converter, UnsendableError
 from posthouse.delivery.content.signing import Signing
 from posthouse.delivery.content.spool import Spool, SpoolBudget
-from posthouse.delivery.inbound.router import LOOP, MAILBOX_FULL, Mail, Router
+from posthouse.delivery.inbound.router import LOOP, MAILBOX_FULL, Router
 from posthouse.delivery.inbound.submission import Submission
 from posthouse.delivery.reports.bounces import Bounces
 from posthouse.mailstore.interface import Body, Mailstore, StoreError, StoreFullError

@@ -3,23 +3,25 @@
 The reply to the client stands for this transaction: either every copy it speaks of is durable, or none is.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
-from typing import Any, Protocol
+from typing import Any
 
 from posthouse.accounts.interface import Account, Directory, Local, Unresolved
+from posthouse.delivery.content.mail import Mail
 from posthouse.delivery.content.sendable import UNSENDABLE, Converter
 from posthouse.delivery.inbound.srs import Srs, SrsError
-from posthouse.delivery.outbound.routes import Routes
-from posthouse.mailstore.interface import Body, DeliveryResult, Mailstore, MessageRef, Rider, Target
+from posthouse.delivery.outbound.active_queue import ActiveQueue
+from posthouse.delivery.outbound.routes import LOCAL, Routes
+from posthouse.mailstore.interface import DeliveryResult, Mailstore, MessageRef, Rider, Target
 from posthouse.message.address import Address
-from posthouse.message.envelope import Envelope, Recipient, ReversePath
+from posthouse.message.envelope import Recipient, ReversePath
 from posthouse.message.ids import format_id
 from posthouse.message.reply import Reply
 from posthouse.message.trace import delivered_to, return_path
 from posthouse.queue.history import Delivery, History, NoHistory
-from posthouse.queue.interface import ACCOUNT, MAILBOX, Fresh, Outgoing, Put, Waiting
+from posthouse.queue.interface import ACCOUNT, MAILBOX, Fresh, Outgoing, Put
 
 NO_RELAY = Reply(550, "5.7.1", "This server does not relay: the recipient's domain is not served here")
 # An empty directory is one that is not set up yet, or not the right one: mail must come again later, not bounce.
@@ -32,18 +34,7 @@ STALE = Reply(550, "5.1.1", "This return address is not valid, or no longer")
 MAILBOX_FULL = "The mailbox of <{}> is full"
 
 _ONCE = b""  # a delivery without a name: who gets no reply sends the message again as another one
-LOCAL = "local"  # the lane of recipients here whose message is held until later; no domain has this name
 SENT = "Sent"  # the mailbox of sent copies, RFC 6154 2
-
-
-class Handoff(Protocol):
-    """Who takes queued mail at once."""
-
-    def has_room_for(self, destinations: Iterable[str]) -> bool:
-        """Whether it takes a message for these now."""
-
-    def offer(self, waiting: Sequence[Waiting], entry: MessageRef) -> None:
-        """Send what was queued and claimed this very moment."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,23 +44,6 @@ class Routed:
     accounts: tuple[Account, ...] = ()
     outside: tuple[Address, ...] = ()
     forwarded: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Mail:
-    """A message to be kept. `trace` are header fields for every copy, put before the body."""
-
-    envelope: Envelope
-    body: Body
-    trace: bytes = b""
-    been: frozenset[str] = frozenset()  # Delivered-To addresses it has already, lower case
-    account: Account | None = None  # who submits it
-    may_relay: bool = False
-    message_id: str = ""
-    hold_until: int = 0  # seconds since 1970 (RFC 4865); 0: at once
-    sent_copy: bool = False
-    within_quota: bool = True  # not so for what this server itself has to say
-    sendable: bool = False  # known to have a form in which it can go anywhere
 
 
 @dataclass(slots=True)
@@ -86,7 +60,10 @@ class _Plan:
 
 
 class Router:
-    """One per process. Without `outgoing` nothing leaves this server. `expire`: seconds a message may stay queued."""
+    """One per process. Without `outgoing` nothing leaves this server; without `active` it waits in the table.
+
+    `expire`: seconds a message may stay queued.
+    """
 
     def __init__(
         self,
@@ -95,6 +72,7 @@ class Router:
         clock: Callable[[], float],
         *,
         outgoing: Outgoing | None = None,
+        active: ActiveQueue | None = None,
         routes: Routes | None = None,
         srs: Callable[[], Srs | None] = lambda: None,
         expire: float = 5 * 86400.0,
@@ -104,12 +82,12 @@ class Router:
         self._mailstore = mailstore
         self._clock = clock
         self._outgoing = outgoing
+        self._active = active
         self._routes = routes or Routes()
         self._srs = srs
         self._expire = expire
         self._converter = Converter()
         self._history = history or NoHistory()
-        self.sender: Handoff | None = None  # set once it exists
 
     def resolve(self, address: Address, sender: ReversePath, *, may_relay: bool) -> Routed | Reply:
         """Where mail for an address goes, or why it goes nowhere."""
@@ -199,8 +177,8 @@ class Router:
         filed = await self._mailstore.deliver(
             name, mail.body, placements, int(self._clock()), whole=whole, also=ride if rides else None
         )
-        if put is not None and self.sender is not None and put.waiting and kept[-1] is not None:
-            self.sender.offer(put.waiting, kept[-1])
+        if put is not None and self._active is not None and put.waiting and kept[-1] is not None:
+            self._active.offer(put.waiting, kept[-1])
         return filed
 
     def _remember(self, mail: Mail, plan: _Plan, filed: Sequence[DeliveryResult]) -> None:
@@ -288,7 +266,7 @@ class Router:
             due,
         )
         destinations = [destination for _, destination in recipients]
-        at_once = due <= now and self.sender is not None and self.sender.has_room_for(destinations)
+        at_once = due <= now and self._active is not None and self._active.has_room_for(destinations)
         return self._outgoing.put(fresh, mine=at_once)
 
     def _rewritten(self, mail: Mail, plan: _Plan) -> ReversePath:

@@ -22,6 +22,14 @@ _LONGER = 15  # at most so many times longer, in the end
 _ROUND = 0.2  # seconds; pauses shorter than this are not slept one by one
 
 
+@dataclass(frozen=True, slots=True)
+class RateLimit:
+    """How much at once to one destination: connections, and messages a minute (0: no bound)."""
+
+    connections: int = 20
+    per_minute: int = 0
+
+
 class LaneState(Enum):
     """What is to be expected of a lane."""
 
@@ -52,7 +60,7 @@ class Lane:
     held: int = 0  # jobs, waiting and at work
     asked: int = 0  # attempts under way
     allowance: int = 1  # jobs that may be held
-    kind: LaneState = LaneState.NEW
+    state: LaneState = LaneState.NEW
     more: bool = False  # more may wait in the queue than is in memory
     down_until: float = 0.0
     failure: Transient | Permanent | None = None
@@ -104,26 +112,26 @@ class Lane:
         """Whether it takes connections, and twice in a row nothing has come of them."""
         return self._unanswered > 1
 
-    def judge(self, now: float) -> LaneState:
+    def current_state(self, now: float) -> LaneState:
         """What is to be expected of it now."""
         if self.asked and now - self._heard >= QUIET_SECONDS:
             return LaneState.QUIET
         if self._proven:
             return LaneState.LIVE
         # One that was silent before is no new one before it answers.
-        return LaneState.QUIET if self.kind is LaneState.QUIET and self.asked else LaneState.NEW
+        return LaneState.QUIET if self.state is LaneState.QUIET and self.asked else LaneState.NEW
 
     def room(self, now: float) -> int:
         """How many more messages it may hold."""
         if self.is_down(now):
             return _DOWN_AT_ONCE - self.held if isinstance(self.failure, Permanent) else 0
-        return 0 if self.kind is LaneState.QUIET else self.allowance - self.held
+        return 0 if self.state is LaneState.QUIET else self.allowance - self.held
 
     def surplus(self, now: float) -> list[DeliveryJob]:
         """Takes out the jobs that wait beyond what may be held, the last first."""
         if self.is_down(now):
             return []  # they are about to be told so
-        bound = self.asked if self.kind is LaneState.QUIET else self.allowance
+        bound = self.asked if self.state is LaneState.QUIET else self.allowance
         found: list[DeliveryJob] = []
         while self.jobs and self.held - len(found) > bound:
             found.append(self.jobs.pop())

@@ -46,7 +46,7 @@ class Lanes:
         if lane is None:
             return min(1, self.new_room())
         room = lane.room(self._clock())
-        return min(room, self._live_room()) if lane.kind is LaneState.LIVE else min(room, self.new_room())
+        return min(room, self._live_room()) if lane.state is LaneState.LIVE else min(room, self.new_room())
 
     def new_room(self) -> int:
         """How many messages more for destinations that are not known to answer."""
@@ -75,10 +75,10 @@ class Lanes:
 
         def share(destination: str) -> int:
             lane = self._lanes.get(destination)
-            kind = lane.kind if lane is not None else LaneState.NEW
-            free = (self._live_room() if kind is LaneState.LIVE else self.new_room()) - given[kind]
+            state = lane.state if lane is not None else LaneState.NEW
+            free = (self._live_room() if state is LaneState.LIVE else self.new_room()) - given[state]
             wanted = max(0, min(self.room(destination), free))
-            given[kind] += wanted
+            given[state] += wanted
             return wanted
 
         return share
@@ -88,26 +88,26 @@ class Lanes:
         job.since = self._clock()
         lane.jobs.append(job)
         lane.held += 1
-        self._held[lane.kind] += 1
+        self._held[lane.state] += 1
 
     def done(self, lane: Lane) -> None:
         """A message of the lane is in memory no more."""
         lane.held -= 1
-        self._held[lane.kind] -= 1
-        self.judge(lane)
+        self._held[lane.state] -= 1
+        self.update_state(lane)
 
-    def judge(self, lane: Lane) -> None:
+    def update_state(self, lane: Lane) -> None:
         """Count it as what it is now."""
-        kind = lane.judge(self._clock())
-        if kind is not lane.kind:
-            self._held[lane.kind] -= lane.held
-            self._held[kind] += lane.held
-            lane.kind = kind
+        state = lane.current_state(self._clock())
+        if state is not lane.state:
+            self._held[lane.state] -= lane.held
+            self._held[state] += lane.held
+            lane.state = state
 
-    def judge_all(self) -> None:
+    def update_states(self) -> None:
         """As time goes by some turn silent."""
         for lane in self:
-            self.judge(lane)
+            self.update_state(lane)
 
     def forget(self) -> None:
         """Drop the lanes that nothing would be lost with."""

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 from posthouse.message.address import Address
 
+LOCAL = "local"  # the lane of recipients here whose message is held until later; no domain has this name
+
 
 @dataclass(frozen=True, slots=True)
 class Route:

@@ -8,18 +8,19 @@ import contextlib
 import secrets
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from structlog.typing import FilteringBoundLogger
 
 from posthouse.accounts.errors import DirectoryBusyError
 from posthouse.delivery.content.body_with_cuts import tail
+from posthouse.delivery.content.mail import Mail
 from posthouse.delivery.content.memory_body import MemoryBody
 from posthouse.delivery.content.queued import QueuedContent
 from posthouse.delivery.content.sendable import Converter, UnsendableError
 from posthouse.delivery.content.signing import Signing
-from posthouse.delivery.inbound.router import Mail, Router
 from posthouse.delivery.reports.wording import explain
-from posthouse.mailstore.interface import Body, StoreError, Traits
+from posthouse.mailstore.interface import Body, Rider, StoreError, Traits
 from posthouse.message.address import Address
 from posthouse.message.envelope import Client, Envelope, Recipient, ReversePath
 from posthouse.message.header import header_end
@@ -40,12 +41,22 @@ class Notice:
     told: Told
 
 
+class MailFiler(Protocol):
+    """Keeps the messages that this server itself writes: the router."""
+
+    async def file(self, mail: Mail, *, whole: bool, also: Rider | None = None) -> list[Reply]:
+        """Keep every copy; one reply per recipient, given when all is durable. Raises StoreError."""
+
+    def is_ours_to_return(self, address: Address) -> bool:
+        """Whether this is the return address of a message that we only forward."""
+
+
 class Bounces:
     """Writes and files delivery status notifications. `postmaster` tells who they come from; `signing` signs for it."""
 
     def __init__(
         self,
-        router: Router,
+        filer: MailFiler,
         outgoing: Outgoing,
         new_id: Callable[[], bytes],
         clock: Callable[[], float],
@@ -55,7 +66,7 @@ class Bounces:
         postmaster: Callable[[], Address],
         signing: Signing | None = None,
     ) -> None:
-        self._router = router
+        self._filer = filer
         self._outgoing = outgoing
         self._new_id = new_id
         self._clock = clock
@@ -76,7 +87,7 @@ class Bounces:
             if action is Action.FAILED:
                 self._log.warning("bounce not delivered", id=format_id(message.id), to=str(waiting.recipient.address))
             return None
-        if action is not Action.FAILED and self._router.is_ours_to_return(message.sender.address):
+        if action is not Action.FAILED and self._filer.is_ours_to_return(message.sender.address):
             return None
         tried = record.tried
         told = self._told(
@@ -134,7 +145,7 @@ class Bounces:
             content is not None and content.eight_bit,
         )
         mail = await self._mail(message.sender, [notice.told for notice in notices], original)
-        return await self._router.file(mail, whole=False, also=recorder)
+        return await self._filer.file(mail, whole=False, also=recorder)
 
     async def report_kept(self, envelope: Envelope, recipients: Sequence[Recipient], head: bytes) -> None:
         """Tell the sender, who asked for it, that these copies were kept here (RFC 3461 4.1). Raises StoreError."""
@@ -145,7 +156,7 @@ class Bounces:
             for recipient in recipients
         ]
         original = Original(envelope.sender, now, format_id(envelope.id), head, None, len(head), not head.isascii())
-        await self._router.file(await self._mail(envelope.sender, told, original), whole=False)
+        await self._filer.file(await self._mail(envelope.sender, told, original), whole=False)
 
     def _told(
         self,
@@ -192,7 +203,7 @@ class Bounces:
     async def _mail(self, sender: ReversePath, told: Sequence[Told], original: Original) -> Mail:
         address = sender.address
         assert address is not None
-        if self._router.is_ours_to_return(address):
+        if self._filer.is_ours_to_return(address):
             # Nobody has verified that sender: its name may have been forged, and the bounce would go to a bystander.
             # What is wrong is the alias, which the postmaster can see to.
             address = self._postmaster()

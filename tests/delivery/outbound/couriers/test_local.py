@@ -2,11 +2,12 @@
 
 import pytest
 
+from posthouse.delivery.content.mail import Mail
 from posthouse.delivery.content.memory_body import MemoryBody
 from posthouse.delivery.content.queued import QueuedContent
-from posthouse.delivery.inbound.router import LOCAL, Mail
 from posthouse.delivery.outbound.couriers.local import LocalCourier
 from posthouse.delivery.outbound.couriers.message import OutboundMessage
+from posthouse.delivery.outbound.routes import LOCAL
 from posthouse.mailstore.interface import StoreError, StoreFullError
 from posthouse.queue.interface import ACCOUNT, MAILBOX
 from posthouse.queue.outcome import Delivered, Permanent, Transient

@@ -2,11 +2,12 @@
 
 import asyncio
 from hashlib import sha256
+from typing import Protocol
 
 from posthouse.accounts.errors import DirectoryBusyError
+from posthouse.delivery.content.mail import Mail
 from posthouse.delivery.content.memory_body import MemoryBody
 from posthouse.delivery.content.queued import SMALL
-from posthouse.delivery.inbound.router import Mail, Router
 from posthouse.delivery.outbound.couriers.message import OutboundMessage
 from posthouse.mailstore.interface import StoreError
 from posthouse.message.envelope import Client, Envelope
@@ -17,11 +18,18 @@ _HELD_AT_MOST = 31 * 86_400_000  # milliseconds, RFC 4865 3
 _HERE = Client("", 0, "localhost", "ESMTP")
 
 
+class HeldMailFiler(Protocol):
+    """Keeps messages that were held: the router."""
+
+    async def file_held(self, mail: Mail) -> list[Reply]:
+        """Keep every copy; one reply per recipient, given when all is durable. Raises StoreError."""
+
+
 class LocalCourier:
     """Delivers as if the message had come in this moment. `hostname` is ours."""
 
-    def __init__(self, router: Router, hostname: str) -> None:
-        self._router = router
+    def __init__(self, filer: HeldMailFiler, hostname: str) -> None:
+        self._filer = filer
         self._remote = Remote(hostname)
 
     async def deliver(self, destination: str, message: OutboundMessage) -> list[Outcome]:
@@ -39,7 +47,7 @@ class LocalCourier:
         body = (
             MemoryBody(data) if len(data) <= SMALL else await asyncio.to_thread(MemoryBody, data)
         )  # it is hashed there
-        return await self._router.file_held(Mail(envelope, body, may_relay=True))
+        return await self._filer.file_held(Mail(envelope, body, may_relay=True))
 
     def sweep(self, now: float) -> None:
         """Nothing waits here."""
