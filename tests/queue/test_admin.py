@@ -14,7 +14,7 @@ from posthouse.message.address import Address
 from posthouse.message.envelope import BodyType, Recipient, ReversePath
 from posthouse.message.ids import format_id, id_factory
 from posthouse.queue.interface import AttemptRecord, Filter, Fresh, RecipientState, Try, Waiting
-from posthouse.queue.sqlite import statements
+from posthouse.queue.sqlite import claimers, claiming, putting, recording, upkeep
 from posthouse.queue.sqlite.admin import DeskBusyError, DeskError, QueueAdmin
 from posthouse.queue.sqlite.schema import MIGRATIONS, ROOM
 
@@ -44,17 +44,17 @@ class Office:
         parsed = [Address.parse(each) for each in to]
         recipients = tuple((Recipient(each), destination or each.domain_key) for each in parsed)
         fresh = Fresh(ident, 5, sender, 7, message_id, START, START + 1000, recipients, START)
-        statements.put(self.connection, fresh, len(self.made), 0, 0)
+        putting.put(self.connection, fresh, len(self.made), 0, 0)
         return format_id(ident)
 
     def claim(self) -> list[Waiting]:
         now = int(self.now)
-        statements.renew(self.connection, TOKEN)
-        shares = dict.fromkeys(statements.due(self.connection, now, (), 100), 100)
-        return statements.claim(self.connection, shares, 100, TOKEN, now)
+        claimers.renew(self.connection, TOKEN)
+        shares = dict.fromkeys(claiming.due(self.connection, now, (), 100), 100)
+        return claiming.Claim(self.connection, TOKEN, now).take_due(shares, 100)
 
     def record(self, *records: AttemptRecord) -> list[int]:
-        return statements.record(self.connection, records, TOKEN, int(self.now))
+        return recording.record(self.connection, records, TOKEN, int(self.now))
 
     def found(self, wanted: Filter = ALL) -> list[str]:
         """The addresses of the recipients meant."""
@@ -200,7 +200,7 @@ def test_retry_makes_those_due_that_nobody_has_in_hand(office: Office) -> None:
 def test_the_claims_of_the_dead_do_not_keep_from_retrying(office: Office) -> None:
     office.put("b@y.test")
     office.claim()
-    assert statements.bury(office.connection, TOKEN, 1)
+    assert claimers.end_claims_of(office.connection, TOKEN, 1)
     assert office.desk.retry(Filter()) == 1
 
 
@@ -227,19 +227,19 @@ def test_what_a_sender_has_in_hand_is_told_and_the_sender_is_told_too(office: Of
     """It lets go of what it has not begun (see delivery.outbound.agent); what it has begun goes on."""
     office.put("b@y.test", "c@z.test")
     shares = {"y.test": 1}
-    statements.renew(office.connection, TOKEN)
-    statements.claim(office.connection, shares, 100, TOKEN, START)
+    claimers.renew(office.connection, TOKEN)
+    claiming.Claim(office.connection, TOKEN, START).take_due(shares, 100)
     assert office.desk.under_way(Filter()) == 1
     assert office.desk.hold(Filter()) == 2
     assert office.desk.under_way(Filter(held=True)) == 1
-    assert statements.claimers(office.connection) == {TOKEN: (1, 1)}
+    assert claimers.read_claimers(office.connection) == {TOKEN: (1, 1)}
     assert office.desk.hold(Filter()) == 0
-    assert statements.claimers(office.connection) == {TOKEN: (1, 1)}  # nothing was changed, so nobody need look
-    assert statements.claimed_by(office.connection, TOKEN) == [(1, 0, 1)]
+    assert claimers.read_claimers(office.connection) == {TOKEN: (1, 1)}  # nothing was changed, so nobody need look
+    assert claiming.claimed_by(office.connection, TOKEN) == [(1, 0, 1)]
     office.desk.drop(Filter())
     assert office.desk.under_way(Filter()) == 0
-    assert statements.claimers(office.connection) == {TOKEN: (1, 2)}
-    assert statements.claimed_by(office.connection, TOKEN) == []
+    assert claimers.read_claimers(office.connection) == {TOKEN: (1, 2)}
+    assert claiming.claimed_by(office.connection, TOKEN) == []
 
 
 def test_the_last_one_dropped_settles_the_message(office: Office) -> None:
@@ -250,7 +250,7 @@ def test_the_last_one_dropped_settles_the_message(office: Office) -> None:
     assert office.desk.drop(Filter()) == 1
     assert office.desk.drop(ALL) == 0
     assert office.waiting() == (0, START + 5)
-    assert statements.needed_bodies(office.connection) == set()
+    assert upkeep.needed_bodies(office.connection) == set()
     assert {(each.state, each.finished) for each in office.desk.recipients(ALL)} == {
         (RecipientState.DROPPED, START),
         (RecipientState.DROPPED, START + 5),

@@ -8,8 +8,10 @@ from posthouse.mailstore.interface import DeliveryResult, StoreError, StoreFullE
 from posthouse.message.address import Address
 from posthouse.message.envelope import BodyType, Recipient, ReversePath
 from posthouse.queue.interface import ACCOUNT, LEASE_SECONDS, MAILBOX, AttemptRecord, Delay, Fresh, RecipientState, Try
+from posthouse.queue.sqlite.claimers import leave_all, read_claimers
 from posthouse.queue.sqlite.outgoing import SqliteOutgoing, reroute
-from posthouse.queue.sqlite.statements import KEPT_SECONDS, TRIES_KEPT, claimers, leave_all
+from posthouse.queue.sqlite.recording import TRIES_KEPT
+from posthouse.queue.sqlite.upkeep import KEPT_SECONDS
 from tests.queue.fixture import LATER, SENDER, START, Fixture, FullDisk, SlowReads, names, settled
 from tests.stores import Bytes, delivery_id
 
@@ -175,7 +177,7 @@ async def test_claims_whose_claimer_is_in_no_table_come_back(house: Fixture) -> 
     dead, alive = await house.queue(), await house.queue()
     await house.lose(alive)
     await house.put(dead, "b@y.test", mine=True)
-    assert sorted((await house.store.ask(claimers)).values()) == [(-1, 0), (5, 0)]
+    assert sorted((await house.store.ask(read_claimers)).values()) == [(-1, 0), (5, 0)]
     await house.lose(alive)
     assert names(await alive.claim([], 10)) == ["b@y.test"]
 
@@ -534,7 +536,7 @@ async def test_settled_messages_are_forgotten_after_a_week(house: Fixture) -> No
 
 
 async def test_what_waits_follows_the_routes_of_a_start(house: Fixture, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("posthouse.queue.sqlite.statements._REROUTED_AT_ONCE", 2)  # several transactions
+    monkeypatch.setattr("posthouse.queue.sqlite.putting._REROUTED_AT_ONCE", 2)  # several transactions
     queue = await house.queue()
     await house.put(queue, "tried@y.test")
     (one,) = await queue.claim([], 10)

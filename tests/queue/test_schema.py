@@ -11,7 +11,7 @@ from posthouse.database.connection import open_connection
 from posthouse.database.errors import DatabaseDamagedError
 from posthouse.database.migrations import migrate
 from posthouse.queue.interface import RecipientState
-from posthouse.queue.sqlite import statements
+from posthouse.queue.sqlite import claimers, claiming
 from posthouse.queue.sqlite.outgoing import end_claims
 from posthouse.queue.sqlite.schema import MIGRATIONS, ROOM
 
@@ -60,11 +60,11 @@ def test_a_queue_of_version_1_comes_over_whole(tmp_path: Path) -> None:
     assert connection.execute("SELECT number, hold_until FROM queued WHERE hold_until > 0").fetchall() == [
         (2, START + 5000)
     ]
-    found = statements.due(connection, START + 10_000, (), 10)
+    found = claiming.due(connection, START + 10_000, (), 10)
     assert found == ["d.test", "a.test", "c.test"]
-    claimed = statements.claim(connection, dict.fromkeys(found, 10), 10, 5, START)
+    claimed = claiming.Claim(connection, 5, START).take_due(dict.fromkeys(found, 10), 10)
     assert [str(one.recipient.address) for one in claimed] == ["due@d.test", "fresh@a.test"]
-    claimed += statements.claim(connection, dict.fromkeys(found, 10), 10, 5, START + 10_000)
+    claimed += claiming.Claim(connection, 5, START + 10_000).take_due(dict.fromkeys(found, 10), 10)
     assert [str(one.recipient.address) for one in claimed[2:]] == ["retried@a.test", "later@c.test"]
     connection.close()
 
@@ -76,7 +76,7 @@ def test_a_recipient_without_its_message_does_not_keep_a_queue_from_coming_over(
     connection.execute("DELETE FROM queued WHERE number = 2")
     migrate(connection, MIGRATIONS, room=ROOM)
     assert connection.execute("SELECT written FROM queued_recipient WHERE number = 2").get == 0
-    claimed = statements.claim(connection, {"c.test": 9, "d.test": 9}, 9, 5, START + 10_000)
+    claimed = claiming.Claim(connection, 5, START + 10_000).take_due({"c.test": 9, "d.test": 9}, 9)
     assert [str(one.recipient.address) for one in claimed] == ["due@d.test"]
     connection.close()
 
@@ -114,11 +114,11 @@ def test_the_first_due_time_of_a_destination_is_never_too_late(tmp_path: Path) -
     assert due() == 500
     connection.execute("UPDATE queued_recipient SET due = 900")
     assert due() == 500  # too early does no harm: the next claim puts it right
-    assert statements.claim(connection, {"a.test": 1}, 1, 3, 600) == []
+    assert claiming.Claim(connection, 3, 600).take_due({"a.test": 1}, 1) == []
     assert due() == 900
     connection.execute("UPDATE queued_recipient SET due = 0")
     assert due() == 0
-    assert len(statements.claim(connection, {"a.test": 1}, 1, 3, 600)) == 1
+    assert len(claiming.Claim(connection, 3, 600).take_due({"a.test": 1}, 1)) == 1
     assert due() is None
     connection.close()
 
@@ -133,14 +133,14 @@ def test_what_is_asked_often_uses_an_index(tmp_path: Path) -> None:
         return "; ".join(row[3] for row in rows)
 
     asked = [
-        plan(statements._DUE, 1, "[]", 1),
-        plan(statements._DUE_OF, 1, "[]", 1),
-        plan(statements._NEXT, "a.test", 1, 1),
-        plan(statements._FIRST, "a.test"),
-        plan(statements._LATE, "a.test", 1, 1),
-        plan(statements._CLAIM, 1, 1, 1),
-        plan(statements._CLAIMED_BY, 1),
-        plan(statements._RELEASE_ALL + " AND claim <> 0", 1),
+        plan(claiming._DUE, 1, "[]", 1),
+        plan(claiming._DUE_OF, 1, "[]", 1),
+        plan(claiming._NEXT, "a.test", 1, 1),
+        plan(claiming._FIRST, "a.test"),
+        plan(claiming._LATE, "a.test", 1, 1),
+        plan(claiming._CLAIM, 1, 1, 1),
+        plan(claiming._CLAIMED_BY, 1),
+        plan(claimers._RELEASE_ALL + " AND claim <> 0", 1),
     ]
     assert not [
         each for each in asked if "SCAN queued_recipient" in each or "SCAN d" in each or "SCAN destination" in each

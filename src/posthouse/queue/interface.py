@@ -164,7 +164,7 @@ class Put(Protocol):
 
 
 class Recorder(Protocol):
-    """Writes records down inside the mailstore's transaction, which it undoes when what is told is not ours to tell."""
+    """Writes records down inside the mailstore's transaction; undoes it when a report is no longer ours to make."""
 
     def __call__(self, database: Any, entries: Sequence[Kept | None]) -> None:
         """Inside the transaction."""
@@ -179,17 +179,18 @@ class Recorder(Protocol):
 
     @property
     def lost(self) -> frozenset[int]:
-        """After it was undone for their sake: positions of the records that are told, and whose claims were lost."""
+        """After it was undone for their sake: positions of the reported records whose claims were lost."""
 
 
-class Outgoing(Protocol):
-    """What the sender asks of the queue. One object is one claimer. Raises what the mailstore raises.
-
-    What ends a try works on a full disk, as long as the mailstore's reserve lasts: record, release, renew and leave.
-    """
+class QueueInput(Protocol):
+    """Takes messages into the queue."""
 
     def put(self, fresh: Fresh, *, mine: bool) -> Put:
         """Have a message queued. `mine`: claimed at once, to be sent by this process now."""
+
+
+class DueRecipients(Protocol):
+    """What is due, claimed by this claimer to be tried."""
 
     def now_for(self, message: QueuedMessage) -> int:
         """What the clock of the message's times says now: no step since they were read makes it older or younger."""
@@ -226,20 +227,28 @@ class Outgoing(Protocol):
     async def due_among(self, destinations: Collection[str], limit: int) -> list[str]:
         """Those of the destinations that something is due for."""
 
+    async def release(self, keys: Iterable[Key]) -> None:
+        """Give claims back, as if they had not been taken."""
+
+
+class AttemptRecords(Protocol):
+    """Where outcomes are written down."""
+
     async def record(self, records: Sequence[AttemptRecord]) -> list[int]:
         """Write down what became of claimed recipients; the bodies that nobody needs any more.
 
         What was delivered is settled even if another has the claim by now, whose own outcome then changes nothing.
         """
 
-    def recorder(self, records: Sequence[AttemptRecord], told: Collection[int] = ()) -> Recorder:
+    def recorder(self, records: Sequence[AttemptRecord], reported: Collection[int] = ()) -> Recorder:
         """The same inside a delivery: when the sender is notified by a message, that message and this are one.
 
-        `told`: positions of the records that the message tells of.
+        `reported`: positions of the records that the message reports.
         """
 
-    async def release(self, keys: Iterable[Key]) -> None:
-        """Give claims back, as if they had not been taken."""
+
+class Lease(Protocol):
+    """What this claimer holds, and how it shows that it is alive."""
 
     async def claimed(self) -> dict[Key, bool]:
         """What this claimer holds by the tables; True: an operator holds it meanwhile."""
@@ -260,6 +269,10 @@ class Outgoing(Protocol):
     async def leave(self) -> None:
         """Give up all claims."""
 
+
+class QueueUpkeep(Protocol):
+    """What is done now and then."""
+
     async def tidy(self) -> None:
         """Forget what was settled a week ago; put right what was written by a clock that has stepped since."""
 
@@ -268,6 +281,13 @@ class Outgoing(Protocol):
 
     async def waiting_count(self) -> int:
         """How many recipients wait."""
+
+
+class Outgoing(QueueInput, DueRecipients, AttemptRecords, Lease, QueueUpkeep, Protocol):
+    """The sender's side of the queue, whole. One object is one claimer. Raises what the mailstore raises.
+
+    What ends a try works on a full disk, as long as the mailstore's reserve lasts: record, release, renew and leave.
+    """
 
 
 class Queue(Protocol):

@@ -11,7 +11,7 @@ import pytest
 from posthouse.delivery.outbound.schedule import Schedule
 from posthouse.mailstore.interface import StoreError, StoreFullError
 from posthouse.queue.interface import LEASE_SECONDS, Filter, RecipientState
-from posthouse.queue.sqlite.statements import leave
+from posthouse.queue.sqlite.claimers import leave
 from tests.delivery.sending import START, Fault, Fixture, failing, full, sending
 from tests.store_invariants import assert_sound
 from tests.virtual import VirtualLoop, run_virtual

@@ -21,7 +21,7 @@ from posthouse.message.ids import format_id
 from posthouse.message.reply import Reply
 from posthouse.message.trace import delivered_to, return_path
 from posthouse.queue.history import Delivery, History, NoHistory
-from posthouse.queue.interface import ACCOUNT, MAILBOX, Fresh, Outgoing, Put
+from posthouse.queue.interface import ACCOUNT, MAILBOX, Fresh, Put, QueueInput
 
 NO_RELAY = Reply(550, "5.7.1", "This server does not relay: the recipient's domain is not served here")
 # An empty directory is one that is not set up yet, or not the right one: mail must come again later, not bounce.
@@ -71,7 +71,7 @@ class Router:
         mailstore: Mailstore,
         clock: Callable[[], float],
         *,
-        outgoing: Outgoing | None = None,
+        outgoing: QueueInput | None = None,
         active: ActiveQueue | None = None,
         routes: Routes | None = None,
         srs: Callable[[], Srs | None] = lambda: None,

@@ -27,7 +27,7 @@ from posthouse.message.header import header_end
 from posthouse.message.ids import format_id
 from posthouse.message.reply import Reply
 from posthouse.message.report import WHOLE_AT_MOST, Action, Original, Told, compose
-from posthouse.queue.interface import AttemptRecord, Outgoing, QueuedMessage, RecipientState, Recorder
+from posthouse.queue.interface import AttemptRecord, AttemptRecords, QueuedMessage, RecipientState, Recorder
 from posthouse.queue.outcome import NOBODY, Delivered, Outcome, Remote
 
 _LOCAL = Client("", 0, "localhost", "ESMTP")
@@ -57,7 +57,7 @@ class Bounces:
     def __init__(
         self,
         filer: MailFiler,
-        outgoing: Outgoing,
+        records: AttemptRecords,
         new_id: Callable[[], bytes],
         clock: Callable[[], float],
         log: FilteringBoundLogger,
@@ -67,7 +67,7 @@ class Bounces:
         signing: Signing | None = None,
     ) -> None:
         self._filer = filer
-        self._outgoing = outgoing
+        self._records = records
         self._new_id = new_id
         self._clock = clock
         self._log = log
@@ -113,7 +113,7 @@ class Bounces:
         """
         notices = dict(notices)
         while notices:
-            recorder = self._outgoing.recorder(records, notices)
+            recorder = self._records.recorder(records, notices)
             try:
                 replies = await self._file(list(notices.values()), content, recorder)
             except StoreError:
@@ -130,7 +130,7 @@ class Bounces:
             if recorder.done:
                 return recorder.over
             break
-        return await self._outgoing.record(records)
+        return await self._records.record(records)
 
     async def _file(self, notices: Sequence[Notice], content: QueuedContent | None, recorder: Recorder) -> list[Reply]:
         message = notices[0].message

@@ -24,7 +24,8 @@ from posthouse.queue.interface import (
     Try,
     Waiting,
 )
-from posthouse.queue.sqlite import statements
+from posthouse.queue.sqlite import claimers, claiming, putting, recording, upkeep
+from posthouse.queue.sqlite import clock as clocks
 from posthouse.queue.sqlite.schema import MIGRATIONS, ROOM
 
 T = TypeVar("T")
@@ -65,8 +66,8 @@ def end_claims(
     if not path.exists():
         return
     with translated(path), contextlib.closing(open_database(path, {ROOM: MIGRATIONS})) as connection, connection:
-        statements.leave_all(connection)
-        statements.begin_clock(connection, boot, int(clock()), round(clock() - monotonic()))
+        claimers.leave_all(connection)
+        clocks.begin_clock(connection, boot, int(clock()), round(clock() - monotonic()))
 
 
 def reroute(
@@ -83,7 +84,7 @@ def reroute(
     with translated(path), contextlib.closing(open_database(path, {ROOM: MIGRATIONS})) as connection:
         while True:
             with connection:  # a transaction for some at a time: a long one would double the file
-                count, last = statements.reroute(connection, choose, int(clock()), after)
+                count, last = putting.reroute(connection, choose, int(clock()), after)
             changed += count
             if last is None:
                 return changed
@@ -139,19 +140,15 @@ class SqliteOutgoing:
         now = int(self._clock())
         found = await self._database.ask(
             lambda connection: (
-                statements.due(connection, now, busy, _DESTINATIONS_AT_ONCE)
+                claiming.due(connection, now, busy, _DESTINATIONS_AT_ONCE)
                 if only is None
-                else statements.due_of(connection, now, only, _DESTINATIONS_AT_ONCE)
+                else claiming.due_of(connection, now, only, _DESTINATIONS_AT_ONCE)
             )
         )
         shares = {name: messages for name in found if (messages := limit if share is None else share(name)) > 0}
         if not shares:
             return []
-        return await self._read(
-            lambda connection, unreadable: statements.claim(
-                connection, shares, limit, self._token, now, holding, unreadable
-            )
-        )
+        return await self._claim(now, holding, lambda claim: claim.take_due(shares, limit))
 
     async def postpone(
         self,
@@ -164,21 +161,18 @@ class SqliteOutgoing:
     ) -> list[Waiting]:
         """See Outgoing."""
         now, offset = int(self._clock()), self._offset
-        return await self._read(
-            lambda connection, unreadable: statements.postpone(
-                connection, destination, tried, later, limit, self._token, now, offset, holding, unreadable
-            )
-        )
+        return await self._claim(now, holding, lambda claim: claim.postpone(destination, tried, later, limit, offset))
 
-    async def _read(self, work: Callable[[apsw.Connection, list[str]], list[Waiting]]) -> list[Waiting]:
-        """Claim in a transaction, and say what could not be read once that is durable."""
-        unreadable: list[str] = []
+    async def _claim(
+        self, now: int, holding: Collection[Key], take: Callable[[claiming.Claim], list[Waiting]]
+    ) -> list[Waiting]:
+        """Claim in a transaction, and report what could not be read once that is durable."""
 
-        def claim(connection: apsw.Connection) -> list[Waiting]:
-            unreadable.clear()  # it may be called again
-            return work(connection, unreadable)
+        def claim(connection: apsw.Connection) -> tuple[list[Waiting], list[str]]:
+            round_ = claiming.Claim(connection, self._token, now, holding)  # anew, should it be called again
+            return take(round_), round_.unreadable
 
-        claimed = await self._database.transact(claim)
+        claimed, unreadable = await self._database.transact(claim)
         for each in unreadable:
             self._on_unreadable(each)
         return claimed
@@ -186,29 +180,29 @@ class SqliteOutgoing:
     async def due_among(self, destinations: Collection[str], limit: int) -> list[str]:
         """See Outgoing."""
         now = int(self._clock())
-        return await self._database.ask(lambda connection: statements.due_of(connection, now, destinations, limit))
+        return await self._database.ask(lambda connection: claiming.due_of(connection, now, destinations, limit))
 
     async def record(self, records: Sequence[AttemptRecord]) -> list[int]:
         """See Outgoing."""
         now = int(self._clock())
         return await self._database.transact(
-            lambda connection: statements.record(connection, records, self._token, now), frees_space=True
+            lambda connection: recording.record(connection, records, self._token, now), frees_space=True
         )
 
-    def recorder(self, records: Sequence[AttemptRecord], told: Collection[int] = ()) -> Recorder:
+    def recorder(self, records: Sequence[AttemptRecord], reported: Collection[int] = ()) -> Recorder:
         """See Outgoing."""
-        return _SqliteRecorder(records, told, self._token, int(self._clock()))
+        return _SqliteRecorder(records, reported, self._token, int(self._clock()))
 
     async def release(self, keys: Iterable[Key]) -> None:
         """See Outgoing."""
         given = tuple(keys)
         await self._database.transact(
-            lambda connection: statements.release(connection, given, self._token), frees_space=True
+            lambda connection: claiming.release(connection, given, self._token), frees_space=True
         )
 
     async def claimed(self) -> dict[Key, bool]:
         """See Outgoing."""
-        rows = await self._database.ask(lambda connection: statements.claimed_by(connection, self._token))
+        rows = await self._database.ask(lambda connection: claiming.claimed_by(connection, self._token))
         return {(number, n): bool(held) for number, n, held in rows}
 
     @property
@@ -219,14 +213,14 @@ class SqliteOutgoing:
     async def renew(self) -> bool:
         """See Outgoing."""
         began = self._monotonic()  # another may have seen the beat as soon as this
-        await self._database.transact(lambda connection: statements.renew(connection, self._token), frees_space=True)
+        await self._database.transact(lambda connection: claimers.renew(connection, self._token), frees_space=True)
         in_time = self.is_alive  # not before it is durable: until then the last one counts
         self._renewed = began
         return in_time
 
     async def watch(self) -> bool:
         """See Outgoing."""
-        found = await self._database.ask(statements.claimers)
+        found = await self._database.ask(claimers.read_claimers)
         # From the end of a look to the end of the next: a beat that a slow look has seen may be as young as its end.
         looked, self._looked = self._looked, self._monotonic()
         seconds = min(self._looked - looked, _TICK_AT_MOST)
@@ -238,41 +232,41 @@ class SqliteOutgoing:
             if still < LEASE_SECONDS:
                 self._seen[token] = (beat, still)
             else:
-                await self._bury(token, beat)
+                await self._end_claims_of(token, beat)
         news, self._orders = orders != self._orders, orders
         return news
 
-    async def _bury(self, token: int, beat: int) -> None:
-        await self._database.transact(lambda connection: statements.bury(connection, token, beat))
+    async def _end_claims_of(self, token: int, beat: int) -> None:
+        await self._database.transact(lambda connection: claimers.end_claims_of(connection, token, beat))
 
     async def leave(self) -> None:
         """See Outgoing."""
         self._renewed = -float("inf")
-        await self._database.transact(lambda connection: statements.leave(connection, self._token), frees_space=True)
+        await self._database.transact(lambda connection: claimers.leave(connection, self._token), frees_space=True)
 
     async def tidy(self) -> None:
         """See Outgoing."""
         now, offset = int(self._clock()), self._offset
-        if await self._database.ask(lambda connection: statements.has_stepped(connection, now, offset)):
-            await self._database.transact(lambda connection: statements.correct_clock(connection, now, offset))
-        while await self._database.transact(lambda connection: statements.purge(connection, now)):
+        if await self._database.ask(lambda connection: clocks.has_stepped(connection, now, offset)):
+            await self._database.transact(lambda connection: clocks.correct_clock(connection, now, offset))
+        while await self._database.transact(lambda connection: upkeep.purge(connection, now)):
             continue
 
     async def needed_bodies(self) -> set[int]:
         """See Outgoing."""
-        return await self._database.ask(statements.needed_bodies)
+        return await self._database.ask(upkeep.needed_bodies)
 
     async def waiting_count(self) -> int:
         """See Outgoing."""
-        return await self._database.ask(statements.waiting_count)
+        return await self._database.ask(upkeep.waiting_count)
 
 
 class _SqliteRecorder:
     """See Recorder."""
 
-    def __init__(self, records: Sequence[AttemptRecord], told: Collection[int], token: int, now: int) -> None:
+    def __init__(self, records: Sequence[AttemptRecord], reported: Collection[int], token: int, now: int) -> None:
         self._records = records
-        self._told = frozenset(told)
+        self._reported = frozenset(reported)
         self._token = token
         self._now = now
         self.done = False
@@ -280,10 +274,12 @@ class _SqliteRecorder:
         self.lost: frozenset[int] = frozenset()
 
     def __call__(self, database: Any, entries: Sequence[Kept | None]) -> None:
-        self.lost = frozenset(n for n in self._told if not statements.is_held(database, self._records[n], self._token))
+        self.lost = frozenset(
+            n for n in self._reported if not recording.is_held(database, self._records[n], self._token)
+        )
         if self.lost:
-            raise statements.ClaimLostError(f"{len(self.lost)} of the recipients that are told are another's now")
-        self.over = statements.record(database, self._records, self._token, self._now)
+            raise recording.ClaimLostError(f"{len(self.lost)} of the recipients that are reported are another's now")
+        self.over = recording.record(database, self._records, self._token, self._now)
         self.done = True
 
 
@@ -302,7 +298,7 @@ class _SqlitePut:
         kept = entries[-1]
         if kept is not None:
             self._body = kept.message
-            self._number = statements.put(database, self._fresh, kept.message, self._claim, self._offset)
+            self._number = putting.put(database, self._fresh, kept.message, self._claim, self._offset)
 
     @property
     def waiting(self) -> list[Waiting]:

@@ -1,5 +1,9 @@
 """Rows of the queue's tables to values, and back."""
 
+from collections.abc import Sequence
+from typing import Any
+
+import apsw
 import msgspec
 
 from posthouse.message.address import Address
@@ -27,6 +31,11 @@ _UNREADABLE = (ValueError, TypeError, AttributeError, msgspec.MsgspecError)  # o
 
 # The columns of `queued` in the order of message_of.
 MESSAGE = "number, id, body, octets, sender, options, account, message_id, created, expires, clock_offset"
+
+
+def fetch_all(connection: apsw.Connection, statement: str, values: Sequence[Any]) -> list[Any]:
+    """All rows of a statement at once: nothing is left open while the caller writes."""
+    return connection.execute(statement, values).fetchall()
 
 
 def options_of(sender: ReversePath) -> str:
