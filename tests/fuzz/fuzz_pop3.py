@@ -11,6 +11,7 @@ if __name__ == "__main__":  # before the engine is imported: what is imported he
 
 from collections.abc import Mapping
 
+from posthouse.protocol.engine_core import MAX_UNSENT
 from posthouse.protocol.events import (
     KeysWanted,
     LoginFailed,
@@ -21,7 +22,6 @@ from posthouse.protocol.events import (
     StartTlsOffered,
 )
 from posthouse.protocol.pop3.events import MessageWanted, QuitOffered
-from posthouse.protocol.pop3.settings import MAX_UNSENT
 from tests.fuzz import engines
 from tests.protocol.pop3_fixture import Fixture
 
@@ -57,7 +57,7 @@ class Watched(Fixture):
             assert self.engine.closing
         else:
             assert isinstance(event, _LOGIN) and not self.entered, event
-        assert self.engine._unsent < 2 * MAX_UNSENT
+        assert self.engine._core.unsent < 2 * MAX_UNSENT
         super().answer(event)
 
 

@@ -6,9 +6,10 @@ import pytest
 from scramp import ScramClient
 
 from posthouse.message.credentials import ScramKeys
+from posthouse.protocol.authentication import MAX_FAILED_LOGINS
 from posthouse.protocol.events import KeysWanted, LoginFailed, LoginProven, LoginRefused, PasswordOffered, SessionEnded
 from posthouse.protocol.pop3.server import Pop3Server
-from posthouse.protocol.pop3.settings import MAX_ERRORS, MAX_FAILED_LOGINS
+from posthouse.protocol.pop3.settings import MAX_ERRORS
 from tests.protocol.pop3.talk import SMALL, ask, engine, events, tell
 
 BINDING = ("tls-server-end-point", b"digest of the certificate")

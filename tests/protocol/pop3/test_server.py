@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from posthouse.protocol.pop3.server import COMMANDS
-from posthouse.protocol.pop3.states import State
+from posthouse.protocol.pop3.states import LEGAL, Pop3State
 from tests.fuzz.fuzz_pop3 import fuzz
 from tests.protocol.pop3.talk import ask, engine, events, logged_in, tell
 
@@ -13,19 +13,23 @@ KEYWORDS = [*sorted(COMMANDS), b"APOP", b"XTND"]
 
 
 @pytest.mark.parametrize("keyword", sorted(COMMANDS))
-@pytest.mark.parametrize("state", [State.AUTHORIZATION, State.TRANSACTION])
-def test_every_command_in_every_state(keyword: bytes, state: State) -> None:
+@pytest.mark.parametrize("state", [Pop3State.AUTHORIZATION, Pop3State.TRANSACTION])
+def test_every_command_in_every_state(keyword: bytes, state: Pop3State) -> None:
     """Where it does not belong it is refused and changes nothing; where it does, that is never the reason."""
-    server = engine() if state is State.AUTHORIZATION else logged_in()
+    server = engine() if state is Pop3State.AUTHORIZATION else logged_in()
     found = tell(server, keyword.lower() + b" 1\r\n")
     refused = server.data_to_send() == b"-ERR %b is not valid in this state\r\n" % keyword
-    assert refused == (state not in COMMANDS[keyword].states)
+    assert refused == (state not in LEGAL[keyword])
     if refused:
         assert found == [] and server._state is state
 
 
+def test_every_command_has_its_states() -> None:
+    assert set(COMMANDS) == set(LEGAL)
+
+
 def test_nothing_is_legal_while_quit_is_under_way() -> None:
-    assert not any(State.UPDATE in command.states for command in COMMANDS.values())
+    assert not any(Pop3State.UPDATE in states for states in LEGAL.values())
 
 
 def test_there_is_no_apop() -> None:

@@ -1,6 +1,7 @@
 """What a POP3 engine says by itself: one line of status, ready as bytes."""
 
 from posthouse.protocol import http
+from posthouse.protocol.engine_core import ClosingReplies
 
 
 def ok(text: str) -> bytes:
@@ -22,8 +23,6 @@ UTF8 = ok("UTF-8 it is")
 STILL_HERE = ok("still here")
 GOODBYE = ok("goodbye")
 
-TOO_MANY_ERRORS = err("too many errors, goodbye")
-LINE_WITHOUT_END = err("line too long, goodbye")
 LINE_TOO_LONG = err("line too long")
 BAD_LINE = err("a line ends with CRLF and holds no CR or NUL")
 UNKNOWN = err("unknown command")
@@ -42,6 +41,13 @@ NO_MESSAGE = err("no such message")
 MARKED_DELETED = err("that message is marked deleted")
 BAD_TOP = err("TOP wants a message and a number of lines")
 NO_WEB_SERVER = err(f"{http.REFUSAL}, goodbye")
-INTERNAL_ERROR = err("internal error, goodbye", "SYS/TEMP")
-REVOKED = err("the password has changed, or the account is gone", "AUTH")
-STOPPING = err("the server is stopping, please come back", "SYS/TEMP")
+
+CLOSING = ClosingReplies(
+    timed_out=b"",  # RFC 1939 3: nothing is removed, and nothing is said
+    stopping=err("the server is stopping, please come back", "SYS/TEMP"),
+    revoked=err("the password has changed, or the account is gone", "AUTH"),  # as without QUIT, nothing is removed
+    internal_error=err("internal error, goodbye", "SYS/TEMP"),
+    too_many_errors=err("too many errors, goodbye"),
+    too_many_failed_logins=b"",
+    endless_line=err("line too long, goodbye"),
+)

@@ -6,8 +6,6 @@ from dataclasses import dataclass
 # docs/decisions/021. An AUTH command may have 12,288 (RFC 5034 4 by way of RFC 4954 4).
 MAX_COMMAND = len("PASS ") + 1024 + 2
 MAX_ERRORS = 50  # refused commands of one connection
-MAX_FAILED_LOGINS = 5
-MAX_UNSENT = 64 << 10  # octets of answers that may wait for a peer that does not read; see net.interface.Engine
 PATIENCE = 600.0  # seconds, RFC 1939 3: at least ten minutes
 
 

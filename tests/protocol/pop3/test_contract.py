@@ -4,9 +4,10 @@ import tracemalloc
 
 import pytest
 
+from posthouse.protocol.engine_core import MAX_UNSENT
 from posthouse.protocol.events import PasswordOffered, SessionEnded, StartTlsOffered
 from posthouse.protocol.pop3.events import Drop, MessageWanted, QuitOffered
-from posthouse.protocol.pop3.settings import MAX_ERRORS, MAX_UNSENT
+from posthouse.protocol.pop3.settings import MAX_ERRORS
 from tests.protocol.pop3.talk import ask, engine, events, logged_in, tell
 
 LARGE = Drop([1234] * 200_000, [f"1f.{number:x}" for number in range(200_000)])
