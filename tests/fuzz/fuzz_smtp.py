@@ -65,7 +65,7 @@ class MoodyHouse(Fixture):
             assert not self._open
 
     def _held(self) -> int:
-        lines = self.engine._lines
+        lines = self.engine._core.lines
         return len(lines._data) + sum(map(len, lines._parts))
 
 

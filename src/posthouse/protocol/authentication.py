@@ -18,7 +18,6 @@ challenge is framed, what it says to a fault, and what a login leads to.
 
 from base64 import b64encode
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from enum import Enum, auto
 
 from posthouse.message.credentials import ScramKeys
@@ -41,14 +40,6 @@ class SaslFault(Enum):
 Fault = SaslFault | Malformed | LineFault
 
 
-@dataclass(frozen=True, slots=True)
-class LoginRules:
-    """What a service takes."""
-
-    plaintext_auth: bool  # logins without TLS, too
-    scram: bool  # not where the directory has no keys, and can only look at a password as it is
-
-
 class Authentication:
     """Who may log in how on this connection, and the exchange that is under way."""
 
@@ -62,58 +53,62 @@ class Authentication:
         "_nonce",
         "_on_fault",
         "_on_login",
-        "_read_command",
-        "_rules",
-        "granted",
+        "_plaintext_auth",
+        "_scram",
         "secure",
     )
 
     def __init__(
         self,
         core: EngineCore,
-        rules: LoginRules,
         *,
+        plaintext_auth: bool,
+        scram: bool,
         secure: bool,
         bindings: Mapping[str, bytes],
         nonce: Callable[[], str],
         challenge: bytes,
         next_line: Callable[[int], bytes | LineFault | None],
-        read_command: Callable[[], bool],
-        on_fault: Callable[[Fault], None],
-        on_login: Callable[[], None],
     ) -> None:
-        """`challenge`: what a challenge begins with. `next_line` gives the next line of at most so many octets;
-        `read_command` reads what comes behind an exchange.
+        """`plaintext_auth`: logins without TLS are taken, too. `scram`: the directory has keys for it.
 
-        `on_fault` says what was wrong; `on_login` says that the login is done, and goes into the next state.
+        `challenge`: what a challenge begins with. `next_line` gives the next line of at most so many octets.
         """
         self._core = core
-        self._rules = rules
+        self._plaintext_auth = plaintext_auth
+        self._scram = scram
         self._bindings = bindings
         self._nonce = nonce
         self._challenge = challenge
         self._next_line = next_line
-        self._read_command = read_command
-        self._on_fault = on_fault
-        self._on_login = on_login
+        self._on_fault: Callable[[Fault], None] | None = None  # of the exchange, so that nothing holds an idle engine
+        self._on_login: Callable[[], None] | None = None  # once granted, until the last challenge is acknowledged
         self._exchange: Exchange | None = None
         self._failed_logins = 0
-        self.granted = False  # by the session, though the client has not acknowledged the last challenge yet
         self.secure = secure
+
+    @property
+    def is_granted(self) -> bool:
+        """Whether the session has granted the login, and the client has not acknowledged the last challenge yet."""
+        return self._on_login is not None
 
     @property
     def is_allowed(self) -> bool:
         """Whether logins are taken at this moment."""
-        return self.secure or self._rules.plaintext_auth
+        return self.secure or self._plaintext_auth
 
     def mechanisms(self) -> tuple[str, ...]:
         """What may be used at this moment, best first; () while no login is allowed."""
         if not self.is_allowed:
             return ()
-        return mechanisms(bindings=self._bindings, plaintext_ok=True, scram=self._rules.scram)
+        return mechanisms(bindings=self._bindings, plaintext_ok=True, scram=self._scram)
 
-    def begin(self, mechanism: str, initial: bytes | None) -> None:
-        """Start an exchange by one of mechanisms(), with the initial response as it came, if one did."""
+    def begin(self, mechanism: str, initial: bytes | None, on_fault: Callable[[Fault], None]) -> None:
+        """Start an exchange by one of mechanisms(), with the initial response as it came, if one did.
+
+        `on_fault` says what was wrong when it comes to nothing.
+        """
+        self._on_fault = on_fault
         self._exchange = Exchange(mechanism, bindings=self._bindings, nonce=self._nonce)
         if initial is None:
             self._take(self._exchange.begin(None))
@@ -139,15 +134,18 @@ class Authentication:
         if self._core.answered(KeysWanted) and self._exchange is not None:
             self._take(self._exchange.provide_keys(keys))
 
-    def accept(self) -> None:
-        """Answer to PasswordOffered and LoginProven; take it by core.answered() first."""
+    def accept(self, on_login: Callable[[], None]) -> None:
+        """Answer to PasswordOffered and LoginProven; take it by core.answered() first.
+
+        `on_login` says that the login is done, and goes into the next state.
+        """
         if self._exchange is not None and self._exchange.final:
             self._say_challenge(self._exchange.final)
-            self.granted = True
+            self._on_login = on_login
             self._core.expect(self._read_acknowledgement)
         else:
             self._leave()
-            self._on_login()
+            on_login()
 
     def refuse(self) -> bool:
         """Answer to any login offer, before a refusal is said. False when the connection has ended meanwhile."""
@@ -181,12 +179,12 @@ class Authentication:
 
     def _read_acknowledgement(self) -> bool:
         """Take the empty response to the last challenge; False when octets are needed."""
-        line = self._next_line(MAX_LINE)
-        if line is None:
+        line, on_login = self._next_line(MAX_LINE), self._on_login
+        if line is None or on_login is None:
             return False
         if line == b"":
             self._leave()
-            self._on_login()
+            on_login()
         elif isinstance(line, LineFault):
             self._give_up(line)
         else:
@@ -207,14 +205,14 @@ class Authentication:
         self._core.say(b"%b%b\r\n" % (self._challenge, b64encode(data)))
 
     def _give_up(self, fault: Fault) -> None:
-        self._core.expect(self._read_command)
-        self._exchange = None
-        self._on_fault(fault)
-        self.granted = False
+        self._core.expect_command()
+        if self._on_fault is not None:
+            self._on_fault(fault)
+        self._leave()
 
     def _leave(self) -> None:
-        self._core.expect(self._read_command)
-        self._exchange, self.granted = None, False
+        self._core.expect_command()
+        self._exchange = self._on_fault = self._on_login = None
 
 
 def initial_response(text: bytes) -> bytes | None:

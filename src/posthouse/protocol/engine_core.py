@@ -51,6 +51,7 @@ class EngineCore:
         "_eof",
         "_errors",
         "_max_errors",
+        "_read_command",
         "_stop_reason",
         "_stop_reply",
         "closing",
@@ -70,14 +71,14 @@ class EngineCore:
 
     def __init__(
         self,
-        read: Callable[[], bool],
+        read_command: Callable[[], bool],
         closing_replies: ClosingReplies,
         *,
         max_errors: int,
         before_end: BeforeEnd | None = None,
     ) -> None:
-        """`max_errors`: with that many the peer is sent away."""
-        self.read = read
+        """`read_command` is what `read` is at first. `max_errors`: with that many the peer is sent away."""
+        self.read = self._read_command = read_command
         self.receiving = False  # a message is being read, and will be even when the server stops
         self.unfinished = False  # the answer that was said last has no end yet: nothing else can be said
         self.lines = LineBuffer()
@@ -163,6 +164,11 @@ class EngineCore:
         self.read = read
         self.receiving = receiving
 
+    def expect_command(self) -> None:
+        """What comes next is a command."""
+        self.read = self._read_command
+        self.receiving = False
+
     def next_line(self, limit: int) -> bytes | LineFault | None:
         """A line without its CRLF, or what is wrong with it; None: needs octets. One with CR or NUL is at fault."""
         line = self.lines.next_line(limit)
@@ -219,7 +225,7 @@ class EngineCore:
             self.say(last_words)
         self.closing = True
         self.offer = self._before_end = None
-        self.read = _nothing  # so nothing holds the engine but its session
+        self.read = self._read_command = _nothing  # so nothing holds the engine but its session
         self.lines.clear()
         self.events.append(SessionEnded(reason))
 

@@ -7,10 +7,10 @@ from scramp import ScramClient
 
 from posthouse.message.credentials import ScramKeys
 from posthouse.message.reply import Reply
+from posthouse.protocol.authentication import MAX_FAILED_LOGINS
 from posthouse.protocol.events import KeysWanted, LoginFailed, LoginProven, PasswordOffered, SessionEnded
 from posthouse.protocol.smtp.events import CommandRefused
 from posthouse.protocol.smtp.server import SmtpServer, SmtpSettings, Variant
-from posthouse.protocol.smtp.settings import MAX_FAILED_LOGINS
 
 BINDING = ("tls-server-end-point", b"digest of the certificate")
 KEYS = ScramKeys.derive("secret", b"salt of 16 octet", 4096)

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from posthouse.message.address import Address
 from posthouse.message.reply import Reply
+from posthouse.protocol.engine_core import MAX_UNSENT
 from posthouse.protocol.events import PasswordOffered, SessionEnded, StartTlsOffered
 from posthouse.protocol.smtp.events import (
     CommandRefused,
@@ -21,8 +22,7 @@ from posthouse.protocol.smtp.events import (
     SenderOffered,
 )
 from posthouse.protocol.smtp.server import COMMANDS, SmtpServer, SmtpSettings, Variant
-from posthouse.protocol.smtp.settings import MAX_UNSENT
-from posthouse.protocol.smtp.states import OUT_OF_ORDER, State
+from posthouse.protocol.smtp.states import OUT_OF_ORDER, SmtpState
 from tests.protocol.smtp_fixture import Fixture
 
 KEPT = Reply(250, "2.0.0", "Kept")
@@ -107,8 +107,8 @@ def test_content_is_handed_on_without_waiting_for_its_end() -> None:
 @pytest.mark.parametrize(
     ("answer", "name"),
     [
-        (SmtpServer.accept_sender, "SenderOffered"),
-        (SmtpServer.accept_recipient, "RecipientOffered"),
+        (lambda server: server.accept_sender(), "SenderOffered"),
+        (lambda server: server.accept_recipient(), "RecipientOffered"),
         (SmtpServer.accept_data, "DataOffered"),
         (SmtpServer.accept_login, "LoginProven"),
         (lambda server: server.accept_message(KEPT), "MessageEnded"),
@@ -187,7 +187,7 @@ def test_draining_keeps_nothing_and_has_an_end() -> None:
     found: list[object] = []
     for _ in range(300):
         found += tell(server, b"x" * 65_536)
-        assert len(server._lines._data) + sum(map(len, server._lines._parts)) == 0
+        assert len(server._core.lines._data) + sum(map(len, server._core.lines._parts)) == 0
     assert [type(event) for event in found] == [MessageDropped, CommandRefused, SessionEnded]
     assert server.closing and codes(server) == [421]
 
@@ -299,9 +299,9 @@ def test_a_long_message_of_small_pieces_keeps_nothing() -> None:
     for _ in range(2000):
         for event in tell(server, b".\r\n."):
             assert isinstance(event, MessageChunk | MessageEnded)
-        if server._offer is not None:
+        if server._core.offer is not None:
             break
-        assert len(server._lines._data) == 0
+        assert len(server._core.lines._data) == 0
 
 
 def test_starttls_forgets_what_was_said() -> None:
@@ -361,17 +361,17 @@ def test_the_envelope_is_cleared_only_where_there_is_one() -> None:
 
 
 def test_the_table_names_every_state_of_every_command() -> None:
-    assert set(OUT_OF_ORDER) == set(State)
+    assert set(OUT_OF_ORDER) == set(SmtpState)
     for verb, command in COMMANDS.items():
         assert verb.isupper() and command.states
-    for state in State:
+    for state in SmtpState:
         house = Fixture({})
         server = house.engine
         for line in _way_to(state):
             server.receive_data(line)
             while (event := server.next_event()) is not None:
                 house.answer(event)
-        assert server._state is state
+        assert server._transaction.state is state
         server.data_to_send()
         for verb in (b"MAIL FROM:<a@b>", b"RCPT TO:<a@b>", b"DATA", b"STARTTLS", b"AUTH PLAIN"):
             if state not in COMMANDS[verb.split()[0]].states:
@@ -382,14 +382,14 @@ def test_the_table_names_every_state_of_every_command() -> None:
                 assert refused.reply.startswith("503 5.5.1 ")
 
 
-def _way_to(state: State) -> list[bytes]:
+def _way_to(state: SmtpState) -> list[bytes]:
     steps = {
-        State.FRESH: [],
-        State.READY: [b"EHLO c\r\n"],
-        State.MAIL: [b"EHLO c\r\n", b"MAIL FROM:<a@client.test>\r\n"],
-        State.RCPT: [b"EHLO c\r\n", ENVELOPE],
-        State.BDAT: [b"EHLO c\r\n", ENVELOPE, b"BDAT 2\r\nhi"],
-        State.FAILED: [b"EHLO c\r\n", ENVELOPE, b"BDAT 3\r\nh\ni"],
+        SmtpState.FRESH: [],
+        SmtpState.READY: [b"EHLO c\r\n"],
+        SmtpState.MAIL: [b"EHLO c\r\n", b"MAIL FROM:<a@client.test>\r\n"],
+        SmtpState.RCPT: [b"EHLO c\r\n", ENVELOPE],
+        SmtpState.BDAT: [b"EHLO c\r\n", ENVELOPE, b"BDAT 2\r\nhi"],
+        SmtpState.FAILED: [b"EHLO c\r\n", ENVELOPE, b"BDAT 3\r\nh\ni"],
     }
     return steps[state]
 

@@ -1,6 +1,6 @@
 """What a POP3 server says: answers of one line, listings that are made as the peer takes them, and messages."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 from posthouse.protocol.engine_core import EngineCore
 from posthouse.protocol.lines import LineFault
@@ -12,12 +12,10 @@ from posthouse.protocol.stuffing import Stuffing
 class Pop3Output:
     """The answers of one connection. While one of many lines has no end yet, `core.unfinished` holds."""
 
-    __slots__ = ("_core", "_listing", "_read_command", "_stuffing", "say", "top")
+    __slots__ = ("_core", "_listing", "_stuffing", "say", "top")
 
-    def __init__(self, core: EngineCore, read_command: Callable[[], bool]) -> None:
-        """`read_command` reads what comes behind a listing."""
+    def __init__(self, core: EngineCore) -> None:
         self._core = core
-        self._read_command = read_command
         self._listing: Iterator[bytes] = iter(())
         self._stuffing: Stuffing | None = None  # of the message under way
         self.top: int | None = None  # how many lines of its body TOP wants
@@ -47,7 +45,7 @@ class Pop3Output:
         block = next(self._listing, None)
         if block is None:
             self._core.unfinished = False
-            self._core.expect(self._read_command)
+            self._core.expect_command()
         self.say(replies.END if block is None else block)
         return True
 

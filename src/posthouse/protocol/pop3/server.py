@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 
 from posthouse.message.credentials import ScramKeys
 from posthouse.protocol import http
-from posthouse.protocol.authentication import Authentication, Fault, LoginRules, SaslFault
+from posthouse.protocol.authentication import Authentication, Fault, SaslFault
 from posthouse.protocol.engine_core import EngineCore, ServerEngine
 from posthouse.protocol.events import LoginProven, LoginRefused, PasswordOffered, StartTlsOffered
 from posthouse.protocol.lines import LineFault
@@ -70,18 +70,16 @@ class Pop3Server(ServerEngine):
         self._state = Pop3State.AUTHORIZATION
         self._user = ""  # of the last USER
         self._maildrop = Maildrop(Drop((), ()))
-        self._output = Pop3Output(core, self._read_command)
+        self._output = Pop3Output(core)
         self._auth = Authentication(
             core,
-            LoginRules(settings.plaintext_auth, settings.scram),
+            plaintext_auth=settings.plaintext_auth,
+            scram=settings.scram,
             secure=secure,
             bindings=bindings or {},
             nonce=nonce,
             challenge=b"+ ",
             next_line=core.next_line,
-            read_command=self._read_command,
-            on_fault=self._refuse_response,
-            on_login=self._enter,
         )
         self.begin_message = self._output.begin_message
         self.send_chunk = self._output.send_chunk
@@ -100,7 +98,7 @@ class Pop3Server(ServerEngine):
         """Answer to PasswordOffered and LoginProven: the maildrop is locked, and this is what it holds."""
         if self._core.answered(PasswordOffered, LoginProven):
             self._maildrop = Maildrop(drop)
-            self._auth.accept()
+            self._auth.accept(self._enter)
 
     def refuse_login(self, code: str, text: str) -> None:
         """Answer to any login offer."""
@@ -234,14 +232,14 @@ class Pop3Server(ServerEngine):
             self._core.events.append(LoginRefused(f"no such mechanism: {name[:20]}"))
             self._output.error(replies.NO_MECHANISM)
         else:
-            self._auth.begin(name.upper(), initial.encode() if initial else None)
+            self._auth.begin(name.upper(), initial.encode() if initial else None, self._refuse_response)
 
     def _refuse_plain(self) -> None:
         self._core.events.append(LoginRefused("without TLS"))
         self._output.error(replies.TLS_FIRST)
 
     def _refuse_response(self, fault: Fault) -> None:
-        if self._auth.granted:
+        if self._auth.is_granted:
             # The maildrop is this session's already, and there is no way back: so the session ends.
             self._core.end("an empty SASL response was expected", replies.NOT_EMPTY)
         elif isinstance(fault, LineFault):

@@ -1,6 +1,9 @@
 """The replies an SMTP engine gives by itself, ready as bytes: what happened and, where it helps, what to do."""
 
+from functools import lru_cache
+
 from posthouse.message.reply import Reply
+from posthouse.protocol.engine_core import ClosingReplies
 
 
 def _made(code: int, enhanced: str, text: str) -> bytes:
@@ -68,3 +71,17 @@ def farewell(hostname: str) -> bytes:
 def hanging_up(hostname: str, status: str, reason: str) -> bytes:
     """The last words to a peer that did not ask for them."""
     return _made(421, status, f"{hostname} {reason}; closing connection")
+
+
+@lru_cache(16)
+def closing_replies(hostname: str) -> ClosingReplies:
+    """What is said when the connection is ended."""
+    return ClosingReplies(
+        timed_out=hanging_up(hostname, "4.4.2", "nothing came for too long"),
+        stopping=hanging_up(hostname, "4.3.2", "the server is stopping"),
+        revoked=hanging_up(hostname, "4.7.0", "the password has changed, or the account is gone"),
+        internal_error=hanging_up(hostname, "4.3.0", "internal error"),
+        too_many_errors=hanging_up(hostname, "4.7.0", "too many errors"),
+        too_many_failed_logins=hanging_up(hostname, "4.7.0", "too many failed logins"),
+        endless_line=hanging_up(hostname, "4.7.0", "a line without end"),
+    )

@@ -1,39 +1,70 @@
 """The SMTP and LMTP server engine (RFC 5321, RFC 2033).
 
-`COMMANDS`, at the end, holds every verb with the states it is legal in and the method that carries it out. A method
-either answers at once, or puts an offer among the events; while that is unanswered nothing is parsed, so PIPELINING
-(RFC 2920) is right by construction.
+Its states, transitions and where each command is legal stand in states.py; `COMMANDS`, at the end, names the method
+that carries each verb out. A method either answers at once, or emits an offer; while that is unanswered nothing is
+parsed, so PIPELINING (RFC 2920) is right by construction.
 
-The engine is built in layers, each a part of the work: Link (octets, events, the end), Login (AUTH), Reception (the
-transaction and its content), and here the commands.
+The engine is put together from parts: EngineCore (octets, events, the end), Responder (refusals), Authentication (AUTH)
+and MailTransaction (the envelope and its content).
 """
 
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from posthouse.message.credentials import ScramKeys
 from posthouse.message.reply import Reply
 from posthouse.protocol import http
-from posthouse.protocol.events import StartTlsOffered
+from posthouse.protocol.authentication import Authentication, Fault, SaslFault
+from posthouse.protocol.engine_core import EngineCore, ServerEngine
+from posthouse.protocol.events import LoginProven, PasswordOffered, StartTlsOffered
 from posthouse.protocol.lines import LineFault
-from posthouse.protocol.smtp import replies
+from posthouse.protocol.sasl import Malformed
+from posthouse.protocol.smtp import replies, states
 from posthouse.protocol.smtp.capabilities import hello_reply, protocol_name
-from posthouse.protocol.smtp.events import DataOffered, MessageEnded, RecipientOffered, RefusalScope, SenderOffered
-from posthouse.protocol.smtp.grammar import ArgumentError, parse_mail, parse_rcpt
-from posthouse.protocol.smtp.reception import NO_SENDER, Reception
-from posthouse.protocol.smtp.settings import SmtpSettings, Variant
-from posthouse.protocol.smtp.states import OUT_OF_ORDER, State
+from posthouse.protocol.smtp.events import DataOffered, RefusalScope
+from posthouse.protocol.smtp.mail_transaction import MailTransaction
+from posthouse.protocol.smtp.responder import Responder
+from posthouse.protocol.smtp.settings import MAX_ERRORS, PATIENCE, SmtpSettings, Variant
+from posthouse.protocol.smtp.states import LEGAL, OUT_OF_ORDER, SmtpState
 
 __all__ = ["COMMANDS", "SmtpServer", "SmtpSettings", "Variant"]
 
 _CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f]")
 _BEYOND_ASCII = re.compile("[^\x00-\x7f]")
+_SASL_FAULTS = {
+    SaslFault.CANCELLED: replies.CANCELLED,
+    SaslFault.BAD_BASE64: replies.BAD_BASE64,
+    SaslFault.NOT_EMPTY: replies.NOT_EMPTY,
+}
 
 
-class SmtpServer(Reception):
-    """One SMTP or LMTP connection. See net.interface.Engine for the contract, events.py for the answers."""
+class SmtpServer(ServerEngine):
+    """One SMTP or LMTP connection. See net.interface.Engine for the contract, events.py for the answers.
 
-    __slots__ = ("_extended", "_heard", "hello")
+    accept_sender(), accept_recipient(), accept_message(reply), finish_message(replies) and reject(reply) are those of
+    its MailTransaction.
+    """
+
+    __slots__ = (
+        "_auth",
+        "_error",
+        "_extended",
+        "_lmtp",
+        "_responder",
+        "_say",
+        "_settings",
+        "_transaction",
+        "accept_message",
+        "accept_recipient",
+        "accept_sender",
+        "authenticated",
+        "finish_message",
+        "hello",
+        "reject",
+    )
+
+    patience = PATIENCE  # see Engine
 
     def __init__(
         self,
@@ -44,10 +75,37 @@ class SmtpServer(Reception):
         nonce: Callable[[], str],
     ) -> None:
         """`secure`: TLS is up already, with these channel `bindings`. `nonce` gives fresh SCRAM nonces."""
-        super().__init__(settings, bindings=bindings or {}, secure=secure, nonce=nonce)
+        core = EngineCore(
+            self._read_command,
+            replies.closing_replies(settings.hostname),
+            max_errors=MAX_ERRORS + 1,
+            before_end=self._before_end,
+        )
+        super().__init__(core)
+        self._settings = settings
+        self._lmtp = settings.variant is Variant.LMTP
+        self._responder = Responder(core, settings.hostname)
+        transaction = self._transaction = MailTransaction(core, self._responder, settings)
+        self.accept_sender, self.accept_recipient = transaction.accept_sender, transaction.accept_recipient
+        self.accept_message, self.finish_message = transaction.accept_message, transaction.finish_message
+        self.reject = transaction.reject
+        self._auth = Authentication(
+            core,
+            plaintext_auth=settings.plaintext_auth,
+            scram=settings.scram,
+            secure=secure,
+            bindings=bindings or {},
+            nonce=nonce,
+            challenge=b"334 ",
+            next_line=core.lines.next_line,
+        )
+        self.authenticated = False
         self._extended = False  # greeted by EHLO or LHLO
-        self._heard = False  # the peer has spoken
         self.hello = ""  # the name the peer gave
+        self._say = core.say
+        self._error = self._responder.error
+        if settings.in_turn:
+            self.receive_data = self._receive_first
         self._say(f"220 {settings.hostname} {'LMTP' if self._lmtp else 'ESMTP'} {settings.greeting}\r\n".encode())
 
     @property
@@ -56,111 +114,113 @@ class SmtpServer(Reception):
         return protocol_name(
             self._settings.variant,
             extended=self._extended,
-            utf8=self._sender.smtputf8,
-            secure=self._secure,
+            utf8=self._transaction.sender.smtputf8,
+            secure=self._auth.secure,
             authenticated=self.authenticated,
         )
 
-    def receive_data(self, data: bytes) -> None:
-        """See Engine."""
-        super().receive_data(data)
-        if not self._heard:
-            self._heard = True
-            if self._out and self._is_out_of_turn():  # our greeting has not gone yet (RFC 5321 4.3.1)
-                self._end("spoke out of turn", replies.OUT_OF_TURN)
+    def hang_up(self, reply: Reply) -> None:
+        """Say this and close, whatever stands open: for a session that will not go on with this peer."""
+        self._core.end(reply.text, reply.encode())
+
+    def _receive_first(self, data: bytes) -> None:
+        """receive_data() until the peer has spoken."""
+        self.receive_data = self._core.receive_data
+        self.receive_data(data)
+        if self._core.out and self._is_out_of_turn():  # our greeting has not gone yet (RFC 5321 4.3.1)
+            self._core.end("spoke out of turn", replies.OUT_OF_TURN)
+
+    def _before_end(self, reason: str, last_words: bytes, unasked: bool) -> None:
+        if unasked:
+            self._responder.command = None
+        self._transaction.drop(reason)
+        if last_words[:1] >= b"4":
+            self._responder.note_refusal(last_words, RefusalScope.CONNECTION)
 
     # Answers of the session.
 
-    def accept_sender(self) -> None:
-        """Answer to SenderOffered."""
-        if self._answered(SenderOffered):
-            self._state = State.MAIL
-            self._say(replies.SENDER_OK)
-
-    def accept_recipient(self) -> None:
-        """Answer to RecipientOffered."""
-        if self._answered(RecipientOffered):
-            self._accepted += 1
-            self._recipient_octets += self._offered_octets
-            self._state = State.RCPT
-            self._say(replies.RECIPIENT_OK)
-
-    def reject(self, reply: Reply, *, guessed: bool = False) -> None:
-        """Refuse the sender, the recipient, DATA, or the whole message.
-
-        `guessed`: there is no such recipient, and who asks may be trying out names. We hang up on those.
-        """
-        offer = self._offer
-        if not self._answered(SenderOffered, RecipientOffered, DataOffered, MessageEnded):
+    def accept_data(self) -> None:
+        """Answer to DataOffered."""
+        if not self._core.answered(DataOffered):
             return
-        said = reply.encode()
-        if offer is MessageEnded:
-            self._conclude(said * (self._accepted if self._lmtp else 1), said)
-        elif offer is DataOffered and self._chunk is not None:
-            self._begin_chunk(*self._chunk, fault=said)
-        elif offer is DataOffered:
-            self._conclude(said, said)
-        elif offer is RecipientOffered:
-            self._refuse_recipient(said, RefusalScope.RECIPIENT, guessed=guessed)
+        if self._transaction.chunk is None and self._is_out_of_turn():  # content before the 354
+            self._core.end("spoke out of turn", replies.OUT_OF_TURN)
         else:
-            self._sender = NO_SENDER
-            self._refuse(said, RefusalScope.SENDER)
+            self._transaction.begin_content()
 
     def tls_started(self, bindings: Mapping[str, bytes]) -> None:
         """Answer to StartTlsOffered, once the handshake is done."""
-        if self._answered(StartTlsOffered):
-            # RFC 3207 4.2: nothing that was said in plain text counts, above all not what stands in the buffer.
-            self._lines.clear()
-            self._secure, self._bindings = True, bindings
-            self._state, self.hello, self._extended = State.FRESH, "", False
+        if self._auth.tls_started(bindings):
+            self._transaction.state = states.TLS_STARTED[self._transaction.state]
+            self.hello, self._extended = "", False
+
+    def provide_keys(self, keys: ScramKeys) -> None:
+        """Answer to KeysWanted."""
+        self._auth.provide_keys(keys)
+
+    def accept_login(self) -> None:
+        """Answer to PasswordOffered and LoginProven."""
+        if self._core.answered(PasswordOffered, LoginProven):
+            self._auth.accept(self._enter)
+
+    def refuse_login(self, reply: Reply) -> None:
+        """Answer to any login offer."""
+        if self._auth.refuse():
+            self._responder.refuse(reply.encode(), RefusalScope.LOGIN)
+            if not reply.is_transient:
+                self._auth.count_failure()
 
     # Command lines.
 
     def _read_command(self) -> bool:
         """Carry out one command; False when octets are needed."""
-        if self._stopping:
-            self.shut_down()
-            return True
-        line = self._lines.next_line()
+        line = self._core.lines.next_line()
         if line is None:
             return False
-        self._verb = b""
+        responder = self._responder
+        responder.verb = b""
         if isinstance(line, LineFault):
-            self._command = b""
-            self._refuse_line(line, replies.LINE_TOO_LONG)
+            responder.command = b""
+            responder.refuse_line(line, replies.LINE_TOO_LONG)
             return True
-        self._command = line
+        responder.command = line
         verb, _, rest = line.partition(b" ")
         command = COMMANDS.get(verb) or COMMANDS.get(verb.upper())
         if command is None and verb.upper() in http.VERBS:
-            self._hang_up("4.7.0", http.REFUSAL)
-            return True
+            responder.hang_up("4.7.0", http.REFUSAL)
         # RFC 2920 3.1: some commands end a group, and without EHLO each of them does. Who goes on without our reply
         # plays back a script: spam, or a page that has a browser speak SMTP.
-        if (not self._extended or (command is not None and command.last)) and self._is_out_of_turn():
-            self._end("spoke out of turn", replies.OUT_OF_TURN)
-            return True
-        if command is None:
+        elif (not self._extended or (command is not None and command.last)) and self._is_out_of_turn():
+            self._core.end("spoke out of turn", replies.OUT_OF_TURN)
+        elif command is None:
             self._error(replies.UNKNOWN)
-            return True
-        self._verb = verb
+        else:
+            responder.verb = verb
+            self._carry_out(command, rest)
+        return True
+
+    def _carry_out(self, command: "Command", argument: bytes) -> None:
         try:
             # RFC 5321 4.1.1: trailing spaces are harmless.
-            text = rest.decode("latin-1" if command.raw else "utf-8").strip(" ")
+            text = argument.decode("latin-1" if command.raw else "utf-8").strip(" ")
         except UnicodeDecodeError:
             self._error(replies.NOT_UTF8)
-            return True
+            return
+        state = self._transaction.state
         if not command.raw and not text.isprintable() and _CONTROLS.search(text):
             self._error(replies.CONTROLS)
         elif not command.utf8 and not text.isascii():
             self._error(replies.NOT_ASCII)
-        elif self._state in command.states:
+        elif state in command.states:
             command.run(self, text)
-        elif self._lmtp and self._state is State.FRESH:
+        elif self._lmtp and state is SmtpState.FRESH:
             self._error(replies.LHLO_FIRST)
         else:
-            self._error(OUT_OF_ORDER[self._state])
-        return True
+            self._error(OUT_OF_ORDER[state])
+
+    def _is_out_of_turn(self) -> bool:
+        """Whether the client goes on where it has to wait for our reply."""
+        return self._settings.in_turn and not self.authenticated and not self._core.lines.is_empty
 
     def _do_hello(self, text: str) -> None:
         if self._lmtp:
@@ -190,19 +250,20 @@ class SmtpServer(Reception):
         if not name or len(name) > 255:  # RFC 5321 4.1.4: it need not be true, so it is not held against the grammar
             self._error(replies.BAD_HELLO)
             return
-        self._drop("greeted again")
-        self._clear()  # RFC 5321 4.1.4
-        self.hello, self._extended, self._state = name, extended, State.READY
+        self._transaction.drop("greeted again")
+        self._transaction.clear()  # RFC 5321 4.1.4
+        self._transaction.state = states.GREETED[self._transaction.state]
+        self.hello, self._extended = name, extended
         if extended:
-            starttls = self._settings.starttls and not self._secure and not self.authenticated
+            starttls = self._settings.starttls and not self._auth.secure and not self.authenticated
             offered = () if self.authenticated else self._mechanisms()
             self._say(hello_reply(self._settings, starttls=starttls, mechanisms=offered))
         else:
             self._say(f"250 {self._settings.hostname}\r\n".encode())
 
     def _do_rset(self, _text: str) -> None:
-        self._drop("RSET")
-        self._clear()
+        self._transaction.drop("RSET")
+        self._transaction.clear()
         self._say(replies.OK)
 
     def _do_noop(self, _text: str) -> None:
@@ -227,54 +288,61 @@ class SmtpServer(Reception):
         if text:
             self._error(replies.NO_ARGUMENT)
         else:
-            self._end("QUIT", replies.farewell(self._settings.hostname))
+            self._core.end("QUIT", replies.farewell(self._settings.hostname))
 
     # The envelope.
 
     def _do_mail(self, text: str) -> None:
         if self._settings.variant is Variant.SUBMISSION and not self.authenticated:  # RFC 6409 4.3
-            self._error(replies.LOGIN_FIRST if self._mechanisms() or self._secure else replies.TLS_FIRST)
-            return
-        try:
-            sender = parse_mail(text, future=self._settings.hold_until is not None)
-        except ArgumentError as error:
-            self._error(error.reply.encode())
-            return
-        if sender.size > self._settings.max_size:  # RFC 1870 6.1
-            self._refuse(replies.TOO_LARGE)
-            return
-        self._drop("MAIL")
-        self._clear()  # after a failed BDAT a new transaction may follow without RSET
-        self._sender = sender
-        self._offer_up(SenderOffered(sender))
+            self._error(replies.LOGIN_FIRST if self._mechanisms() or self._auth.secure else replies.TLS_FIRST)
+        else:
+            self._transaction.do_mail(text)
 
     def _do_rcpt(self, text: str) -> None:
-        octets = self._recipient_octets + len(text)
-        too_many = self._accepted >= self._settings.max_recipients or octets > self._settings.max_recipient_octets
-        if too_many:  # RFC 5321 4.5.3.1.10
-            self._refuse_recipient(replies.TOO_MANY_RECIPIENTS, RefusalScope.COMMAND)
-            return
-        try:
-            recipient = parse_rcpt(text, smtputf8=self._sender.smtputf8)
-        except ArgumentError as error:
-            self._error(error.reply.encode())
-            return
-        self._offered_octets = len(text)
-        self._offer_up(RecipientOffered(recipient))
+        self._transaction.do_rcpt(text)
 
-    def _refuse_recipient(self, said: bytes, scope: RefusalScope, *, guessed: bool = False) -> None:
-        self._refuse(said, scope)
-        self._attempts += 1
-        self._unknown += guessed
-        # A list whose addresses are old has a few dead ones among many good ones. Only the good ones of this
-        # transaction count: a name that is known can be given again in each.
-        if guessed and self._unknown > max(self._settings.max_unknown, self._accepted // 4):
-            self._hang_up("4.7.0", "too many unknown recipients")
-        elif self._attempts > self._settings.max_attempts:
-            self._hang_up("4.7.0", "too many recipients")
+    def _do_data(self, text: str) -> None:
+        self._transaction.do_data(text)
+
+    def _do_bdat(self, text: str) -> None:
+        self._transaction.do_bdat(text)
+
+    # TLS and AUTH.
+
+    def _mechanisms(self) -> tuple[str, ...]:
+        """What AUTH may use at this moment."""
+        return self._auth.mechanisms() if self._settings.auth else ()
+
+    def _do_auth(self, text: str) -> None:
+        name, _, initial = text.partition(" ")
+        offered = self._mechanisms()
+        if not self._settings.auth:
+            self._error(replies.NOT_IMPLEMENTED)
+        elif not offered:
+            self._error(replies.ENCRYPTION_FIRST)
+        elif self.authenticated:
+            self._error(replies.LOGGED_IN_ALREADY)  # RFC 4954 4
+        elif not name:
+            self._error(replies.ARGUMENT_MISSING)
+        elif name.upper() not in offered:
+            self._error(replies.NO_MECHANISM)
+        else:
+            self._auth.begin(name.upper(), initial.encode() if initial else None, self._refuse_response)
+
+    def _refuse_response(self, fault: Fault) -> None:
+        if isinstance(fault, LineFault):
+            self._responder.refuse_line(fault, replies.RESPONSE_TOO_LONG)
+        elif isinstance(fault, Malformed):
+            self._error(Reply(501, "5.5.2", f"Bad authentication response: {fault.reason}").encode())
+        else:
+            self._error(_SASL_FAULTS[fault])
+
+    def _enter(self) -> None:
+        self.authenticated = True
+        self._say(replies.LOGGED_IN)
 
     def _do_starttls(self, text: str) -> None:
-        if self._secure:
+        if self._auth.secure:
             self._error(replies.TLS_ACTIVE)
         elif not self._settings.starttls:
             self._error(replies.NOT_IMPLEMENTED)
@@ -284,38 +352,34 @@ class SmtpServer(Reception):
             self._error(replies.NO_ARGUMENT)
         else:
             self._say(replies.TLS_READY)
-            self._offer_up(StartTlsOffered())
+            self._core.emit(StartTlsOffered())
 
 
 @dataclass(frozen=True, slots=True)
 class Command:
     """One verb: the states it is legal in, and what carries it out. Its argument is ASCII, unless it says otherwise."""
 
-    states: frozenset[State]
+    states: frozenset[SmtpState]
     run: Callable[[SmtpServer, str], None]
     utf8: bool = False  # RFC 6531 3.7
-    raw: bool = False  # judges its argument by itself, whatever it holds
+    raw: bool = False  # checks its argument by itself, whatever it holds
     last: bool = False  # a client waits for the reply before it goes on
 
 
-_ANY = frozenset(State)
-_IDLE = frozenset({State.READY})
-
-# RFC 5321 4.1.4: the order of commands.
 COMMANDS: dict[bytes, Command] = {
-    b"EHLO": Command(_ANY, SmtpServer._do_hello, utf8=True, raw=True, last=True),
-    b"HELO": Command(_ANY, SmtpServer._do_helo, utf8=True, raw=True, last=True),
-    b"LHLO": Command(_ANY, SmtpServer._do_lhlo, utf8=True, raw=True, last=True),
-    b"MAIL": Command(frozenset({State.READY, State.FAILED}), SmtpServer._do_mail, utf8=True),
-    b"RCPT": Command(frozenset({State.MAIL, State.RCPT}), SmtpServer._do_rcpt, utf8=True),
-    b"DATA": Command(frozenset({State.MAIL, State.RCPT}), SmtpServer._do_data, last=True),
-    b"BDAT": Command(_ANY, SmtpServer._do_bdat, utf8=True, raw=True),
-    b"RSET": Command(_ANY, SmtpServer._do_rset),
-    b"NOOP": Command(_ANY, SmtpServer._do_noop),
-    b"VRFY": Command(_ANY, SmtpServer._do_vrfy, utf8=True),
-    b"EXPN": Command(_ANY, SmtpServer._do_expn, utf8=True),
-    b"HELP": Command(_ANY, SmtpServer._do_help),
-    b"QUIT": Command(_ANY, SmtpServer._do_quit),
-    b"STARTTLS": Command(_IDLE, SmtpServer._do_starttls, last=True),
-    b"AUTH": Command(_IDLE, SmtpServer._do_auth),
+    b"EHLO": Command(LEGAL[b"EHLO"], SmtpServer._do_hello, utf8=True, raw=True, last=True),
+    b"HELO": Command(LEGAL[b"HELO"], SmtpServer._do_helo, utf8=True, raw=True, last=True),
+    b"LHLO": Command(LEGAL[b"LHLO"], SmtpServer._do_lhlo, utf8=True, raw=True, last=True),
+    b"MAIL": Command(LEGAL[b"MAIL"], SmtpServer._do_mail, utf8=True),
+    b"RCPT": Command(LEGAL[b"RCPT"], SmtpServer._do_rcpt, utf8=True),
+    b"DATA": Command(LEGAL[b"DATA"], SmtpServer._do_data, last=True),
+    b"BDAT": Command(LEGAL[b"BDAT"], SmtpServer._do_bdat, utf8=True, raw=True),
+    b"RSET": Command(LEGAL[b"RSET"], SmtpServer._do_rset),
+    b"NOOP": Command(LEGAL[b"NOOP"], SmtpServer._do_noop),
+    b"VRFY": Command(LEGAL[b"VRFY"], SmtpServer._do_vrfy, utf8=True),
+    b"EXPN": Command(LEGAL[b"EXPN"], SmtpServer._do_expn, utf8=True),
+    b"HELP": Command(LEGAL[b"HELP"], SmtpServer._do_help),
+    b"QUIT": Command(LEGAL[b"QUIT"], SmtpServer._do_quit),
+    b"STARTTLS": Command(LEGAL[b"STARTTLS"], SmtpServer._do_starttls, last=True),
+    b"AUTH": Command(LEGAL[b"AUTH"], SmtpServer._do_auth),
 }

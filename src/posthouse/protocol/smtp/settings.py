@@ -5,8 +5,6 @@ from dataclasses import dataclass
 from enum import Enum
 
 MAX_ERRORS = 50  # refused commands of one connection
-MAX_FAILED_LOGINS = 5
-MAX_UNSENT = 64 << 10  # octets of replies that may wait for a peer that does not read; see net.interface.Engine
 MAX_HOLD = 30 * 86400  # seconds that a message may be held, RFC 4865 3
 PATIENCE = 300.0  # seconds, RFC 5321 4.5.3.2.7: at least five minutes
 

@@ -5,8 +5,8 @@ from posthouse.protocol.smtp.content import ChunkReader, DataReader, HeaderGuard
 from posthouse.protocol.smtp.settings import SmtpSettings
 
 
-class Intake:
-    """Counts and judges, keeps nothing. `fault` is the reply that will refuse the message, as bytes.
+class MessageReader:
+    """Counts and checks, keeps nothing. `fault` is the reply that will refuse the message, as bytes.
 
     Which fault wins does not depend on how the octets were cut: too large, then the header section, then bare breaks.
     """
@@ -24,7 +24,7 @@ class Intake:
         self.octets = 0
 
     def refuse(self, fault: bytes) -> None:
-        """Whatever comes is taken and thrown away."""
+        """Whatever comes is read and thrown away."""
         self.fault = fault
         self._skips = True
 
@@ -33,7 +33,7 @@ class Intake:
         if self._skips:
             self.octets += self.data.skip(data)
             return b""
-        return self._judge(self.data.feed(data), self.data.bare_cr_or_lf)
+        return self._check(self.data.feed(data), self.data.bare_cr_or_lf)
 
     def begin_chunk(self, octets: int, *, last: bool) -> None:
         """A BDAT command announces `octets` more."""
@@ -48,15 +48,15 @@ class Intake:
             self.octets += len(block)
             return b""
         self.chunks.feed(block)
-        return self._judge(block, self.chunks.bare_cr_or_lf)
+        return self._check(block, self.chunks.bare_cr_or_lf)
 
     def finish_chunks(self) -> None:
         """The last chunk is complete."""
         if not self._skips:
             self.chunks.finish()
-            self._judge(b"", self.chunks.bare_cr_or_lf)
+            self._check(b"", self.chunks.bare_cr_or_lf)
 
-    def _judge(self, block: bytes, bare_cr_or_lf: bool) -> bytes:
+    def _check(self, block: bytes, bare_cr_or_lf: bool) -> bytes:
         self.octets += len(block)
         if self.octets > self._max_size:
             self.refuse(replies.TOO_LARGE)
