@@ -60,7 +60,7 @@ async def deliveries(store: SqliteMailstore, octets: int, tasks: int, count: int
 
     async def client() -> None:
         for number in numbers:
-            await store.deliver(new_id(), body, [Target(1 + number % ACCOUNTS, PREFIX)], 1, whole=True)
+            await store.deliver(new_id(), body, [Target(1 + number % ACCOUNTS, PREFIX)], 1, all_or_nothing=True)
 
     watch = Stopwatch()
     await asyncio.gather(*(client() for _ in range(tasks)))
@@ -71,7 +71,7 @@ async def recipients(store: SqliteMailstore, count: int) -> None:
     placements = [Target(account, PREFIX) for account in range(1, count + 1)]
     watch = Stopwatch()
     for new_id in [ids()] * 10:
-        await store.deliver(new_id(), Bytes(b"x" * 4096), placements, 1, whole=True)
+        await store.deliver(new_id(), Bytes(b"x" * 4096), placements, 1, all_or_nothing=True)
     watch.row(f"deliver 4 KiB to {count} recipients, each", 10 * count)
 
 
@@ -99,7 +99,7 @@ async def large_mailbox(store: SqliteMailstore) -> None:
 
     async def client() -> None:
         for _ in numbers:
-            await store.deliver(new_id(), body, [Target(account, b"")], 1, whole=True)
+            await store.deliver(new_id(), body, [Target(account, b"")], 1, all_or_nothing=True)
 
     await asyncio.gather(*(client() for _ in range(500)))
     longest = 0.0
@@ -163,7 +163,7 @@ async def main(folder: Path) -> None:
     await repeated("usage", 5000, lambda: store.usage(1))
     account = ACCOUNTS * 2
     for _ in range(25):
-        await store.deliver(ids()(), Bytes(b"x"), [Target(account, PREFIX)], 1, whole=True)
+        await store.deliver(ids()(), Bytes(b"x"), [Target(account, PREFIX)], 1, all_or_nothing=True)
     await repeated("entries of 25", 2000, lambda: store.entries(account))
     await large_mailbox(store)
     await leases(folder)

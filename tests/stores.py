@@ -80,9 +80,9 @@ async def deliver(
 ) -> DeliveryResult:
     """Deliver to one account."""
     placements = [Target(account, prefix, mailbox, quota)]
-    (filed,) = await store.deliver(
-        delivery_id() if delivery is None else delivery, Bytes(data), placements, NOW, whole=False
-    )
+    name = delivery_id() if delivery is None else delivery
+    receipt = await store.deliver(name, Bytes(data), placements, NOW, all_or_nothing=False)
+    (filed,) = receipt.results
     return filed
 
 

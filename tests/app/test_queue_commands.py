@@ -57,7 +57,7 @@ async def _fill(data: Path) -> Queued:
         fresh = Fresh(ids[-1], len(BODY), sender, None, "one@here.test", now, now + 86400, recipients, now)
         put = outgoing.put(fresh, mine=False)
         placements = [Target(ACCOUNT, HEAD, MAILBOX)]
-        await store.deliver(fresh.id, Bytes(BODY), placements, now, whole=True, also=put)
+        await store.deliver(fresh.id, Bytes(BODY), placements, now, all_or_nothing=True, in_transaction=[put])
 
     try:
         sender = ReversePath(Address.parse("a@here.test"), body=BodyType.EIGHT_BIT, ret="HDRS", envid="x+2B")

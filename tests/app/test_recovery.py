@@ -369,7 +369,9 @@ def test_mail_of_an_account_that_is_not_there_yet_waits_for_it(data: Path) -> No
 
 async def _append_unnamed(data: Path) -> None:
     store = SqliteMailstore.open(data, bus=LocalBus(), create=False)
-    await store.deliver(delivery_id(), Bytes(b"Subject: sent\r\n\r\nhello\r\n"), [Target(1, b"")], NOW, whole=True)
+    await store.deliver(
+        delivery_id(), Bytes(b"Subject: sent\r\n\r\nhello\r\n"), [Target(1, b"")], NOW, all_or_nothing=True
+    )
     await store.close()
 
 

@@ -8,8 +8,8 @@ import pytest
 
 from posthouse.mailstore.changes import LocalBus
 from posthouse.mailstore.interface import Mailstore
-from posthouse.mailstore.memory import MemoryMailstore
 from posthouse.mailstore.sqlite.store import SqliteMailstore
+from tests.memory_store import MemoryMailstore
 from tests.store_invariants import assert_sound
 
 

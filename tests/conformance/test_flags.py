@@ -20,8 +20,8 @@ from posthouse.mailstore.interface import (
     Setting,
     TooManyKeywordsError,
 )
-from posthouse.mailstore.memory import keywords as memory_keywords
 from posthouse.mailstore.sqlite import keywords as sqlite_keywords
+from tests.memory_store import keywords as memory_keywords
 from tests.stores import append, ascending, box_of, deliver, ids_of, letter, rows_of
 
 SEEN, DELETED, FLAGGED = Flag.SEEN, Flag.DELETED, Flag.FLAGGED

@@ -2,15 +2,17 @@
 
 import asyncio
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from posthouse.database.transaction import Transaction
 from posthouse.mailstore.changes import LocalBus
 from posthouse.mailstore.interface import (
     INBOX,
+    DeliveryReceipt,
     DeliveryResult,
     Mailstore,
     MessageRef,
@@ -19,8 +21,8 @@ from posthouse.mailstore.interface import (
     Traits,
     Usage,
 )
-from posthouse.mailstore.memory import MemoryMailstore
 from posthouse.mailstore.sqlite.store import SqliteMailstore
+from tests.memory_store import MemoryMailstore
 from tests.store_invariants import assert_sound
 from tests.stores import NOW, PREFIX, BrokenBody, Bytes, ascending, contents, deliver, delivery_id, fetch
 
@@ -40,31 +42,42 @@ async def test_find_gives_those_that_are_there(store: Mailstore) -> None:
     assert await store.find(2, INBOX, [first.message]) == []
 
 
-async def test_a_rider_sees_what_was_kept(store: Mailstore) -> None:
+async def test_a_hook_sees_what_was_kept(store: Mailstore) -> None:
     seen: list[MessageRef | None] = []
     placements = [Target(1, PREFIX), Target(2, b"", quota=1), Target(3, b"X: y\r\n")]
-    body = Bytes(BODY)
-    await store.deliver(delivery_id(), body, placements, NOW, whole=False, also=lambda _, entries: seen.extend(entries))
+    receipt = await store.deliver(
+        delivery_id(),
+        Bytes(BODY),
+        placements,
+        NOW,
+        all_or_nothing=False,
+        in_transaction=[lambda _, copies: seen.extend(copies)],
+    )
     assert [entry is not None for entry in seen] == [True, False, True]
     assert [entry for entry in seen if entry] == [*await store.entries(1), *await store.entries(3)]
+    assert receipt.messages == seen
     assert await fetch(store, (await store.entries(3))[0]) == b"X: y\r\n" + BODY
 
 
-async def test_a_rider_that_fails_keeps_the_delivery_out(store: Mailstore) -> None:
+async def test_a_hook_that_fails_keeps_the_delivery_out(store: Mailstore) -> None:
     def fail(_database: object, _entries: object) -> None:
         raise ValueError("no")
 
     await deliver(store, 1)
     delivery = delivery_id()
     with pytest.raises(StoreError):
-        await store.deliver(delivery, Bytes(BODY), [Target(1, PREFIX)], NOW, whole=True, also=fail)
+        await store.deliver(delivery, Bytes(BODY), [Target(1, PREFIX)], NOW, all_or_nothing=True, in_transaction=[fail])
     assert len(await store.entries(1)) == 1
-    assert await store.deliver(delivery, Bytes(BODY), [Target(1, PREFIX)], NOW, whole=True) == [DeliveryResult.KEPT]
+    assert (await store.deliver(delivery, Bytes(BODY), [Target(1, PREFIX)], NOW, all_or_nothing=True)).results == [
+        DeliveryResult.KEPT
+    ]
 
 
 async def test_what_was_delivered_is_read_back(store: Mailstore) -> None:
     body = Bytes(BODY, Traits.HAS_LEADING_DOTS | Traits.EIGHT_BIT)
-    assert await store.deliver(delivery_id(), body, [Target(1, PREFIX)], NOW, whole=True) == [DeliveryResult.KEPT]
+    assert (await store.deliver(delivery_id(), body, [Target(1, PREFIX)], NOW, all_or_nothing=True)).results == [
+        DeliveryResult.KEPT
+    ]
     (entry,) = await store.entries(1)
     assert entry[:5] == (entry.message, 1, len(PREFIX + BODY), Traits.HAS_LEADING_DOTS | Traits.EIGHT_BIT, NOW)
     assert await fetch(store, entry) == PREFIX + BODY
@@ -74,7 +87,7 @@ async def test_what_was_delivered_is_read_back(store: Mailstore) -> None:
 async def test_reading_in_steps(store: Mailstore, step: int) -> None:
     prefixes = [PREFIX, b"X-Second: 1\r\n", b""]
     placements = [Target(number, prefix) for number, prefix in enumerate(prefixes, 1)]
-    await store.deliver(delivery_id(), Bytes(BODY), placements, NOW, whole=True)
+    await store.deliver(delivery_id(), Bytes(BODY), placements, NOW, all_or_nothing=True)
     for number, prefix in enumerate(prefixes, 1):
         (entry,) = await store.entries(number)
         assert await fetch(store, entry, step) == prefix + BODY
@@ -101,21 +114,27 @@ async def test_a_body_larger_than_a_write(store: Mailstore) -> None:
     data = bytes(range(256)) * 40_000  # 10 MB
     body = Bytes(data, chunk=65_536)
     placements = [Target(account, b"X-For: %d\r\n" % account) for account in (1, 2)]
-    assert await store.deliver(delivery_id(), body, placements, NOW, whole=True) == [DeliveryResult.KEPT] * 2
+    assert (await store.deliver(delivery_id(), body, placements, NOW, all_or_nothing=True)).results == [
+        DeliveryResult.KEPT
+    ] * 2
     assert await contents(store, 1) == [b"X-For: 1\r\n" + data]
     assert await contents(store, 2) == [b"X-For: 2\r\n" + data]
 
 
 async def test_many_recipients_of_one_body(store: Mailstore) -> None:
     placements = [Target(account, b"Delivered-To: %d\r\n" % account) for account in range(1, 1501)]
-    assert await store.deliver(delivery_id(), Bytes(BODY), placements, NOW, whole=True) == [DeliveryResult.KEPT] * 1500
+    assert (await store.deliver(delivery_id(), Bytes(BODY), placements, NOW, all_or_nothing=True)).results == [
+        DeliveryResult.KEPT
+    ] * 1500
     for account in (1, 2, 750, 1500):
         assert await contents(store, account) == [b"Delivered-To: %d\r\n" % account + BODY]
 
 
 async def test_one_body_in_two_mailboxes_of_one_account(store: Mailstore) -> None:
     placements = [Target(1, PREFIX), Target(1, PREFIX, "Lists/Été")]
-    assert await store.deliver(delivery_id(), Bytes(BODY), placements, NOW, whole=True) == [DeliveryResult.KEPT] * 2
+    assert (await store.deliver(delivery_id(), Bytes(BODY), placements, NOW, all_or_nothing=True)).results == [
+        DeliveryResult.KEPT
+    ] * 2
     (first,), (second,) = await store.entries(1), await store.entries(1, "Lists/Été")
     assert first.message != second.message
     assert await fetch(store, first) == await fetch(store, second) == PREFIX + BODY
@@ -123,7 +142,7 @@ async def test_one_body_in_two_mailboxes_of_one_account(store: Mailstore) -> Non
 
 
 async def test_nothing_to_deliver(store: Mailstore) -> None:
-    assert await store.deliver(delivery_id(), Bytes(BODY), [], NOW, whole=True) == []
+    assert (await store.deliver(delivery_id(), Bytes(BODY), [], NOW, all_or_nothing=True)).results == []
 
 
 async def test_what_does_not_exist_is_empty(store: Mailstore) -> None:
@@ -142,7 +161,7 @@ async def test_a_body_that_cannot_be_read_fails_alone(store: Mailstore, error: E
     broken = BrokenBody(BODY, 5, error)
     results = await asyncio.gather(
         deliver(store, 1, b"first\r\n"),
-        store.deliver(delivery_id(), broken, [Target(1, PREFIX)], NOW, whole=True),
+        store.deliver(delivery_id(), broken, [Target(1, PREFIX)], NOW, all_or_nothing=True),
         deliver(store, 1, b"last\r\n"),
         return_exceptions=True,
     )
@@ -157,7 +176,7 @@ async def test_a_large_body_that_breaks_half_way(store: Mailstore) -> None:
             yield from [self._data[:3_000_000]] * 3
             raise OSError("gone")
 
-    broken = store.deliver(delivery_id(), HalfWay(b"x" * 12_000_000), [Target(1, PREFIX)], NOW, whole=True)
+    broken = store.deliver(delivery_id(), HalfWay(b"x" * 12_000_000), [Target(1, PREFIX)], NOW, all_or_nothing=True)
     results = await asyncio.gather(deliver(store, 1), broken, deliver(store, 1, b"l\r\n"), return_exceptions=True)
     assert isinstance(results[1], StoreError)
     assert await contents(store, 1) == [PREFIX + BODY, PREFIX + b"l\r\n"]
@@ -228,8 +247,8 @@ async def test_a_delivery_without_a_name_is_another_one_each_time(store: Mailsto
     assert await asyncio.gather(*(deliver(store, 1, delivery=b"") for _ in range(5))) == [DeliveryResult.KEPT] * 5
     assert await deliver(store, 1, delivery=named) is DeliveryResult.ALREADY
     targets = [Target(1, PREFIX), Target(1, PREFIX)]
-    filed = await store.deliver(b"", Bytes(BODY), targets, NOW, whole=True)
-    assert filed == [DeliveryResult.KEPT, DeliveryResult.ALREADY]  # the same mailbox twice
+    receipt = await store.deliver(b"", Bytes(BODY), targets, NOW, all_or_nothing=True)
+    assert receipt.results == [DeliveryResult.KEPT, DeliveryResult.ALREADY]  # the same mailbox twice
     assert len(await store.entries(1)) == 9
 
 
@@ -251,7 +270,7 @@ async def test_a_delivery_that_was_kept_and_expunged_does_not_come_back(store: M
 
 async def test_the_same_mailbox_twice_in_one_delivery(store: Mailstore) -> None:
     placements = [Target(1, PREFIX), Target(1, b"X-Other: 1\r\n"), Target(2, PREFIX)]
-    filed = await store.deliver(delivery_id(), Bytes(BODY), placements, NOW, whole=True)
+    filed = (await store.deliver(delivery_id(), Bytes(BODY), placements, NOW, all_or_nothing=True)).results
     assert filed == [DeliveryResult.KEPT, DeliveryResult.ALREADY, DeliveryResult.KEPT]
     assert await contents(store, 1) == [PREFIX + BODY]
 
@@ -280,7 +299,7 @@ async def test_quota_holds_for_deliveries_at_the_same_time(store: Mailstore) -> 
 async def test_quota_counts_all_placements_of_one_delivery(store: Mailstore) -> None:
     size = len(PREFIX + BODY)
     placements = [Target(1, PREFIX, name, 2 * size) for name in ("A", "B", "C")]
-    filed = await store.deliver(delivery_id(), Bytes(BODY), placements, NOW, whole=False)
+    filed = (await store.deliver(delivery_id(), Bytes(BODY), placements, NOW, all_or_nothing=False)).results
     assert filed == [DeliveryResult.KEPT, DeliveryResult.KEPT, DeliveryResult.OVER_QUOTA]
     assert await store.usage(1) == Usage(2, 2 * size)
 
@@ -289,18 +308,18 @@ async def test_one_over_quota_keeps_the_others_out_of_a_whole_delivery(store: Ma
     delivery = delivery_id()
     await deliver(store, 3, delivery=delivery)
     placements = [Target(1, PREFIX), Target(2, PREFIX, INBOX, 1), Target(3, PREFIX)]
-    filed = await store.deliver(delivery, Bytes(BODY), placements, NOW, whole=True)
+    filed = (await store.deliver(delivery, Bytes(BODY), placements, NOW, all_or_nothing=True)).results
     assert filed == [DeliveryResult.WITHHELD, DeliveryResult.OVER_QUOTA, DeliveryResult.ALREADY]
     assert await store.entries(1) == await store.entries(2) == []
     assert await store.changes(1, 0) == []
     roomy = [Target(1, PREFIX), Target(2, PREFIX), Target(3, PREFIX)]
-    filed = await store.deliver(delivery, Bytes(BODY), roomy, NOW, whole=True)
+    filed = (await store.deliver(delivery, Bytes(BODY), roomy, NOW, all_or_nothing=True)).results
     assert filed == [DeliveryResult.KEPT, DeliveryResult.KEPT, DeliveryResult.ALREADY]
 
 
 async def test_one_over_quota_does_not_concern_the_others(store: Mailstore) -> None:
     placements = [Target(1, PREFIX), Target(2, PREFIX, INBOX, 1), Target(3, PREFIX)]
-    filed = await store.deliver(delivery_id(), Bytes(BODY), placements, NOW, whole=False)
+    filed = (await store.deliver(delivery_id(), Bytes(BODY), placements, NOW, all_or_nothing=False)).results
     assert filed == [DeliveryResult.KEPT, DeliveryResult.OVER_QUOTA, DeliveryResult.KEPT]
     assert [len(await store.entries(account)) for account in (1, 2, 3)] == [1, 0, 1]
 
@@ -321,7 +340,7 @@ async def test_expunge_counts_what_was_there(store: Mailstore) -> None:
 
 async def test_expunge_leaves_other_mailboxes_and_accounts_alone(store: Mailstore) -> None:
     placements = [Target(1, PREFIX), Target(1, PREFIX, "Junk"), Target(2, PREFIX)]
-    await store.deliver(delivery_id(), Bytes(BODY), placements, NOW, whole=True)
+    await store.deliver(delivery_id(), Bytes(BODY), placements, NOW, all_or_nothing=True)
     (entry,) = await store.entries(1)
     assert await store.expunge(2, "Junk", [entry.message]) == 0
     assert await store.expunge(1, "Junk", [entry.message]) == 0
@@ -338,7 +357,7 @@ async def test_expunge_of_very_many(store: Mailstore) -> None:
 
 async def test_forget_removes_all_and_gives_no_number_twice(store: Mailstore) -> None:
     shared = [Target(1, PREFIX), Target(2, PREFIX)]
-    await store.deliver(delivery_id(), Bytes(BODY), shared, NOW, whole=True)
+    await store.deliver(delivery_id(), Bytes(BODY), shared, NOW, all_or_nothing=True)
     await asyncio.gather(*(deliver(store, 1, mailbox=name) for name in ("A", "B") for _ in range(300)))
     held = await store.entries(1) + await store.entries(1, "A") + await store.entries(1, "B")
     highest = max(entry.message for entry in held)
@@ -498,8 +517,8 @@ def test_like_a_model(kind: str, tmp_path_factory: pytest.TempPathFactory, steps
                     model.deliveries.add((number, account, mailbox))
             elif verb == "expunge":
                 entries = await store.entries(account, mailbox)
-                doomed = entries[number : number + 2]
-                assert await store.expunge(account, mailbox, [entry.message for entry in doomed]) == len(doomed)
+                gone = entries[number : number + 2]
+                assert await store.expunge(account, mailbox, [entry.message for entry in gone]) == len(gone)
                 del box[number : number + 2]
             else:
                 await store.forget(account)
@@ -519,17 +538,19 @@ def test_like_a_model(kind: str, tmp_path_factory: pytest.TempPathFactory, steps
         assert_sound(folder)
 
 
-async def test_what_rides_on_a_delivery_to_nobody_is_done(store: Mailstore) -> None:
+async def test_hooks_of_a_delivery_to_nobody_are_called(store: Mailstore) -> None:
     """A bounce that has nowhere to go still carries the record of the failure."""
     seen: list[int] = []
-    assert (
-        await store.deliver(delivery_id(), Bytes(b""), [], NOW, whole=True, also=lambda _, got: seen.append(len(got)))
-        == []
-    )
-    assert seen == [0]
+
+    def note(_: Transaction, copies: Sequence[MessageRef | None]) -> None:
+        seen.append(len(copies))
+
+    receipt = await store.deliver(delivery_id(), Bytes(b""), [], NOW, all_or_nothing=True, in_transaction=[note, note])
+    assert receipt == DeliveryReceipt([], [])
+    assert seen == [0, 0]
 
     def fail(_: object, entries: object) -> None:
         raise LookupError("no claim")
 
     with pytest.raises(StoreError):
-        await store.deliver(delivery_id(), Bytes(b""), [], NOW, whole=True, also=fail)
+        await store.deliver(delivery_id(), Bytes(b""), [], NOW, all_or_nothing=True, in_transaction=[fail])

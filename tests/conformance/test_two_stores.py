@@ -35,8 +35,8 @@ from posthouse.mailstore.interface import (
     StoreError,
     Target,
 )
-from posthouse.mailstore.memory import MemoryMailstore
 from posthouse.mailstore.sqlite.store import SqliteMailstore
+from tests.memory_store import MemoryMailstore
 from tests.store_invariants import assert_sound
 from tests.stores import NOW, Bytes, ascending, delivery_id, fetch, letter, rows_of
 
@@ -137,7 +137,12 @@ class TwoStores(RuleBasedStateMachine):
         if name.count("//"):
             return  # those who deliver check names themselves
         delivery, placements = self._known[again % len(self._known)], [Target(account, prefix, name, quota)]
-        self._both(lambda store, _: store.deliver(delivery, body, placements, NOW, whole=False))
+
+        async def deliver(store: Mailstore, _: int) -> object:
+            receipt = await store.deliver(delivery, body, placements, NOW, all_or_nothing=False)
+            return receipt.results, [copy and (copy.uid, copy.octets, copy.received) for copy in receipt.messages]
+
+        self._both(deliver)
 
     @rule(
         account=_ACCOUNTS,

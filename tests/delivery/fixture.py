@@ -14,7 +14,7 @@ from posthouse.delivery.content.memory_body import MemoryBody
 from posthouse.delivery.inbound.router import Router
 from posthouse.delivery.inbound.srs import Srs
 from posthouse.mailstore.changes import LocalBus
-from posthouse.mailstore.interface import DeliveryResult, Mailstore, MessageRef
+from posthouse.mailstore.interface import DeliveryReceipt, Mailstore, MessageRef
 from posthouse.mailstore.sqlite.store import SqliteMailstore
 from posthouse.message.address import Address
 from posthouse.message.envelope import Client, Envelope, Recipient, ReversePath
@@ -57,7 +57,7 @@ class Faulty:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._store, name)
 
-    async def deliver(self, *words: Any, **options: Any) -> list[DeliveryResult]:
+    async def deliver(self, *words: Any, **options: Any) -> DeliveryReceipt:
         self.calls += 1
         if self.succeed > 0:
             self.succeed -= 1

@@ -4,10 +4,11 @@ import asyncio
 import itertools
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from posthouse.mailstore.changes import LocalBus
-from posthouse.mailstore.interface import INBOX, Body, DeliveryResult, StoreError, Target
+from posthouse.mailstore.interface import INBOX, Body, DeliveryReceipt, DeliveryResult, StoreError, Target
 from posthouse.mailstore.sqlite.store import SqliteMailstore
 from tests.faults.ledger import body_of
 from tests.stores import NOW, PREFIX, Bytes
@@ -16,12 +17,18 @@ ACCOUNTS = 5
 _TASKS = 20
 
 
-class EarlyStore(SqliteMailstore):
-    """Acknowledges before the commit: the mistake that the ledger must catch."""
+def acknowledge_early(store: SqliteMailstore) -> None:
+    """Have a store acknowledge before the commit: the mistake that the ledger must catch."""
+    real = store.deliver
+    background: set[asyncio.Task[DeliveryReceipt]] = set()
 
-    async def deliver(self, delivery: bytes, body: Body, placements, received: int, *, whole: bool, also=None):  # type: ignore[no-untyped-def]
-        self._background = asyncio.create_task(super().deliver(delivery, body, placements, received, whole=whole))
-        return [DeliveryResult.KEPT]
+    async def deliver(
+        delivery: bytes, body: Body, targets: Sequence[Target], received: int, *, all_or_nothing: bool
+    ) -> DeliveryReceipt:
+        background.add(asyncio.create_task(real(delivery, body, targets, received, all_or_nothing=all_or_nothing)))
+        return DeliveryReceipt([DeliveryResult.KEPT], [None])
+
+    store.deliver = deliver  # type: ignore[assignment]
 
 
 def note(kind: str, number: int) -> None:
@@ -33,7 +40,7 @@ async def client(store: SqliteMailstore, numbers: "itertools.count[int]") -> Non
         account = 1 + number % ACCOUNTS
         placements = [Target(account, PREFIX)]
         delivery = NOW.to_bytes(6, "big") + number.to_bytes(10, "big")
-        filed = await store.deliver(delivery, Bytes(body_of(number)), placements, 1, whole=True)
+        filed = (await store.deliver(delivery, Bytes(body_of(number)), placements, 1, all_or_nothing=True)).results
         if filed == [DeliveryResult.KEPT]:
             note("D", number)
         if number % 3 == 0:
@@ -55,8 +62,10 @@ async def expunge_some(store: SqliteMailstore, account: int) -> None:
                 note("X", number)
 
 
-async def main(folder: Path, first: int, step: int, kind: type[SqliteMailstore]) -> None:
-    store = kind.open(folder, bus=LocalBus(), pack_octets=3_000_000)
+async def main(folder: Path, first: int, step: int, *, early: bool) -> None:
+    store = SqliteMailstore.open(folder, bus=LocalBus(), pack_octets=3_000_000)
+    if early:
+        acknowledge_early(store)
     numbers = itertools.count(first, step)
     os.write(2, b"ready\n")
 
@@ -69,5 +78,5 @@ async def main(folder: Path, first: int, step: int, kind: type[SqliteMailstore])
 
 
 if __name__ == "__main__":
-    store_kind = EarlyStore if sys.argv[4:] == ["early"] else SqliteMailstore
-    asyncio.run(main(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), store_kind))
+    is_early = sys.argv[4:] == ["early"]
+    asyncio.run(main(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), early=is_early))

@@ -81,7 +81,7 @@ async def test_refused_mail_gives_its_space_back_and_its_place_to_nobody(
         await fill(store)
         placements = [Target(1, PREFIX, f"{number} " + "y" * 200) for number in range(100)]
         with pytest.raises(StoreFullError):
-            await store.deliver(delivery_id(), Bytes(b"refused" * 9000), placements, NOW, whole=True)
+            await store.deliver(delivery_id(), Bytes(b"refused" * 9000), placements, NOW, all_or_nothing=True)
     await deliver(store, 1, b"after\r\n")
     ((start, length),) = files.punched
     assert start == before and length > 60_000
@@ -225,7 +225,7 @@ async def test_a_mailbox_is_gone_though_its_messages_cannot_be_removed_now(
         raise apsw.IOError("disk I/O error")
 
     with monkeypatch.context() as patch:
-        patch.setattr(removing, "sweep", fail)
+        patch.setattr(removing, "purge", fail)
         await store.delete(1, "Old")
     assert await store.mailbox(1, "Old") is None
     await store.reap(NOW * 2)

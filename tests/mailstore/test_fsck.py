@@ -28,7 +28,7 @@ async def folder(tmp_path: Path) -> Path:
     for number in range(3):
         await deliver(store, 1, b"%d" % number * 4000)
     shared = [Target(2, PREFIX), Target(1, b"X-Junk: 1\r\n", "Junk")]
-    await store.deliver(delivery_id(), Bytes(b"shared\r\n"), shared, NOW, whole=True)
+    await store.deliver(delivery_id(), Bytes(b"shared\r\n"), shared, NOW, all_or_nothing=True)
     await store.close()
     return tmp_path
 

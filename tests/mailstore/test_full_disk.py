@@ -91,7 +91,7 @@ async def test_many_at_once_on_a_disk_that_fills_up(store: SqliteMailstore, disk
         body = b"%d\r\n" % number + os.urandom(30_000)
         try:
             async with few:
-                await store.deliver(delivery_id(), Bytes(body), [Target(1, PREFIX)], NOW, whole=True)
+                await store.deliver(delivery_id(), Bytes(body), [Target(1, PREFIX)], NOW, all_or_nothing=True)
         except StoreFullError:
             return None
         return PREFIX + body

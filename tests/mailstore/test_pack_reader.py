@@ -94,7 +94,7 @@ async def test_no_flipped_bit_is_served_as_sound(
     prefixes = [b"X-For: %d\r\n" % account for account in range(recipients)]
     body = os.urandom(size)
     placements = [Target(account, prefix) for account, prefix in enumerate(prefixes, 1)]
-    await store.deliver(delivery_id(), Bytes(body), placements, NOW, whole=True)
+    await store.deliver(delivery_id(), Bytes(body), placements, NOW, all_or_nothing=True)
     if not cached:
         monkeypatch.setattr(PackReader, "cached", lambda *_: None)
     (entry,) = await store.entries(recipients)
@@ -184,7 +184,7 @@ async def test_a_body_the_store_does_not_know(store: SqliteMailstore) -> None:
 async def test_octets_that_were_given_back_are_not_served(store: SqliteMailstore, recipients: int) -> None:
     """Zeros in place of somebody's mail would be worse than an error."""
     placements = [Target(account, b"X-For: %d\r\n" % account) for account in range(1, recipients + 1)]
-    await store.deliver(delivery_id(), Bytes(b"y" * 50_000), placements, NOW, whole=True)
+    await store.deliver(delivery_id(), Bytes(b"y" * 50_000), placements, NOW, all_or_nothing=True)
     held = [(await store.entries(account))[0] for account in range(1, recipients + 1)]
     for account, entry in enumerate(held, 1):
         assert (await fetch(store, entry)).endswith(b"y" * 50_000)

@@ -78,7 +78,7 @@ async def test_not_before_the_grace_is_over(store: SqliteMailstore, tmp_path: Pa
 
 async def test_a_body_others_still_have_stays(store: SqliteMailstore, tmp_path: Path) -> None:
     placements = [Target(1, PREFIX), Target(1, PREFIX, "Junk"), Target(2, PREFIX)]
-    await store.deliver(delivery_id(), Bytes(b"z" * 50_000), placements, NOW, whole=True)
+    await store.deliver(delivery_id(), Bytes(b"z" * 50_000), placements, NOW, all_or_nothing=True)
     await store.forget(1)
     assert (await store.reap(NOW * 2)).blobs == 0
     assert await contents(store, 2) == [PREFIX + b"z" * 50_000]

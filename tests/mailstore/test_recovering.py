@@ -43,7 +43,7 @@ async def folder(tmp_path: Path) -> Path:
     for number in range(4):
         await deliver(store, 1, b"%d" % number * 4000)
     both = [Target(1, PREFIX), Target(2, OTHER)]
-    await store.deliver(delivery_id(), Bytes(b"for both\r\n"), both, NOW, whole=True)
+    await store.deliver(delivery_id(), Bytes(b"for both\r\n"), both, NOW, all_or_nothing=True)
     await store.close()
     return tmp_path
 

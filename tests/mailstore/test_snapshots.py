@@ -41,7 +41,7 @@ class Disturbed:
         if self.asked:
             await self._happens()
         self.asked += 1
-        return await self._store.ask(job)
+        return await self._store.read_rows(job)
 
 
 @pytest.mark.parametrize("seed", range(25))
@@ -110,7 +110,7 @@ async def test_no_question_is_for_more_than_a_page(store: SqliteMailstore) -> No
     rows: list[int] = []
 
     async def ask(job: Callable[[apsw.Connection], Any]) -> Any:
-        answer = await store.ask(job)
+        answer = await store.read_rows(job)
         match answer:
             case list() | tuple():
                 rows.append(len(answer[0]) if answer and not isinstance(answer[0], tuple) else len(answer))

@@ -69,7 +69,7 @@ class Fixture:
         fresh = Fresh(delivery_id(), 5, sender, 7, "id@here.test", now, now + 1000, to, due or now)
         put = queue.put(fresh, mine=mine)
         placements = [Target(ACCOUNT, b"X: y\r\n", MAILBOX)]
-        await self.store.deliver(fresh.id, Bytes(b"hello"), placements, now, whole=True, also=put)
+        await self.store.deliver(fresh.id, Bytes(b"hello"), placements, now, all_or_nothing=True, in_transaction=[put])
         return put
 
     async def bodies(self) -> list[MessageRef]:
@@ -84,12 +84,12 @@ class SlowReads:
         self.transact = house.store.transact
         self.meanwhile: tuple[float, SqliteOutgoing] | None = None
 
-    async def ask(self, look: Callable[[apsw.Connection], Any]) -> Any:
+    async def read_rows(self, look: Callable[[apsw.Connection], Any]) -> Any:
         if self.meanwhile is not None:
             (seconds, other), self.meanwhile = self.meanwhile, None
             self._house.running += seconds
             await other.renew()
-        return await self._house.store.ask(look)
+        return await self._house.store.read_rows(look)
 
 
 class FullDisk:
@@ -98,7 +98,7 @@ class FullDisk:
     def __init__(self, store: SqliteMailstore, reserve: Path) -> None:
         self._store = store
         self._reserve = reserve
-        self.ask = store.ask
+        self.read_rows = store.read_rows
 
     async def transact(self, work: Callable[[apsw.Connection], Any], *, frees_space: bool = False) -> Any:
         def write(connection: apsw.Connection) -> Any:

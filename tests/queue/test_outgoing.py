@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from posthouse.database.transaction import Transaction
 from posthouse.mailstore.interface import DeliveryResult, StoreError, StoreFullError, Target
 from posthouse.message.address import Address
 from posthouse.message.envelope import BodyType, Recipient, ReversePath
@@ -109,11 +110,13 @@ async def test_what_was_delivered_does_not_fail_in_the_hands_of_another(house: F
     assert await other.claimed() == {}
     recorder = other.recorder([settled(one, RecipientState.FAILED)], [0])
     with pytest.raises(StoreError):
-        await house.store.deliver(delivery_id(), Bytes(b"news"), [Target(77, b"")], START, whole=False, also=recorder)
+        await house.store.deliver(
+            delivery_id(), Bytes(b"news"), [Target(77, b"")], START, all_or_nothing=False, in_transaction=[recorder]
+        )
     assert recorder.lost == {0}
     assert await other.record([settled(one, RecipientState.FAILED)]) == []
     look = "SELECT state, waiting FROM queued_recipient JOIN queued USING (number)"
-    assert await house.store.ask(lambda connection: connection.execute(look).fetchall()) == [
+    assert await house.store.read_rows(lambda connection: connection.execute(look).fetchall()) == [
         (RecipientState.DELIVERED, 0)
     ]
 
@@ -127,7 +130,9 @@ async def test_a_delivery_is_told_though_another_has_the_claim(house: Fixture) -
     (one,) = await other.claim([], 10)
     for queue, waiting in ((slow, lost), (other, one)):
         recorder = queue.recorder([settled(waiting)], [0])
-        news = house.store.deliver(delivery_id(), Bytes(b"news"), [Target(77, b"")], START, whole=False, also=recorder)
+        news = house.store.deliver(
+            delivery_id(), Bytes(b"news"), [Target(77, b"")], START, all_or_nothing=False, in_transaction=[recorder]
+        )
         if queue is slow:
             await news
             assert len(recorder.over) == 1
@@ -177,7 +182,7 @@ async def test_claims_whose_claimer_is_in_no_table_come_back(house: Fixture) -> 
     dead, alive = await house.queue(), await house.queue()
     await house.lose(alive)
     await house.put(dead, "b@y.test", mine=True)
-    assert sorted((await house.store.ask(read_claimers)).values()) == [(-1, 0), (5, 0)]
+    assert sorted((await house.store.read_rows(read_claimers)).values()) == [(-1, 0), (5, 0)]
     await house.lose(alive)
     assert names(await alive.claim([], 10)) == ["b@y.test"]
 
@@ -246,7 +251,9 @@ async def test_a_failure_is_told_by_whoever_holds_the_claim_alone(house: Fixture
     (one,) = await alive.claim([], 10)
     for queue, waiting in ((alive, one), (dead, lost)):
         recorder = queue.recorder([settled(waiting, RecipientState.FAILED)], [0])
-        news = house.store.deliver(delivery_id(), Bytes(b"news"), [Target(77, b"")], START, whole=False, also=recorder)
+        news = house.store.deliver(
+            delivery_id(), Bytes(b"news"), [Target(77, b"")], START, all_or_nothing=False, in_transaction=[recorder]
+        )
         if queue is alive:
             await news
             continue
@@ -317,7 +324,7 @@ async def test_what_waits_for_a_destination_that_is_down_counts_as_tried(house: 
     house.now += 300
     house.running += 300
     assert names(await queue.postpone("y.test", LATER, later, 10)) == ["b@y.test", "c@y.test", "d@y.test"]
-    counted = await house.store.ask(lambda connection: connection.execute("SELECT count(*) FROM attempt").get)
+    counted = await house.store.read_rows(lambda connection: connection.execute("SELECT count(*) FROM attempt").get)
     assert counted == 3  # the first time, that people see why it waits
 
 
@@ -337,7 +344,9 @@ async def test_only_the_last_attempts_are_kept(house: Fixture) -> None:
     for n in range(TRIES_KEPT + 20):
         (one,) = await queue.claim([], 1)
         await queue.record([AttemptRecord(one, RecipientState.WAITING, Try(n, 451, "", "", "", ""), due=START)])
-    kept = await house.store.ask(lambda connection: connection.execute("SELECT min(at), count(*) FROM attempt").get)
+    kept = await house.store.read_rows(
+        lambda connection: connection.execute("SELECT min(at), count(*) FROM attempt").get
+    )
     assert kept == (20, TRIES_KEPT)
 
 
@@ -379,17 +388,23 @@ async def test_news_and_record_are_one(house: Fixture) -> None:
     await house.put(queue, "b@y.test")
     (one,) = await queue.claim([], 10)
 
-    def fail(database: object, entries: object) -> None:
-        recorder(database, ())
+    def fail(transaction: Transaction, copies: object) -> None:
+        recorder(transaction, ())
         raise ValueError("power cut")
 
     recorder = queue.recorder([settled(one, RecipientState.FAILED)])
     with pytest.raises(StoreError):
-        await house.store.deliver(delivery_id(), Bytes(b"news"), [Target(9, b"")], START, whole=True, also=fail)
+        await house.store.deliver(
+            delivery_id(), Bytes(b"news"), [Target(9, b"")], START, all_or_nothing=True, in_transaction=[fail]
+        )
     assert await queue.waiting_count() == 1
     assert await house.store.entries(9) == []
     recorder = queue.recorder([settled(one, RecipientState.FAILED)])
-    news = await house.store.deliver(delivery_id(), Bytes(b"news"), [Target(9, b"")], START, whole=True, also=recorder)
+    news = (
+        await house.store.deliver(
+            delivery_id(), Bytes(b"news"), [Target(9, b"")], START, all_or_nothing=True, in_transaction=[recorder]
+        )
+    ).results
     assert news == [DeliveryResult.KEPT]
     assert recorder.done
     assert len(recorder.over) == 1
@@ -401,7 +416,11 @@ async def test_nothing_is_queued_when_the_body_was_not_kept(house: Fixture) -> N
     to = ((Recipient(Address.parse("b@y.test")), "y.test"),)
     put = queue.put(Fresh(delivery_id(), 5, SENDER, None, "", START, START + 9, to, START), mine=True)
     placements = [Target(1, b"", quota=1), Target(ACCOUNT, b"", MAILBOX)]
-    filed = await house.store.deliver(delivery_id(), Bytes(b"hello"), placements, START, whole=True, also=put)
+    filed = (
+        await house.store.deliver(
+            delivery_id(), Bytes(b"hello"), placements, START, all_or_nothing=True, in_transaction=[put]
+        )
+    ).results
     assert filed == [DeliveryResult.OVER_QUOTA, DeliveryResult.WITHHELD]
     assert put.waiting == []
     assert await queue.waiting_count() == 0
@@ -515,7 +534,7 @@ async def test_ages_go_on_by_the_clock_when_the_system_was_started(house: Fixtur
     assert queue.now_for(one.message) - one.message.created == 3600
     house.now -= 400 * DAY
     house.start("boot 3")
-    (age,) = await house.store.ask(
+    (age,) = await house.store.read_rows(
         lambda connection: connection.execute("SELECT created, expires FROM queued").fetchall()
     )
     assert age == (int(house.now), int(house.now) + 1000)  # for how long it was off nobody knows
@@ -532,7 +551,7 @@ async def test_settled_messages_are_forgotten_after_a_week(house: Fixture) -> No
     count = (
         "SELECT (SELECT count(*) FROM queued), (SELECT count(*) FROM queued_recipient), (SELECT count(*) FROM attempt)"
     )
-    assert await house.store.ask(lambda connection: connection.execute(count).fetchall()) == [(1, 1, 0)]
+    assert await house.store.read_rows(lambda connection: connection.execute(count).fetchall()) == [(1, 1, 0)]
 
 
 async def test_what_waits_follows_the_routes_of_a_start(house: Fixture, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -30,7 +30,7 @@ async def test_what_cannot_be_read_keeps_nothing_else_waiting(house: Fixture, da
     (line,) = said
     assert line.startswith("recipient 0 of message 1 in the queue: ")
     look = "SELECT held, claim, state FROM queued_recipient WHERE number = 1"
-    assert await house.store.ask(lambda connection: connection.execute(look).fetchall()) == [(1, 0, 0)]
+    assert await house.store.read_rows(lambda connection: connection.execute(look).fetchall()) == [(1, 0, 0)]
     house.now -= 40 * 86400
     await queue.tidy()  # a clock that steps is put right for all of them
     await queue.leave()

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from posthouse.mailstore.interface import Body, DeliveryResult, Mailstore, StoreError, StoreFullError
+from posthouse.mailstore.interface import Body, DeliveryReceipt, Mailstore, StoreError, StoreFullError
 from posthouse.message.envelope import Envelope
 from posthouse.message.reply import Reply
 from posthouse.policy.verdict import Verdict
@@ -130,7 +130,7 @@ class Failing:
     def __getattr__(self, name: str) -> object:
         return getattr(self.store, name)
 
-    async def deliver(self, delivery: bytes, body: Body, *rest: object, **more: object) -> list[DeliveryResult]:
+    async def deliver(self, delivery: bytes, body: Body, *rest: object, **more: object) -> DeliveryReceipt:
         if self.failure is not None:
             raise self.failure
         return await self.store.deliver(delivery, body, *rest, **more)  # type: ignore[arg-type]
@@ -333,7 +333,7 @@ async def test_a_bug_while_reading_ends_one_command(tmp_path: Path, monkeypatch:
         await found.deliver(["alice@example.test"], b"Subject: y\r\n\r\nsound\r\n")
         talk, _ = await found.login("alice")
         with monkeypatch.context() as patch:
-            patch.setattr(type(found.mailstore), "read", broken)
+            patch.setattr(found.mailstore, "read", broken)
             assert await talk.ask("RETR 1") == "-ERR [SYS/TEMP] internal error, it was logged"
         assert (await talk.ask("RETR 1")).startswith("+OK")
         assert (await talk.body()).endswith(b"sound\r\n")

@@ -106,7 +106,7 @@ class Judge:
     def _placed(self, before: Model, after: Model, accounts: Sequence[int]) -> bool:
         """Whether the new messages stand where they were seen, if they were."""
         for account in accounts:
-            first, owner = before._look(account).next_message, after._look(account)
+            first, owner = before.state.look(account).next_message, after.state.look(account)
             if owner.next_message == first:
                 continue
             for box in owner.boxes.values():
@@ -138,7 +138,7 @@ class Judge:
 
 def view_of(model: Model, account: int) -> tuple[Any, ...]:
     """What the model says of an account, in the form of worker.look()."""
-    owner = model._look(account)
+    owner = model.state.look(account)
     boxes = [owner.boxes[name].view() for name in sorted(owner.boxes)]
     sets = owner.keywords.page(0)
     rows = {box.id: [by_name(_row(item), sets) for item in box.items.values()] for box in owner.boxes.values()}

@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from posthouse.database.sqlite_transaction import connection_of
+from posthouse.database.transaction import Transaction
 from posthouse.mailstore.interface import (
     SYSTEM_FLAGS,
     Appending,
@@ -19,8 +21,8 @@ from posthouse.mailstore.interface import (
     StoreError,
     Target,
 )
-from posthouse.mailstore.memory import MemoryMailstore
 from posthouse.mailstore.sqlite.store import SqliteMailstore
+from tests.memory_store import MemoryMailstore
 from tests.stores import Bytes
 
 ROOM = "probe"  # another room's rows in the same database
@@ -85,12 +87,12 @@ class Model(MemoryMailstore):
 
     def fork(self) -> "Model":
         """A copy. What both share is never changed."""
-        other = Model.begin(self._bus, self._clock)
+        other = Model.begin(self.state.bus, self.state.clock)
         other.probes = self.probes.copy()
-        other._delivered = self._delivered.copy()
-        for number, account in self._accounts.items():
+        other.state.delivered = self.state.delivered.copy()
+        for number, account in self.state.accounts.items():
             boxes = {name: replace(box, items=box.items.copy()) for name, box in account.boxes.items()}
-            other._accounts[number] = replace(
+            other.state.accounts[number] = replace(
                 account,
                 boxes=boxes,
                 gone=account.gone.copy(),
@@ -101,25 +103,25 @@ class Model(MemoryMailstore):
 
     def birth(self, account: int) -> None:
         """An account gets its INBOX, as every store gives it one when it is looked at."""
-        with self._change(account, inbox=True):
+        with self.state.change(account, inbox=True):
             pass
 
     def drop(self, account: int) -> None:
         """Know nothing of an account any more."""
-        self._accounts.pop(account, None)
+        self.state.accounts.pop(account, None)
 
     def body(self, account: int, mailbox: int, message: int) -> bytes:
         """The body, without trace headers."""
-        place: Any = self._accounts[account].by_id(mailbox).items[message].entry.place
+        place: Any = self.state.accounts[account].by_id(mailbox).items[message].entry.place
         return bytes(place[1])
 
     def text(self, account: int, mailbox: int, message: int) -> bytes:
         """All octets of a message."""
-        place: Any = self._accounts[account].by_id(mailbox).items[message].entry.place
+        place: Any = self.state.accounts[account].by_id(mailbox).items[message].entry.place
         return bytes(place[0] + place[1])
 
 
-class _Rider:
+class _Hook:
     """Notes a number in the transaction of a delivery, or undoes it."""
 
     def __init__(self, store: Mailstore, number: int, spoilt: bool) -> None:
@@ -127,15 +129,15 @@ class _Rider:
         self._number = number
         self._spoilt = spoilt
 
-    def __call__(self, database: Any, entries: Sequence[MessageRef | None]) -> None:
-        if not any(entries):
+    def __call__(self, transaction: Transaction, copies: Sequence[MessageRef | None]) -> None:
+        if not any(copies):
             return
         if isinstance(self._store, Model):
             self._store.probes.add(self._number)
         else:
-            database.execute(_INSERT, (self._number,))
+            connection_of(transaction).execute(_INSERT, (self._number,))
         if self._spoilt:
-            raise RuntimeError("the rider is thrown")
+            raise RuntimeError("the hook fails")
 
 
 async def carry_out(store: Mailstore, order: Order) -> Outcome:
@@ -192,9 +194,12 @@ async def _ask(store: Mailstore, order: Order) -> Any:
 async def _deliver(store: Mailstore, order: Order) -> Any:
     values = order.values
     placements = [Target(*placement) for placement in values["placements"]]
-    rider = _Rider(store, values["probe"], order.spoilt) if values["probe"] else None
+    hooks = [_Hook(store, values["probe"], order.spoilt)] if values["probe"] else []
     body = Bytes(values["text"], chunk=values["chunk"])
-    return await store.deliver(values["delivery"], body, placements, values["at"], whole=values["whole"], also=rider)
+    receipt = await store.deliver(
+        values["delivery"], body, placements, values["at"], all_or_nothing=values["whole"], in_transaction=hooks
+    )
+    return receipt.results
 
 
 async def _note(store: Mailstore, order: Order) -> Any:

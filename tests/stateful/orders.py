@@ -97,7 +97,7 @@ def _marks(rng: random.Random) -> Marks:
 
 def _some(rng: random.Random, account: int, model: Model) -> tuple[int, list[int]]:
     """A mailbox, and some of its messages; now and then ones that are not there."""
-    boxes = list(model._look(account).boxes.values())
+    boxes = list(model.state.look(account).boxes.values())
     if not boxes or rng.random() < 0.03:
         return 999, [1]
     full = [box for box in boxes if box.items]
@@ -111,7 +111,7 @@ def _mark(rng: random.Random, account: int, model: Model, modseqs: dict[Any, int
     box, ids = _some(rng, account, model)
     since = None
     if ids and rng.random() < 0.3:
-        owner = model._look(account)
+        owner = model.state.look(account)
         items = [item for each in owner.boxes.values() if each.id == box for item in each.items.values()]
         if items:
             item = rng.choice(items)
@@ -136,7 +136,7 @@ def _remove(rng: random.Random, account: int, model: Model) -> Order:
 
 def _expunge(rng: random.Random, account: int, model: Model) -> Order:
     box, ids = _some(rng, account, model)
-    names = [each.name for each in model._look(account).boxes.values() if each.id == box]
+    names = [each.name for each in model.state.look(account).boxes.values() if each.id == box]
     return Order("expunge", account, {"name": names[0] if names else "B", "ids": ids})
 
 

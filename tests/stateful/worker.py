@@ -121,7 +121,9 @@ class Server:
 
     async def state(self, accounts: Sequence[int]) -> Any:
         """All that the store says of these accounts, but for octets; and the other room's rows."""
-        probes = await self._store.ask(lambda connection: connection.execute("SELECT number FROM probe").fetchall())
+        probes = await self._store.read_rows(
+            lambda connection: connection.execute("SELECT number FROM probe").fetchall()
+        )
         return {account: await look(self._store, account) for account in accounts}, {number for (number,) in probes}
 
     async def left(self, account: int) -> Any:
@@ -178,7 +180,7 @@ async def look(store: Any, account: int) -> tuple[Any, ...]:
     # A mailbox that is being removed may have others still, where the disk failed.
     used = sorted({name for box in rows.values() for row in box for name in row.flags[1]})
     assert set(used) <= {name.lower() for name in await store.keywords(account)}
-    numbers = await store.ask(lambda connection: connection.execute(_NUMBERS, (account,)).fetchall())
+    numbers = await store.read_rows(lambda connection: connection.execute(_NUMBERS, (account,)).fetchall())
     return boxes, rows, used, names, changes, await store.usage(account), numbers[0]
 
 

@@ -22,7 +22,7 @@ from posthouse.mailstore.pack_writer import is_pack, pack_path
 from posthouse.mailstore.records import PackHead
 from posthouse.mailstore.sqlite import audit, queries, recovering
 from posthouse.mailstore.sqlite.audit import BodyRow
-from posthouse.mailstore.sqlite.store import DATABASE, LOCK, PACKS
+from posthouse.mailstore.sqlite.layout import DATABASE, LOCK, PACKS
 
 _PART = 500  # bodies between two looks at the database
 _RESTORE = "Restore the message from a backup if you have one; other mail is not affected."

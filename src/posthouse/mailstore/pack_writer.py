@@ -56,7 +56,7 @@ class PackRecord(Protocol):
     offset: int  # of the record
     identity: int  # of the record
     prefix_octets: int  # of all prefixes
-    backs: Sequence[int]  # for each prefix: octets from its start to the body's
+    offsets: Sequence[int]  # for each prefix: octets from its start to the body's
 
 
 class Catalogue(Protocol):
@@ -358,7 +358,7 @@ class _Run:
         prefixes = record.prefixes
         if len(prefixes) == 1:
             record.prefix_octets = len(prefixes[0])
-            record.backs = (record.prefix_octets,)
+            record.offsets = (record.prefix_octets,)
             written = prefixes
         else:
             distances: dict[bytes, int] = {}
@@ -368,7 +368,7 @@ class _Run:
                     octets += len(prefix)
                     distances[prefix] = octets
             record.prefix_octets = octets
-            record.backs = [distances[prefix] for prefix in prefixes]
+            record.offsets = [distances[prefix] for prefix in prefixes]
             written = list(reversed(distances))
         record.identity = next(self._identities)
         self._add(make_header(written, record.body.octets, record.body.digest, record.identity))

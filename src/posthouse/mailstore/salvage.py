@@ -14,7 +14,7 @@ from posthouse.mailstore.fsck import loose_of, pack_files
 from posthouse.mailstore.interface import StoreError
 from posthouse.mailstore.loose import Loose, Report, Unreadable, head_at
 from posthouse.mailstore.sqlite import recovering
-from posthouse.mailstore.sqlite.store import DATABASE, PACKS
+from posthouse.mailstore.sqlite.layout import DATABASE, PACKS
 
 _CHUNK = 1 << 20
 

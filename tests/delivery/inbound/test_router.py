@@ -48,13 +48,13 @@ async def test_nothing_is_offered_that_was_not_kept(at: Fixture, error: Exceptio
     assert at.taker.offered == [] and at.queued() == [] and await at.inbox("bob") == []
 
 
-async def test_a_rider_that_fails_undoes_all(at: Fixture) -> None:
+async def test_a_hook_that_fails_undoes_all(at: Fixture) -> None:
     def fail(*_: object) -> None:
         raise ZeroDivisionError
 
     with pytest.raises(StoreError):
         mail = Mail(at.envelope("team@here.test"), MemoryBody(LETTER))
-        await at.router.file(mail, whole=True, also=fail)
+        await at.router.file(mail, whole=True, in_transaction=[fail])
     assert at.taker.offered == [] and at.queued() == [] and await at.inbox("bob") == []
 
 

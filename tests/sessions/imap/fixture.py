@@ -22,7 +22,6 @@ from posthouse.delivery.inbound.router import Router
 from posthouse.mailstore.changes import LocalBus
 from posthouse.mailstore.index import MessageIndex
 from posthouse.mailstore.interface import Mailstore
-from posthouse.mailstore.memory import MemoryMailstore
 from posthouse.mailstore.sqlite.store import SqliteMailstore
 from posthouse.message.ids import id_factory
 from posthouse.message.trace import Tracer
@@ -35,6 +34,7 @@ from posthouse.protocol.imap.settings import ImapSettings
 from posthouse.sessions.imap.context import ImapDependencies
 from posthouse.sessions.imap.session import ImapService
 from posthouse.sessions.services import Services
+from tests.memory_store import MemoryMailstore
 from tests.store_invariants import assert_sound
 from tests.stores import NOW
 

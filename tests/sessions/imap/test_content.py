@@ -4,10 +4,10 @@ from typing import Any
 
 from posthouse.mailstore.changes import LocalBus
 from posthouse.mailstore.interface import INBOX, MessageRef
-from posthouse.mailstore.memory import MemoryMailstore
 from posthouse.protocol.imap.commands import Section
 from posthouse.sessions.imap.content import Content, Long
 from posthouse.sessions.imap.trees import LastTree
+from tests.memory_store import MemoryMailstore
 from tests.stores import append, box_of, letter
 
 BODY = b"0123456789abcde\r\n" * 40_000

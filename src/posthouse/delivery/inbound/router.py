@@ -6,7 +6,6 @@ The reply to the client stands for this transaction: either every copy it speaks
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
-from typing import Any
 
 from posthouse.accounts.interface import Account, Directory, Local, Unresolved
 from posthouse.delivery.content.mail import Mail
@@ -14,7 +13,7 @@ from posthouse.delivery.content.sendable import UNSENDABLE, Converter
 from posthouse.delivery.inbound.srs import Srs, SrsError
 from posthouse.delivery.outbound.active_queue import ActiveQueue
 from posthouse.delivery.outbound.routes import LOCAL, Routes
-from posthouse.mailstore.interface import DeliveryResult, Mailstore, MessageRef, Rider, Target
+from posthouse.mailstore.interface import Deliveries, DeliveryResult, Target, TransactionHook
 from posthouse.message.address import Address
 from posthouse.message.envelope import Recipient, ReversePath
 from posthouse.message.ids import format_id
@@ -68,7 +67,7 @@ class Router:
     def __init__(
         self,
         directory: Directory,
-        mailstore: Mailstore,
+        mailstore: Deliveries,
         clock: Callable[[], float],
         *,
         outgoing: QueueInput | None = None,
@@ -130,17 +129,17 @@ class Router:
         except SrsError:
             return False
 
-    async def file(self, mail: Mail, *, whole: bool, also: Rider | None = None) -> list[Reply]:
+    async def file(self, mail: Mail, *, whole: bool, in_transaction: Sequence[TransactionHook] = ()) -> list[Reply]:
         """Keep every copy; one reply per recipient, given when all is durable. `whole`: all recipients or none.
 
-        `also` is done in the same transaction, even when there is nowhere to go. Raises StoreError.
+        `in_transaction` are called in the same transaction, even when there is nowhere to go. Raises StoreError.
         """
         plan = self._plan(mail)
         if plan.outside and not mail.sendable and not await self._converter.can_be_sent(mail.body):
             plan = self._plan(mail, outside=False)
         if whole and any(plan.answers):
             return [next(answer for answer in plan.answers if answer)] * len(plan.answers)
-        filed = await self._deliver(_ONCE, mail, plan, whole=whole, also=also)
+        filed = await self._deliver(_ONCE, mail, plan, whole=whole, in_transaction=in_transaction)
         self._remember(mail, plan, filed)
         return self._answers(mail, plan, filed, whole)
 
@@ -160,26 +159,19 @@ class Router:
         return self._answers(mail, plan, filed, whole=False)
 
     async def _deliver(
-        self, name: bytes, mail: Mail, plan: _Plan, *, whole: bool, also: Rider | None = None
+        self, name: bytes, mail: Mail, plan: _Plan, *, whole: bool, in_transaction: Sequence[TransactionHook] = ()
     ) -> list[DeliveryResult]:
         put = self._put(mail, plan)
         placements = self._placements(mail, plan, queued=put is not None)
-        kept: list[MessageRef | None] = []
-
-        def ride(database: Any, entries: Sequence[MessageRef | None]) -> None:
-            kept[:] = entries
-            if also is not None:
-                also(database, entries)
-            if put is not None:
-                put(database, entries)
-
-        rides = put is not None or also is not None
-        filed = await self._mailstore.deliver(
-            name, mail.body, placements, int(self._clock()), whole=whole, also=ride if rides else None
+        hooks: Sequence[TransactionHook] = in_transaction if put is None else [*in_transaction, put]
+        receipt = await self._mailstore.deliver(
+            name, mail.body, placements, int(self._clock()), all_or_nothing=whole, in_transaction=hooks
         )
-        if put is not None and self._active is not None and put.waiting and kept[-1] is not None:
-            self._active.offer(put.waiting, kept[-1])
-        return filed
+        if put is not None and self._active is not None and put.waiting:
+            queued = receipt.messages[-1]
+            if queued is not None:
+                self._active.offer(put.waiting, queued)
+        return receipt.results
 
     def _remember(self, mail: Mail, plan: _Plan, filed: Sequence[DeliveryResult]) -> None:
         if not plan.served:

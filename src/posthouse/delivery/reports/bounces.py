@@ -20,7 +20,7 @@ from posthouse.delivery.content.queued import QueuedContent
 from posthouse.delivery.content.sendable import Converter, UnsendableError
 from posthouse.delivery.content.signing import Signing
 from posthouse.delivery.reports.wording import explain
-from posthouse.mailstore.interface import Body, Rider, StoreError, Traits
+from posthouse.mailstore.interface import Body, StoreError, Traits, TransactionHook
 from posthouse.message.address import Address
 from posthouse.message.envelope import Client, Envelope, Recipient, ReversePath
 from posthouse.message.header import header_end
@@ -44,7 +44,7 @@ class Notice:
 class MailFiler(Protocol):
     """Keeps the messages that this server itself writes: the router."""
 
-    async def file(self, mail: Mail, *, whole: bool, also: Rider | None = None) -> list[Reply]:
+    async def file(self, mail: Mail, *, whole: bool, in_transaction: Sequence[TransactionHook] = ()) -> list[Reply]:
         """Keep every copy; one reply per recipient, given when all is durable. Raises StoreError."""
 
     def is_ours_to_return(self, address: Address) -> bool:
@@ -145,7 +145,7 @@ class Bounces:
             content is not None and content.eight_bit,
         )
         mail = await self._mail(message.sender, [notice.told for notice in notices], original)
-        return await self._filer.file(mail, whole=False, also=recorder)
+        return await self._filer.file(mail, whole=False, in_transaction=[recorder])
 
     async def report_kept(self, envelope: Envelope, recipients: Sequence[Recipient], head: bytes) -> None:
         """Tell the sender, who asked for it, that these copies were kept here (RFC 3461 4.1). Raises StoreError."""

@@ -11,7 +11,7 @@ from posthouse.database.opening import open_existing_reader
 from posthouse.mailstore.interface import INBOX, MessageRef, StoreError, Usage
 from posthouse.mailstore.pack_reader import PackReader
 from posthouse.mailstore.sqlite import queries, recovering
-from posthouse.mailstore.sqlite.store import DATABASE, PACKS
+from posthouse.mailstore.sqlite.layout import DATABASE, PACKS
 
 
 class Archive:

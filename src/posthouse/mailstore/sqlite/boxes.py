@@ -96,7 +96,7 @@ def rename(connection: apsw.Connection, account: int, name: str, new: str, now: 
     return None, modseq
 
 
-def doom(connection: apsw.Connection, account: int, name: str) -> tuple[int, int]:
+def mark_deleted(connection: apsw.Connection, account: int, name: str) -> tuple[int, int]:
     """Take a mailbox out of sight; its id and the modseq."""
     for mailbox in find(connection, account, name):
         modseq = bump(connection, account)
@@ -107,7 +107,7 @@ def doom(connection: apsw.Connection, account: int, name: str) -> tuple[int, int
     raise NoSuchMailboxError(f"there is no mailbox {name}")
 
 
-def doomed(connection: apsw.Connection) -> list[tuple[int, int]]:
+def marked_deleted(connection: apsw.Connection) -> list[tuple[int, int]]:
     """(account, id) of mailboxes that are being removed, or were when the power failed."""
     statement = "SELECT account_id, mailbox_id FROM mailbox WHERE name < char(1)"
     return [(account, mailbox) for account, mailbox in fetch(connection, statement)]
@@ -119,11 +119,16 @@ def drop(connection: apsw.Connection, account: int, mailbox: int) -> tuple[None,
     return None, 0
 
 
+def has_defaults(connection: apsw.Connection, account: int) -> bool:
+    """Whether create_default_mailboxes() was called for the account."""
+    return bool(fetch(connection, "SELECT 1 FROM account WHERE account_id = ? AND furnished = 1", (account,)))
+
+
 def create_default_mailboxes(
     connection: apsw.Connection, account: int, mailboxes: Sequence[tuple[str, Role]], now: int
 ) -> tuple[None, int]:
     """Make what an account is to begin with; once."""
-    if fetch(connection, "SELECT 1 FROM account WHERE account_id = ? AND furnished = 1", (account,)):
+    if has_defaults(connection, account):
         return None, 0
     modseq = ensure_inbox(connection, account, now)[1]
     for name, role in mailboxes:

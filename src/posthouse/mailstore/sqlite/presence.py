@@ -12,8 +12,8 @@ from posthouse.mailstore.interface import StoreError
 from posthouse.mailstore.loose import head_at
 from posthouse.mailstore.pack_writer import is_pack, pack_path
 from posthouse.mailstore.records import PackHead
+from posthouse.mailstore.sqlite.layout import DATABASE, PACKS
 from posthouse.mailstore.sqlite.rows import fetch, numbers
-from posthouse.mailstore.sqlite.store import DATABASE, PACKS
 
 HEADS = 32
 

@@ -2,22 +2,40 @@
 
 import asyncio
 from collections.abc import Callable
+from typing import Any, TypeVar
 
-from posthouse.mailstore.interface import StoreError
+from posthouse.mailstore.interface import StoreError, StoreFullError
+from posthouse.mailstore.sqlite.access import StoreAccess
 from posthouse.mailstore.sqlite.reaper import Reaper
+from posthouse.mailstore.sqlite.units import Work
 
-_PAUSE = 5.0  # seconds between two looks for space to be given back, when there was none
+W = TypeVar("W", bound=Work[Any])
+
+_PAUSE = 5.0  # seconds between two searches for space to be given back, when there was none
 
 
 class SpaceReclaimer:
     """One per store. `clock` gives seconds since 1970."""
 
-    def __init__(self, reaper: Reaper, clock: Callable[[], float]) -> None:
+    def __init__(self, access: StoreAccess, reaper: Reaper, clock: Callable[[], float]) -> None:
+        self._access = access
         self._reaper = reaper
         self._clock = clock
         self._turn = asyncio.Lock()
         self._rounds = 0  # in which there was space to be given back
         self._not_before = 0.0  # the loop's time
+
+    async def submit(self, make: Callable[[], W]) -> W:
+        """Have a unit committed that needs space: once more if the disk is full of what was removed."""
+        unit = make()
+        try:
+            await self._access.submit(unit)
+        except StoreFullError:
+            if not await self.reclaim():
+                raise
+            unit = make()
+            await self._access.submit(unit)
+        return unit
 
     async def reclaim(self) -> bool:
         """Give the space of removed mail back; whether there was any. Raises StoreError.

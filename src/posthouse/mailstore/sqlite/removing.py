@@ -98,7 +98,7 @@ def forget(connection: apsw.Connection, account: int, now: int) -> tuple[bool, i
 
     Its row stays, so that no message id, modseq or uidvalidity is given a second time.
     """
-    modseq = sweep(connection, account, 0, _ANY, now)
+    modseq = purge(connection, account, 0, _ANY, now)
     if modseq:
         return True, modseq
     connection.execute(_FORGET_EXPUNGED, (account, FORGET_MESSAGES))
@@ -113,7 +113,7 @@ def forget(connection: apsw.Connection, account: int, now: int) -> tuple[bool, i
     return False, modseq
 
 
-def sweep(connection: apsw.Connection, account: int, first: int, last: int, now: int) -> int:
+def purge(connection: apsw.Connection, account: int, first: int, last: int, now: int) -> int:
     """Remove some messages of mailboxes nobody will see again; the account's modseq, or 0 when there were none."""
     removed = fetch(connection, _FORGET_MESSAGES, (account, first, last, FORGET_MESSAGES))
     if not removed:

@@ -16,35 +16,35 @@ from posthouse.mailstore.columns import columns_of, merge, sort
 from posthouse.mailstore.interface import Maildrop, Snapshot
 from posthouse.mailstore.sqlite import queries, views
 
-_Ask = Callable[[Callable[[apsw.Connection], Any]], Awaitable[Any]]
+_Read = Callable[[Callable[[apsw.Connection], Any]], Awaitable[Any]]
 
 
-async def read_snapshot(ask: _Ask, account: int, name: str) -> Snapshot:
+async def read_snapshot(read: _Read, account: int, name: str) -> Snapshot:
     """A mailbox by name, at one moment. Raises NoSuchMailboxError."""
-    first: Snapshot = await ask(lambda connection: views.begin_snapshot(connection, account, name))
+    first: Snapshot = await read(lambda connection: views.begin_snapshot(connection, account, name))
     columns = page = columns_of(first)
     if len(first.uids) < views.PAGE:
         sort(columns)
         return first
     number = first.mailbox.id
     while len(page[0]) == views.PAGE:
-        page = await ask(partial(views.page, account=account, number=number, after=page[1][-1]))
+        page = await read(partial(views.page, account=account, number=number, after=page[1][-1]))
         for column, more in zip(columns, page, strict=True):
             column.extend(more)
     sort(columns)
-    delta = await ask(lambda connection: views.since(connection, account, number, first.modseq))
+    delta = await read(lambda connection: views.since(connection, account, number, first.modseq))
     merge(columns, delta.changed, delta.vanished)
     return Snapshot(delta.mailbox, delta.modseq, *columns)
 
 
-async def read_maildrop(ask: _Ask, account: int, name: str) -> Maildrop:
+async def read_maildrop(read: _Read, account: int, name: str) -> Maildrop:
     """The columns of a mailbox, with the first of its messages."""
-    entries = await ask(lambda connection: queries.first_entries(connection, account, name))
+    entries = await read(lambda connection: queries.first_entries(connection, account, name))
     messages = array("Q", [entry.message for entry in entries])
     sizes = array("Q", [entry.sent_octets for entry in entries])
     more = len(entries) == queries.PAGE
     while more:
-        page = await ask(partial(queries.sizes, account=account, mailbox=name, after=messages[-1]))
+        page = await read(partial(queries.sizes, account=account, mailbox=name, after=messages[-1]))
         messages.extend(page[0])
         sizes.extend(page[1])
         more = len(page[0]) == queries.SIZES_PAGE

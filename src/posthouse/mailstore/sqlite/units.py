@@ -6,7 +6,16 @@ from typing import TypeVar
 import apsw
 
 from posthouse.database.commit import Unit
-from posthouse.mailstore.interface import Appending, Body, DeliveryResult, MessageRef, Placed, Rider, StoreError, Target
+from posthouse.mailstore.interface import (
+    Appending,
+    Body,
+    DeliveryReceipt,
+    MessageRef,
+    Placed,
+    StoreError,
+    Target,
+    TransactionHook,
+)
 from posthouse.mailstore.records import HEADER_OCTETS
 
 T = TypeVar("T")
@@ -22,54 +31,54 @@ class Work(Unit[T]):
         self.news: Sequence[tuple[int, int]] = ()
 
 
-class DeliveryUnit(Work[list[DeliveryResult]]):
-    """Keep a body for its placements. It is also a record that the pack writer fills in."""
+class DeliveryUnit(Work[DeliveryReceipt]):
+    """Keep a body for its targets. It is also a record that the pack writer fills in."""
 
     __slots__ = (
-        "also",
+        "all_or_nothing",
         "append",
-        "backs",
         "body",
+        "copies",
         "delivery",
-        "entries",
         "flags",
+        "hooks",
         "identity",
         "octets",
         "offset",
+        "offsets",
         "pack",
-        "placements",
         "prefix_octets",
         "prefixes",
         "received",
-        "whole",
+        "targets",
     )
 
     def __init__(
         self,
         delivery: bytes,
         body: Body,
-        placements: Sequence[Target],
+        targets: Sequence[Target],
         received: int,
-        whole: bool,
-        also: Rider | None = None,
+        all_or_nothing: bool,
+        hooks: Sequence[TransactionHook] = (),
     ) -> None:
         super().__init__()
         self.delivery = delivery
         self.body = body
-        self.placements = placements
-        self.prefixes: Sequence[bytes] = [placement.prefix for placement in placements]
+        self.targets = targets
+        self.prefixes: Sequence[bytes] = [target.trace_header for target in targets]
         self.received = received
-        self.whole = whole
-        self.also = also
-        self.entries: list[MessageRef | None] = []  # of the placements, kept for the rider
-        self.flags = 0  # as in Item
+        self.all_or_nothing = all_or_nothing
+        self.hooks = hooks
+        self.copies: list[MessageRef | None] = []
+        self.flags = 0  # as in MailboxMessage
         self.append: AppendUnit | None = None  # what it is a part of
         self.octets = body.octets
         self.pack = 0
         self.offset = 0
         self.identity = 0
         self.prefix_octets = 0
-        self.backs: Sequence[int] = ()
+        self.offsets: Sequence[int] = ()
 
     @property
     def end(self) -> int:
@@ -98,7 +107,7 @@ class AppendUnit(Work[Placed]):
         self.refusal: StoreError | None = None
         self.marks = [message.marks for message in messages]
         self.parts = [
-            DeliveryUnit(b"", message.body, [Target(account, b"", mailbox)], message.received, whole=True)
+            DeliveryUnit(b"", message.body, [Target(account, b"", mailbox)], message.received, all_or_nothing=True)
             for message in messages
         ]
         for part in self.parts:

@@ -5,11 +5,13 @@ import secrets
 import time
 from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
 import apsw
 
 from posthouse.database.opening import open_database, translated
+from posthouse.database.sqlite_transaction import connection_of
+from posthouse.database.transaction import Transaction
 from posthouse.message.address import Address
 from posthouse.queue.interface import (
     LEASE_SECONDS,
@@ -40,7 +42,7 @@ class Database(Protocol):
     async def transact(self, work: Callable[[apsw.Connection], T], *, frees_space: bool = False) -> T:
         """Run `work` in a transaction; durable when it returns. `frees_space`: when the disk is full, too."""
 
-    async def ask(self, look: Callable[[apsw.Connection], T]) -> T:
+    async def read_rows(self, job: Callable[[apsw.Connection], T]) -> T:
         """Read, off the event loop."""
 
 
@@ -138,7 +140,7 @@ class SqliteOutgoing:
     ) -> list[Waiting]:
         """See Outgoing."""
         now = int(self._clock())
-        found = await self._database.ask(
+        found = await self._database.read_rows(
             lambda connection: (
                 claiming.due(connection, now, busy, _DESTINATIONS_AT_ONCE)
                 if only is None
@@ -180,7 +182,7 @@ class SqliteOutgoing:
     async def due_among(self, destinations: Collection[str], limit: int) -> list[str]:
         """See Outgoing."""
         now = int(self._clock())
-        return await self._database.ask(lambda connection: claiming.due_of(connection, now, destinations, limit))
+        return await self._database.read_rows(lambda connection: claiming.due_of(connection, now, destinations, limit))
 
     async def record(self, records: Sequence[AttemptRecord]) -> list[int]:
         """See Outgoing."""
@@ -202,7 +204,7 @@ class SqliteOutgoing:
 
     async def claimed(self) -> dict[Key, bool]:
         """See Outgoing."""
-        rows = await self._database.ask(lambda connection: claiming.claimed_by(connection, self._token))
+        rows = await self._database.read_rows(lambda connection: claiming.claimed_by(connection, self._token))
         return {(number, n): bool(held) for number, n, held in rows}
 
     @property
@@ -220,7 +222,7 @@ class SqliteOutgoing:
 
     async def watch(self) -> bool:
         """See Outgoing."""
-        found = await self._database.ask(claimers.read_claimers)
+        found = await self._database.read_rows(claimers.read_claimers)
         # From the end of a look to the end of the next: a beat that a slow look has seen may be as young as its end.
         looked, self._looked = self._looked, self._monotonic()
         seconds = min(self._looked - looked, _TICK_AT_MOST)
@@ -247,18 +249,18 @@ class SqliteOutgoing:
     async def tidy(self) -> None:
         """See Outgoing."""
         now, offset = int(self._clock()), self._offset
-        if await self._database.ask(lambda connection: clocks.has_stepped(connection, now, offset)):
+        if await self._database.read_rows(lambda connection: clocks.has_stepped(connection, now, offset)):
             await self._database.transact(lambda connection: clocks.correct_clock(connection, now, offset))
         while await self._database.transact(lambda connection: upkeep.purge(connection, now)):
             continue
 
     async def needed_bodies(self) -> set[int]:
         """See Outgoing."""
-        return await self._database.ask(upkeep.needed_bodies)
+        return await self._database.read_rows(upkeep.needed_bodies)
 
     async def waiting_count(self) -> int:
         """See Outgoing."""
-        return await self._database.ask(upkeep.waiting_count)
+        return await self._database.read_rows(upkeep.waiting_count)
 
 
 class _SqliteRecorder:
@@ -273,7 +275,8 @@ class _SqliteRecorder:
         self.over: list[int] = []
         self.lost: frozenset[int] = frozenset()
 
-    def __call__(self, database: Any, entries: Sequence[Kept | None]) -> None:
+    def __call__(self, transaction: Transaction, copies: Sequence[Kept | None]) -> None:
+        database = connection_of(transaction)
         self.lost = frozenset(
             n for n in self._reported if not recording.is_held(database, self._records[n], self._token)
         )
@@ -293,12 +296,12 @@ class _SqlitePut:
         self._number = 0
         self._body = 0
 
-    def __call__(self, database: Any, entries: Sequence[Kept | None]) -> None:
+    def __call__(self, transaction: Transaction, copies: Sequence[Kept | None]) -> None:
         self._number = 0
-        kept = entries[-1]
+        kept = copies[-1]
         if kept is not None:
             self._body = kept.message
-            self._number = putting.put(database, self._fresh, kept.message, self._claim, self._offset)
+            self._number = putting.put(connection_of(transaction), self._fresh, kept.message, self._claim, self._offset)
 
     @property
     def waiting(self) -> list[Waiting]:

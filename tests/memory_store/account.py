@@ -13,7 +13,7 @@ from posthouse.mailstore.interface import (
     NoSuchMailboxError,
     Role,
 )
-from posthouse.mailstore.memory.keywords import Keywords
+from tests.memory_store.keywords import Keywords
 
 
 @dataclass(slots=True)

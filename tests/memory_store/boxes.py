@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 
 from posthouse.mailstore.interface import INBOX, BadNameError, MailboxExistsError, NoSuchMailboxError, Role
-from posthouse.mailstore.memory.account import Box, MemoryAccount
-from posthouse.mailstore.memory.messages import move
 from posthouse.mailstore.names import above, checked, is_below
+from tests.memory_store.account import Box, MemoryAccount
+from tests.memory_store.messages import move
 
 
 def create(owner: MemoryAccount, name: str, role: Role, now: int) -> Box:

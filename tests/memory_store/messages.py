@@ -16,7 +16,7 @@ from posthouse.mailstore.interface import (
     Setting,
     TooManyKeywordsError,
 )
-from posthouse.mailstore.memory.account import Box, MemoryAccount
+from tests.memory_store.account import Box, MemoryAccount
 
 
 def row(item: MailboxMessage) -> MessageColumns:

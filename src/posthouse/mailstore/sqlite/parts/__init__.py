@@ -1,0 +1,1 @@
+"""The parts of the store, as in mailstore.interface, over one StoreAccess."""
