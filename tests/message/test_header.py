@@ -9,7 +9,15 @@ from hypothesis import strategies as st
 
 from posthouse.message.address import Address
 from posthouse.message.envelope import Client, Envelope, Recipient, ReversePath
-from posthouse.message.header import count_received, delivered_to, fields, header_end
+from posthouse.message.header import (
+    count_received,
+    delivered_to,
+    field_spans,
+    fields,
+    fields_named,
+    find_named,
+    header_end,
+)
 from posthouse.message.ids import format_id, id_factory
 from posthouse.message.trace import Tracer, return_path
 from posthouse.message.trace import delivered_to as delivered_to_field
@@ -19,11 +27,35 @@ def test_the_end_of_the_header() -> None:
     assert header_end(b"A: b\r\n\r\nbody") == 8
     assert header_end(b"\r\nbody") == 2
     assert header_end(b"A: b\r\nC: d\r\n") == 12
+    assert header_end(b"body\r\n\r\nA: b\r\n\r\nbody", 8) == 16
+
+
+def test_a_bare_lf_ends_no_line_unless_that_is_asked_for() -> None:
+    smuggled = b"A: b\n\nC: d\r\n\r\nbody"
+    assert (header_end(smuggled), header_end(smuggled, bare_lf=True)) == (14, 6)
+    assert header_end(b"\nA: b\r\n\r\n") == 9
+    assert header_end(b"\nA: b\r\n\r\n", bare_lf=True) == 1
+    assert header_end(b"A: b\n\r\nbody", bare_lf=True) == 7
+    assert header_end(b"A: b\n", bare_lf=True) == 5
+    assert list(fields(b"A: b\nC: d\n e\n")) == [(b"a", b" b\nC: d\n e\n")]
+    assert list(fields(b"A: b\nC: d\n e\n", bare_lf=True)) == [(b"a", b" b"), (b"c", b" d\n e")]
 
 
 def test_fields() -> None:
     head = b"Subject: one\r\n two\r\nno field\r\nX-Empty:\r\nRECEIVED: x\r\n\r\n"
-    assert list(fields(head)) == [(b"subject", b" one\r\n two"), (b"x-empty", b""), (b"received", b" x")]
+    assert list(fields(head)) == [
+        (b"subject", b" one\r\n two"),
+        (b"", b"no field"),
+        (b"x-empty", b""),
+        (b"received", b" x"),
+    ]
+    assert list(fields(head, head.index(b"X-Empty"))) == list(fields(head))[2:]
+
+
+def test_some_fields_out_of_many() -> None:
+    pattern = fields_named(b"to|date")
+    head = b"To: a\r\n\tb\r\nX-To: c\r\n To: d\r\nDATE : e\nSubject: To: f"
+    assert list(find_named(pattern, head)) == [(b"to", b" a\r\n\tb\r"), (b"date", b" e")]
 
 
 def test_counting() -> None:
@@ -38,7 +70,11 @@ def test_counting() -> None:
 )
 def test_any_octets_can_be_scanned(data: bytes) -> None:
     assert 0 <= header_end(data) <= len(data)
-    assert all(b":" not in name for name, _ in fields(data))
+    for bare_lf in (False, True):
+        spans = list(field_spans(data, bare_lf=bare_lf))
+        assert b"".join(data[start:end] for start, _, end in spans) == data
+        assert all(data[last:end] in (b"", b"\n", b"\r\n") for _, last, end in spans)
+        assert all(b":" not in name for name, _ in fields(data, bare_lf=bare_lf))
     assert count_received(data) >= 0
     delivered_to(data)
 

@@ -4,6 +4,8 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from posthouse.message.header import field_spans
+
 _NO_NAME = re.compile(rb"[^!-9;-~]+")  # RFC 5322 3.6.8: what no field name holds
 
 
@@ -25,15 +27,8 @@ class Field:
 
 def placed_fields(head: bytes) -> Iterator[Field]:
     """The fields of a header section in order; linear in its length. The empty line at its end is none."""
-    start = 0
-    while start < len(head):
-        end = head.find(b"\r\n", start)
-        while end >= 0 and head[end + 2 : end + 3] in (b" ", b"\t"):  # RFC 5322 2.2.3
-            end = head.find(b"\r\n", end + 2)
-        stop = len(head) if end < 0 else end + 2
-        line = head[start : len(head) if end < 0 else end]
-        if line:
-            before, colon, value = line.partition(b":")
+    for start, last, end in field_spans(head):
+        if last > start:
+            before, colon, value = head[start:last].partition(b":")
             name = _NO_NAME.sub(b"", before) if colon else b""
-            yield Field(name.lower(), value, start, stop, bool(name) and name == before)
-        start = stop
+            yield Field(name.lower(), value, start, end, bool(name) and name == before)

@@ -10,6 +10,7 @@ and the sender hears of it.
 import re
 
 from posthouse.message.coding import MAX_LINE, base64_lines, has_true_breaks, is_seven_bit, quoted_printable
+from posthouse.message.edit import placed_fields
 from posthouse.message.folding import fold_long
 from posthouse.message.header import fields, header_end
 from posthouse.message.header_words import NotEncodableError, to_ascii
@@ -28,7 +29,6 @@ _PARAMETER = re.compile(
 _BASE64 = re.compile(rb"[A-Za-z0-9+/= \t\r\n]*+")
 _NO_QUOTED = re.compile(rb"[\x00\x80-\xff]|\r(?!\n)|(?<!\r)\n")
 _QUOTED_PIECE = re.compile(rb"(?:=[0-9A-Fa-f]{2}|[^\r\n]){1,25}")
-_CODING = re.compile(rb"^content-transfer-encoding[ \t]*:[^\r]*(?:\r\n[ \t][^\r]*)*\r\n", re.IGNORECASE | re.MULTILINE)
 
 
 class _HopelessError(Exception):
@@ -176,9 +176,9 @@ def _as_container(head: bytes, coding: bytes) -> bytes:
 def _with_coding(head: bytes, coding: bytes) -> bytes:
     """The header with this Content-Transfer-Encoding, in its old place or at its end."""
     line = b"Content-Transfer-Encoding: " + coding + b"\r\n"
-    found = _CODING.search(head)
-    if found is not None:
-        return head[: found.start()] + line + head[found.end() :]
+    for field in placed_fields(head):
+        if field.name == b"content-transfer-encoding":
+            return head[: field.start] + line + head[field.end :]
     return head[:-2] + line + head[-2:]  # before the empty line
 
 

@@ -17,7 +17,8 @@ from posthouse.mailstore.index.sqlite import queries
 from posthouse.mailstore.index.sqlite.database import READERS, IndexDatabase
 from posthouse.mailstore.index.sqlite.scanning import TextScan
 from posthouse.mailstore.interface import MailboxMessage, Mailstore, MessageRef, NoSuchMailboxError, StoreError
-from posthouse.message.mime import Part, envelope, header_end
+from posthouse.message.header import header_end
+from posthouse.message.mime import Part, envelope
 from posthouse.message.text import digest
 
 T = TypeVar("T")
@@ -197,7 +198,7 @@ class MessageIndex:
     async def _envelope(self, entry: MessageRef) -> Shown:
         try:
             data = await self._read(entry, _SMALL)
-            if not header_end(data):
+            if header_end(data, bare_lf=True) == len(data):  # there is none yet
                 data = await self._read(entry, entry.octets)
         except StoreError:
             return _MISSING
@@ -230,7 +231,7 @@ def _make(data: bytes, received: int) -> _Made:
 
 
 def _envelope(data: bytes) -> bytes:
-    body = header_end(data) or len(data)
+    body = header_end(data, bare_lf=True)
     return envelope(data, Part(0, body, body))
 
 

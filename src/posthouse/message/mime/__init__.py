@@ -1,6 +1,5 @@
 """MIME: the tree of a message's parts, what is said of them, and the octets of each (RFC 2045-2049)."""
 
-from posthouse.message.mime.fields import header_end
 from posthouse.message.mime.part import Part
 from posthouse.message.mime.scan import scan
 from posthouse.message.mime.sections import (
@@ -20,7 +19,6 @@ __all__ = [
     "can_decode",
     "decoded",
     "envelope",
-    "header_end",
     "scan",
     "section",
     "select_fields",

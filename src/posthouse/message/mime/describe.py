@@ -2,23 +2,23 @@
 
 import re
 
+from posthouse.message.header import fields_named, find_named
 from posthouse.message.mime.fields import Scanner, parameters, unfolded
 from posthouse.message.mime.part import DEFAULT_PARAMETERS, Part
 
 _MAX_HEADER = 1 << 20  # octets of a header in which they are looked for
 _MAX_LANGUAGES = 50
-_FIELD = re.compile(rb"\n(content-[a-z0-9-]++)[ \t]*+:([^\n]*+(?:\n[ \t][^\n]*+)*+)", re.IGNORECASE)
+_FIELDS = fields_named(rb"content-[a-z0-9-]++")
 _ENCODING = re.compile(rb"[^\x00-\x20()<>@,;:\\\"/\[\]?=\x7f]+")
 
 
 def describe(part: Part, header: bytes) -> None:
     """Take up the Content fields; the first of each name counts."""
     seen: set[bytes] = set()
-    for match in _FIELD.finditer(b"\n" + header[:_MAX_HEADER]):
-        name = match.group(1).lower()
+    for name, raw in find_named(_FIELDS, header[:_MAX_HEADER]):
         if name not in seen:
             seen.add(name)
-            _take(part, name, match.group(2))
+            _take(part, name, raw)
 
 
 def _take(part: Part, name: bytes, raw: bytes) -> None:

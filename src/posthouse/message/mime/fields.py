@@ -1,10 +1,7 @@
-"""Header fields as MIME readers need them: folded or not, ended by CRLF or a bare LF, parameters in all their forms."""
+"""The values of header fields as MIME readers need them: unfolded, in tokens, parameters in all their forms."""
 
 import re
-from collections.abc import Iterator
 
-_EMPTY_LINE = re.compile(rb"\n\r?\n")
-_NEXT_FIELD = re.compile(rb"\n(?![ \t])")
 _FOLD = re.compile(rb"\r?\n(?=[ \t])")
 _TOKEN = re.compile(rb'[^\x00-\x20()<>@,;:\\"/\[\]?=\x7f]+')
 _LOOSE = re.compile(rb'[^\x00-\x20;"]+')  # what stands where a token should: taken as it is
@@ -15,31 +12,6 @@ _MARK = re.compile(rb"[()\\]")
 _MAX_PARAMETERS = 200
 _MAX_STEPS = 10_000  # semicolons, or marks of comments, in one field: with more it is not read further
 _SECTION = re.compile(rb"(.+?)\*(\d{1,4})(\*?)\Z", re.DOTALL)
-
-
-def header_end(data: bytes) -> int:
-    """Behind the empty line that ends a header, with CRLF or a bare LF; 0 when there is none."""
-    if data.startswith(b"\r\n"):
-        return 2
-    if data.startswith(b"\n"):
-        return 1
-    found = _EMPTY_LINE.search(data)
-    return found.end() if found else 0
-
-
-def lines(header: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """(name in lower case, value with its folds) of each field; lines that are no field have no name."""
-    start = 0
-    length = len(header)
-    while start < length:
-        found = _NEXT_FIELD.search(header, start)
-        end = found.start() if found else length
-        name, colon, value = header[start:end].partition(b":")
-        if colon:
-            yield name.strip().lower(), value
-        elif name.strip():
-            yield b"", name
-        start = end + 1
 
 
 def unfolded(value: bytes) -> bytes:

@@ -9,12 +9,12 @@ write, the innermost owns the line. What is nested too deep is a leaf, and the l
 import re
 from dataclasses import dataclass
 
+from posthouse.message.header import header_end
 from posthouse.message.mime.describe import describe
 from posthouse.message.mime.part import Part
 
 MAX_DEPTH = 100  # the message itself counts
 MAX_PARTS = 10_000
-_BLANK_LINE = re.compile(rb"\n\r?\n")
 _DASHES = re.compile(rb"\n--([^\n]*+)\n?")
 _PADDING = b" \t\r"  # RFC 2046 5.1.1: what may follow a boundary
 
@@ -39,7 +39,7 @@ class _Scan:
         self._left = MAX_PARTS
         self._stack: list[_Open] = []
         self._owners: dict[bytes, int] = {}  # boundary -> place on the stack
-        self._blank = self._behind_blank = -1  # the blank line found last: many headers may run up to the same
+        self._behind_blank = -1  # the blank line found last: many headers may run up to the same
 
     def run(self) -> Part:
         root = self._begin(0, b"text")
@@ -103,13 +103,10 @@ class _Scan:
 
     def _behind_blank_line(self, start: int) -> int:
         """Behind the first empty line; the end of all when there is none."""
-        if self._data.startswith(b"\n", start):
-            return start + 1
-        if self._data.startswith(b"\r\n", start):
-            return start + 2
-        if self._blank < start:
-            line = _BLANK_LINE.search(self._data, start)
-            self._blank, self._behind_blank = line.span() if line else (len(self._data), len(self._data))
+        if self._data.startswith((b"\n", b"\r\n"), start):
+            return header_end(self._data, start, bare_lf=True)
+        if self._behind_blank <= start:
+            self._behind_blank = header_end(self._data, start, bare_lf=True)
         return self._behind_blank
 
     def _own(self, part: Part) -> None:

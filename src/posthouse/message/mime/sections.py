@@ -4,9 +4,9 @@ import binascii
 import re
 from collections.abc import Collection, Sequence
 
+from posthouse.message.header import field_spans
 from posthouse.message.mime.part import Part
 
-_NEXT_FIELD = re.compile(rb"\n(?![ \t])")
 _TRAILING_SPACE = re.compile(rb"(?<![ \t])[ \t]++(?=\r?\n|\Z)")
 _NOT_BASE64 = bytes(set(range(256)) - set(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"))
 _PLAIN_ENCODINGS = (b"7bit", b"8bit", b"binary", b"")
@@ -40,12 +40,8 @@ def section(root: Part, numbers: Sequence[int]) -> Part | None:
 def select_fields(header: bytes, names: Collection[bytes], exclude: bool) -> bytes:
     """The fields of these names (in capitals), or all others, and the empty line (RFC 9051 6.4.5, HEADER.FIELDS)."""
     kept = bytearray()  # not a list of fields: of a header made to be hard there are hundreds of thousands
-    start, length = 0, len(header)
-    while start < length:
-        found = _NEXT_FIELD.search(header, start)
-        end = found.end() if found else length
+    for start, _, end in field_spans(header, bare_lf=True):
         line = header[start:end]
-        start = end
         if line in (b"\r\n", b"\n"):
             break
         name = line.partition(b":")[0].strip().upper()

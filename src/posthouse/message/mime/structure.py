@@ -2,6 +2,7 @@
 
 import re
 
+from posthouse.message.header import fields_named, find_named
 from posthouse.message.mime.fields import Parameters
 from posthouse.message.mime.mailboxes import Shown, read
 from posthouse.message.mime.part import Part
@@ -11,10 +12,7 @@ _FOLDS = re.compile(rb"(?:\r?\n[ \t]+)+")
 _MAX_QUOTED = 4096
 _MAX_HEADER = 1 << 20  # octets of a header in which the envelope's fields are looked for
 _ADDRESSES = (b"from", b"sender", b"reply-to", b"to", b"cc", b"bcc")
-_FIELD = re.compile(
-    rb"\n(date|subject|in-reply-to|message-id|%b)[ \t]*+:([^\n]*+(?:\n[ \t][^\n]*+)*+)" % b"|".join(_ADDRESSES),
-    re.IGNORECASE,
-)
+_FIELDS = fields_named(b"date|subject|in-reply-to|message-id|" + b"|".join(_ADDRESSES))
 _EMPTY = b'("text" "plain" ("charset" "us-ascii") NIL NIL "7bit" 0 0'
 
 
@@ -35,8 +33,7 @@ def envelope(data: bytes, part: Part) -> bytes:
     """The envelope of a message: a root, or the message within a message/rfc822."""
     found: dict[bytes, bytes] = {}
     header = data[part.header : min(part.body, part.header + _MAX_HEADER)]
-    for match in _FIELD.finditer(b"\n" + header):
-        name, raw = match[1].lower(), match[2]
+    for name, raw in find_named(_FIELDS, header):
         if name in _ADDRESSES and name in found:
             found[name] += b"," + raw  # RFC 5322 3.6 allows one; readers see them all
         else:

@@ -3,8 +3,8 @@
 import re
 from collections.abc import Iterator
 
+from posthouse.message.header import fields
 from posthouse.message.mime import Part, UnknownEncodingError, decoded
-from posthouse.message.mime.fields import lines
 from posthouse.message.text.charsets import charset_text, raw_text
 from posthouse.message.text.headers import header_text
 from posthouse.message.text.html import html_text
@@ -44,7 +44,7 @@ def part_text(data: bytes, part: Part, octets: int) -> str:
 def header_lines(data: bytes, part: Part) -> Iterator[tuple[bytes, bytes, str]]:
     """(name in lower case, value, value as text) of each field; what is no field has no name."""
     header = data[part.header : min(part.body, part.header + MAX_HEADER)]
-    return ((name, value, header_text(value)) for name, value in lines(header))
+    return ((name, value, header_text(value)) for name, value in fields(header, bare_lf=True))
 
 
 def header_line(name: bytes, text: str) -> str:

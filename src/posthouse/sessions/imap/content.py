@@ -5,12 +5,12 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 
 from posthouse.mailstore.interface import DamagedError, MailboxMessage, Mailstore, MessageRef
+from posthouse.message.header import header_end
 from posthouse.message.mime import (
     Part,
     body,
     can_decode,
     decoded,
-    header_end,
     scan,
     section,
     select_fields,
@@ -166,9 +166,9 @@ class Content:
             length = _HEAD
             while True:
                 data = await self._read(0, length)
-                end = header_end(data)
-                if end or len(data) >= self.entry.octets:
-                    self._header = data[: end or len(data)]
+                end = header_end(data, bare_lf=True)
+                if end < len(data) or len(data) >= self.entry.octets:
+                    self._header = data[:end]
                     break
                 length *= 4
         return self._header
