@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from posthouse.app import kinds
+from posthouse.message.sizes import exact_size
 
 
 @pytest.mark.parametrize(
@@ -45,7 +46,7 @@ def test_sizes_that_are_too_small() -> None:
 
 @given(st.integers(0, 1 << 45))
 def test_a_size_written_is_the_size_read(octets: int) -> None:
-    assert kinds.SIZE.read(kinds.write_size(octets)) == octets
+    assert kinds.SIZE.read(exact_size(octets)) == octets
 
 
 @pytest.mark.parametrize(("text", "seconds"), [("250ms", 0.25), ("10s", 10), ("10m", 600), ("2h", 7200), ("1d", 86400)])

@@ -1,11 +1,8 @@
 """Quotas as people write them."""
 
-import re
-
 from posthouse.accounts.errors import BadQuotaError
+from posthouse.message.sizes import MissingUnitError, SizeError, parse_size
 
-_UNITS = {"B": 1}
-_UNITS |= {f"{prefix}{kind}": 1 << (10 * power) for power, prefix in enumerate("KMGT", 1) for kind in ("", "B", "IB")}
 _NONE = ("", "-", "none", "unlimited")
 
 
@@ -17,15 +14,14 @@ def parse_quota(text: str) -> int | None:
     lowered = text.strip().lower()
     if lowered in _NONE:
         return None
-    match = re.fullmatch(r"([0-9]{1,15}) ?([a-z]*)", lowered)
-    if match is None or match[2].upper() not in ("", *_UNITS):
-        raise BadQuotaError(f"{text[:40]!a} is no quota; write a size like 500MB or 2GB, or none")
-    if not int(match[1]):
-        return None
-    if not match[2]:
-        number = match[1]
-        raise BadQuotaError(f"a quota of {number} has no unit; write {number}MB, or {number}B if octets are meant")
-    octets = int(match[1]) * _UNITS[match[2].upper()]
+    try:
+        octets = parse_size(lowered)
+    except MissingUnitError as error:
+        number = error.number
+        text = f"a quota of {number} has no unit; write {number}MB, or {number}B if octets are meant"
+        raise BadQuotaError(text) from None
+    except SizeError:
+        raise BadQuotaError(f"{text[:40]!a} is no quota; write a size like 500MB or 2GB, or none") from None
     if octets >= 1 << 63:
-        raise BadQuotaError(f"a quota of {match[0]} is more than can be kept; write none for no bound")
-    return octets
+        raise BadQuotaError(f"a quota of {lowered} is more than can be kept; write none for no bound")
+    return octets or None

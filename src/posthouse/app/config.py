@@ -14,9 +14,10 @@ from typing import Any
 from posthouse.app import kinds
 from posthouse.app.endpoints import Endpoint
 from posthouse.app.kinds import Kind
-from posthouse.app.problems import ConfigError, Problem, in_order, printable
+from posthouse.app.problems import ConfigError, Problem, in_order
 from posthouse.app.settings import Settings
 from posthouse.app.sources import Given, declared, families, from_environment, from_file, is_secret, kind_of, named
+from posthouse.message.printable import printable
 
 DEFAULT_FILE = Path("/etc/posthouse/posthouse.toml")
 

@@ -11,19 +11,11 @@ from typing import Any, Generic, TypeVar
 from posthouse.app.endpoints import Endpoint
 from posthouse.message.address import AddressError, to_a_labels
 from posthouse.message.ip import Network, canonical_ip, canonical_network
+from posthouse.message.sizes import MissingUnitError, SizeError, exact_size, parse_size
 
 T = TypeVar("T")
 
 
-_SIZE_UNITS = {
-    "B": 1,
-    "KB": 1 << 10,
-    "KIB": 1 << 10,
-    "MB": 1 << 20,
-    "MIB": 1 << 20,
-    "GB": 1 << 30,
-    "GIB": 1 << 30,
-}
 _DURATION_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 
@@ -53,14 +45,13 @@ def _read_size(value: object) -> int:
     expected = 'a size like "50MB"'
     if isinstance(value, int) and not isinstance(value, bool):
         value = str(value)
-    match = re.fullmatch(r"(\d{1,15})\s*([A-Za-z]*)", _text(expected, value), re.ASCII)
-    if match is None or match[2].upper() not in ("", *_SIZE_UNITS):
-        raise ValueError(expected)
-    if not int(match[1]):
-        return 0
-    if not match[2]:
-        raise ValueError(f'a size with its unit ("{match[1]}MB", or "{match[1]}B" if octets are meant)')
-    return int(match[1]) * _SIZE_UNITS[match[2].upper()]
+    try:
+        return parse_size(_text(expected, value))
+    except MissingUnitError as error:
+        number = error.number
+        raise ValueError(f'a size with its unit ("{number}MB", or "{number}B" if octets are meant)') from None
+    except SizeError:
+        raise ValueError(expected) from None
 
 
 def size(least: int) -> "Kind[int]":
@@ -69,18 +60,10 @@ def size(least: int) -> "Kind[int]":
     def read(value: object) -> int:
         octets = _read_size(value)
         if octets < least:
-            raise ValueError(f'a size of at least "{write_size(least)}"')
+            raise ValueError(f'a size of at least "{exact_size(least)}"')
         return octets
 
     return dataclasses.replace(SIZE, read=read)
-
-
-def write_size(octets: int) -> str:
-    """Write a number of octets the shortest exact way: 52428800 is "50MB"."""
-    for unit, factor in (("GB", 1 << 30), ("MB", 1 << 20), ("KB", 1 << 10)):
-        if octets and octets % factor == 0:
-            return f"{octets // factor}{unit}"
-    return f"{octets}B"
 
 
 def _read_duration(value: object) -> float:
@@ -220,7 +203,7 @@ def _read_host_port(value: object) -> Endpoint:
 STRING: Kind[str] = Kind(lambda value: _text("a text", value), str)
 SECRET: Kind[str] = Kind(lambda value: _text("a text", value), lambda value: "***" if value else "")
 BOOL: Kind[bool] = Kind(_read_bool, bool, bare=True)
-SIZE: Kind[int] = Kind(_read_size, write_size, "A size is a whole number of B, KB, MB or GB; 1 KB is 1024 octets.")
+SIZE: Kind[int] = Kind(_read_size, exact_size, "A size is a whole number of B, KB, MB or GB; 1 KB is 1024 octets.")
 DURATION: Kind[float] = Kind(_read_duration, _write_duration, "A duration is a whole number with ms, s, m, h or d.")
 PATH: Kind[Path | None] = Kind(_read_path, lambda path: str(path) if path else "")
 HOST: Kind[str] = Kind(_read_host, str)

@@ -19,6 +19,8 @@ from typing import Any
 import structlog
 from structlog.typing import EventDict, FilteringBoundLogger, WrappedLogger
 
+from posthouse.message.printable import escape
+
 _LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 _SECRET = frozenset({"password", "passphrase", "secret", "token", "proof", "credentials"})
 _STYLES = {"debug": "2", "info": "36", "warning": "33", "error": "1;31", "critical": "1;31"}
@@ -169,9 +171,7 @@ def _value(key: str, value: object) -> str:
 
 def escaped(text: str) -> str:
     """Write control characters, and all else that is not printable, as escapes: one line stays one line."""
-    if text.isprintable() and "\\" not in text:
-        return text
-    return "".join(char if char.isprintable() and char != "\\" else ascii(char)[1:-1] for char in text)
+    return escape(text, also="\\")
 
 
 def stamped(seconds: float, *, brief: bool) -> str:

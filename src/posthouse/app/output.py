@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TextIO
 
-from posthouse.app.problems import printable
+from posthouse.message.printable import printable
 
 LINE_SECONDS = 10.0  # between two lines of progress where there is no terminal
 

@@ -4,6 +4,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from posthouse.message.printable import printable
+
 if TYPE_CHECKING:
     from posthouse.app.positions import Place
 
@@ -44,11 +46,6 @@ class Problem:
 def in_order(problems: Iterable[Problem]) -> list[Problem]:
     """As they stand in the file; those without a place last."""
     return sorted(problems, key=lambda problem: problem.place.line if problem.place else 1 << 30)
-
-
-def printable(text: str) -> str:
-    """Escape what would steer a terminal."""
-    return "".join(char if char.isprintable() or char == "\t" else ascii(char)[1:-1] for char in text)
 
 
 def nearest(word: str, words: Iterable[str]) -> str:

@@ -11,8 +11,9 @@ from typing import Any
 from posthouse.app import kinds
 from posthouse.app.kinds import Kind
 from posthouse.app.positions import Place, Spot, locate
-from posthouse.app.problems import ConfigError, Problem, nearest, printable
+from posthouse.app.problems import ConfigError, Problem, nearest
 from posthouse.app.settings import Settings
+from posthouse.message.printable import printable
 
 ENVIRONMENT_PREFIX = "POSTHOUSE_"
 

@@ -3,9 +3,10 @@
 import time
 from collections.abc import Iterator, Sequence
 
-from posthouse.app.problems import printable
 from posthouse.message.envelope import BodyType
 from posthouse.message.ids import format_id
+from posthouse.message.printable import printable
+from posthouse.message.sizes import format_size
 from posthouse.queue.history import Delivery
 from posthouse.queue.interface import QueuedMessage, RecipientState, Traced, Try
 
@@ -16,14 +17,6 @@ def ago(seconds: float) -> str:
         if seconds >= length:
             return f"{seconds / length:.0f}{unit}"
     return f"{max(0, seconds):.0f}s"
-
-
-def size(octets: int) -> str:
-    """A size in a few characters."""
-    for unit, length in (("MB", 1 << 20), ("KB", 1 << 10)):
-        if octets >= length:
-            return f"{octets / length:.1f} {unit}"
-    return f"{octets} B"
 
 
 def at(seconds: int) -> str:
@@ -70,7 +63,7 @@ def life(found: Sequence[Traced]) -> Iterator[str]:
 
 def _described(message: QueuedMessage) -> Iterator[str]:
     """Size, name and the parameters that it came with, as SMTP writes them."""
-    yield size(message.octets)
+    yield format_size(message.octets)
     yield f"Message-ID {message.message_id or 'none'}"
     if message.sender.body is not BodyType.SEVEN_BIT:
         yield f"BODY={message.sender.body.value}"
@@ -124,7 +117,7 @@ def past_lines(gone: Sequence[Delivery], seen_since: int | None) -> Iterator[str
         by = f", handed over by {each.client}" if each.client else ""
         to = "" if each.recipient == each.account else f", for <{each.recipient}>"
         yield printable(f"    from <{each.sender or ''}>{to}{by}")
-        yield printable(f"    {size(each.octets)}, Message-ID {each.message_id or 'none'}")
+        yield printable(f"    {format_size(each.octets)}, Message-ID {each.message_id or 'none'}")
 
 
 def as_json_delivery(each: Delivery) -> dict[str, object]:

@@ -10,6 +10,7 @@ from pathlib import Path
 import apsw
 
 from posthouse.database.errors import SchemaTooNewError
+from posthouse.database.sqlite_transaction import transaction
 
 Steps = Sequence[str]
 
@@ -24,18 +25,12 @@ def migrate(connection: apsw.Connection, steps: Steps, *, room: str = "") -> int
     if schema_version(connection, room) == len(steps):
         return 0
     check_schema(connection, {room: steps})
-    connection.execute("BEGIN IMMEDIATE")
-    try:
+    with transaction(connection):
         check_schema(connection, {room: steps})  # another process may have been first
         version = schema_version(connection, room)
         for step in steps[version:]:
             connection.execute(step).fetchall()
         _note(connection, room, len(steps))
-        connection.execute("COMMIT")
-    except BaseException:
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
-        raise
     return len(steps) - version
 
 

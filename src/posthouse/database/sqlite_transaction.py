@@ -1,4 +1,7 @@
-"""A transaction of SQLite that several rooms take part in."""
+"""Transactions of SQLite: one that ends in any case, and one that several rooms take part in."""
+
+import contextlib
+from collections.abc import Iterator
 
 import apsw
 
@@ -19,3 +22,16 @@ def connection_of(transaction: Transaction) -> apsw.Connection:
     if not isinstance(transaction, SqliteTransaction):
         raise TypeError(f"{type(transaction).__name__} is no transaction of SQLite")
     return transaction.connection
+
+
+@contextlib.contextmanager
+def transaction(connection: apsw.Connection) -> Iterator[None]:
+    """All or nothing; other processes that want to write wait. Raises apsw.Error."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:  # SQLite has rolled back by itself after some errors
+            connection.execute("ROLLBACK")
+        raise

@@ -7,11 +7,11 @@ from collections.abc import Callable
 from posthouse.message.address import Address
 from posthouse.message.envelope import Envelope
 from posthouse.message.ids import format_id
+from posthouse.message.months import MONTHS
 
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f]")
 _UNSAFE = re.compile(r"[^!-'*-\[\]-~\u00a1-\U0010ffff]")  # no controls, spaces, parentheses or backslashes
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
-_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 
 class Tracer:
@@ -49,7 +49,7 @@ def date(seconds: int) -> str:
     """Seconds since 1970 as RFC 5322 3.3 writes them."""
     then = time.gmtime(seconds)
     return (
-        f"{_DAYS[then.tm_wday]}, {then.tm_mday} {_MONTHS[then.tm_mon - 1]} {then.tm_year}"
+        f"{_DAYS[then.tm_wday]}, {then.tm_mday} {MONTHS[then.tm_mon - 1]} {then.tm_year}"
         f" {then.tm_hour:02}:{then.tm_min:02}:{then.tm_sec:02} +0000"
     )
 

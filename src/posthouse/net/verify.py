@@ -21,6 +21,8 @@ from cryptography.x509.verification import (
     VerificationError,
 )
 
+from posthouse.message.printable import one_line
+
 MAX_CHAIN = 10
 _KEPT = 10_000
 _KEPT_SECONDS = 3600.0
@@ -140,4 +142,4 @@ def _subject(host: str) -> x509.DNSName | x509.IPAddress:
 
 def _printable(error: Exception) -> str:
     """It quotes names of the certificate, and it goes into logs and bounces."""
-    return "".join(each if each.isprintable() else " " for each in str(error)[:200])
+    return one_line(str(error)[:200], instead=" ")

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from posthouse.app.dev.feed import Feed, left_out, size
+from posthouse.app.dev.feed import Feed, left_out
 from posthouse.app.dev.summary import Summary, summarized
 from posthouse.delivery.content.spool import Spool, SpoolBudget
 from posthouse.message.address import Address
@@ -72,13 +72,6 @@ def test_a_refusal() -> None:
 
 def test_missing_lines_are_told() -> None:
     assert "12 lines" in left_out(False)(12) and json.loads(left_out(True)(12)) == {"type": "left_out", "lines": 12}
-
-
-@pytest.mark.parametrize(
-    ("octets", "text"), [(0, "0 B"), (999, "999 B"), (2100, "2.1 KB"), (999_960, "1.0 MB"), (52_428_800, "52.4 MB")]
-)
-def test_sizes(octets: int, text: str) -> None:
-    assert size(octets) == text
 
 
 @given(st.binary(max_size=2000))

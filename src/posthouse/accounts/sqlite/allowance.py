@@ -8,6 +8,7 @@ import apsw
 from posthouse.accounts.allowance import PERIOD, Taken
 from posthouse.accounts.errors import DirectoryBusyError
 from posthouse.database.migrations import migrate
+from posthouse.database.sqlite_transaction import transaction
 
 ALLOWANCE = "allowance"
 MIGRATIONS = (
@@ -68,16 +69,8 @@ class SqliteAllowanceRows:
     @contextmanager
     def transaction(self) -> Iterator[None]:
         """See AllowanceRows."""
-        connection = self._connection
-        with _told("written"):
-            connection.execute("BEGIN IMMEDIATE")
-            try:
-                yield
-                connection.execute("COMMIT")
-            except BaseException:
-                if connection.in_transaction:
-                    connection.execute("ROLLBACK")
-                raise
+        with _told("written"), transaction(self._connection):
+            yield
 
     def add(self, account: int, recipients: Sequence[bytes], now: int) -> Taken:
         """See AllowanceRows."""

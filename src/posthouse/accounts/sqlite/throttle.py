@@ -12,6 +12,7 @@ import apsw
 
 from posthouse.accounts.throttle import HOME_SECONDS, Charge, Count, ThrottleUnavailableError
 from posthouse.database.migrations import migrate
+from posthouse.database.sqlite_transaction import transaction
 
 THROTTLE = "throttle"
 MIGRATIONS = (
@@ -82,18 +83,11 @@ class SqliteThrottleRows:
 
     @contextmanager
     def _writing(self, now: float) -> Iterator[None]:
-        with _told():
-            self._ask("BEGIN IMMEDIATE")
-            try:
-                yield
-                self._writes += 1
-                if self._writes % _SWEEP_EVERY == 0:
-                    self._sweep(now)
-                self._ask("COMMIT")
-            except BaseException:
-                if self._connection.in_transaction:
-                    self._ask("ROLLBACK")
-                raise
+        with _told(), transaction(self._connection):
+            yield
+            self._writes += 1
+            if self._writes % _SWEEP_EVERY == 0:
+                self._sweep(now)
 
     def _sweep(self, now: float) -> None:
         for table in ("login_failures", "login_homes"):

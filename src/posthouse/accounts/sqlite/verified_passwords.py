@@ -9,6 +9,7 @@ from hashlib import blake2b
 import apsw
 
 from posthouse.database.migrations import migrate
+from posthouse.database.sqlite_transaction import transaction
 
 VERIFIED_PASSWORDS = "verified passwords"
 MIGRATIONS = (
@@ -69,8 +70,6 @@ def keep_rows_of(connection: apsw.Connection, key: bytes, now: float) -> None:
     if connection.execute("SELECT mark FROM verified_passwords_key").get == mark:
         connection.execute("DELETE FROM verified_passwords WHERE until <= ?", (now,))
         return
-    connection.execute(
-        "BEGIN IMMEDIATE; DELETE FROM verified_passwords; DELETE FROM verified_passwords_key;"
-        " INSERT INTO verified_passwords_key VALUES (?); COMMIT",
-        (mark,),
-    )
+    with transaction(connection):
+        connection.execute("DELETE FROM verified_passwords; DELETE FROM verified_passwords_key")
+        connection.execute("INSERT INTO verified_passwords_key VALUES (?)", (mark,))

@@ -14,10 +14,11 @@ from posthouse.app import output
 from posthouse.app.commands.where import NOWHERE, AsJson, Where, Yes
 from posthouse.app.errors import CommandError, Exit
 from posthouse.app.interruption import noted_interruption
-from posthouse.app.kinds import SIZE, write_size
+from posthouse.app.kinds import SIZE
 from posthouse.app.opening import open_registry
 from posthouse.app.passwords import asked, confirmed, generated
 from posthouse.app.removal import forget_removed, usages_of
+from posthouse.message.sizes import exact_size, format_size
 
 PasswordStdin = Annotated[
     bool, Parameter(name="--password-stdin", help="Take the password from the first line of standard input.")
@@ -82,8 +83,8 @@ def list_(
         [
             text_of(info.account.address),
             usage.messages,
-            _rounded(usage.octets),
-            "no bound" if info.account.quota is None else write_size(info.account.quota),
+            format_size(usage.octets),
+            "no bound" if info.account.quota is None else exact_size(info.account.quota),
             "" if info.scheme else "no password",
         ]
         for info, usage in zip(accounts, usages, strict=True)
@@ -154,7 +155,7 @@ def quota_(
     if as_json:
         output.document({"version": 1, "address": name, "quota": octets})
     else:
-        output.note(f"{name} may hold {'any amount' if octets is None else write_size(octets)}.")
+        output.note(f"{name} may hold {'any amount' if octets is None else exact_size(octets)}.")
 
 
 def limits_(
@@ -237,16 +238,6 @@ def _octets(text: str | None) -> int | None:
         return parse_quota(text or "")
     except BadQuotaError as error:
         raise CommandError(str(error), fix=SIZE.help, code=Exit.USAGE) from None
-
-
-def _rounded(octets: int) -> str:
-    """Write a size for people: three digits are plenty."""
-    size = float(octets)
-    for unit in ("B", "KB", "MB", "GB"):
-        if size < 1000 or unit == "GB":
-            return f"{size:.3g} {unit}" if unit != "GB" else f"{size:,.1f} GB"
-        size /= 1024
-    return ""
 
 
 def import_(

@@ -20,7 +20,6 @@ from posthouse.app.dev.addresses import noted_accounts
 from posthouse.app.dev.catch_all import EVERYTHING
 from posthouse.app.errors import CommandError, Exit
 from posthouse.app.opening import open_places, open_registry
-from posthouse.app.problems import printable
 from posthouse.app.sending import (
     Letter,
     Login,
@@ -37,6 +36,7 @@ from posthouse.app.tracing import as_json_delivery, as_json_row, at, life, past_
 from posthouse.database.errors import DatabaseError
 from posthouse.mailstore.interface import StoreError
 from posthouse.mailstore.sqlite.archive import Archive
+from posthouse.message.printable import printable
 from posthouse.queue.history import Delivery
 from posthouse.queue.interface import Filter, Traced
 from posthouse.queue.sqlite.admin import DeskBusyError, DeskError, QueueAdmin

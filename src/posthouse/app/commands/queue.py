@@ -14,12 +14,14 @@ from posthouse.app.data_folder import refusal
 from posthouse.app.errors import CommandError, Exit
 from posthouse.app.opening import open_places
 from posthouse.app.passwords import confirmed
-from posthouse.app.problems import nearest, printable
-from posthouse.app.tracing import ago, as_json_row, life, many, said, size, state_of
+from posthouse.app.problems import nearest
+from posthouse.app.tracing import ago, as_json_row, life, many, said, state_of
 from posthouse.mailstore.interface import StoreError
 from posthouse.mailstore.sqlite.archive import Archive
 from posthouse.message.header import header_end
 from posthouse.message.ids import format_id
+from posthouse.message.printable import printable
+from posthouse.message.sizes import format_size
 from posthouse.queue.interface import ACCOUNT, MAILBOX, Filter, Traced
 from posthouse.queue.sqlite.admin import DeskBusyError, DeskError, QueueAdmin
 
@@ -92,7 +94,7 @@ def _rows(found: list[Traced]) -> list[list[object]]:
         [
             format_id(each.message.id),
             ago(now - each.message.created),
-            size(each.message.octets),
+            format_size(each.message.octets),
             str(each.message.sender.address or "<>"),
             str(each.recipient.address),
             each.attempts,

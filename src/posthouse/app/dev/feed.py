@@ -14,6 +14,7 @@ from posthouse.delivery.content.spool import Spool
 from posthouse.message.envelope import Envelope
 from posthouse.message.ids import format_id
 from posthouse.message.reply import Reply
+from posthouse.message.sizes import format_size
 
 _NAMED = 3  # recipients in a line for people
 _LISTED = 100  # recipients in a line for programs
@@ -81,7 +82,7 @@ class Feed:
         subject = escaped(summary.subject)
         subject = subject if len(subject) <= _SUBJECT else subject[: _SUBJECT - 1] + "…"
         files = {0: "", 1: "+1 file"}.get(summary.attachments, f"+{summary.attachments} files")
-        what = f"{size(octets)}  {'+'.join(summary.texts)}{files}".replace("  +", "  ")
+        what = f"{format_size(octets)}  {'+'.join(summary.texts)}{files}".replace("  +", "  ")
         rest = self._styled(f"{what}  {milliseconds:.0f} ms", "2")
         return f'{self._stamp()} {sender} → {self._styled(recipients, "36")}  "{subject}"  {rest}'
 
@@ -101,13 +102,6 @@ def left_out(as_json: bool) -> Callable[[int], str]:
         return f"({count} lines are left out here: they came faster than they were read)"
 
     return line
-
-
-def size(octets: int) -> str:
-    """Octets for people: "812 B", "2.1 KB", "50.0 MB"."""
-    if octets < 1000:
-        return f"{octets} B"
-    return f"{octets / 1e3:.1f} KB" if octets < 999_950 else f"{octets / 1e6:.1f} MB"
 
 
 def _arrival_document(

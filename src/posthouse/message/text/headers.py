@@ -4,6 +4,7 @@ import binascii
 import re
 from datetime import date
 
+from posthouse.message.months import MONTHS, month_number
 from posthouse.message.text.charsets import charset_text, is_known, raw_text
 
 MAX_IDS = 1000
@@ -12,8 +13,7 @@ _FOLD = re.compile(rb"\r?\n(?=[ \t])")
 _WORD = re.compile(rb"=\?([^?\s]{1,75})\?([BbQq])\?([^?\r\n]*+)\?=")
 _BREAKS = re.compile(r"[\0\r\n]+")
 _NOT_BASE64 = re.compile(rb"[^A-Za-z0-9+/]+")
-_MONTHS = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"]
-_MONTH = f"(?P<month>{'|'.join(_MONTHS)})"
+_MONTH = f"(?P<month>{'|'.join(MONTHS)})"
 # RFC 5322 3.3 and 4.3: day, month, year; the time and the zone may be missing.
 _DATE = re.compile(
     rf"(?<!\d)(?P<day>\d{{1,2}})[\s.-]*{_MONTH}[a-z]*\.?[\s,-]+(?P<year>\d{{2,4}})(?!\d)"
@@ -100,7 +100,7 @@ def _without_comments(text: str) -> str:
 
 def _moment(found: re.Match[str]) -> tuple[int, int] | None:
     try:
-        day = date(_year(found["year"]), _MONTHS.index(found["month"].lower()) + 1, int(found["day"]))
+        day = date(_year(found["year"]), month_number(found["month"]) or 0, int(found["day"]))
     except ValueError:
         return None
     hour, minute, second = int(found["hour"] or 0), int(found["minute"] or 0), int(found["second"] or 0)

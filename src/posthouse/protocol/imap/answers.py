@@ -4,11 +4,11 @@ import re
 import time
 from collections.abc import Iterable
 
+from posthouse.message.months import MONTHS
 from posthouse.protocol.imap import mutf7
 
 _PLAIN = re.compile(rb"[\x20\x21\x23-\x5b\x5d-\x7e]*\Z")  # fits between quotes as it is
 _MAX_QUOTED = 1000
-_MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"]
 
 
 def string(octets: bytes) -> bytes:
@@ -40,7 +40,7 @@ def mailbox(name: str, *, utf8: bool) -> bytes:
 def internal_date(seconds: int) -> bytes:
     """A date-time in UTC, with quotes."""
     at = time.gmtime(seconds)
-    month = _MONTHS[at.tm_mon - 1]
+    month = MONTHS[at.tm_mon - 1]
     return (
         f'"{at.tm_mday:02d}-{month}-{at.tm_year:04d} {at.tm_hour:02d}:{at.tm_min:02d}:{at.tm_sec:02d} +0000"'
     ).encode()

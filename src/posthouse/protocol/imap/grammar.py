@@ -5,6 +5,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from posthouse.message.months import month_number
 from posthouse.protocol.imap import commands, mutf7
 from posthouse.protocol.imap.commands import Command, Dialect
 from posthouse.protocol.imap.fetch_grammar import fetch
@@ -25,7 +26,6 @@ from posthouse.protocol.imap.syntax import (
 
 MAX_PATTERNS = 100
 _MODSEQ_LIMIT = (1 << 63) - 1
-_MONTHS = {name: number for number, name in enumerate(b"JAN FEB MAR APR MAY JUN JUL AUG SEP OCT NOV DEC".split(), 1)}
 _DATE_TIME = re.compile(
     # RFC 9051 9 has two places for day and hour. Clients leave the first one empty, or leave it out.
     rb'"( ?\d|\d\d)-([A-Za-z]{3})-(\d{4}) +([01]?\d|2[0-3]):([0-5]\d):([0-5]\d|60) +([+-])(\d\d)([0-5]\d)"'
@@ -291,7 +291,7 @@ def _message(cursor: Cursor, mailbox: bytes, *, replacing: bool = False) -> Rule
 
 def _date_time(cursor: Cursor) -> int:
     found = _DATE_TIME.match(cursor.line, cursor.at)
-    month = _MONTHS.get(found.group(2).upper()) if found else None
+    month = month_number(found.group(2)) if found else None
     if found is None or month is None:
         raise GrammarError('date and time expected, like " 1-Feb-2024 12:30:00 +0100"')
     day, year, hour, minute, second = (int(found.group(group)) for group in (1, 3, 4, 5, 6))

@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable
 from datetime import date
 
+from posthouse.message.months import month_number
 from posthouse.message.text.charsets import charset_text, is_known, raw_text
 from posthouse.protocol.imap.commands import Dialect, Search
 from posthouse.protocol.imap.keys import (
@@ -32,7 +33,6 @@ from posthouse.protocol.imap.settings import MAX_DEPTH
 from posthouse.protocol.imap.syntax import Cursor, GrammarError, Rule, astring
 
 _EPOCH = date(1970, 1, 1).toordinal()
-_MONTHS = {name: number for number, name in enumerate(b"JAN FEB MAR APR MAY JUN JUL AUG SEP OCT NOV DEC".split(), 1)}
 _DATE = re.compile(rb'("?)(\d{1,2})-([A-Za-z]{3})-(\d{4})\1')
 _ENTRY = re.compile(rb'"/flags/[^"]*" (?:priv|shared|all) +', re.IGNORECASE)
 _UTF8 = (b"", b"US-ASCII", b"ASCII", b"UTF-8", b"UTF8")
@@ -297,7 +297,7 @@ def _ident(cursor: Cursor, word: bytes) -> Key:
 def _dated(cursor: Cursor, word: bytes) -> Key:
     moment, compared = _DATES[word]
     found = _DATE.match(cursor.line, cursor.at)
-    month = _MONTHS.get(found.group(3).upper()) if found else None
+    month = month_number(found.group(3)) if found else None
     if found is None or month is None:
         raise GrammarError("date expected, like 1-Feb-2024")
     try:

@@ -9,10 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from posthouse.database.sqlite_transaction import transaction
 from posthouse.mailstore.index.records import folded, record
 from posthouse.mailstore.index.sqlite.queries import add
 from posthouse.mailstore.index.sqlite.scanning import TextScan
-from posthouse.mailstore.index.sqlite.schema import close, opened, transaction
+from posthouse.mailstore.index.sqlite.schema import close, opened
 from posthouse.message.text import Digest, digest, fold
 from tests.mailstore.index.messages import has
 

@@ -9,7 +9,8 @@ import apsw
 
 from posthouse.database.errors import DatabaseClosedError, DatabaseError
 from posthouse.database.readers import ReaderPool
-from posthouse.mailstore.index.sqlite.schema import Opened, close, opened, tells_of_damage, transaction
+from posthouse.database.sqlite_transaction import transaction
+from posthouse.mailstore.index.sqlite.schema import Opened, close, opened, tells_of_damage
 from posthouse.mailstore.interface import StoreError, StoreFullError
 
 T = TypeVar("T")

@@ -9,7 +9,6 @@ import contextlib
 import logging
 import os
 import secrets
-from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,6 +16,7 @@ import apsw
 
 from posthouse.database.connection import Durability, files_of, open_connection, open_reader
 from posthouse.database.locks import FileLock
+from posthouse.database.sqlite_transaction import transaction
 from posthouse.mailstore.interface import StoreError, StoreFullError
 
 # To be raised whenever the tables change, or what message.text makes of a message.
@@ -91,19 +91,6 @@ def tells_of_damage(error: BaseException | None) -> bool:
     """Whether a file gives away by this that it cannot be used any more."""
     lost = isinstance(error, apsw.SQLError) and "no such table" in str(error)  # it was emptied
     return lost or isinstance(error, (apsw.CorruptError, apsw.NotADBError))
-
-
-@contextlib.contextmanager
-def transaction(connection: apsw.Connection) -> Iterator[None]:
-    """All or nothing; other processes wait."""
-    connection.execute("BEGIN IMMEDIATE")
-    try:
-        yield
-        connection.execute("COMMIT")
-    except BaseException:
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
-        raise
 
 
 def _name(path: Path) -> int | None:
