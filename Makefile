@@ -32,12 +32,15 @@ test: $(DEV) $(APPS) ## install what the tests need and run them all
 	@sh tools/test_packages.sh
 	$(PY) -m pytest --numprocesses $(TEST_PROCESSES) --dist loadfile $(ARGS)
 
-check: $(DEV) ## formatting, lint, types, layers, the RFC index
+check: $(DEV) ## formatting, lint, types, layers, what the documents say of the tree
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports
 	$(PY) tools/rfc_index.py
+	$(PY) tools/layout.py
+	$(PY) tools/duplicates.py
+	$(PY) tools/prose.py
 
 bench: $(DEV) ## measure speed; ARGS="--help" shows what can be asked
 	$(PY) -m benchmarks $(ARGS)
