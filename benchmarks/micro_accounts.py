@@ -40,12 +40,12 @@ def best_us(call: Callable[[], object], times: int = 20_000, rounds: int = 5) ->
 
 async def remembered_us(directory: SqliteDirectory, times: int = 20_000) -> float:
     """Microseconds of a verify answered from memory."""
-    assert isinstance(await directory.verify("user1@a.test", "secret", IP), Account)
+    assert isinstance(await directory.logins.verify("user1@a.test", "secret", IP), Account)
     best = float("inf")
     for _ in range(5):
         start = time.perf_counter()
         for _ in range(times):
-            await directory.verify("user1@a.test", "secret", IP)
+            await directory.logins.verify("user1@a.test", "secret", IP)
         best = min(best, time.perf_counter() - start)
     return best / times * 1e6
 
@@ -56,7 +56,7 @@ async def unknown_and_wrong(directory: SqliteDirectory, tries: int) -> tuple[flo
     for number in range(tries):
         for login, taken in times.items():
             start = time.perf_counter()
-            await directory.verify(login, f"wrong{number}", IP)
+            await directory.logins.verify(login, f"wrong{number}", IP)
             taken.append(time.perf_counter() - start)
     unknown, wrong = (median(taken) * 1e3 for taken in times.values())
     return unknown, wrong
@@ -83,22 +83,22 @@ def measure(folder: Path, tries: int) -> dict[str, float]:
     throttle = Throttle(SqliteThrottleRows(volatile), time.time, pair=NEVER, network=NEVER, name=NEVER)
     directory = SqliteDirectory(folder / "directory.db", throttle)
     known, caught = Address("user1", "a.test"), Address("whoever", "a.test")
-    figures["resolve, warm: us"] = best_us(lambda: directory.resolve(known))
-    figures["is_local_domain, warm: us"] = best_us(lambda: directory.is_local_domain("a.test"))
-    figures["scram_keys, warm: us"] = best_us(lambda: directory.scram_keys("user1@a.test"))
-    figures["throttled, nothing counted: us"] = best_us(lambda: directory.throttled("user1@a.test", IP))
+    figures["resolve, warm: us"] = best_us(lambda: directory.addresses.resolve(known))
+    figures["is_local_domain, warm: us"] = best_us(lambda: directory.addresses.is_local_domain("a.test"))
+    figures["scram_keys, warm: us"] = best_us(lambda: directory.logins.scram_keys("user1@a.test"))
+    figures["throttled, nothing counted: us"] = best_us(lambda: directory.logins.throttled("user1@a.test", IP))
 
     def cold(address: Address) -> Callable[[], object]:
         def look_up() -> object:
-            directory._resolved.clear()
-            return directory.resolve(address)
+            directory.addresses._resolved.clear()
+            return directory.addresses.resolve(address)
 
         return look_up
 
     figures["resolve, cold, account: us"] = best_us(cold(known), 2_000)
     figures["resolve, cold, catch-all and alias: us"] = best_us(cold(caught), 2_000)
     figures["verify, remembered: us"] = asyncio.run(remembered_us(directory))
-    figures["refuse_proof: us"] = best_us(lambda: directory.refuse_proof("user3@a.test", IP), 500)
+    figures["refuse_proof: us"] = best_us(lambda: directory.logins.refuse_proof("user3@a.test", IP), 500)
     unknown, wrong = asyncio.run(unknown_and_wrong(directory, tries))
     figures["verify, unknown name, median: ms"] = unknown
     figures["verify, wrong password, median: ms"] = wrong

@@ -14,6 +14,7 @@ from posthouse.accounts.interface import Account, Directory, Local, Refusal, Ref
 from posthouse.accounts.passwords import PasswordHasher
 from posthouse.accounts.pool import HashingPool
 from posthouse.accounts.sqlite import SqliteDirectory, SqliteRegistry
+from posthouse.accounts.sqlite.reader import Answers
 from posthouse.accounts.throttle import MemoryThrottleRows, Throttle
 from posthouse.message.address import Address
 from posthouse.message.credentials import ScramKeys
@@ -40,49 +41,49 @@ def who(found: Local | Unresolved) -> list[str]:
 
 def test_it_is_a_directory(directory: SqliteDirectory) -> None:
     as_interface: Directory = directory
-    assert as_interface.is_local_domain("a.test")
+    assert as_interface.addresses.is_local_domain("a.test")
 
 
 # Look-ups
 
 
 def test_addresses_resolve(directory: SqliteDirectory, registry: SqliteRegistry) -> None:
-    assert directory.resolve(Address("Alice", "A.test")) == Local((registry.account("alice@a.test"),))
+    assert directory.addresses.resolve(Address("Alice", "A.test")) == Local((registry.account("alice@a.test"),))
     for domain in ("münchen.example", "MÜNCHEN.example", "xn--mnchen-3ya.example"):
-        assert who(directory.resolve(Address("carol+x", domain))) == ["Carol"]
-    assert directory.resolve(Address("nobody", "a.test")) is Unresolved.NO_SUCH_USER
-    assert directory.resolve(Address("alice", "b.test")) is Unresolved.NOT_OUR_DOMAIN
-    assert who(directory.resolve(Address("postmaster", ""))) == ["alice"]
+        assert who(directory.addresses.resolve(Address("carol+x", domain))) == ["Carol"]
+    assert directory.addresses.resolve(Address("nobody", "a.test")) is Unresolved.NO_SUCH_USER
+    assert directory.addresses.resolve(Address("alice", "b.test")) is Unresolved.NOT_OUR_DOMAIN
+    assert who(directory.addresses.resolve(Address("postmaster", ""))) == ["alice"]
 
 
 def test_local_domains_are_known_in_every_form(directory: SqliteDirectory, registry: SqliteRegistry) -> None:
     registry.add_domain("old.test", alias_of="a.test")
     for domain in ("a.test", "A.TEST", "a.test.", "old.test", "münchen.example", "xn--mnchen-3ya.example"):
-        assert directory.is_local_domain(domain)
-        assert directory.is_local_domain(domain)
+        assert directory.addresses.is_local_domain(domain)
+        assert directory.addresses.is_local_domain(domain)
     for domain in ("", "b.test", "test", "x.a.test", "[127.0.0.1]", "a" * 4_000, "\udcff.test", "a.test\0"):
-        assert not directory.is_local_domain(domain)
+        assert not directory.addresses.is_local_domain(domain)
 
 
 def test_every_change_is_seen_at_the_next_call(directory: SqliteDirectory, registry: SqliteRegistry) -> None:
     new = Address("new", "a.test")
-    assert directory.resolve(new) is Unresolved.NO_SUCH_USER
+    assert directory.addresses.resolve(new) is Unresolved.NO_SUCH_USER
     made = registry.add_account("new@a.test", None)
-    assert directory.resolve(new) == Local((made,))
+    assert directory.addresses.resolve(new) == Local((made,))
     registry.set_quota("new@a.test", 1)
-    found = directory.resolve(new)
+    found = directory.addresses.resolve(new)
     assert isinstance(found, Local) and found.accounts[0].quota == 1
     registry.remove_account("new@a.test")
-    assert directory.resolve(new) is Unresolved.NO_SUCH_USER
+    assert directory.addresses.resolve(new) is Unresolved.NO_SUCH_USER
     registry.add_alias("*@a.test", "bob@a.test")
-    assert who(directory.resolve(new)) == ["bob"]
+    assert who(directory.addresses.resolve(new)) == ["bob"]
     registry.remove_alias("*@a.test")
-    assert directory.resolve(new) is Unresolved.NO_SUCH_USER
+    assert directory.addresses.resolve(new) is Unresolved.NO_SUCH_USER
     registry.set_domain("a.test", postmaster="bob@a.test")
-    assert who(directory.resolve(Address("postmaster", "a.test"))) == ["bob"]
+    assert who(directory.addresses.resolve(Address("postmaster", "a.test"))) == ["bob"]
     registry.remove_domain("a.test", force=True)
-    assert directory.resolve(new) is Unresolved.NOT_OUR_DOMAIN
-    assert not directory.is_local_domain("a.test")
+    assert directory.addresses.resolve(new) is Unresolved.NOT_OUR_DOMAIN
+    assert not directory.addresses.is_local_domain("a.test")
 
 
 CHANGE = """
@@ -118,29 +119,29 @@ def change(path: Path) -> Iterator[Callable[[str], None]]:
 async def test_a_change_by_another_process_is_seen_at_the_next_call(
     directory: SqliteDirectory, change: Callable[[str], None]
 ) -> None:
-    assert isinstance(await directory.verify("alice@a.test", "secret", IP), Account)
+    assert isinstance(await directory.logins.verify("alice@a.test", "secret", IP), Account)
     for number in range(20):
         name = Address(f"new{number}", "a.test")
-        assert directory.resolve(name) is Unresolved.NO_SUCH_USER
+        assert directory.addresses.resolve(name) is Unresolved.NO_SUCH_USER
         change(f"add_account new{number}@a.test pass{number}")
-        assert isinstance(directory.resolve(name), Local)
-        assert isinstance(await directory.verify(f"new{number}@a.test", f"pass{number}", IP), Account)
+        assert isinstance(directory.addresses.resolve(name), Local)
+        assert isinstance(await directory.logins.verify(f"new{number}@a.test", f"pass{number}", IP), Account)
     change("set_password alice@a.test changed")
-    assert await directory.verify("alice@a.test", "secret", IP) == Refusal(RefusalKind.WRONG)
-    assert isinstance(await directory.verify("alice@a.test", "changed", IP), Account)
+    assert await directory.logins.verify("alice@a.test", "secret", IP) == Refusal(RefusalKind.WRONG)
+    assert isinstance(await directory.logins.verify("alice@a.test", "changed", IP), Account)
     change("remove_account alice@a.test")
-    assert await directory.verify("alice@a.test", "changed", IP) == Refusal(RefusalKind.WRONG)
+    assert await directory.logins.verify("alice@a.test", "changed", IP) == Refusal(RefusalKind.WRONG)
 
 
 def test_memory_is_bounded(directory: SqliteDirectory, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("posthouse.accounts.sqlite.directory._KEPT", 50)
+    monkeypatch.setattr(Answers, "MOST", 50)
     for number in range(200):
-        directory.resolve(Address(f"x{number}", "a.test"))
-        directory.is_local_domain(f"x{number}.test")
-        directory.throttled(f"x{number}", IP)
-        directory.resolve(Address("x" * 5_000 + str(number), "a.test"))
-        directory.throttled("x" * 5_000 + str(number), IP)
-    for kept in (directory._resolved, directory._domains, directory._claims):
+        directory.addresses.resolve(Address(f"x{number}", "a.test"))
+        directory.addresses.is_local_domain(f"x{number}.test")
+        directory.logins.throttled(f"x{number}", IP)
+        directory.addresses.resolve(Address("x" * 5_000 + str(number), "a.test"))
+        directory.logins.throttled("x" * 5_000 + str(number), IP)
+    for kept in (directory.addresses._resolved, directory.addresses._domains, directory.logins._claims):
         assert len(kept) <= 50
         assert all(len(str(key)) < 500 for key in kept)
 
@@ -151,7 +152,7 @@ def test_a_file_that_goes_bad_is_told(path: Path, caplog: pytest.LogCaptureFixtu
     directory = SqliteDirectory(bad, Throttle(MemoryThrottleRows(), Clock(0)))
     other = apsw.Connection(str(bad))
     other.execute("DROP TABLE domains")
-    for look_up in (directory.is_local_domain, directory.scram_keys):
+    for look_up in (directory.addresses.is_local_domain, directory.logins.scram_keys):
         with pytest.raises(DirectoryBusyError, match="cannot be read"):
             look_up("alice")
     assert [(each.levelname, "bad.db cannot be read" in each.getMessage()) for each in caplog.records] == [
@@ -170,7 +171,7 @@ def test_a_file_that_goes_bad_is_told(path: Path, caplog: pytest.LogCaptureFixtu
 
 async def test_login_names(directory: SqliteDirectory, registry: SqliteRegistry) -> None:
     async def login(name: str) -> str:
-        found = await directory.verify(name, "secret", IP)
+        found = await directory.logins.verify(name, "secret", IP)
         return found.address.local if isinstance(found, Account) else found.kind.value
 
     registry.add_alias("info@a.test", "alice@a.test")
@@ -196,13 +197,13 @@ async def test_an_account_without_a_password_cannot_log_in(
 ) -> None:
     registry.add_account("new@a.test", None)
     for password in ("", "secret"):
-        assert await directory.verify("new@a.test", password, IP) == Refusal(RefusalKind.WRONG)
+        assert await directory.logins.verify("new@a.test", password, IP) == Refusal(RefusalKind.WRONG)
 
 
 async def test_the_account_is_the_one_of_now(directory: SqliteDirectory, registry: SqliteRegistry) -> None:
-    await directory.verify("alice@a.test", "secret", IP)
+    await directory.logins.verify("alice@a.test", "secret", IP)
     registry.set_quota("alice@a.test", 7)
-    found = await directory.verify("alice@a.test", "secret", IP)
+    found = await directory.logins.verify("alice@a.test", "secret", IP)
     assert isinstance(found, Account) and found.quota == 7
 
 
@@ -219,27 +220,27 @@ async def test_a_foreign_hash_is_renewed_at_the_next_login(
     )
     pool = HashingPool(1)
     directory = open_directory(pool=pool)
-    before = directory.scram_keys("alice@a.test")
-    assert await directory.verify("alice@a.test", "wrong", IP) == Refusal(RefusalKind.WRONG)
+    before = directory.logins.scram_keys("alice@a.test")
+    assert await directory.logins.verify("alice@a.test", "wrong", IP) == Refusal(RefusalKind.WRONG)
     assert registry.accounts()[0].scheme == "SHA512-CRYPT"
-    assert isinstance(await directory.verify("alice@a.test", "Hello world!", IP), Account)
+    assert isinstance(await directory.logins.verify("alice@a.test", "Hello world!", IP), Account)
     pool.submit(int).result(30)  # its one thread has then done the renewal
     assert (registry.accounts()[0].scheme, registry.accounts()[0].scram) == ("ARGON2ID", True)
-    after = directory.scram_keys("alice@a.test")
+    after = directory.logins.scram_keys("alice@a.test")
     assert after != before and after == ScramKeys.derive("Hello world!", after.salt, CHEAP.iterations)
     # Renewing changed no password: what was remembered still counts, so no thread is needed.
-    assert isinstance(await directory.verify("alice@a.test", "Hello world!", IP), Account)
+    assert isinstance(await directory.logins.verify("alice@a.test", "Hello world!", IP), Account)
 
 
 async def test_a_renewal_never_undoes_a_new_password(
     directory: SqliteDirectory, registry: SqliteRegistry, hasher: PasswordHasher
 ) -> None:
-    login = directory._find("alice@a.test").login
+    login = directory.logins._find("alice@a.test").login
     assert login is not None
     registry.set_password("alice@a.test", "new")
-    directory._renew(login, hasher.make("secret"))
-    assert await directory.verify("alice@a.test", "secret", IP) == Refusal(RefusalKind.WRONG)
-    assert isinstance(await directory.verify("alice@a.test", "new", IP), Account)
+    directory.logins._renew(login, hasher.make("secret"))
+    assert await directory.logins.verify("alice@a.test", "secret", IP) == Refusal(RefusalKind.WRONG)
+    assert isinstance(await directory.logins.verify("alice@a.test", "new", IP), Account)
 
 
 async def test_a_renewal_that_cannot_be_written_is_told_and_the_login_holds(
@@ -253,8 +254,8 @@ async def test_a_renewal_that_cannot_be_written_is_told_and_the_login_holds(
     def full(path: Path) -> apsw.Connection:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("posthouse.accounts.sqlite.directory.open_directory", full)
-    assert isinstance(await directory.verify("alice@a.test", "abc", IP), Account)
+    monkeypatch.setattr("posthouse.accounts.sqlite.logins.open_directory", full)
+    assert isinstance(await directory.logins.verify("alice@a.test", "abc", IP), Account)
     pool.submit(int).result(30)
     assert "not renewed" in caplog.text and "No space left" in caplog.text
     assert registry.accounts()[0].scheme == "BLF-CRYPT"
@@ -264,7 +265,7 @@ async def test_a_renewal_that_cannot_be_written_is_told_and_the_login_holds(
 
 
 def test_scram_keys_are_those_of_the_password(directory: SqliteDirectory) -> None:
-    keys = directory.scram_keys("ALICE@a.test")
+    keys = directory.logins.scram_keys("ALICE@a.test")
     assert keys == ScramKeys.derive("secret", keys.salt, CHEAP.iterations)
 
 
@@ -273,55 +274,55 @@ def test_unknown_names_get_steady_keys_that_look_like_others(
 ) -> None:
     registry.add_account("without@a.test", None)
     directory, tomorrow = open_directory(), open_directory()
-    real = directory.scram_keys("alice@a.test")
+    real = directory.logins.scram_keys("alice@a.test")
     fakes = {}
     for name in ("nobody@a.test", "without@a.test", "nobody@b.test", "nobody", "", "\udcff", "\0", "x" * 4_000):
-        fakes[name] = directory.scram_keys(name)
-        assert tomorrow.scram_keys(name) == fakes[name]
+        fakes[name] = directory.logins.scram_keys(name)
+        assert tomorrow.logins.scram_keys(name) == fakes[name]
         assert [len(part) for part in (fakes[name].salt, fakes[name].stored_key, fakes[name].server_key)] == [
             len(real.salt), len(real.stored_key), len(real.server_key)
         ]  # fmt: skip
         assert fakes[name].iterations == real.iterations
     assert len({keys.salt for keys in fakes.values()}) == len(fakes)
-    assert directory.scram_keys("NOBODY@A.test") == fakes["nobody@a.test"]
+    assert directory.logins.scram_keys("NOBODY@A.test") == fakes["nobody@a.test"]
     with SqliteRegistry(path.with_name("another.db")) as other:
         other.add_domain("a.test")
     other_directory = SqliteDirectory(path.with_name("another.db"), Throttle(MemoryThrottleRows(), Clock(0)))
-    assert other_directory.scram_keys("nobody@a.test").salt != fakes["nobody@a.test"].salt
+    assert other_directory.logins.scram_keys("nobody@a.test").salt != fakes["nobody@a.test"].salt
     other_directory.close()
 
 
 def test_scram_logins_are_throttled_with_the_others(directory: SqliteDirectory, registry: SqliteRegistry) -> None:
     alice = registry.account("alice@a.test")
-    keys = directory.scram_keys("alice@a.test")
+    keys = directory.logins.scram_keys("alice@a.test")
     for _ in range(5):
-        assert directory.throttled("alice@a.test", IP) == 0
-        assert directory.refuse_proof("ALICE@a.test", IP) == Refusal(RefusalKind.WRONG)
-    assert directory.throttled("alice@a.test", IP) == 2
+        assert directory.logins.throttled("alice@a.test", IP) == 0
+        assert directory.logins.refuse_proof("ALICE@a.test", IP) == Refusal(RefusalKind.WRONG)
+    assert directory.logins.throttled("alice@a.test", IP) == 2
     # A right proof and a wrong one are answered alike, and a wrong one counts no more.
     for _ in range(3):
-        assert directory.admit("alice@a.test", IP, keys) == Refusal(RefusalKind.THROTTLED, 2)
-        assert directory.refuse_proof("alice@a.test", IP) == Refusal(RefusalKind.THROTTLED, 2)
-    assert directory.throttled("alice@a.test", IP) == 2
-    assert directory.admit("alice@a.test", "198.51.100.7", keys) == alice
+        assert directory.logins.admit("alice@a.test", IP, keys) == Refusal(RefusalKind.THROTTLED, 2)
+        assert directory.logins.refuse_proof("alice@a.test", IP) == Refusal(RefusalKind.THROTTLED, 2)
+    assert directory.logins.throttled("alice@a.test", IP) == 2
+    assert directory.logins.admit("alice@a.test", "198.51.100.7", keys) == alice
 
 
 def test_keys_of_before_prove_nothing(directory: SqliteDirectory, registry: SqliteRegistry) -> None:
     """An exchange that began before the password changed, or before the account was made anew."""
-    keys = directory.scram_keys("alice@a.test")
+    keys = directory.logins.scram_keys("alice@a.test")
     registry.set_password("alice@a.test", "another one")
-    assert directory.admit("alice@a.test", IP, keys) == Refusal(RefusalKind.WRONG)
-    keys = directory.scram_keys("alice@a.test")
-    assert isinstance(directory.admit("alice@a.test", IP, keys), Account)
+    assert directory.logins.admit("alice@a.test", IP, keys) == Refusal(RefusalKind.WRONG)
+    keys = directory.logins.scram_keys("alice@a.test")
+    assert isinstance(directory.logins.admit("alice@a.test", IP, keys), Account)
     registry.remove_account("alice@a.test")
     registry.add_account("alice@a.test", "another one")
-    assert directory.admit("alice@a.test", IP, keys) == Refusal(RefusalKind.WRONG)
+    assert directory.logins.admit("alice@a.test", IP, keys) == Refusal(RefusalKind.WRONG)
 
 
 def test_keys_of_an_unknown_name_admit_nobody(directory: SqliteDirectory, registry: SqliteRegistry) -> None:
-    keys = directory.scram_keys("nobody@a.test")
+    keys = directory.logins.scram_keys("nobody@a.test")
     registry.add_account("nobody@a.test", "secret word")
-    assert directory.admit("nobody@a.test", IP, keys) == Refusal(RefusalKind.WRONG)
+    assert directory.logins.admit("nobody@a.test", IP, keys) == Refusal(RefusalKind.WRONG)
 
 
 def test_the_first_step_does_the_same_for_everybody(
@@ -329,7 +330,7 @@ def test_the_first_step_does_the_same_for_everybody(
 ) -> None:
     """What takes time is done for unknown names, for known ones, and for those that were asked for a moment ago."""
     done: list[str] = []
-    digest, look_up = hmac.digest, directory._looked_up
+    digest, look_up = hmac.digest, directory._reader.look_up
 
     def counted_digest(key: bytes, message: bytes, kind: str) -> bytes:
         done.append("digest")
@@ -339,21 +340,21 @@ def test_the_first_step_does_the_same_for_everybody(
         done.append("look-up")
         return look_up(what)
 
-    directory.own_domain()
+    directory.addresses.own_domain()
     monkeypatch.setattr(hmac, "digest", counted_digest)
-    monkeypatch.setattr(directory, "_looked_up", counted_look_up)
+    monkeypatch.setattr(directory._reader, "look_up", counted_look_up)
     for login in ("nobody@a.test", "alice@a.test", "alice@a.test", "nobody@a.test"):
         done.clear()
-        assert directory.throttled(login, IP) == 0
-        assert directory.held_back(login, IP) == 0
-        directory.scram_keys(login)
+        assert directory.logins.throttled(login, IP) == 0
+        assert directory.logins.held_back(login, IP) == 0
+        directory.logins.scram_keys(login)
         assert done == ["look-up", "digest", "digest", "digest"]
 
 
 def test_a_name_gone_meanwhile_is_not_admitted(directory: SqliteDirectory, registry: SqliteRegistry) -> None:
-    keys = directory.scram_keys("alice@a.test")
+    keys = directory.logins.scram_keys("alice@a.test")
     registry.remove_account("alice@a.test")
-    assert directory.admit("alice@a.test", IP, keys) == Refusal(RefusalKind.WRONG)
+    assert directory.logins.admit("alice@a.test", IP, keys) == Refusal(RefusalKind.WRONG)
 
 
 # Odd input
@@ -371,11 +372,11 @@ ODD = st.one_of(
 @given(ODD, ODD, st.sampled_from(["", IP, "::1", "nonsense", "fe80::1%eth0"]))
 @settings(max_examples=80, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 async def test_any_text_has_an_answer(directory: SqliteDirectory, text: str, other: str, ip: str) -> None:
-    assert isinstance(directory.resolve(Address(text, other)), Local | Unresolved)
-    assert isinstance(directory.resolve(Address(text, "a.test")), Local | Unresolved)
-    assert isinstance(directory.is_local_domain(text), bool)
-    assert isinstance(await directory.verify(text, other, ip), Refusal)
-    assert len(directory.scram_keys(text).salt) == 16
-    assert directory.throttled(text, ip) >= 0
-    assert directory.held_back(text, ip) >= 0
-    assert isinstance(directory.refuse_proof(text, ip), Refusal)
+    assert isinstance(directory.addresses.resolve(Address(text, other)), Local | Unresolved)
+    assert isinstance(directory.addresses.resolve(Address(text, "a.test")), Local | Unresolved)
+    assert isinstance(directory.addresses.is_local_domain(text), bool)
+    assert isinstance(await directory.logins.verify(text, other, ip), Refusal)
+    assert len(directory.logins.scram_keys(text).salt) == 16
+    assert directory.logins.throttled(text, ip) >= 0
+    assert directory.logins.held_back(text, ip) >= 0
+    assert isinstance(directory.logins.refuse_proof(text, ip), Refusal)

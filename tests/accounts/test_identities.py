@@ -29,13 +29,13 @@ def filled(registry: SqliteRegistry) -> None:
 
 
 def account(directory: SqliteDirectory, address: str) -> Account:
-    found = directory.resolve(Address.parse(address))
+    found = directory.addresses.resolve(Address.parse(address))
     assert isinstance(found, Local)
     return found.accounts[0]
 
 
 def may(directory: SqliteDirectory, who: str, address: str) -> bool:
-    return directory.may_send_as(account(directory, who), Address.parse(address))
+    return directory.addresses.may_send_as(account(directory, who), Address.parse(address))
 
 
 @pytest.mark.parametrize(
@@ -163,8 +163,8 @@ def test_an_address_belongs_to_one_at_most(directory: SqliteDirectory, local: st
     owners = [who for who in ("alice@a.test", "bob@a.test", "alice+x@a.test") if may_send(directory, who, address)]
     assert len(owners) <= 1
     for who in owners:
-        assert directory.resolve(address) == Local((account(directory, who),))
+        assert directory.addresses.resolve(address) == Local((account(directory, who),))
 
 
 def may_send(directory: SqliteDirectory, who: str, address: Address) -> bool:
-    return directory.may_send_as(account(directory, who), address)
+    return directory.addresses.may_send_as(account(directory, who), address)

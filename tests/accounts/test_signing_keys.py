@@ -17,30 +17,30 @@ def selectors(keys: tuple[SigningKey, ...]) -> list[str]:
 
 def test_a_new_domain_gets_a_key_of_each_kind(registry: SqliteRegistry, directory: SqliteDirectory) -> None:
     registry.add_domain("a.test")
-    assert directory.signing_keys("a.test") == (
+    assert directory.addresses.signing_keys("a.test") == (
         SigningKey("a.test", "ph2027r", "rsa-sha256", b"a key for rsa-sha256"),
         SigningKey("a.test", "ph2027e", "ed25519-sha256", b"a key for ed25519-sha256"),
     )
-    assert registry.ensure_signing_keys("a.test") == directory.signing_keys("a.test")
+    assert registry.ensure_signing_keys("a.test") == directory.addresses.signing_keys("a.test")
 
 
 def test_keys_are_found_by_every_form_of_the_name(registry: SqliteRegistry, directory: SqliteDirectory) -> None:
     registry.add_domain("münchen.example")
     forms = ("münchen.example", "MÜNCHEN.example", "xn--mnchen-3ya.example", "XN--mnchen-3ya.example.")
-    for keys in map(directory.signing_keys, forms):
+    for keys in map(directory.addresses.signing_keys, forms):
         assert [key.domain for key in keys] == ["xn--mnchen-3ya.example"] * 2
     for name in ("", "b.test", "example", "a" * 4_000, "\udcff.test", "münchen.example\0"):
-        assert directory.signing_keys(name) == ()
+        assert directory.addresses.signing_keys(name) == ()
 
 
 def test_an_answer_is_kept_until_something_changes(registry: SqliteRegistry, directory: SqliteDirectory) -> None:
-    assert directory.signing_keys("a.test") == ()
+    assert directory.addresses.signing_keys("a.test") == ()
     registry.add_domain("a.test")
-    keys = directory.signing_keys("a.test")
+    keys = directory.addresses.signing_keys("a.test")
     assert len(keys) == 2
-    assert directory.signing_keys("a.test") is keys
+    assert directory.addresses.signing_keys("a.test") is keys
     registry.remove_domain("a.test")
-    assert directory.signing_keys("a.test") == ()
+    assert directory.addresses.signing_keys("a.test") == ()
 
 
 def test_a_domain_that_repeats_another_has_keys_of_its_own(
@@ -48,9 +48,9 @@ def test_a_domain_that_repeats_another_has_keys_of_its_own(
 ) -> None:
     registry.add_domain("a.test")
     registry.add_domain("old.test", alias_of="a.test")
-    assert {key.domain for key in directory.signing_keys("old.test")} == {"old.test"}
+    assert {key.domain for key in directory.addresses.signing_keys("old.test")} == {"old.test"}
     registry.remove_domain("a.test", force=True)
-    assert directory.signing_keys("old.test") == directory.signing_keys("a.test") == ()
+    assert directory.addresses.signing_keys("old.test") == directory.addresses.signing_keys("a.test") == ()
 
 
 def test_what_is_missing_is_made_under_a_name_that_is_free(registry: SqliteRegistry, path: Path, clock: Clock) -> None:
@@ -71,7 +71,7 @@ def test_what_is_missing_is_made_under_a_name_that_is_free(registry: SqliteRegis
 def test_no_key_is_left_of_a_domain_that_was_not_added(registry: SqliteRegistry, directory: SqliteDirectory) -> None:
     with pytest.raises(NoSuchAccountError):
         registry.add_domain("a.test", postmaster="nobody@a.test")
-    assert directory.signing_keys("a.test") == ()
+    assert directory.addresses.signing_keys("a.test") == ()
     with pytest.raises(NoSuchDomainError):
         registry.ensure_signing_keys("a.test")
 

@@ -65,7 +65,7 @@ def server(tmp_path: Path, registry: SqliteRegistry, open_directory: DirectoryMa
 
 
 async def logged_in(worker: SqliteDirectory, password: str = "secret") -> bool:
-    return isinstance(await worker.verify("alice@a.test", password, IP), Account)
+    return isinstance(await worker.logins.verify("alice@a.test", password, IP), Account)
 
 
 async def test_one_hash_for_all_workers_and_those_after_a_restart(server: Server, clock: Clock) -> None:
@@ -83,8 +83,8 @@ async def test_one_hash_for_all_workers_and_those_after_a_restart(server: Server
 
 async def test_wrong_ones_and_unknown_names_leave_nothing(server: Server) -> None:
     for _ in range(2):
-        assert await server.worker().verify("alice@a.test", "wrong", IP) == WRONG
-        assert await server.worker().verify("nobody@a.test", "secret", IP) == WRONG
+        assert await server.worker().logins.verify("alice@a.test", "wrong", IP) == WRONG
+        assert await server.worker().logins.verify("nobody@a.test", "secret", IP) == WRONG
     assert server.hasher.checks == 4
     assert server.rows() == 0
 

@@ -105,7 +105,7 @@ class Fixture:
         self._ids = itertools.count(1 << 90)
 
     def account(self, name: str = "alice") -> Account:
-        found = self.directory.resolve(Address(name, "here.test"))
+        found = self.directory.addresses.resolve(Address(name, "here.test"))
         assert isinstance(found, Local)
         return found.accounts[0]
 

@@ -68,6 +68,10 @@ class Directory:
     def is_local_domain(self, domain: str) -> bool:
         return domain == "here.test"
 
+    @property
+    def addresses(self) -> "Directory":
+        return self
+
 
 class Store:
     """A process's way to the mailstore. One call at a time, so that each run of a test is like the others.

@@ -84,7 +84,7 @@ async def test_guesses_on_many_connections_count_together(tmp_path: Path) -> Non
             assert (await talk.ask(f"RCPT TO:<user{n}@example.test>")).startswith("550 5.1.1")
         assert (await talk.ask("RCPT TO:<alice@example.test>")).startswith("250")  # mail still comes in
         assert (await talk.ask("RCPT TO:<nobody@example.test>")).startswith("421 4.7.0")
-        assert at.directory.throttled("alice@example.test", "127.0.0.1") > 0  # as after failed logins
+        assert at.directory.logins.throttled("alice@example.test", "127.0.0.1") > 0  # as after failed logins
 
 
 async def test_a_slow_answer_to_a_peer_that_has_gone(tmp_path: Path) -> None:

@@ -58,8 +58,11 @@ class Refusal:
     seconds: float = 0
 
 
-class Directory(Protocol):
-    """Look-ups are exact: a change made by another process is seen by the very next call."""
+class Addresses(Protocol):
+    """Where mail goes, and who may write as whom. Exact: a change by another process is seen by the very next call.
+
+    All look-ups raise DirectoryBusyError when the directory cannot be read now.
+    """
 
     def resolve(self, address: Address) -> Local | Unresolved:
         """Where mail for `address` goes: account, alias, +detail, postmaster and abuse, catch-all. Microseconds."""
@@ -81,11 +84,9 @@ class Directory(Protocol):
     def signing_keys(self, domain: str) -> tuple[SigningKey, ...]:
         """What mail from this domain is signed with; empty when it is not ours. One tuple until that changes."""
 
-    def revision(self) -> object:
-        """Another value after every change by anybody, of accounts or of anything else. Microseconds."""
 
-    def generations(self, accounts: Sequence[int]) -> dict[int, int]:
-        """The generation of each of these accounts, by id, as it is now; those that are gone are missing."""
+class Logins(Protocol):
+    """Who a client is, and whether it still is. Exact as Addresses; the look-ups raise DirectoryBusyError too."""
 
     async def verify(self, login: str, password: str, ip: str) -> Account | Refusal:
         """Check a password. Hashing runs off the loop and is bounded; success is remembered for a day."""
@@ -110,3 +111,21 @@ class Directory(Protocol):
 
     def held_back(self, login: str, ip: str) -> float:
         """Seconds that an attempt is kept waiting before it is looked at; 0: none. See accounts/throttle.py."""
+
+    def revision(self) -> object:
+        """Another value after every change by anybody, of accounts or of anything else. Microseconds."""
+
+    def generations(self, accounts: Sequence[int]) -> dict[int, int]:
+        """The generation of each of these accounts, by id, as it is now; those that are gone are missing."""
+
+
+class Directory(Protocol):
+    """Who exists and who they are, in two parts."""
+
+    @property
+    def addresses(self) -> Addresses:
+        """Where mail goes, and who may write as whom."""
+
+    @property
+    def logins(self) -> Logins:
+        """Who a client is."""

@@ -46,7 +46,7 @@ def home_of(directory: Path, text: str) -> Local | Unresolved:
         return Unresolved.NOT_OUR_DOMAIN
     found = SqliteDirectory(directory, Throttle(MemoryThrottleRows(), time.time))
     try:
-        return found.resolve(address)
+        return found.addresses.resolve(address)
     finally:
         found.close()
 

@@ -71,11 +71,11 @@ def _route(name: str, route: RouteSettings) -> Route:
 
 def build_srs(directory: Directory) -> Callable[[], Srs | None]:
     """What rewrites the senders of forwarded mail to addresses of our own domain, as soon as there is one."""
-    secret = directory.srs_secret()
+    secret = directory.addresses.srs_secret()
     made: dict[str, Srs] = {}
 
     def srs() -> Srs | None:
-        domain = directory.own_domain()
+        domain = directory.addresses.own_domain()
         if not domain:
             return None
         if domain not in made:
@@ -128,7 +128,7 @@ class OutboundBuilder:
         """What tells senders of their messages."""
 
         def postmaster() -> Address:
-            return Address("postmaster", self.directory.own_domain() or self.hostname)
+            return Address("postmaster", self.directory.addresses.own_domain() or self.hostname)
 
         return Bounces(
             router,

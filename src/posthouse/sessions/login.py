@@ -40,7 +40,7 @@ class Logins:
         if offer.authzid not in ("", offer.login):
             return self._noted(offer.login, "password", WRONG, f"may not act as {offer.authzid[:_LONGEST]}")
         try:
-            outcome = await self._directory.verify(offer.login, offer.password, self._ip)
+            outcome = await self._directory.logins.verify(offer.login, offer.password, self._ip)
         except DirectoryBusyError:
             outcome = UNWELL
         return self._noted(offer.login, "password", outcome)
@@ -49,12 +49,12 @@ class Logins:
         """The keys to challenge with, unless the login is throttled."""
         directory, login = self._directory, offer.login
         try:
-            seconds = directory.throttled(login, self._ip)
-            if not seconds and (held_back := directory.held_back(login, self._ip)):
+            seconds = directory.logins.throttled(login, self._ip)
+            if not seconds and (held_back := directory.logins.held_back(login, self._ip)):
                 await asyncio.sleep(held_back)
-                seconds = directory.throttled(login, self._ip)
+                seconds = directory.logins.throttled(login, self._ip)
             if not seconds:
-                self._keys = directory.scram_keys(login)
+                self._keys = directory.logins.scram_keys(login)
                 return self._keys
             refusal = Refusal(RefusalKind.THROTTLED, seconds)
         except DirectoryBusyError:
@@ -70,7 +70,7 @@ class Logins:
         if keys is None:
             return self._noted(offer.login, "scram", WRONG)
         try:
-            outcome = self._directory.admit(offer.login, self._ip, keys)
+            outcome = self._directory.logins.admit(offer.login, self._ip, keys)
         except DirectoryBusyError:
             outcome = UNWELL
         return self._noted(offer.login, "scram", outcome)
@@ -79,7 +79,7 @@ class Logins:
         """After a proof that did not hold."""
         self._keys = None
         try:
-            refusal = self._directory.refuse_proof(offer.login, self._ip)
+            refusal = self._directory.logins.refuse_proof(offer.login, self._ip)
         except DirectoryBusyError:
             refusal = UNWELL
         self._noted(offer.login, "scram", refusal)

@@ -43,12 +43,12 @@ class OpenSessions:
     async def check(self, directory: Directory) -> None:
         """End the sessions whose logins no longer hold. While the directory cannot be read, all stay."""
         try:
-            revision = directory.revision()
+            revision = directory.logins.revision()
             accounts = list(self._of if revision != self._revision else self._entered)
             self._entered.clear()
             for start in range(0, len(accounts), _AT_ONCE):
                 asked = accounts[start : start + _AT_ONCE]
-                self._end_stale(asked, directory.generations(asked))
+                self._end_stale(asked, directory.logins.generations(asked))
                 await asyncio.sleep(0)
             self._revision = revision
         except DirectoryBusyError:

@@ -126,7 +126,7 @@ class SmtpSession:
         on sooner. Recipients that exist are never held back.
         """
         self._guesses += 1
-        suspected = self._services.directory.note_guess(self._connection.peer_ip) > 0
+        suspected = self._services.directory.logins.note_guess(self._connection.peer_ip) > 0
         if suspected and self._guesses > GUESSES_OF_SUSPECTS:
             self.engine.hang_up(
                 Reply(421, "4.7.0", "Too many unknown recipients from your network; closing connection")

@@ -4,14 +4,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from posthouse.accounts.interface import Account, Directory, Local, Unresolved
-from posthouse.app.dev.catch_all import EVERYTHING, CatchAllDirectory, account_number
+from posthouse.accounts.interface import Account, Addresses, Directory, Local, Logins, Unresolved
+from posthouse.app.dev.catch_all import EVERYTHING, CatchAllAddresses, CatchAllDirectory, CatchAllLogins, account_number
 from posthouse.message.address import Address
 
 BOB = Account(4711, Address("bob", "example.test"), 1000)
 
 
-class Known(CatchAllDirectory):
+class KnownAddresses(CatchAllAddresses):
     """What the data folder has: bob, who has +details, and a catch-all that leads to him."""
 
     def __init__(self) -> None:
@@ -21,6 +21,12 @@ class Known(CatchAllDirectory):
         return Local((BOB,)) if address.domain == "example.test" else Unresolved.NOT_OUR_DOMAIN
 
 
+class Known:
+    def __init__(self) -> None:
+        self.addresses: Addresses = KnownAddresses()
+        self.logins: Logins = CatchAllLogins(self, KnownAddresses().account)
+
+
 @pytest.fixture
 def directory() -> CatchAllDirectory:
     return CatchAllDirectory(Known(), "example.test")
@@ -28,9 +34,12 @@ def directory() -> CatchAllDirectory:
 
 def test_it_is_a_directory(directory: CatchAllDirectory) -> None:
     checked: Directory = directory
-    assert checked.is_local_domain("anything.at.all") and checked.own_domain() == "example.test"
-    assert checked.may_send_as(BOB, Address("ceo", "bank.example")) and checked.signing_keys("example.test") == ()
-    assert checked.throttled("bob", "127.0.0.1") == 0
+    assert checked.addresses.is_local_domain("anything.at.all") and checked.addresses.own_domain() == "example.test"
+    assert (
+        checked.addresses.may_send_as(BOB, Address("ceo", "bank.example"))
+        and checked.addresses.signing_keys("example.test") == ()
+    )
+    assert checked.logins.throttled("bob", "127.0.0.1") == 0
 
 
 @pytest.mark.parametrize(
@@ -47,38 +56,38 @@ def test_it_is_a_directory(directory: CatchAllDirectory) -> None:
     ],
 )
 def test_spellings(directory: CatchAllDirectory, one: Address, other: Address, same: bool) -> None:
-    numbers = [directory.resolve(each).accounts[0].id for each in (one, other)]
+    numbers = [directory.addresses.resolve(each).accounts[0].id for each in (one, other)]
     assert (numbers[0] == numbers[1]) == same
 
 
 def test_accounts_of_the_folder_are_kept(directory: CatchAllDirectory) -> None:
     """Under exactly their address: neither a detail nor the catch-all of the folder counts."""
-    assert directory.resolve(Address("BOB", "example.test")).accounts[0] == BOB
+    assert directory.addresses.resolve(Address("BOB", "example.test")).accounts[0] == BOB
     for other in (Address("bob+tag", "example.test"), Address("somebody", "example.test")):
-        assert directory.resolve(other).accounts[0] == Account(account_number(other), other, None)
+        assert directory.addresses.resolve(other).accounts[0] == Account(account_number(other), other, None)
 
 
 def test_everything_has_no_quota(directory: CatchAllDirectory) -> None:
-    own, everything = directory.resolve(Address("bob", "example.test")).accounts
+    own, everything = directory.addresses.resolve(Address("bob", "example.test")).accounts
     assert (own.quota, everything.id, everything.quota) == (1000, EVERYTHING, None)
 
 
 @pytest.mark.parametrize("login", ["all", "apikey", "@x.example", "bob@", "", "\x00"])
 async def test_other_logins_see_everything(directory: CatchAllDirectory, login: str) -> None:
-    assert (await directory.verify(login, "any", "127.0.0.1")).id == EVERYTHING
+    assert (await directory.logins.verify(login, "any", "127.0.0.1")).id == EVERYTHING
 
 
 @given(st.text(), st.text(), st.text())
 async def test_any_text_has_an_answer(local: str, domain: str, password: str) -> None:
     directory = CatchAllDirectory(Known(), "example.test")
     address = Address(local, domain)
-    account, everything = directory.resolve(address).accounts
+    account, everything = directory.addresses.resolve(address).accounts
     assert 0 < account.id < 1 << 62 and account.id != everything.id == EVERYTHING
-    assert 0 < (await directory.verify(f"{local}@{domain}", password, "")).id < 1 << 62
+    assert 0 < (await directory.logins.verify(f"{local}@{domain}", password, "")).id < 1 << 62
 
 
 @given(st.emails())
 async def test_the_login_of_an_address_is_its_account(text: str) -> None:
     directory = CatchAllDirectory(Known(), "example.test")
-    account = directory.resolve(Address.parse(text)).accounts[0]
-    assert (await directory.verify(text, "any", "")).id == account.id
+    account = directory.addresses.resolve(Address.parse(text)).accounts[0]
+    assert (await directory.logins.verify(text, "any", "")).id == account.id

@@ -50,11 +50,12 @@ async def queued(at: Fixture) -> QueuedContent:
 def signed(at: Fixture, message: bytes) -> bool:
     """Whether the RSA signature holds, as dkimpy sees it."""
     found = {
-        f"{key.selector}._domainkey.here.test.": public_record(key) for key in at.directory.signing_keys("here.test")
+        f"{key.selector}._domainkey.here.test.": public_record(key)
+        for key in at.directory.addresses.signing_keys("here.test")
     }
     return any(
         dkim.DKIM(message).verify(idx=n, dnsfunc=lambda name, timeout=5: found[name.decode()].encode())
-        for n, key in enumerate(at.directory.signing_keys("here.test"))
+        for n, key in enumerate(at.directory.addresses.signing_keys("here.test"))
         if key.algorithm == "rsa-sha256"
     )
 

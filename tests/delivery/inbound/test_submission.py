@@ -55,7 +55,7 @@ class Fixture:
         return Submission(self.directory, allowance, tracer, lambda: self.now, lambda: next(ids))
 
     def account(self, address: str = "alice@here.test") -> Account:
-        found = self.directory.resolve(Address.parse(address))
+        found = self.directory.addresses.resolve(Address.parse(address))
         assert isinstance(found, Local)
         return found.accounts[0]
 

@@ -202,7 +202,7 @@ def test_another_reader_finds_nobody_else(house: Fixture, fields: list[tuple[str
     assert message["Bcc"] is None
     found = getaddresses([str(value) for name in ("From", "Sender") for value in message.get_all(name, [])])
     authors = [Address.parse(text) for _, text in found if text]
-    assert authors and all(house.directory.may_send_as(account, author) for author in authors)
+    assert authors and all(house.directory.addresses.may_send_as(account, author) for author in authors)
 
 
 def prepared(house: Fixture, form: str, bob: str) -> Prepared | Reply:
@@ -220,4 +220,4 @@ def test_no_spelling_is_read_as_anybody_here_by_chance(house: Fixture) -> None:
             address = Address.parse(f"{local}@here.test")
         except AddressError:
             continue
-        assert not house.directory.may_send_as(house.account(), address)
+        assert not house.directory.addresses.may_send_as(house.account(), address)

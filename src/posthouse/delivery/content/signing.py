@@ -21,7 +21,7 @@ class Signing:
 
     async def sign(self, domain: str, head: bytes, body: Iterable[bytes]) -> bytes:
         """DKIM-Signature fields to be put in front of the message; none for a domain that is not ours."""
-        keys = self._directory.signing_keys(domain) if domain else ()
+        keys = self._directory.addresses.signing_keys(domain) if domain else ()
         if not keys:
             return b""
         signer = self._signers.get(keys)

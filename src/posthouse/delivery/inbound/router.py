@@ -90,14 +90,14 @@ class Router:
 
     def resolve(self, address: Address, sender: ReversePath, *, may_relay: bool) -> Routed | Reply:
         """Where mail for an address goes, or why it goes nowhere."""
-        found = self._directory.resolve(address)
+        found = self._directory.addresses.resolve(address)
         if isinstance(found, Local):
             if found.outside and self._outgoing is None:
                 return NO_SENDING
             return Routed(found.accounts, found.outside, forwarded=bool(found.outside))
         if found is Unresolved.NOT_OUR_DOMAIN:
             if not may_relay:
-                return NO_RELAY if self._directory.own_domain() else NO_DOMAIN
+                return NO_RELAY if self._directory.addresses.own_domain() else NO_DOMAIN
             return Routed(outside=(address,)) if self._outgoing is not None else NO_SENDING
         if found is Unresolved.NO_SUCH_USER:
             return self._returned(address, sender)
@@ -105,7 +105,7 @@ class Router:
 
     def ends_here(self, address: Address) -> bool:
         """Whether all mail for an address stays in mailboxes of this server."""
-        found = self._directory.resolve(address)
+        found = self._directory.addresses.resolve(address)
         return isinstance(found, Local) and not found.outside
 
     def _returned(self, address: Address, sender: ReversePath) -> Routed | Reply:
@@ -124,7 +124,9 @@ class Router:
         srs = self._srs()
         try:
             return (
-                srs is not None and srs.reverse(address) is not None and self._directory.is_local_domain(address.domain)
+                srs is not None
+                and srs.reverse(address) is not None
+                and self._directory.addresses.is_local_domain(address.domain)
             )
         except SrsError:
             return False
@@ -266,7 +268,7 @@ class Router:
         sender = mail.envelope.sender
         address = sender.address
         forwards = bool(plan.outside) and plan.forwarded and not mail.may_relay
-        if address is None or not forwards or self._directory.is_local_domain(address.domain):
+        if address is None or not forwards or self._directory.addresses.is_local_domain(address.domain):
             return sender
         srs = self._srs()
         return sender if srs is None else replace(sender, address=srs.forward(address))

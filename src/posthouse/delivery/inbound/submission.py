@@ -61,7 +61,7 @@ class Submission:
 
     def check_sender(self, account: Account, address: Address | None) -> Reply | None:
         """MAIL FROM. None: fine. The null reverse-path may be used: receipts want it (RFC 8098 2.1)."""
-        if address is None or self._directory.may_send_as(account, address):
+        if address is None or self._directory.addresses.may_send_as(account, address):
             return None
         return _not_yours(address, account)
 
@@ -127,7 +127,7 @@ class Submission:
         if len(authors) > 1 and not senders:  # RFC 5322 3.6.2
             return Reply(554, "5.6.0", "A message with several authors in From needs a Sender field")
         for mailbox in (*authors, *senders):
-            if not self._directory.may_send_as(account, mailbox.address):
+            if not self._directory.addresses.may_send_as(account, mailbox.address):
                 return _not_yours(mailbox.address, account)
         return authors, senders
 
