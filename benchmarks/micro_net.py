@@ -19,7 +19,7 @@ from pathlib import Path
 
 import structlog
 
-from posthouse.app.certificate import self_signed
+from posthouse.app.process.certificate import self_signed
 from posthouse.net.connection import Connection
 from posthouse.net.listener import ListenerSettings, Server
 from posthouse.net.loop import new_event_loop

@@ -18,7 +18,7 @@ import apsw
 import pytest
 
 from posthouse.app.cli import main
-from tests.app.test_serve import Server, answers, until
+from tests.app.commands.test_serve import Server, answers, until
 from tests.outside.program import PASSWORD, free_offset
 
 UPGRADE = Path(__file__).parent.parent / "upgrade"

@@ -10,7 +10,7 @@ import pytest
 
 from posthouse.app import cli
 from posthouse.app.cli import build_app, main
-from posthouse.app.config import load
+from posthouse.app.config.loading import load
 from posthouse.app.errors import CommandError, Exit
 
 

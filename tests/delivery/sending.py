@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from posthouse.accounts.interface import Account, Local, Unresolved
-from posthouse.app.logs import open_log
+from posthouse.app.process.logs import open_log
 from posthouse.delivery.content.mail import Mail
 from posthouse.delivery.content.memory_body import MemoryBody
 from posthouse.delivery.inbound.router import Router

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from posthouse.app.commands.dev import Options, running
-from posthouse.app.endpoints import Endpoint
-from posthouse.app.listening import Bound, bind_all, close_all
-from posthouse.app.services import Service, Wanted
+from posthouse.app.config.endpoints import Endpoint
+from posthouse.app.config.services import ListenRequest, Service
+from posthouse.app.process.listening import BoundService, bind_all, close_all
 from tests.outside import crowd
 from tests.outside.holds import Watchdog, at_this_speed, watched
 from tests.outside.imap_wire import ImapWire
@@ -36,9 +36,9 @@ PARTS = (
 
 
 @contextmanager
-def bound() -> Iterator[dict[Service, Bound]]:
+def bound() -> Iterator[dict[Service, BoundService]]:
     services = (Service.SMTP, Service.SUBMISSION, Service.IMAP, Service.POP3)
-    made = bind_all([Wanted(service, Endpoint("127.0.0.1", 0), "") for service in services], 1)
+    made = bind_all([ListenRequest(service, Endpoint("127.0.0.1", 0), "") for service in services], 1)
     yield {place.service: place for place in made}
     close_all(made)
 

@@ -7,8 +7,8 @@ import threading
 import time
 from pathlib import Path
 
-from posthouse.app.heartbeat import state_of
-from tests.app.test_serve import Server, serving, until
+from posthouse.app.process.heartbeat import state_of
+from tests.app.commands.test_serve import Server, serving, until
 from tests.outside.maildrop import collect
 from tests.outside.wire import Wire
 

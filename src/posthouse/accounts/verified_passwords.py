@@ -3,7 +3,7 @@
 What is kept of one is a digest, under a key of 32 random octets, of the password together with the very hash it was
 compared with, its account and that account's generation. So it says no more than "this password fits this hash", which
 stays true: after a change of the password, a removal, or a directory that was restored, another digest is asked for.
-Without the key the digests cannot even be tried out; it never stands where they do (app/login_key.py).
+Without the key the digests cannot even be tried out; it never stands where they do (app/process/login_key.py).
 
 Each process has its own in memory; all of them share rows that outlive a restart.
 """

@@ -14,9 +14,9 @@ from cyclopts import App, CycloptsError, Parameter, UnusedCliTokensError
 
 from posthouse import __version__
 from posthouse.app import output
+from posthouse.app.config.problems import ConfigError
 from posthouse.app.errors import CommandError, Exit
-from posthouse.app.interruption import InterruptedByError
-from posthouse.app.problems import ConfigError
+from posthouse.app.process.interruption import InterruptedByError
 
 if TYPE_CHECKING:
     from posthouse.accounts.errors import AccountsError
@@ -216,7 +216,7 @@ def _tell_other(failure: Exception) -> int:
     if store_errors is not None and isinstance(failure, store_errors.StoreError):
         return _tell_refusal(failure)
     if "apsw" in sys.modules:
-        from posthouse.app.disk_errors import disk_refusal
+        from posthouse.app.data_folder.disk_errors import disk_refusal
 
         if (refused := disk_refusal(failure)) is not None:
             return _tell(refused)
@@ -230,13 +230,13 @@ def _tell_other(failure: Exception) -> int:
 
 
 def _disk_fix(failure: Exception) -> str:
-    from posthouse.app.disk_errors import disk_fix
+    from posthouse.app.data_folder.disk_errors import disk_fix
 
     return disk_fix(failure)
 
 
 def _tell_refusal(failure: Exception) -> int:
-    from posthouse.app.data_folder import refusal  # one place says what is wrong with a folder
+    from posthouse.app.data_folder.parts import refusal  # one place says what is wrong with a folder
 
     refused = refusal(failure)
     output.error(refused.text, refused.fix)

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from structlog.typing import FilteringBoundLogger
 
 from posthouse.accounts.interface import Directory
-from posthouse.app.closing import CloseStack
-from posthouse.app.places import Places
-from posthouse.app.settings import DnsSettings, OutgoingSettings, RouteSettings, Settings
+from posthouse.app.config.settings import DnsSection, OutgoingSection, RouteSection, Settings
+from posthouse.app.data_folder.data_paths import DataPaths
+from posthouse.app.process.close_stack import CloseStack
 from posthouse.delivery.content.signing import Signing
 from posthouse.delivery.inbound.router import Router
 from posthouse.delivery.inbound.srs import Srs
@@ -41,7 +41,7 @@ from posthouse.queue.sqlite.destinations import SqliteDestinations
 _DNS_PORT = 53
 
 
-def build_resolver(settings: DnsSettings) -> DnsResolver:
+def build_resolver(settings: DnsSection) -> DnsResolver:
     """The resolver of the configuration, or of the system."""
     if not settings.servers:
         return DnsResolver(system_settings())
@@ -54,7 +54,7 @@ def build_routes(settings: Settings) -> Routes:
     return Routes([_route(name, route) for name, route in settings.route.items()])
 
 
-def _route(name: str, route: RouteSettings) -> Route:
+def _route(name: str, route: RouteSection) -> Route:
     return Route(
         name,
         to=route.to,
@@ -99,7 +99,7 @@ class OutboundBuilder:
     """What an OutboundPipeline is made from. What is to be closed after the agent has stopped joins `parts`."""
 
     settings: Settings
-    places: Places
+    paths: DataPaths
     hostname: str
     directory: Directory
     outgoing: Outgoing
@@ -161,7 +161,7 @@ class OutboundBuilder:
 
     def _tls_policy(self, resolver: DnsResolver) -> TlsPolicyResolver:
         settings = self.settings.outgoing
-        destinations = SqliteDestinations(self.places.destinations)
+        destinations = SqliteDestinations(self.paths.destinations)
         self.parts.add("destinations", destinations.close)
         tls_policy = TlsPolicyResolver(
             resolver,
@@ -196,7 +196,7 @@ def build_outbound(build: OutboundBuilder) -> OutboundPipeline:
     return OutboundPipeline(router, agent, bounces)
 
 
-def _rate_limit(settings: OutgoingSettings, routes: Routes) -> Callable[[str], RateLimit]:
+def _rate_limit(settings: OutgoingSection, routes: Routes) -> Callable[[str], RateLimit]:
     def rate_limit(destination: str) -> RateLimit:
         route = routes.route(destination)
         if route is None:

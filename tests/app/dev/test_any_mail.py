@@ -18,11 +18,11 @@ from pathlib import Path
 
 import pytest
 
-from posthouse.app import worker
 from posthouse.app.commands import dev as module
-from posthouse.app.endpoints import Endpoint
-from posthouse.app.listening import bind_all
-from posthouse.app.services import Service, Wanted
+from posthouse.app.config.endpoints import Endpoint
+from posthouse.app.config.services import ListenRequest, Service
+from posthouse.app.process import worker
+from posthouse.app.process.listening import bind_all
 from posthouse.net.limits import Limits
 from tests.app.dev.program import Dev, dev, send
 from tests.app.folders import run
@@ -278,7 +278,7 @@ async def test_the_end_takes_no_grace_for_clients_at_rest(tmp_path: Path, monkey
     """With all the patience there is for work at hand and for peers to hang up: neither is waited for."""
     monkeypatch.setattr(module, "_GRACE", NEVER)
     monkeypatch.setattr(worker, "Limits", functools.partial(Limits, linger=NEVER))
-    bound = bind_all([Wanted(service, Endpoint(module.HOST, 0), "") for service in Service], 1)
+    bound = bind_all([ListenRequest(service, Endpoint(module.HOST, 0), "") for service in Service], 1)
     ports = {place.service: place.endpoint.port for place in bound}
     held = []
     async with module.running(tmp_path, bound, module.Options()):
@@ -384,7 +384,7 @@ def test_output_that_cannot_be_written(tmp_path: Path) -> None:
 def test_the_real_server_cannot_reach_it() -> None:
     """Nothing that `posthouse serve` imports knows of it."""
     program = (
-        "import sys, posthouse.app.commands.serve, posthouse.app.parent;"
+        "import sys, posthouse.app.commands.serve, posthouse.app.process.parent;"
         "sys.exit(any(name.startswith('posthouse.app.dev') for name in sys.modules))"
     )
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0

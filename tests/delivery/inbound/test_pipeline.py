@@ -10,7 +10,7 @@ import pytest
 from posthouse.accounts.allowance import Allowance
 from posthouse.accounts.errors import DirectoryBusyError
 from posthouse.accounts.sqlite.allowance import SqliteAllowanceRows
-from posthouse.app.logs import open_log
+from posthouse.app.process.logs import open_log
 from posthouse.database.connection import Durability, open_connection
 from posthouse.delivery.content.signing import Signing
 from posthouse.delivery.content.spool import Spool, SpoolBudget

@@ -13,7 +13,7 @@ from posthouse.accounts.passwords import HashCost, PasswordHasher
 from posthouse.accounts.sqlite import SqliteDirectory, SqliteThrottleRows
 from posthouse.accounts.sqlite.registry import SqliteRegistry
 from posthouse.accounts.throttle import Throttle
-from posthouse.app.logs import open_log
+from posthouse.app.process.logs import open_log
 from posthouse.database.connection import Durability, open_connection
 from posthouse.database.sqlite_leases import SqliteLeases
 from posthouse.delivery.content.spool import SpoolBudget

@@ -7,17 +7,20 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from posthouse.accounts.errors import BadQuotaError
-from posthouse.accounts.interface import UNBOUNDED
+from posthouse.accounts.interface import UNBOUNDED, Account
 from posthouse.accounts.names import text_of
 from posthouse.accounts.quotas import parse_quota
+from posthouse.accounts.rows import AccountInfo
 from posthouse.app import output
+from posthouse.app.commands.opening import open_registry
+from posthouse.app.commands.passwords import asked, confirmed, generated
+from posthouse.app.commands.removal import forget_removed, usages_of
 from posthouse.app.commands.where import NOWHERE, AsJson, Where, Yes
+from posthouse.app.config.kinds import SIZE
+from posthouse.app.config.settings import SubmissionSection
 from posthouse.app.errors import CommandError, Exit
-from posthouse.app.interruption import noted_interruption
-from posthouse.app.kinds import SIZE
-from posthouse.app.opening import open_registry
-from posthouse.app.passwords import asked, confirmed, generated
-from posthouse.app.removal import forget_removed, usages_of
+from posthouse.app.process.interruption import noted_interruption
+from posthouse.mailstore.interface import Usage
 from posthouse.message.sizes import exact_size, format_size
 
 PasswordStdin = Annotated[
@@ -79,21 +82,22 @@ def list_(
         ]
         output.document({"version": 1, "accounts": rows})
         return
-    lines = [
-        [
-            text_of(info.account.address),
-            usage.messages,
-            format_size(usage.octets),
-            "no bound" if info.account.quota is None else exact_size(info.account.quota),
-            "" if info.scheme else "no password",
-        ]
-        for info, usage in zip(accounts, usages, strict=True)
-    ]
     output.listing(
         ["address", "messages", "size", "quota", ""],
-        lines,
+        [_row(info, usage) for info, usage in zip(accounts, usages, strict=True)],
         "No accounts yet. Add one: posthouse account add alice@example.org",
     )
+
+
+def _row(info: AccountInfo, usage: Usage) -> list[object]:
+    quota = info.account.quota
+    return [
+        text_of(info.account.address),
+        usage.messages,
+        format_size(usage.octets),
+        "no bound" if quota is None else exact_size(quota),
+        "" if info.scheme else "no password",
+    ]
 
 
 def remove_(address: str, /, *, yes: Yes = False, where: Where = NOWHERE, as_json: AsJson = False) -> None:
@@ -191,10 +195,13 @@ def limits_(
         "recipients": _as_json(now.day_recipients),
         "sent_copy": now.sent_copy,
     }
-    defaults = config.settings.submission
     if as_json:
         output.document({"version": 1, "address": text_of(now.address), **limits})
         return
+    _show_limits(now, config.settings.submission)
+
+
+def _show_limits(now: Account, defaults: SubmissionSection) -> None:
     sent = _allowed("messages", now.day_messages, defaults.messages)
     output.note(f"{text_of(now.address)} in 24 hours: {sent},")
     known = _allowed("recipients it never wrote to before", now.day_recipients, defaults.new_recipients)

@@ -6,9 +6,9 @@ from cyclopts import Parameter
 
 from posthouse.accounts.names import text_of
 from posthouse.app import output
+from posthouse.app.commands.opening import open_registry
 from posthouse.app.commands.where import NOWHERE, AsJson, Where
 from posthouse.app.errors import CommandError, Exit
-from posthouse.app.opening import open_registry
 
 
 def add_(address: str, /, *targets: str, where: Where = NOWHERE) -> None:

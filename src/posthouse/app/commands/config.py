@@ -5,12 +5,12 @@ import json
 import os
 
 from posthouse.app import output
+from posthouse.app.commands.preflight import look
 from posthouse.app.commands.where import NOWHERE, AsJson, Where
-from posthouse.app.config import Config
+from posthouse.app.config.loading import Config
+from posthouse.app.config.problems import ConfigError, in_order
+from posthouse.app.config.sources import declared, families, kind_of, named
 from posthouse.app.errors import Exit
-from posthouse.app.preflight import look
-from posthouse.app.problems import ConfigError, in_order
-from posthouse.app.sources import declared, families, kind_of, named
 
 
 def check_(*, where: Where = NOWHERE, as_json: AsJson = False) -> int:

@@ -20,35 +20,38 @@ from cyclopts import Parameter
 from structlog.typing import FilteringBoundLogger
 
 from posthouse.app import output
-from posthouse.app.certificate import self_signed
-from posthouse.app.data_folder import is_new
-from posthouse.app.descriptors import raise_limit
+from posthouse.app.commands.passwords import generated
+from posthouse.app.config.endpoints import Endpoint
+from posthouse.app.config.services import ListenRequest, Service
+from posthouse.app.config.settings import (
+    LimitsSection,
+    LoginSection,
+    OutgoingSection,
+    ServerSection,
+    Settings,
+    SubmissionSection,
+)
+from posthouse.app.data_folder.data_paths import DataPaths
+from posthouse.app.data_folder.disk_errors import explain_disk_errors
+from posthouse.app.data_folder.disk_space import give_back, make_room
+from posthouse.app.data_folder.making import make
+from posthouse.app.data_folder.parts import is_new
 from posthouse.app.dev import welcome
 from posthouse.app.dev.accounts import DOMAIN, DevAccount, prepare_accounts
 from posthouse.app.dev.feed import Feed, left_out
 from posthouse.app.dev.lines import LineWriter
 from posthouse.app.dev.worker import CatchAllWorker
-from posthouse.app.disk_errors import explain_disk_errors
-from posthouse.app.disk_space import give_back, make_room
-from posthouse.app.endpoints import Endpoint
 from posthouse.app.errors import CommandError, Exit
-from posthouse.app.interruption import interruptible, uninterrupted
-from posthouse.app.lifetime import until_stopped, watched_threads
-from posthouse.app.listening import Bound, bind_all, close_all
-from posthouse.app.logs import adopt_library_logs, open_log
-from posthouse.app.making import make
-from posthouse.app.memory import tune_memory
-from posthouse.app.places import Places
-from posthouse.app.services import Service, Wanted
-from posthouse.app.settings import (
-    LimitsSettings,
-    LoginSettings,
-    OutgoingSettings,
-    ServerSettings,
-    Settings,
-    SubmissionSettings,
-)
-from posthouse.app.worker import Setup, Worker, prepare
+from posthouse.app.process.certificate import self_signed
+from posthouse.app.process.descriptors import raise_limit
+from posthouse.app.process.interruption import interruptible, uninterrupted
+from posthouse.app.process.lifetime import until_stopped, watched_threads
+from posthouse.app.process.listening import BoundService, bind_all, close_all
+from posthouse.app.process.logs import adopt_library_logs, open_log
+from posthouse.app.process.memory import tune_memory
+from posthouse.app.process.preparation import prepare
+from posthouse.app.process.worker import Worker
+from posthouse.app.process.worker_config import WorkerConfig
 from posthouse.database.server_lock import ServerLock, ServerRunningError
 from posthouse.net.loop import new_event_loop
 
@@ -104,10 +107,10 @@ def dev(
     return Exit.OK
 
 
-def _run(data: Path | None, places: list[Wanted], options: Options, undo: contextlib.ExitStack) -> None:
+def _run(data: Path | None, paths: list[ListenRequest], options: Options, undo: contextlib.ExitStack) -> None:
     """All of it. What it makes and must not leave behind joins `undo`."""
     advice = "Is another `posthouse dev` running? Choose other ports: --port-offset 2000, or --free-ports"
-    bound = bind_all(places, 1, advice=advice)
+    bound = bind_all(paths, 1, advice=advice)
     undo.callback(close_all, bound)
     with uninterrupted():
         folder = data or Path(tempfile.mkdtemp(prefix="posthouse-dev-"))
@@ -132,7 +135,7 @@ def _check_folder(data: Path) -> None:
         raise CommandError(f"--data: {data} is no folder", fix="Name a folder: --data ./mail", code=Exit.USAGE)
     with explain_disk_errors(data):
         there = {each.name for each in data.iterdir()} if data.is_dir() else set()
-    if there - _NOBODYS and "packs" not in there and is_new(Places(data)):
+    if there - _NOBODYS and "packs" not in there and is_new(DataPaths(data)):
         fix = f"Name a folder that is empty, or not there yet: --data {shlex.quote(str(data / 'mail'))}"
         raise CommandError(f"--data: {data} has other things in it, and no mail", fix=fix, code=Exit.USAGE)
 
@@ -144,32 +147,34 @@ def _checked(password: str | None, *, strict: bool) -> str | None:
     return password
 
 
-def _places(offset: int | None, *, free_ports: bool) -> list[Wanted]:
+def _places(offset: int | None, *, free_ports: bool) -> list[ListenRequest]:
     if free_ports:
         if offset is not None:
             fix = "Give one of them."
             raise CommandError("--free-ports and --port-offset exclude each other", fix=fix, code=Exit.USAGE)
-        return [Wanted(service, Endpoint(HOST, 0), "--free-ports") for service in Service]
+        return [ListenRequest(service, Endpoint(HOST, 0), "--free-ports") for service in Service]
     added = _OFFSET if offset is None else offset
     if not 0 <= added <= 64_000:
         raise CommandError("--port-offset is out of range", fix="Give a number from 0 to 64000.", code=Exit.USAGE)
-    return [Wanted(service, Endpoint(HOST, service.standard_port + added), "--port-offset") for service in Service]
+    return [
+        ListenRequest(service, Endpoint(HOST, service.standard_port + added), "--port-offset") for service in Service
+    ]
 
 
-async def _serve(folder: Path, bound: list[Bound], options: Options, *, kept: bool) -> None:
+async def _serve(folder: Path, bound: list[BoundService], options: Options, *, kept: bool) -> None:
     loop, stop = asyncio.get_running_loop(), asyncio.Event()
     caught = [number for number in _SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]  # nohup
     for number in caught:  # not by the loop, which would let them kill again as soon as it is closed
         signal.signal(number, lambda *_: loop.call_soon_threadsafe(stop.set))
     with _feed(options) as feed:
-        async with running(folder, bound, options, feed) as (accounts, setup):
-            adopt_library_logs(setup.log)
+        async with running(folder, bound, options, feed) as (accounts, worker_config):
+            adopt_library_logs(worker_config.log)
             ports = {place.service.value: place.endpoint.port for place in bound}
             with _explained_output():
                 if options.as_json:
-                    output.document(welcome.as_document(HOST, ports, accounts, setup, strict=options.strict))
+                    output.document(welcome.as_document(HOST, ports, accounts, worker_config, strict=options.strict))
                 else:
-                    welcome.show(HOST, ports, accounts, setup, strict=options.strict, kept=kept)
+                    welcome.show(HOST, ports, accounts, worker_config, strict=options.strict, kept=kept)
             await stop.wait()
             for number in caught:  # a second Ctrl-C must not cut off what removes the folder
                 signal.signal(number, signal.SIG_IGN)
@@ -201,8 +206,8 @@ def _feed(options: Options) -> Iterator[Feed | None]:
 
 @contextlib.asynccontextmanager
 async def running(
-    folder: Path, bound: list[Bound], options: Options, feed: Feed | None = None
-) -> AsyncIterator[tuple[list[DevAccount], Setup]]:
+    folder: Path, bound: list[BoundService], options: Options, feed: Feed | None = None
+) -> AsyncIterator[tuple[list[DevAccount], WorkerConfig]]:
     """Serve on the bound places from `folder` while the block runs. Raises CommandError."""
     try:
         with explain_disk_errors(folder):
@@ -212,64 +217,64 @@ async def running(
         raise CommandError(str(error), fix=fix, code=Exit.UNAVAILABLE) from None
     try:
         with explain_disk_errors(folder):
-            accounts, setup = _set_up(Places(folder), options, feed)
+            accounts, worker_config = _set_up(DataPaths(folder), options, feed)
             try:
-                worker = await (Worker if options.strict else CatchAllWorker).open(setup)
+                worker = await (Worker if options.strict else CatchAllWorker).open(worker_config)
             except BaseException:
-                give_back(setup.places)
+                give_back(worker_config.paths)
                 raise
         try:
             with watched_threads(worker.thread_died):
                 await worker.start(bound)
-                ends = asyncio.ensure_future(until_stopped(asyncio.Event(), worker, setup.log))
+                ends = asyncio.ensure_future(until_stopped(asyncio.Event(), worker, worker_config.log))
                 try:
-                    yield accounts, setup
+                    yield accounts, worker_config
                 finally:
                     ends.cancel()
         finally:
             await worker.stop(_GRACE, linger=False)
-            give_back(setup.places)
+            give_back(worker_config.paths)
     finally:
         lock.release()
 
 
-def _set_up(places: Places, options: Options, feed: Feed | None) -> tuple[list[DevAccount], Setup]:
+def _set_up(paths: DataPaths, options: Options, feed: Feed | None) -> tuple[list[DevAccount], WorkerConfig]:
     log = open_log("info" if os.environ.get("POSTHOUSE_LOG") else "warning", brief=True)
-    places = make_room(places, log)
+    paths = make_room(paths, log)
     try:
-        return _prepared(places, options, feed, log)
+        return _prepared(paths, options, feed, log)
     except BaseException:
-        give_back(places)
+        give_back(paths)
         raise
 
 
 def _prepared(
-    places: Places, options: Options, feed: Feed | None, log: FilteringBoundLogger
-) -> tuple[list[DevAccount], Setup]:
-    if is_new(places):
-        make(places)
-    accounts = prepare_accounts(places, options.password) if options.strict else []
-    setup = Setup(
-        settings=_settings(places.data),
+    paths: DataPaths, options: Options, feed: Feed | None, log: FilteringBoundLogger
+) -> tuple[list[DevAccount], WorkerConfig]:
+    if is_new(paths):
+        make(paths)
+    accounts = prepare_accounts(paths, options.password, generated) if options.strict else []
+    worker_config = WorkerConfig(
+        settings=_settings(paths.data),
         hostname=f"mail.{DOMAIN}",
-        places=places,
-        certificate=self_signed(places.tls, ["localhost", HOST, f"mail.{DOMAIN}"], _now()),
+        paths=paths,
+        certificate=self_signed(paths.tls, ["localhost", HOST, f"mail.{DOMAIN}"], _now()),
         log=log,
         on_received=feed.arrived if feed is not None else None,
         on_refusal=feed.refused if feed is not None else None,
     )
-    prepare(setup)
-    return accounts, setup
+    prepare(worker_config)
+    return accounts, worker_config
 
 
 def _settings(folder: Path) -> Settings:
     return dataclasses.replace(
         Settings(),
-        server=ServerSettings(hostname=f"mail.{DOMAIN}", data=folder, user=""),
-        login=LoginSettings(plain_on_loopback=True),
-        outgoing=OutgoingSettings(enabled=False),  # whatever is tried out here, nothing leaves this machine
-        submission=SubmissionSettings(messages=0, new_recipients=0),  # a test run sends more than a person
-        limits=LimitsSettings(per_address=10_000),  # every peer is this one machine
+        server=ServerSection(hostname=f"mail.{DOMAIN}", data=folder, user=""),
+        login=LoginSection(plain_on_loopback=True),
+        outgoing=OutgoingSection(enabled=False),  # whatever is tried out here, nothing leaves this machine
+        submission=SubmissionSection(messages=0, new_recipients=0),  # a test run sends more than a person
+        limits=LimitsSection(per_address=10_000),  # every peer is this one machine
     )
 
 

@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 
 from posthouse.app import output
+from posthouse.app.commands.opening import begin_store, open_registry
+from posthouse.app.commands.passwords import confirmed
+from posthouse.app.commands.removal import forget_removed
 from posthouse.app.commands.where import NOWHERE, AsJson, Where, Yes
-from posthouse.app.config import Config
-from posthouse.app.endpoints import Endpoint
+from posthouse.app.config.endpoints import Endpoint
+from posthouse.app.config.hostname import own_name, public_name
+from posthouse.app.config.loading import Config
 from posthouse.app.errors import CommandError, Exit
-from posthouse.app.hostname import own_name, public_name
-from posthouse.app.opening import begin_store, open_registry
-from posthouse.app.passwords import confirmed
-from posthouse.app.removal import forget_removed
 
 if TYPE_CHECKING:
-    from posthouse.app.dns_records import DnsRecord
+    from posthouse.app.commands.dns_records import DnsRecord
 
 
 _WIDTH = 80  # columns
@@ -82,9 +82,9 @@ def dns_(
 ) -> None:
     """Show the DNS records that a domain needs. Keys to sign with are made where they are missing."""
     # They read keys, and what does that is slow to import.
-    from posthouse.app.dns_certificate import certificate_records, load_certificate
-    from posthouse.app.dns_records import records
-    from posthouse.app.dns_routes import host_terms, spf_terms
+    from posthouse.app.commands.dns_certificate import certificate_records, load_certificate
+    from posthouse.app.commands.dns_records import records
+    from posthouse.app.commands.dns_routes import host_terms, spf_terms
 
     config = where.load()
     settings = config.settings
@@ -109,15 +109,19 @@ def dns_(
         rows = [dataclasses.asdict(record) for record in found]
         output.document({"version": 1, "domain": domain, "hostname": hostname, "records": rows})
         return
-    if zone:
-        print("\n".join(record.zone_line() for record in found))
-    else:
-        _show(found)
-    told = f"{hostname} itself needs A or AAAA records, and each of its addresses a PTR that names {hostname}."
-    if sends and not within:
-        spf = " ".join(["v=spf1 a", *(term.text for term in further), "-all"])
-        told += f' {hello} needs a TXT record too, for the reports of the server itself: "{spf}".'
-    output.note(textwrap.fill(told, _WIDTH))
+    _show(found, zone=zone)
+    spf = " ".join(["v=spf1 a", *(term.text for term in further), "-all"])
+    _note_own_records(hostname, _own_spf(hello, spf) if sends and not within else "")
+
+
+def _own_spf(hello: str, spf: str) -> str:
+    return f'{hello} needs a TXT record too, for the reports of the server itself: "{spf}".'
+
+
+def _note_own_records(hostname: str, more: str) -> None:
+    """What the zone of the server's own name needs."""
+    text = f"{hostname} itself needs A or AAAA records, and each of its addresses a PTR that names {hostname}."
+    output.note(textwrap.fill(f"{text} {more}".rstrip(), _WIDTH))
 
 
 def _hostname(config: Config) -> str:
@@ -150,8 +154,11 @@ def _port(endpoints: Sequence[Endpoint]) -> int | None:
     return next((endpoint.port for endpoint in endpoints if endpoint.port), None)
 
 
-def _show(found: "Sequence[DnsRecord]") -> None:
+def _show(found: "Sequence[DnsRecord]", *, zone: bool) -> None:
     """To a person: what to enter, on a line of its own for copying, and what it is for. To a pipe: a row a record."""
+    if zone:
+        print("\n".join(record.zone_line() for record in found))
+        return
     if not sys.stdout.isatty():
         rows = [[record.type, record.name, record.value, _weight(record), record.purpose] for record in found]
         output.listing([], rows, "")

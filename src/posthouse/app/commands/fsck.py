@@ -10,20 +10,21 @@ from cyclopts import Parameter
 from posthouse.accounts.names import text_of
 from posthouse.accounts.sqlite.registry import SqliteRegistry
 from posthouse.app import output
+from posthouse.app.commands.opening import alone, open_data_folder, open_registry
+from posthouse.app.commands.passwords import confirmed
+from posthouse.app.commands.recovery import Plan, homes
+from posthouse.app.commands.recovery import adopt as adopt_mail
+from posthouse.app.commands.recovery import plan as plan_salvage
+from posthouse.app.commands.recovery import salvage as salvage_mail
 from posthouse.app.commands.where import NOWHERE, AsJson, Where, Yes
-from posthouse.app.config import Config
-from posthouse.app.data_folder import FolderError, complaints, refusal, require_current, require_packs, require_readable
+from posthouse.app.config.loading import Config
+from posthouse.app.data_folder.checks import complaints
+from posthouse.app.data_folder.data_paths import DataPaths
+from posthouse.app.data_folder.making import accept as accept_parts
+from posthouse.app.data_folder.making import is_directory_lost, is_lost, note_salvaged, renew_mail
+from posthouse.app.data_folder.parts import FolderError, refusal, require_current, require_packs, require_readable
 from posthouse.app.dev.addresses import noted_accounts
 from posthouse.app.errors import CommandError, Exit
-from posthouse.app.making import accept as accept_parts
-from posthouse.app.making import is_directory_lost, is_lost, note_salvaged, renew_mail
-from posthouse.app.opening import alone, open_places, open_registry
-from posthouse.app.passwords import confirmed
-from posthouse.app.places import Places
-from posthouse.app.recovery import Plan, homes
-from posthouse.app.recovery import adopt as adopt_mail
-from posthouse.app.recovery import plan as plan_salvage
-from posthouse.app.recovery import salvage as salvage_mail
 from posthouse.database.connection import has_log
 from posthouse.mailstore.findings import Finding, Severity
 from posthouse.mailstore.fsck import check
@@ -71,17 +72,17 @@ def fsck(
 
 
 def _check(config: Config, repair: bool, as_json: bool) -> int:
-    places = open_places(config, sound=False)
-    require_readable(places)
+    paths = open_data_folder(config, sound=False)
+    require_readable(paths)
     # Twice: beside a server, a pack may have been made between the looks at the files and at the catalogue.
-    findings = [_refused(each) for each in complaints(places) and complaints(places)]
+    findings = [_refused(each) for each in complaints(paths) and complaints(paths)]
     names, known = {}, None
     # Opened, it would take in the log beside it, which may be of another file.
-    if not is_directory_lost(places) and not (findings and has_log(places.directory)):
+    if not is_directory_lost(paths) and not (findings and has_log(paths.directory)):
         with open_registry(config, sound=False) as registry:
-            names, known = _names(registry, places), _known(registry, places)
+            names, known = _names(registry, paths), _known(registry, paths)
     else:
-        output.note(f"{places.directory} cannot be used: whether accounts are lost cannot be told.")
+        output.note(f"{paths.directory} cannot be used: whether accounts are lost cannot be told.")
     if repair and findings:
         raise CommandError("nothing is repaired in a folder that no server starts on", fix=findings[0].advice)
     bodies = 0
@@ -92,7 +93,7 @@ def _check(config: Config, repair: bool, as_json: bool) -> int:
             bodies = done
             advance(done, total)
 
-        findings += list(check(places.data, repair=repair, accounts=known, progress=progress))
+        findings += list(check(paths.data, repair=repair, accounts=known, progress=progress))
     if as_json:
         rows = [_row(finding, names) for finding in findings]
         output.document({"version": 1, "bodies": bodies, "findings": rows})
@@ -106,9 +107,9 @@ def _refused(error: FolderError) -> Finding:
 
 
 def _accept(config: Config, yes: bool) -> int:
-    places = open_places(config, sound=False)
-    with alone(places):
-        done = accept_parts(places, lambda found: confirmed(f"{found}. Go on with what is there?", yes=yes))
+    paths = open_data_folder(config, sound=False)
+    with alone(paths):
+        done = accept_parts(paths, lambda found: confirmed(f"{found}. Go on with what is there?", yes=yes))
     output.note(f"Accepted: {done.wrong}." if done.wrong else "All parts are there and belong together.")
     if done.salvage_due:
         output.note("posthouse.db may not know all messages. The server starts after: posthouse fsck --salvage")
@@ -116,21 +117,21 @@ def _accept(config: Config, yes: bool) -> int:
 
 
 def _salvage(config: Config, to: str | None, yes: bool) -> int:
-    places = open_places(config, sound=False)
-    with alone(places), open_registry(config, sound=False) as registry:
+    paths = open_data_folder(config, sound=False)
+    with alone(paths), open_registry(config, sound=False) as registry:
         targets = homes(registry, to)
-        require_packs(places)
-        if is_lost(places):
-            confirmed(f"{places.mail} is lost. Begin a new one for the mail in {places.packs}?", yes=yes)
-            renew_mail(places, sorted(_known(registry, places)))
-        require_current(places)
-        planned, names = plan_salvage(places, targets), _names(registry, places)
+        require_packs(paths)
+        if is_lost(paths):
+            confirmed(f"{paths.mail} is lost. Begin a new one for the mail in {paths.packs}?", yes=yes)
+            renew_mail(paths, sorted(_known(registry, paths)))
+        require_current(paths)
+        planned, names = plan_salvage(paths, targets), _names(registry, paths)
         if planned.accounts:
             listed = ", ".join(f"{count} to {names[each]}" for each, count in sorted(planned.accounts.items()))
             confirmed(f"File {listed}?", yes=yes)
         unreadable: list[Unreadable] = []
-        got = salvage_mail(places, targets, unreadable.append)
-        note_salvaged(places)
+        got = salvage_mail(paths, targets, unreadable.append)
+        note_salvaged(paths)
     for number, messages in sorted(got.items()):
         print(f"{names[number]}\t{messages}")
     output.note(f'Filed {got.total()} messages into "Recovered".' if got else "There was nothing to file.")
@@ -161,11 +162,11 @@ def _tell_left(planned: Plan) -> None:
 
 
 def _adopt(config: Config, address: str, account: int | None, yes: bool) -> int:
-    places = open_places(config, sound=False)
+    paths = open_data_folder(config, sound=False)
     with open_registry(config, sound=False) as registry:
         target = registry.account(address)
-        known = _known(registry, places)
-    lost = _lost_accounts(places, known)
+        known = _known(registry, paths)
+    lost = _lost_accounts(paths, known)
     if account is None and len(lost) == 1:
         (account,) = lost
     if not lost:
@@ -180,24 +181,24 @@ def _adopt(config: Config, address: str, account: int | None, yes: bool) -> int:
         )
     name = text_of(target.address)
     confirmed(f"Give the {lost[account]} messages of account {account} to {name}?", yes=yes)
-    moved = adopt_mail(places, account, target.id)
+    moved = adopt_mail(paths, account, target.id)
     output.note(f'Gave {moved} messages to {name}, below "Recovered".')
     return Exit.OK
 
 
-def _names(registry: SqliteRegistry, places: Places) -> dict[int, str]:
-    accounts = [*noted_accounts(places.dev_addresses), *(info.account for info in registry.accounts())]
+def _names(registry: SqliteRegistry, paths: DataPaths) -> dict[int, str]:
+    accounts = [*noted_accounts(paths.dev_addresses), *(info.account for info in registry.accounts())]
     return {account.id: text_of(account.address) for account in accounts}
 
 
-def _known(registry: SqliteRegistry, places: Places) -> set[int]:
+def _known(registry: SqliteRegistry, paths: DataPaths) -> set[int]:
     """Who may hold mail: accounts, those whose mail is about to be removed, the queue, and those of `dev`."""
-    return {ACCOUNT, *_names(registry, places), *(gone.id for gone in registry.removed())}
+    return {ACCOUNT, *_names(registry, paths), *(gone.id for gone in registry.removed())}
 
 
-def _lost_accounts(places: Places, known: set[int]) -> Mapping[int, int]:
+def _lost_accounts(paths: DataPaths, known: set[int]) -> Mapping[int, int]:
     """Account -> messages, of those nobody knows."""
-    with Archive(places.data) as archive:
+    with Archive(paths.data) as archive:
         return dict(archive.unknown_accounts(known))
 
 

@@ -5,9 +5,9 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from posthouse.app import output
+from posthouse.app.commands.opening import open_registry
 from posthouse.app.commands.where import NOWHERE, AsJson, Where
 from posthouse.app.errors import CommandError
-from posthouse.app.opening import open_registry
 
 
 def add_(

@@ -12,19 +12,13 @@ from cyclopts import Parameter
 from posthouse.accounts.interface import Local, Unresolved
 from posthouse.accounts.names import text_of
 from posthouse.app import output
-from posthouse.app.arrivals import DAYS, READ, Arrival, arrivals, home_of
-from posthouse.app.commands.where import NOWHERE, AsJson, Where
-from posthouse.app.config import Config
-from posthouse.app.data_folder import refusal
-from posthouse.app.dev.addresses import noted_accounts
-from posthouse.app.dev.catch_all import EVERYTHING
-from posthouse.app.errors import CommandError, Exit
-from posthouse.app.opening import open_places, open_registry
-from posthouse.app.sending import (
+from posthouse.app.commands.arrivals import DAYS, READ, Arrival, arrivals, home_of
+from posthouse.app.commands.opening import open_data_folder, open_registry
+from posthouse.app.commands.sending import (
+    ConnectionSecurity,
     Letter,
-    Login,
-    Security,
-    Server,
+    SubmissionLogin,
+    SubmissionServer,
     checked_address,
     composed,
     crlf,
@@ -32,7 +26,13 @@ from posthouse.app.sending import (
     refused,
     submit,
 )
-from posthouse.app.tracing import as_json_delivery, as_json_row, at, life, past_lines
+from posthouse.app.commands.tracing import as_json_delivery, as_json_row, at, life, past_lines
+from posthouse.app.commands.where import NOWHERE, AsJson, Where
+from posthouse.app.config.loading import Config
+from posthouse.app.data_folder.parts import refusal
+from posthouse.app.dev.addresses import noted_accounts
+from posthouse.app.dev.catch_all import EVERYTHING
+from posthouse.app.errors import CommandError, Exit
 from posthouse.database.errors import DatabaseError
 from posthouse.mailstore.interface import StoreError
 from posthouse.mailstore.sqlite.archive import Archive
@@ -87,32 +87,32 @@ def send_(
     output.hint(f"posthouse mail trace {to[0]}")
 
 
-def _security(*, starttls: bool, tls: bool) -> Security:
+def _security(*, starttls: bool, tls: bool) -> ConnectionSecurity:
     if starttls and tls:
         raise CommandError("--starttls and --tls exclude each other", code=Exit.USAGE)
-    return Security.TLS if tls else Security.STARTTLS if starttls else Security.NONE
+    return ConnectionSecurity.TLS if tls else ConnectionSecurity.STARTTLS if starttls else ConnectionSecurity.NONE
 
 
-def _server(text: str | None, where: Where, security: Security, *, insecure: bool) -> Server:
+def _server(text: str | None, where: Where, security: ConnectionSecurity, *, insecure: bool) -> SubmissionServer:
     """The one named, else this server's own, on loopback where it listens everywhere."""
     if text is not None:
         host, _, port = text.rpartition(":")
         host = host.removeprefix("[").removesuffix("]")
         if not host or not port.isascii() or not port.isdigit() or not 0 < int(port[:6]) < 65536:
             raise CommandError(f"--server wants HOST:PORT, not {text}", code=Exit.USAGE)
-        return Server(host, int(port), security, checked=not (insecure or is_loopback(host)))
+        return SubmissionServer(host, int(port), security, checked=not (insecure or is_loopback(host)))
     settings = where.load().settings.submission
-    listening = settings.listen_tls if security is Security.TLS else settings.listen
+    listening = settings.listen_tls if security is ConnectionSecurity.TLS else settings.listen
     for place in listening:
         if place.port:
             own = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}.get(place.host, place.host)
-            return Server(own, place.port, security, checked=False)  # our own, whatever names it has
+            return SubmissionServer(own, place.port, security, checked=False)  # our own, whatever names it has
     raise CommandError("this server has no such port for submission", fix="Name one: --server HOST:PORT")
 
 
-def _login(user: str, server: Server, *, stdin: bool) -> tuple[Login | None, bytes]:
+def _login(user: str, server: SubmissionServer, *, stdin: bool) -> tuple[SubmissionLogin | None, bytes]:
     """Who logs in, and the rest of standard input. Octets throughout: what text reads ahead would be lost."""
-    if user and server.security is Security.NONE and not is_loopback(server.host):
+    if user and server.security is ConnectionSecurity.NONE and not is_loopback(server.host):
         raise CommandError("a password would cross the network in plain", fix="Add --starttls or --tls.")
     if sys.stdin.isatty():
         output.note("Type the text of the message; Ctrl-D on an empty line ends it.")
@@ -120,11 +120,11 @@ def _login(user: str, server: Server, *, stdin: bool) -> tuple[Login | None, byt
     if not user:
         return None, source.read()
     if not stdin:
-        return Login(user, _asked(user)), source.read()
+        return SubmissionLogin(user, _asked(user)), source.read()
     password = source.readline().decode("utf-8", "replace").rstrip("\r\n")
     if not password:
         raise CommandError("standard input held no password", fix="Its first line is taken.", code=Exit.USAGE)
-    return Login(user, password), source.read()
+    return SubmissionLogin(user, password), source.read()
 
 
 def _asked(user: str) -> str:
@@ -148,7 +148,7 @@ def trace_(
     config = where.load()
     ident = what.strip().removeprefix("<").removesuffix(">")
     sent = _on_their_way(config, ident)
-    home = home_of(open_places(config).directory, ident)
+    home = home_of(open_data_folder(config).directory, ident)
     kept, whole = _kept(config, ident, home)
     gone = _gone(config, ident, kept)
     if as_json:
@@ -193,9 +193,9 @@ def _remark(ident: str, home: Local | Unresolved, *, whole: bool, found: bool) -
 
 def _on_their_way(config: Config, ident: str) -> list[Traced]:
     """By Message-ID, else by an address at either end."""
-    places = open_places(config)
+    paths = open_data_folder(config)
     try:
-        with QueueAdmin(places.mail) as desk:
+        with QueueAdmin(paths.mail) as desk:
             found = desk.recipients(Filter(message_id=ident, settled=True), limit=_MOST) if ident else []
             if found or not ident:
                 return found
@@ -209,18 +209,18 @@ def _on_their_way(config: Config, ident: str) -> list[Traced]:
 
 def _kept(config: Config, ident: str, home: Local | Unresolved) -> tuple[list[Arrival], bool]:
     """What is in mailboxes here: all in those that the address leads to, and what it sent to others."""
-    places = open_places(config)
+    paths = open_data_folder(config)
     if not ident:
         return [], True
     with open_registry(config) as registry:
         accounts = [info.account for info in registry.accounts()]
-    made = [account for account in noted_accounts(places.dev_addresses) if account.id != EVERYTHING]
+    made = [account for account in noted_accounts(paths.dev_addresses) if account.id != EVERYTHING]
     accounts += made
     own = [account for account in made if text_of(account.address).lower() == ident.lower()]
     own += home.accounts if isinstance(home, Local) else ()
     since = int(time.time()) - DAYS * 86400
     try:
-        with Archive(places.data) as archive, output.progress("Looking through mailboxes") as progress:
+        with Archive(paths.data) as archive, output.progress("Looking through mailboxes") as progress:
             return arrivals(archive, accounts, own, ident, since=since, most=_MOST, progress=progress)
     except StoreError as error:
         raise refusal(error) from None
@@ -231,7 +231,7 @@ def _gone(config: Config, ident: str, kept: list[Arrival]) -> list[Delivery]:
     if not ident:
         return []
     try:
-        found = find_deliveries(open_places(config).history, ident, most=_MOST)
+        found = find_deliveries(open_data_folder(config).history, ident, most=_MOST)
     except DatabaseError as error:  # it may be lost: the rest is told all the same
         output.note(f"The history of deliveries cannot be read: {error}")
         return []

@@ -8,14 +8,14 @@ from typing import Annotated, TypeVar
 from cyclopts import Parameter, validators
 
 from posthouse.app import output
+from posthouse.app.commands.opening import open_data_folder
+from posthouse.app.commands.passwords import confirmed
+from posthouse.app.commands.tracing import ago, as_json_row, life, many, said, state_of
 from posthouse.app.commands.where import NOWHERE, AsJson, Where, Yes
-from posthouse.app.config import Config
-from posthouse.app.data_folder import refusal
+from posthouse.app.config.loading import Config
+from posthouse.app.config.problems import nearest
+from posthouse.app.data_folder.parts import refusal
 from posthouse.app.errors import CommandError, Exit
-from posthouse.app.opening import open_places
-from posthouse.app.passwords import confirmed
-from posthouse.app.problems import nearest
-from posthouse.app.tracing import ago, as_json_row, life, many, said, state_of
 from posthouse.mailstore.interface import StoreError
 from posthouse.mailstore.sqlite.archive import Archive
 from posthouse.message.header import header_end
@@ -28,7 +28,7 @@ from posthouse.queue.sqlite.admin import DeskBusyError, DeskError, QueueAdmin
 
 @Parameter(name="*")
 @dataclass(frozen=True)
-class Which:
+class QueueFilter:
     """The options that choose recipients."""
 
     sender: Annotated[str, Parameter(help="Only from this address or domain; <>: bounces.")] = ""
@@ -52,14 +52,14 @@ _KNOWN = 5_000  # recipients whose ids are compared with one that is unknown
 _MOST = 100_000  # recipients of one message; far more than any has
 _REPLY = 60  # characters of the last reply
 
-ALL_OF_IT = Which()
+NO_FILTER = QueueFilter()
 Ids = Annotated[str, Parameter(help="As posthouse queue list shows them; their first characters are enough.")]
 _All = Annotated[bool, Parameter(name="--all", help="All of the queue.")]
 
 
 def list_(
     *,
-    which: Which = ALL_OF_IT,
+    only: QueueFilter = NO_FILTER,
     settled: Annotated[
         bool, Parameter(name=["--settled", "--all"], help="Also what was settled in the last 7 days.")
     ] = False,
@@ -70,7 +70,7 @@ def list_(
     as_json: AsJson = False,
 ) -> None:
     """List what waits to be sent: to whom, how often it was tried, and what was said last. The newest first."""
-    wanted = which.filter((), settled=settled)
+    wanted = only.filter((), settled=settled)
     found, (recipients, messages) = _desk(
         where.load(), lambda desk: (desk.recipients(wanted, limit=limit), desk.count(wanted))
     )
@@ -80,7 +80,7 @@ def list_(
         return
     columns = ["id", "age", "size", "sender", "recipient", "tries", "state", "last reply"]
     everything = "Nothing waits to be sent."
-    nothing = everything if which.is_empty else "Nothing that waits is like that."
+    nothing = everything if only.is_empty else "Nothing that waits is like that."
     output.listing(columns, _rows(found), nothing, below=("sender", "recipient", "last reply"))
     if found:
         shown_ = "" if len(found) >= recipients else f"The newest {len(found)} of "
@@ -157,17 +157,17 @@ def _check_known(desk: QueueAdmin, ids: tuple[str, ...]) -> None:
 
 
 def retry_(
-    *ids: Ids, which: Which = ALL_OF_IT, every: _All = False, where: Where = NOWHERE, as_json: AsJson = False
+    *ids: Ids, only: QueueFilter = NO_FILTER, every: _All = False, where: Where = NOWHERE, as_json: AsJson = False
 ) -> None:
     """Have those that wait tried now."""
-    count = _change(ids, which, every, where, QueueAdmin.retry)
+    count = _change(ids, only, every, where, QueueAdmin.retry)
     _tell(count, "tried now", as_json)
     if count and not as_json:
         output.hint("posthouse queue list shows how it went. What is held stays so: posthouse queue release")
 
 
 def hold_(
-    *ids: Ids, which: Which = ALL_OF_IT, every: _All = False, where: Where = NOWHERE, as_json: AsJson = False
+    *ids: Ids, only: QueueFilter = NO_FILTER, every: _All = False, where: Where = NOWHERE, as_json: AsJson = False
 ) -> None:
     """Keep those that wait from being tried, until they are released."""
     under_way = 0
@@ -178,28 +178,28 @@ def hold_(
         under_way = desk.under_way(replace(wanted, held=True))
         return count
 
-    count = _change(ids, which, every, where, hold)
+    count = _change(ids, only, every, where, hold)
     _tell(count, "held", as_json, under_way)
 
 
 def release_(
-    *ids: Ids, which: Which = ALL_OF_IT, every: _All = False, where: Where = NOWHERE, as_json: AsJson = False
+    *ids: Ids, only: QueueFilter = NO_FILTER, every: _All = False, where: Where = NOWHERE, as_json: AsJson = False
 ) -> None:
     """Let those that are held go on."""
-    count = _change(ids, which, every, where, QueueAdmin.release)
+    count = _change(ids, only, every, where, QueueAdmin.release)
     _tell(count, "released", as_json)
 
 
 def drop_(
     *ids: Ids,
-    which: Which = ALL_OF_IT,
+    only: QueueFilter = NO_FILTER,
     every: _All = False,
     yes: Yes = False,
     where: Where = NOWHERE,
     as_json: AsJson = False,
 ) -> None:
     """Give up those that wait, telling nobody: their senders get no bounce."""
-    wanted = _chosen(ids, which, every)
+    wanted = _chosen(ids, only, every)
     config = where.load()
     count, messages = _desk(config, lambda desk: _count(desk, wanted))
     if count:
@@ -217,9 +217,9 @@ def _count(desk: QueueAdmin, wanted: Filter) -> tuple[int, int]:
 
 
 def _change(
-    ids: tuple[str, ...], which: Which, every: bool, where: Where, change: Callable[[QueueAdmin, Filter], int]
+    ids: tuple[str, ...], only: QueueFilter, every: bool, where: Where, change: Callable[[QueueAdmin, Filter], int]
 ) -> int:
-    wanted = _chosen(ids, which, every)
+    wanted = _chosen(ids, only, every)
 
     def work(desk: QueueAdmin) -> int:
         _check_known(desk, wanted.ids)
@@ -228,11 +228,11 @@ def _change(
     return _desk(where.load(), work)
 
 
-def _chosen(ids: tuple[str, ...], which: Which, every: bool) -> Filter:
-    if not ids and which.is_empty and not every:
+def _chosen(ids: tuple[str, ...], only: QueueFilter, every: bool) -> Filter:
+    if not ids and only.is_empty and not every:
         fix = "Name ids from posthouse queue list, or --sender, --to, --destination, or --all."
         raise CommandError("which of them?", fix=fix, code=Exit.USAGE)
-    return which.filter(ids)
+    return only.filter(ids)
 
 
 def _tell(count: int, what: str, as_json: bool, under_way: int | None = None) -> None:
@@ -249,9 +249,9 @@ def _tell(count: int, what: str, as_json: bool, under_way: int | None = None) ->
 
 def _desk(config: Config, work: Callable[[QueueAdmin], T]) -> T:
     """Open the queue, and do something with it."""
-    places = open_places(config)
+    paths = open_data_folder(config)
     try:
-        with QueueAdmin(places.mail) as desk:
+        with QueueAdmin(paths.mail) as desk:
             return work(desk)
     except DeskError as error:
         raise refusal(error, Exit.TRY_LATER if isinstance(error, DeskBusyError) else Exit.FAILED) from None
@@ -264,9 +264,9 @@ def _header(config: Config, each: Traced) -> list[str]:
 
 def _message(config: Config, each: Traced) -> bytes:
     """The message itself, as it is sent."""
-    places = open_places(config)
+    paths = open_data_folder(config)
     try:
-        with Archive(places.data) as archive:
+        with Archive(paths.data) as archive:
             found = archive.find(ACCOUNT, MAILBOX, [each.message.body])
             if not found:
                 raise CommandError("the message itself is gone: all its recipients are settled")

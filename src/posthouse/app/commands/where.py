@@ -8,7 +8,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from posthouse.app.config import DEFAULT_FILE, Config, load
+from posthouse.app.config.loading import DEFAULT_FILE, Config, load
 
 AsJson = Annotated[bool, Parameter(name="--json", help="Write one JSON document instead of text for people.")]
 Yes = Annotated[bool, Parameter(name=["--yes", "-y"], help="Do not ask back.")]

@@ -2,11 +2,11 @@
 
 import json
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from posthouse.accounts.sqlite.registry import SqliteRegistry
-from posthouse.app.passwords import generated
-from posthouse.app.places import Places
+from posthouse.app.data_folder.data_paths import DataPaths
 
 DOMAIN = "example.test"
 _NAMES = ("alice", "bob")
@@ -20,17 +20,17 @@ class DevAccount:
     password: str
 
 
-def prepare_accounts(places: Places, password: str | None) -> list[DevAccount]:
+def prepare_accounts(paths: DataPaths, password: str | None, new_password: Callable[[], str]) -> list[DevAccount]:
     """Make what is missing, keep what is there: an existing folder keeps its passwords unless `password` is given."""
-    known = _remembered(places)
-    with SqliteRegistry(places.directory, create=False) as registry:
+    known = _remembered(paths)
+    with SqliteRegistry(paths.directory, create=False) as registry:
         if DOMAIN not in {domain.name for domain in registry.domains()}:
             registry.add_domain(DOMAIN, default=True)
         there = {info.account.address.local for info in registry.accounts(DOMAIN)}
         accounts = []
         for name in _NAMES:
             address = f"{name}@{DOMAIN}"
-            chosen = password or known.get(address) or generated()
+            chosen = password or known.get(address) or new_password()
             if name not in there:
                 registry.add_account(address, chosen)
             elif chosen != known.get(address):
@@ -39,20 +39,20 @@ def prepare_accounts(places: Places, password: str | None) -> list[DevAccount]:
         if not registry.aliases(DOMAIN):
             registry.add_alias(f"*@{DOMAIN}", f"{_NAMES[0]}@{DOMAIN}")
     if {account.address: account.password for account in accounts} != known:
-        _remember(places, accounts)
+        _remember(paths, accounts)
     return accounts
 
 
-def _remembered(places: Places) -> dict[str, str]:
+def _remembered(paths: DataPaths) -> dict[str, str]:
     try:
-        return dict(json.loads(places.dev.read_text()))
+        return dict(json.loads(paths.dev.read_text()))
     except (FileNotFoundError, ValueError):
         return {}
 
 
-def _remember(places: Places, accounts: list[DevAccount]) -> None:
+def _remember(paths: DataPaths, accounts: list[DevAccount]) -> None:
     text = json.dumps({account.address: account.password for account in accounts})
-    scratch = places.dev.with_name(f".{places.dev.name}.{os.getpid()}")
+    scratch = paths.dev.with_name(f".{paths.dev.name}.{os.getpid()}")
     with os.fdopen(os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
         file.write(text)
-    scratch.rename(places.dev)  # a full disk leaves the old one
+    scratch.rename(paths.dev)  # a full disk leaves the old one

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from posthouse.app.dev.summary import Summary, summarized
-from posthouse.app.logs import escaped, stamped
+from posthouse.app.process.logs import escaped, stamped
 from posthouse.delivery.content.spool import Spool
 from posthouse.message.envelope import Envelope
 from posthouse.message.ids import format_id

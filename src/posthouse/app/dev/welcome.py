@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from posthouse.app.dev.accounts import DOMAIN, DevAccount
 from posthouse.app.output import styled
-from posthouse.app.worker import Setup
+from posthouse.app.process.worker_config import WorkerConfig
 
 _STRICT = {
     "smtp": "mail from other servers",
@@ -28,10 +28,16 @@ _SOMEBODY = "customer@example.com"
 
 
 def show(
-    host: str, ports: Mapping[str, int], accounts: Sequence[DevAccount], setup: Setup, *, strict: bool, kept: bool
+    host: str,
+    ports: Mapping[str, int],
+    accounts: Sequence[DevAccount],
+    worker_config: WorkerConfig,
+    *,
+    strict: bool,
+    kept: bool,
 ) -> None:
     """Print it, readable at a glance. `accounts` are those of a strict server."""
-    feed = " Mail that comes in is shown below." if setup.on_received is not None else ""
+    feed = " Mail that comes in is shown below." if worker_config.on_received is not None else ""
     ready = styled("Posthouse is ready", "bold", sys.stdout)
     if strict:
         head = f"{ready} for {DOMAIN}, on {host} alone."
@@ -55,8 +61,8 @@ def show(
         "",
         *_examples(host, ports, accounts[0] if strict else DevAccount(_SOMEBODY, "x")),
         "",
-        f"To trust its certificate: export SSL_CERT_FILE={shlex.quote(str(setup.certificate.certificate))}",
-        f"Kept in {setup.places.data}." if kept else "Nothing is kept. (--data DIR keeps it.)",
+        f"To trust its certificate: export SSL_CERT_FILE={shlex.quote(str(worker_config.certificate.certificate))}",
+        f"Kept in {worker_config.paths.data}." if kept else "Nothing is kept. (--data DIR keeps it.)",
         styled(f"Ctrl-C ends it.{feed}", "dim", sys.stdout),
     ]
     print("\n".join(lines), flush=True)
@@ -85,7 +91,7 @@ def _examples(host: str, ports: Mapping[str, int], account: DevAccount) -> list[
 
 
 def as_document(
-    host: str, ports: Mapping[str, int], accounts: Sequence[DevAccount], setup: Setup, *, strict: bool
+    host: str, ports: Mapping[str, int], accounts: Sequence[DevAccount], worker_config: WorkerConfig, *, strict: bool
 ) -> dict[str, object]:
     """The same for programs: one JSON document with steady keys."""
     return {
@@ -96,7 +102,7 @@ def as_document(
         "host": host,
         "ports": dict(ports),
         "accounts": [{"address": account.address, "password": account.password} for account in accounts],
-        "certificate": str(setup.certificate.certificate),
-        "data": str(setup.places.data),
+        "certificate": str(worker_config.certificate.certificate),
+        "data": str(worker_config.paths.data),
         "pid": os.getpid(),
     }

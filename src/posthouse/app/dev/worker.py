@@ -5,12 +5,12 @@ from dataclasses import replace
 
 from posthouse.accounts.interface import Directory
 from posthouse.accounts.sqlite import SqliteDirectory
+from posthouse.app.config.services import Service
 from posthouse.app.dev.accounts import DOMAIN
 from posthouse.app.dev.addresses import AddressFile
 from posthouse.app.dev.catch_all import CatchAllDirectory
-from posthouse.app.listening import Bound
-from posthouse.app.services import Service
-from posthouse.app.worker import Worker
+from posthouse.app.process.listening import BoundService
+from posthouse.app.process.worker import Worker
 from posthouse.delivery.inbound.submission import Submission
 from posthouse.message.trace import Tracer
 from posthouse.protocol.imap.settings import ImapSettings
@@ -34,12 +34,12 @@ class CatchAllWorker(Worker):
     _history_kind = HistoryOfOnce
 
     def _choose_directory(self, accounts: SqliteDirectory) -> Directory:
-        return CatchAllDirectory(accounts, DOMAIN, AddressFile(self._setup.places.dev_addresses).note)
+        return CatchAllDirectory(accounts, DOMAIN, AddressFile(self._config.paths.dev_addresses).note)
 
     def _build_submission(self, tracer: Tracer) -> Submission | None:
         return None
 
-    def _smtp_settings(self, place: Bound) -> SmtpSettings:
+    def _smtp_settings(self, place: BoundService) -> SmtpSettings:
         usual = super()._smtp_settings(place)
         if usual.variant is Variant.LMTP:
             return usual
@@ -48,8 +48,8 @@ class CatchAllWorker(Worker):
         starttls = usual.starttls and place.service is not Service.SMTP
         return replace(usual, variant=Variant.RELAY, auth=True, scram=False, starttls=starttls)
 
-    def _pop3_settings(self, place: Bound) -> Pop3Settings:
+    def _pop3_settings(self, place: BoundService) -> Pop3Settings:
         return replace(super()._pop3_settings(place), scram=False)
 
-    def _imap_settings(self, place: Bound) -> ImapSettings:
+    def _imap_settings(self, place: BoundService) -> ImapSettings:
         return replace(super()._imap_settings(place), scram=False)

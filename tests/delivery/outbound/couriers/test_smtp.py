@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from posthouse.app.logs import open_log
+from posthouse.app.process.logs import open_log
 from posthouse.delivery.content.queued import QueuedContent
 from posthouse.delivery.outbound.couriers import smtp
 from posthouse.delivery.outbound.couriers.connecting import CourierSettings

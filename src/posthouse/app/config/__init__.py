@@ -1,0 +1,1 @@
+"""Reads what was configured, and says where the services are to listen."""
