@@ -222,7 +222,7 @@ Command = (
 
 
 @dataclass(slots=True)
-class Dialect:
+class SessionMode:
     """What the grammar depends on: what was enabled, and whether the peer has logged in."""
 
     utf8: bool = False  # UTF8=ACCEPT or IMAP4rev2 was enabled: names are UTF-8, and strings may be

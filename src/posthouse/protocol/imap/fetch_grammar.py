@@ -2,7 +2,7 @@
 
 import re
 
-from posthouse.protocol.imap.commands import Dialect, Fetch, Section
+from posthouse.protocol.imap.commands import Fetch, Section, SessionMode
 from posthouse.protocol.imap.search_grammar import partial_range
 from posthouse.protocol.imap.sets import number_set
 from posthouse.protocol.imap.syntax import Cursor, GrammarError, Rule, astring, parenthesised
@@ -47,7 +47,7 @@ class _Items:
             self.sections.append(section)
 
 
-def fetch(cursor: Cursor, dialect: Dialect, *, uid: bool) -> Rule[Fetch]:
+def fetch(cursor: Cursor, mode: SessionMode, *, uid: bool) -> Rule[Fetch]:
     """Behind FETCH."""
     cursor.space()
     numbers = number_set(cursor)
@@ -61,7 +61,7 @@ def fetch(cursor: Cursor, dialect: Dialect, *, uid: bool) -> Rule[Fetch]:
     else:
         yield from _item(cursor, items, macro=True)
     changed_since, vanished, partial = _modifiers(cursor, uid=uid)
-    if vanished and "QRESYNC" not in dialect.enabled:
+    if vanished and "QRESYNC" not in mode.enabled:
         raise GrammarError("QRESYNC is to be enabled first")  # RFC 7162 3.2.6
     cursor.end()
     if uid:

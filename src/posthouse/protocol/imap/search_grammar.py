@@ -6,7 +6,7 @@ from datetime import date
 
 from posthouse.message.months import month_number
 from posthouse.message.text.charsets import charset_text, is_known, raw_text
-from posthouse.protocol.imap.commands import Dialect, Search
+from posthouse.protocol.imap.commands import Search, SessionMode
 from posthouse.protocol.imap.keys import (
     PLAINLY,
     Aged,
@@ -88,13 +88,13 @@ _DATES = {
 _SORTS = frozenset(b"ARRIVAL CC DATE FROM SIZE SUBJECT TO DISPLAYFROM DISPLAYTO".split())
 
 
-def search(cursor: Cursor, dialect: Dialect, *, uid: bool) -> Rule[Search]:
+def search(cursor: Cursor, mode: SessionMode, *, uid: bool) -> Rule[Search]:
     """Behind SEARCH."""
     cursor.space()
     returning = _returning(cursor)
     charset = b""
     if cursor.takes(b"CHARSET"):
-        if "UTF8=ACCEPT" in dialect.enabled:
+        if "UTF8=ACCEPT" in mode.enabled:
             raise GrammarError("all is UTF-8 once UTF8=ACCEPT is enabled, leave CHARSET out")  # RFC 6855 3
         cursor.space()
         charset = yield from _charset(cursor, returning)

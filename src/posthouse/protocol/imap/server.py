@@ -1,43 +1,61 @@
-"""The IMAP server engine.
+"""The IMAP server engine (RFC 9051, RFC 3501).
 
-`_OWN`, at the end, are the commands the engine answers by itself; all others stand in grammar.FORMS, with the states
-they are legal in, and are offered to the session. While an offer is unanswered nothing more is parsed, so pipelining
-(RFC 9051 5.5) is right by construction.
+Its states, transitions and where each command is legal stand in states.py. `OWN`, at the end, are the commands the
+engine answers by itself; all others are read by grammar.RULES and offered to the session. While an offer is unanswered
+nothing more is parsed, so pipelining (RFC 9051 5.5) is right by construction.
 
-The engine is built in layers, each a part of the work: Link (octets, literals, events, the end), Login (who is there),
-and here the greeting, the capabilities and the commands.
+The engine is put together from parts: EngineCore (octets, events, the end), Authentication (SASL), CommandReader (lines
+and literals) and ImapResponder (tagged answers).
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 
+from posthouse.message.credentials import ScramKeys
 from posthouse.protocol import http
-from posthouse.protocol.imap import commands, mutf7
+from posthouse.protocol.authentication import Authentication, Fault, SaslFault, initial_response
+from posthouse.protocol.engine_core import EngineCore, ServerEngine
+from posthouse.protocol.events import LoginProven, LoginRefused, PasswordOffered, StartTlsOffered
+from posthouse.protocol.imap import commands, states
 from posthouse.protocol.imap.answers import listed, string
-from posthouse.protocol.imap.commands import Command, Dialect
-from posthouse.protocol.imap.events import CommandOffered, CompressOffered, IdleEnded, MessageOffered, ResultDropped
-from posthouse.protocol.imap.grammar import FORMS, identification, mailbox_name
-from posthouse.protocol.imap.login import Login
-from posthouse.protocol.imap.search_grammar import CharsetError
-from posthouse.protocol.imap.settings import ImapSettings
-from posthouse.protocol.imap.states import State
-from posthouse.protocol.imap.syntax import Cursor, GrammarError, Literal, MailboxNameError
+from posthouse.protocol.imap.capabilities import capabilities_after_login, capabilities_before_login
+from posthouse.protocol.imap.command_reader import CommandReader
+from posthouse.protocol.imap.commands import Command, SessionMode
+from posthouse.protocol.imap.events import CommandOffered, CompressOffered, IdleEnded
+from posthouse.protocol.imap.grammar import RULES
+from posthouse.protocol.imap.login_grammar import credentials, identification
+from posthouse.protocol.imap.responder import CLOSING, ImapResponder
+from posthouse.protocol.imap.settings import MAX_ERRORS, PATIENCE, PATIENCE_UNKNOWN, ImapSettings
+from posthouse.protocol.imap.states import LEGAL, WRONG_STATE, ImapState
+from posthouse.protocol.imap.syntax import Cursor, GrammarError
 from posthouse.protocol.lines import LineFault
+from posthouse.protocol.sasl import Malformed
 
-_FIRST = ("IMAP4rev1", "IMAP4rev2", "SASL-IR", "LITERAL+", "ID", "ENABLE")
-_THEN = tuple(
-    "IDLE NAMESPACE CHILDREN UIDPLUS MOVE UNSELECT SPECIAL-USE CREATE-SPECIAL-USE LIST-EXTENDED LIST-STATUS"  # noqa: SIM905
-    " STATUS=SIZE ESEARCH SEARCHRES WITHIN CONDSTORE QRESYNC SORT SORT=DISPLAY ESORT THREAD=REFERENCES"
-    " THREAD=ORDEREDSUBJECT MULTIAPPEND BINARY UTF8=ACCEPT QUOTA QUOTA=RES-STORAGE OBJECTID REPLACE SAVEDATE PREVIEW"
-    " PARTIAL".split()
-)
 _ENABLED = ("CONDSTORE", "QRESYNC", "UTF8=ACCEPT", "IMAP4REV2")
 
 
-class ImapServer(Login):
-    """One connection. `bindings`: SASL channel bindings of its TLS, if any."""
+_WORDS = frozenset(keyword.decode() for keyword in LEGAL)  # that may stand behind a tag
+_SASL_FAULTS = {SaslFault.CANCELLED: "Cancelled", SaslFault.BAD_BASE64: "Malformed base64"}
 
-    __slots__ = ("_compressed", "dialect", "peer")
+
+class ImapServer(ServerEngine):
+    """One connection. See net.interface.Engine for the contract, events.py for the answers.
+
+    accept_message() and refuse_message(code, text) are those of its CommandReader.
+    """
+
+    __slots__ = (
+        "_auth",
+        "_compressed",
+        "_conclude",
+        "_reader",
+        "_responder",
+        "_say",
+        "_settings",
+        "accept_message",
+        "peer",
+        "refuse_message",
+        "state",
+    )
 
     def __init__(
         self,
@@ -48,156 +66,260 @@ class ImapServer(Login):
         nonce: Callable[[], str],
         compressed: bool = False,
     ) -> None:
-        super().__init__(settings, secure=secure, bindings=bindings or {}, nonce=nonce)
-        self.dialect = Dialect()
+        """`secure`: TLS is up already, with these channel `bindings`. `nonce` gives fresh SCRAM nonces."""
+        core = EngineCore(self._read_command, CLOSING, max_errors=MAX_ERRORS, before_end=self._before_end)
+        super().__init__(core)
+        self._settings = settings
+        self.state = ImapState.NOT_AUTHENTICATED
+        responder = self._responder = ImapResponder(core)
+        reader = self._reader = CommandReader(core, responder)
+        self._auth = Authentication(
+            core,
+            plaintext_auth=settings.plaintext_auth,
+            scram=settings.scram,
+            secure=secure,
+            bindings=bindings or {},
+            nonce=nonce,
+            challenge=b"+ ",
+            next_line=core.next_line,
+        )
+        self.accept_message, self.refuse_message = reader.accept_message, reader.refuse_message
+        self._say, self._conclude = core.say, responder.conclude
         self.peer: dict[str, str] = {}  # what ID told of it
         self._compressed = compressed
-        self._say(
-            self._line(b"*", b"OK", f"{settings.hostname} Posthouse", f"CAPABILITY {' '.join(self._capabilities())}")
-        )
+        code = f"CAPABILITY {' '.join(self._capabilities())}"
+        self._say(responder.line(b"*", b"OK", f"{settings.hostname} Posthouse", code))
+
+    @property
+    def patience(self) -> float:
+        """See Engine."""
+        return PATIENCE_UNKNOWN if self.state is ImapState.NOT_AUTHENTICATED else PATIENCE
+
+    @property
+    def mode(self) -> SessionMode:
+        """What the client has enabled."""
+        return self._responder.mode
 
     @property
     def tag(self) -> bytes:
         """Of the command at hand."""
-        return self._tag
+        return self._responder.tag
 
     @property
     def append_limit(self) -> int:
         """Octets that a message may have."""
         return self._settings.append_limit
 
+    @property
+    def unfinished(self) -> bool:
+        """Whether the last answer of send() has no end yet: nothing else can be said."""
+        return self._core.unfinished
+
+    def _before_end(self, reason: str, last_words: bytes, unasked: bool) -> None:
+        self._reader.drop_messages()
+
     # Answers of the session.
+
+    def send(self, data: bytes, *, unfinished: bool = False) -> None:
+        """Untagged answers, whole lines. `unfinished`: the next call goes on in the middle of an answer."""
+        core = self._core
+        if not core.closing:
+            core.unfinished = unfinished
+            core.say(data)
 
     def finish(self, status: str, text: str, code: str = "") -> None:
         """Answer to CommandOffered and IdleEnded: OK, NO or BAD."""
-        if not self._answered(CommandOffered, IdleEnded):
+        if not self._core.answered(CommandOffered, IdleEnded):
             return
-        self._messages = 0
+        self._reader.settle()
         if status == "BAD":
-            self._bad(text, self._tag, code)
+            self._responder.bad(text, self._responder.tag, code)
         else:
-            self._errors = 0
-            self._skipped = 0
+            self._core.forgive_errors()
+            self._reader.forgive()
             self._conclude(status.encode(), text, code)
 
     def done(self, code: str = "") -> None:
         """The usual end of a command."""
-        self.finish("OK", f"{self._name} completed", code)
+        self.finish("OK", f"{self._responder.name} completed", code)
 
     def select(self, selected: bool) -> None:
         """Whether a mailbox is open now."""
-        if not self.closing:
-            self.state = State.SELECTED if selected else State.AUTHENTICATED
+        if not self._core.closing:
+            self.state = (states.MAILBOX_OPENED if selected else states.MAILBOX_CLOSED)[self.state]
 
     def begin_idle(self) -> None:
         """Answer to CommandOffered of Idle: from now on send() is heard at once."""
-        if self._answered(CommandOffered):
+        if self._core.answered(CommandOffered):
             self._say(b"+ idling\r\n")
-            self._read = self._read_done
+            self._core.expect(self._read_done)
 
     def compress_started(self) -> None:
         """Answer to CompressOffered."""
-        self._answered(CompressOffered)
+        self._core.answered(CompressOffered)
         self._compressed = True
 
-    # Commands.
+    def bye(self, text: str, code: str = "") -> None:
+        """End the session, whatever it is doing."""
+        self._core.offer = None
+        self._core.end(text, self._responder.line(b"*", b"BYE", text, code))
 
-    def _encoded(self, text: str) -> bytes:
-        # RFC 9051 9, resp-text: raw UTF-8 is for those that have enabled it. The names in it are written as they are
-        # elsewhere to this client.
-        return text.encode("utf-8", "replace") if self.dialect.utf8 else mutf7.encode(text)
+    def provide_keys(self, keys: ScramKeys) -> None:
+        """Answer to KeysWanted."""
+        self._auth.provide_keys(keys)
+
+    def accept_login(self) -> None:
+        """Answer to PasswordOffered and LoginProven."""
+        if self._core.answered(PasswordOffered, LoginProven):
+            self._auth.accept(self._enter)
+
+    def refuse_login(self, code: str, text: str, *, guess: bool) -> None:
+        """Answer to any login offer. `guess`: it counts as one wrong try."""
+        if self._auth.refuse():
+            self._fail_login(text, code, guess=guess)
+
+    def tls_started(self, bindings: Mapping[str, bytes]) -> None:
+        """Answer to StartTlsOffered, once the handshake is done."""
+        if self._auth.tls_started(bindings):
+            self.state = states.TLS_STARTED[self.state]
+
+    # Command lines.
 
     def _read_command(self) -> bool:
-        line = self._next_line()
+        """Begin a command; False when octets are needed."""
+        line = self._reader.next_line()
         if line is None:
             return False
         if isinstance(line, LineFault):
-            self._refuse_line(line)
+            self._reader.refuse_line(line)
             return True
-        self._tag, self._name = b"*", ""
-        cursor = self._cursor = Cursor(line)
+        self._responder.tag, self._responder.name = b"*", ""
+        cursor = Cursor(line)
+        self._reader.start(cursor)
         try:
             self._start(cursor)
         except GrammarError as fault:
-            self._break_off(fault)
+            self._reader.break_off(fault)
         return True
 
     def _start(self, cursor: Cursor) -> None:
-        self._tag = cursor.tag()
+        responder = self._responder
+        responder.tag = cursor.tag()
         cursor.space()
-        if self._tag.upper() in http.VERBS and cursor.next_word() not in _WORDS:
-            self._end("HTTP instead of IMAP", f"* BYE {http.REFUSAL.capitalize()}\r\n".encode())
+        if responder.tag.upper() in http.VERBS and cursor.next_word() not in _WORDS:
+            self._core.end("HTTP instead of IMAP", f"* BYE {http.REFUSAL.capitalize()}\r\n".encode())
             return
         keyword = cursor.keyword()
-        self._name = keyword.decode()
-        if (own := _OWN.get(keyword)) is not None:
-            states, run = own.states, own.run
-        elif (form := FORMS.get(keyword)) is not None:
-            states, run = form.states, None
-        else:
+        responder.name = keyword.decode()
+        legal = LEGAL.get(keyword)
+        if legal is None:
             raise GrammarError("unknown command")
-        if self.state not in states:
-            raise GrammarError(_WRONG_STATE[self.state].format(self._name))
+        if self.state not in legal:
+            raise GrammarError(WRONG_STATE[self.state].format(responder.name))
+        run = OWN.get(keyword)
         if run is not None:
             run(self, cursor)
-        else:
-            assert form is not None
-            if keyword == b"UID":
-                self._name = f"UID {cursor.next_word()}"
-            self._begin(cursor, form.rule(cursor, self.dialect), self._offer_command)
+            return
+        if keyword == b"UID":
+            responder.name = f"UID {cursor.next_word()}"
+        self._reader.begin(cursor, RULES[keyword](cursor, responder.mode), self._offer_command)
 
     def _offer_command(self, command: Command) -> None:
-        self._offer_up(CommandOffered(self._name, command))
-
-    def _offer_message(self, literal: Literal) -> None:
-        about = literal.message
-        assert about is not None
-        try:
-            name = mailbox_name(about.mailbox, self.dialect)
-        except GrammarError as fault:
-            self._break_off(fault)
-            return
-        self._offer_up(MessageOffered(name, about.flags, about.date, literal.octets, about.replacing, literal.binary))
-
-    def _say_fault(self, fault: GrammarError) -> None:
-        if isinstance(fault, CharsetError):
-            if fault.saving:
-                self._events.append(ResultDropped())  # RFC 5182 2.1: a NO leaves nothing saved
-            self._conclude(b"NO", str(fault), "BADCHARSET (US-ASCII UTF-8)")
-        elif isinstance(fault, MailboxNameError):
-            self._conclude(b"NO", str(fault), "CANNOT")  # RFC 5530 3
-        else:
-            super()._say_fault(fault)
+        self._core.emit(CommandOffered(self._responder.name, command))
 
     def _read_done(self) -> bool:
         """DONE ends IDLE (RFC 9051 6.3.13)."""
-        line = self._next_line()
+        line = self._reader.next_line()
         if line is None:
             return False
-        self._expect_command()
+        self._core.expect_command()
         if isinstance(line, bytes) and line.rstrip(b" ").upper() == b"DONE":
-            self._offer_up(IdleEnded())
+            self._core.emit(IdleEnded())
             return True
         # Whatever it was, it is no part of IDLE: RFC 9051 wants DONE and nothing else.
-        faulty, self._faulty = self._faulty, b""
-        self._throw_away_behind(line if isinstance(line, bytes) else faulty)
-        if not self.closing:
-            self._offer_up(IdleEnded(wrong=True))
+        faulty = self._reader.take_faulty()
+        self._reader.throw_away_behind(line if isinstance(line, bytes) else faulty)
+        if not self._core.closing:
+            self._core.emit(IdleEnded(wrong=True))
         return True
 
+    # Before a peer is known: LOGIN, AUTHENTICATE (RFC 9051 6.2), STARTTLS.
+
+    def _do_starttls(self, cursor: Cursor) -> None:
+        cursor.end()
+        if self._auth.secure or not self._settings.starttls:
+            text = "TLS is active already" if self._auth.secure else "there is no TLS here"
+            self._responder.bad(text, self._responder.tag)
+            return
+        self._conclude(b"OK", "Begin TLS")
+        self._core.lines.clear()
+        self._core.emit(StartTlsOffered())
+
+    def _do_login(self, cursor: Cursor) -> None:
+        if not self._auth.is_allowed:
+            self._refuse_plain()
+            self._reader.throw_away_behind(cursor.line)  # a password, most likely
+            return
+        self._reader.begin(cursor, credentials(cursor), self._offer_password)
+
+    def _offer_password(self, found: tuple[bytes, bytes]) -> None:
+        login, password = found
+        try:
+            self._core.emit(PasswordOffered(login.decode(), password.decode()))
+        except UnicodeDecodeError:
+            self._fail_login("Login or password is not UTF-8", "AUTHENTICATIONFAILED", guess=True)
+
+    def _do_authenticate(self, cursor: Cursor) -> None:
+        cursor.space()
+        name = cursor.atom().decode().upper()
+        initial = None
+        if not cursor.ended:  # RFC 4959
+            cursor.space()
+            initial = cursor.rest()
+        offered = self._auth.mechanisms()
+        if not offered:
+            self._refuse_plain()
+        elif name not in offered:
+            self._core.events.append(LoginRefused(f"no such mechanism: {name[:20]}"))
+            self._conclude(b"NO", "No such mechanism", "CANNOT")
+        elif initial is not None and initial_response(initial) is None:
+            raise GrammarError("malformed base64")
+        else:
+            self._auth.begin(name, initial, self._refuse_response)
+
+    def _refuse_plain(self) -> None:
+        self._core.events.append(LoginRefused("without TLS"))
+        self._conclude(b"NO", "Logins need TLS here: use STARTTLS first, or port 993", "PRIVACYREQUIRED")
+
+    def _refuse_response(self, fault: Fault) -> None:
+        if self._auth.is_granted:
+            # The login is granted already, and there is no way back: so the session ends.
+            self._core.end("an empty SASL response was expected", b"* BYE An empty response was expected\r\n")
+        elif isinstance(fault, LineFault):
+            self._reader.refuse_line(fault, self._responder.tag)
+        elif isinstance(fault, Malformed):
+            self._responder.bad(f"Malformed: {fault.reason}", self._responder.tag)
+        else:
+            self._responder.bad(_SASL_FAULTS[fault], self._responder.tag)
+
+    def _fail_login(self, text: str, code: str, *, guess: bool) -> None:
+        self._conclude(b"NO", text, code)
+        if guess:
+            self._auth.count_failure()
+
+    def _enter(self) -> None:
+        self.state = states.LOGGED_IN[self.state]
+        self._reader.log_in(self._settings.append_limit)
+        self._conclude(b"OK", "Logged in", f"CAPABILITY {' '.join(self._capabilities())}")
+
+    # What the engine answers alone.
+
     def _capabilities(self) -> list[str]:
-        found = list(_FIRST)
-        if self.state is not State.UNKNOWN:
-            found += _THEN
-            found.append(f"APPENDLIMIT={self._settings.append_limit}")
-            if not self._compressed:
-                found.append("COMPRESS=DEFLATE")
-            return found
-        if self._settings.starttls and not self._secure:
-            found.append("STARTTLS")
-        offered = self._mechanisms()
-        found += [f"AUTH={name}" for name in offered] if offered else ["LOGINDISABLED"]
-        return found
+        """What holds at this moment."""
+        if self.state is not ImapState.NOT_AUTHENTICATED:
+            return capabilities_after_login(self._settings, compressed=self._compressed)
+        starttls = self._settings.starttls and not self._auth.secure
+        return capabilities_before_login(starttls=starttls, mechanisms=self._auth.mechanisms())
 
     def _do_capability(self, cursor: Cursor) -> None:
         cursor.end()
@@ -208,17 +330,17 @@ class ImapServer(Login):
         cursor.end()
         self._say(b"* BYE Goodbye\r\n")
         self._conclude(b"OK", "LOGOUT completed")
-        self._end("LOGOUT")
+        self._core.end("LOGOUT")
 
     def _do_noop(self, cursor: Cursor) -> None:
         cursor.end()
-        if self.state is State.UNKNOWN:
+        if self.state is ImapState.NOT_AUTHENTICATED:
             self._conclude(b"OK", "NOOP completed")
         else:
             self._offer_command(commands.Noop())
 
     def _do_id(self, cursor: Cursor) -> None:
-        self._begin(cursor, identification(cursor), self._introduce)
+        self._reader.begin(cursor, identification(cursor), self._introduce)
 
     def _introduce(self, peer: dict[str, str]) -> None:
         self.peer = peer
@@ -233,15 +355,15 @@ class ImapServer(Login):
         while not names or not cursor.ended:
             cursor.space()
             names.append(cursor.keyword().decode())
-        fresh = [name for name in dict.fromkeys(names) if name in _ENABLED and name not in self.dialect.enabled]
-        enabled = self.dialect.enabled
+        fresh = [name for name in dict.fromkeys(names) if name in _ENABLED and name not in self.mode.enabled]
+        enabled = self.mode.enabled
         enabled.update(fresh)
         if "QRESYNC" in enabled:
             enabled.add("CONDSTORE")  # RFC 7162 3.2.3
-        self.dialect.rev2 = "IMAP4REV2" in enabled
-        self.dialect.utf8 = self.dialect.rev2 or "UTF8=ACCEPT" in enabled
-        shown = [name.replace("REV", "rev") for name in fresh]
-        self._say(" ".join(["* ENABLED", *shown]).encode() + b"\r\n")
+        self.mode.rev2 = "IMAP4REV2" in enabled
+        self.mode.utf8 = self.mode.rev2 or "UTF8=ACCEPT" in enabled
+        words = [name.replace("REV", "rev") for name in fresh]
+        self._say(" ".join(["* ENABLED", *words]).encode() + b"\r\n")
         self._offer_command(commands.Enable(tuple(fresh)))
 
     def _do_compress(self, cursor: Cursor) -> None:
@@ -253,29 +375,17 @@ class ImapServer(Login):
             self._conclude(b"NO", "Compression is active already", "COMPRESSIONACTIVE")
             return
         self._conclude(b"OK", "Compression begins")
-        self._offer_up(CompressOffered(self._lines.take_all()))
+        self._core.emit(CompressOffered(self._core.lines.take_all()))
 
 
-@dataclass(frozen=True, slots=True)
-class _Own:
-    states: State
-    run: Callable[[ImapServer, Cursor], None]
-
-
-_WRONG_STATE = {
-    State.UNKNOWN: "{} needs a login first",
-    State.AUTHENTICATED: "{} is not valid now: no mailbox is selected, or you are logged in already",
-    State.SELECTED: "{} is not valid now: you are logged in already",
+OWN: Mapping[bytes, Callable[[ImapServer, Cursor], None]] = {
+    b"CAPABILITY": ImapServer._do_capability,
+    b"NOOP": ImapServer._do_noop,
+    b"LOGOUT": ImapServer._do_logout,
+    b"ID": ImapServer._do_id,
+    b"STARTTLS": ImapServer._do_starttls,
+    b"LOGIN": ImapServer._do_login,
+    b"AUTHENTICATE": ImapServer._do_authenticate,
+    b"ENABLE": ImapServer._do_enable,
+    b"COMPRESS": ImapServer._do_compress,
 }
-_OWN: dict[bytes, _Own] = {
-    b"CAPABILITY": _Own(State.ANY, ImapServer._do_capability),
-    b"NOOP": _Own(State.ANY, ImapServer._do_noop),
-    b"LOGOUT": _Own(State.ANY, ImapServer._do_logout),
-    b"ID": _Own(State.ANY, ImapServer._do_id),
-    b"STARTTLS": _Own(State.UNKNOWN, ImapServer._do_starttls),
-    b"LOGIN": _Own(State.UNKNOWN, ImapServer._do_login),
-    b"AUTHENTICATE": _Own(State.UNKNOWN, ImapServer._do_authenticate),
-    b"ENABLE": _Own(State.LOGGED_IN, ImapServer._do_enable),
-    b"COMPRESS": _Own(State.LOGGED_IN, ImapServer._do_compress),
-}
-_WORDS = frozenset(word.decode() for word in (*_OWN, *FORMS))  # that may stand behind a tag

@@ -9,8 +9,6 @@ MAX_ARGUMENTS = 512 << 10  # octets of all lines and literals of one command
 MAX_SKIPPED = 1 << 20  # octets of refused literals that are thrown away before we hang up
 MAX_DEPTH = 64  # levels of search keys
 MAX_ERRORS = 50  # refused commands of one connection in a row
-MAX_FAILED_LOGINS = 5
-MAX_UNSENT = 64 << 10  # octets of answers that may wait for a peer that does not read; see net.interface.Engine
 PATIENCE_UNKNOWN = 60.0  # seconds, before login
 PATIENCE = 1830.0  # seconds, RFC 9051 5.4: at least 30 minutes
 

@@ -107,22 +107,22 @@ class Context:
     @property
     def utf8(self) -> bool:
         """Whether the client takes UTF-8 in quoted strings."""
-        return self.engine.dialect.utf8
+        return self.engine.mode.utf8
 
     @property
     def rev2(self) -> bool:
         """Whether IMAP4rev2 was enabled."""
-        return self.engine.dialect.rev2
+        return self.engine.mode.rev2
 
     @property
     def condstore(self) -> bool:
         """Whether the client wants to hear modseqs."""
-        return "CONDSTORE" in self.engine.dialect.enabled
+        return "CONDSTORE" in self.engine.mode.enabled
 
     @property
     def qresync(self) -> bool:
         """Whether the client wants VANISHED instead of EXPUNGE."""
-        return "QRESYNC" in self.engine.dialect.enabled
+        return "QRESYNC" in self.engine.mode.enabled
 
     async def commit(self, work: Awaitable[T]) -> T:
         """What a change of the store gives. From then on it is done, whatever becomes of the command."""
@@ -133,7 +133,7 @@ class Context:
     def notice_condstore(self) -> None:
         """The client has used something that only makes sense with modseqs (RFC 7162 3.1)."""
         if not self.condstore:
-            self.engine.dialect.enabled.add("CONDSTORE")
+            self.engine.mode.enabled.add("CONDSTORE")
             self.tell_modseq()
 
     def tell_modseq(self) -> None:
