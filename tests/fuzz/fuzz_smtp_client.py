@@ -30,8 +30,8 @@ def fuzz(data: bytes) -> None:
             assert not line or line.startswith(VERBS) or line in (b"Subject: x", b"y"), line
         if engine.state is State.CLOSED:
             return
-        assert len(engine._reader._data) <= MAX_LINE + len(piece), "what was read is kept"
-        assert engine._reader._octets <= MAX_REPLY
+        assert len(engine._core._reader._data) <= MAX_LINE + len(piece), "what was read is kept"
+        assert engine._core._reader._octets <= MAX_REPLY
     engine.receive_eof()
     assert isinstance(engine.next_event(), client.Broken)
 
