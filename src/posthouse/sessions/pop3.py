@@ -169,34 +169,42 @@ class Pop3Session:
             await self._send(entry, offer.lines)
 
     async def _send(self, entry: MessageRef, lines: int | None) -> None:
+        data = await self._read_first(entry, whole=lines is None)
+        if data:
+            traits = entry.traits
+            self.engine.begin_message(
+                entry.sent_octets,
+                bool(traits & (Traits.HAS_LEADING_DOTS | Traits.BARE_CR_OR_LF)),
+                bool(traits & Traits.NO_FINAL_CRLF),
+            )
+            await self._stream(entry, data)
+
+    async def _read_first(self, entry: MessageRef, *, whole: bool) -> bytes:
+        """The first octets of a message; b"" when it is refused. `whole`: all of it is to be sent."""
         store = self._services.mailstore
-        read = store.read
         try:
-            if lines is None and entry.octets > _PIECE:
+            if whole and entry.octets > _PIECE:
                 await store.check(entry)  # as a short one is when it is read: what is damaged is never sent as sound
-            data = await read(entry, 0, _PIECE)
+            data = await store.read(entry, 0, _PIECE)
             if not data:
                 raise DamagedError("nothing there")
         except DamagedError as error:
             self._services.log.error("message damaged", connection=self._connection.id, error=error)
             # RFC 3206 5: not until somebody restores it from a backup
             self.engine.reject("SYS/PERM", "this message is damaged on the server's disk and cannot be read")
-            return
         except StoreError as error:
             self._services.log.error("message not read", connection=self._connection.id, error=error)
             self.engine.reject("SYS/TEMP", "this message cannot be read at the moment, try again later")
-            return
         except Exception:
             self._services.log.exception("pop3 command failed", connection=self._connection.id)
             self.engine.reject("SYS/TEMP", "internal error, it was logged")
-            return
-        traits = entry.traits
-        engine = self.engine
-        engine.begin_message(
-            entry.sent_octets,
-            bool(traits & (Traits.HAS_LEADING_DOTS | Traits.BARE_CR_OR_LF)),
-            bool(traits & Traits.NO_FINAL_CRLF),
-        )
+        else:
+            return data
+        return b""
+
+    async def _stream(self, entry: MessageRef, data: bytes) -> None:
+        """Send the message, whose first octets are `data`."""
+        engine, read = self.engine, self._services.mailstore.read
         sent = 0
         while data:
             sent += len(data)

@@ -11,7 +11,7 @@ import structlog
 from structlog.testing import LogCapture
 
 from posthouse.mailstore.interface import DamagedError, StoreError, StoreFullError
-from posthouse.sessions.imap.context import RefusedError
+from posthouse.sessions.imap.errors import RefusedError
 from tests.sessions.imap.fixture import Fixture, Wire, house
 from tests.stores import append, letter
 

@@ -226,5 +226,15 @@ class SessionMode:
     """What the grammar depends on: what was enabled, and whether the peer has logged in."""
 
     utf8: bool = False  # UTF8=ACCEPT or IMAP4rev2 was enabled: names are UTF-8, and strings may be
-    rev2: bool = False
+    rev2: bool = False  # IMAP4rev2 was enabled
     enabled: set[str] = field(default_factory=set)
+
+    @property
+    def condstore(self) -> bool:
+        """Whether the client takes modseqs (RFC 7162 3.1)."""
+        return "CONDSTORE" in self.enabled
+
+    @property
+    def qresync(self) -> bool:
+        """Whether the client takes VANISHED instead of EXPUNGE (RFC 7162 3.2)."""
+        return "QRESYNC" in self.enabled

@@ -75,12 +75,8 @@ class SmtpServer(ServerEngine):
         nonce: Callable[[], str],
     ) -> None:
         """`secure`: TLS is up already, with these channel `bindings`. `nonce` gives fresh SCRAM nonces."""
-        core = EngineCore(
-            self._read_command,
-            replies.closing_replies(settings.hostname),
-            max_errors=MAX_ERRORS + 1,
-            before_end=self._before_end,
-        )
+        closing = replies.closing_replies(settings.hostname)
+        core = EngineCore(self._read_command, closing, max_errors=MAX_ERRORS + 1, before_end=self._before_end)
         super().__init__(core)
         self._settings = settings
         self._lmtp = settings.variant is Variant.LMTP

@@ -18,8 +18,10 @@ from posthouse.protocol.imap.commands import Append
 from posthouse.protocol.imap.events import MessageOffered
 from posthouse.protocol.imap.sets import NumberSet, compact
 from posthouse.sessions.imap.breaks import LineScan
-from posthouse.sessions.imap.context import Context, RefusedError, marks
+from posthouse.sessions.imap.context import Context
+from posthouse.sessions.imap.errors import RefusedError
 from posthouse.sessions.imap.fetching import check_numbers
+from posthouse.sessions.imap.flags import marks
 from posthouse.sessions.imap.updating import update
 
 MAX_MESSAGES = 1000  # of one command
@@ -145,7 +147,7 @@ class Arrivals:
         if command.replacing is not None:  # RFC 8508 3.4
             ctx.engine.send(f"* OK [{code}] Replaced\r\n".encode())
             await update(ctx, expunge=True)
-            ctx.engine.done(f"HIGHESTMODSEQ {max(1, ctx.opened.mailbox.modseq)}" if ctx.qresync else "")  # 4.5
+            ctx.engine.done(f"HIGHESTMODSEQ {max(1, ctx.opened.mailbox.modseq)}" if ctx.mode.qresync else "")  # 4.5
             return
         await update(ctx, expunge=True)
         ctx.engine.done(code)

@@ -18,8 +18,10 @@ from posthouse.mailstore.interface import (
 )
 from posthouse.protocol.imap.commands import Copy, Expunge, Store
 from posthouse.protocol.imap.sets import compact
-from posthouse.sessions.imap.context import Context, RefusedError, marks
+from posthouse.sessions.imap.context import Context
+from posthouse.sessions.imap.errors import RefusedError
 from posthouse.sessions.imap.fetching import check_numbers
+from posthouse.sessions.imap.flags import marks
 from posthouse.sessions.imap.pieces import in_pieces
 from posthouse.sessions.imap.updating import tell_flags, update
 from posthouse.sessions.imap.view import View
@@ -38,7 +40,7 @@ async def store(ctx: Context, command: Store) -> None:
     chosen = view.positions(command.numbers, uid=command.uid, saved=ctx.saved)
     marked = await _marked(ctx, view, chosen, command, named)
     with contextlib.suppress(StoreError):  # the change is made: keywords without their names are left out
-        await ctx.know_flags({row.flags for row in marked.rows})
+        await ctx.flags.learn({row.flags for row in marked.rows})
     surprising: list[int] = []
     async for rows in in_pieces(marked.rows):
         if command.silent:
@@ -142,7 +144,7 @@ async def _tell(
         return
     # RFC 9051 6.4.6: what others have changed is told even so
     await tell_flags(ctx, view, [view.position(uid) for uid in surprising], uid=command.uid)
-    if ctx.condstore:  # RFC 7162 3.1.3: the new modseq is told even so
+    if ctx.mode.condstore:  # RFC 7162 3.1.3: the new modseq is told even so
         async for piece in in_pieces(rows):
             ctx.engine.send(
                 b"".join(
@@ -181,7 +183,7 @@ async def copy(ctx: Context, command: Copy) -> None:
         ctx.engine.send(f"* OK [{code}] Moved\r\n".encode())  # RFC 6851 4.3: before the EXPUNGE
         code = ""
     await update(ctx, expunge=command.uid or command.move)
-    if command.move and ctx.qresync:
+    if command.move and ctx.mode.qresync:
         code = f"HIGHESTMODSEQ {max(1, view.mailbox.modseq)}"  # RFC 7162 3.2.9 by way of RFC 6851 4.4
     ctx.engine.done(code)
 
@@ -207,7 +209,7 @@ async def expunge(ctx: Context, command: Expunge) -> None:
         async with ctx.share(len(chosen)):
             await ctx.commit(ctx.store.remove(ctx.account.id, view.mailbox.id, chosen))
         await update(ctx, expunge=True)
-    ctx.engine.done(f"HIGHESTMODSEQ {max(1, view.mailbox.modseq)}" if ctx.qresync else "")
+    ctx.engine.done(f"HIGHESTMODSEQ {max(1, view.mailbox.modseq)}" if ctx.mode.qresync else "")
 
 
 def _writable(ctx: Context) -> View:

@@ -16,7 +16,7 @@ from posthouse.message.mime import (
     select_fields,
 )
 from posthouse.protocol.imap.commands import Section
-from posthouse.sessions.imap.context import RefusedError
+from posthouse.sessions.imap.errors import RefusedError
 from posthouse.sessions.imap.trees import LastTree
 
 _PIECE = 64 << 10

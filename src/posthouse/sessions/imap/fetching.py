@@ -19,7 +19,8 @@ from posthouse.protocol.imap.answers import internal_date, text
 from posthouse.protocol.imap.commands import Fetch, Section
 from posthouse.protocol.imap.sets import compact, holds, page
 from posthouse.sessions.imap.content import Content, Long
-from posthouse.sessions.imap.context import Context, RefusedError
+from posthouse.sessions.imap.context import Context
+from posthouse.sessions.imap.errors import RefusedError
 from posthouse.sessions.imap.updating import tell_flags, update
 from posthouse.sessions.imap.view import View
 
@@ -44,7 +45,7 @@ async def fetch(ctx: Context, command: Fetch) -> None:
     also_flags = await _mark_seen(ctx, view, chosen, command.sections)
     refused: list[tuple[int, RefusedError]] = []
     try:
-        await ctx.know_flags(view.flags if len(chosen) > 1 else (view.flags[at] for at in chosen))
+        await ctx.flags.learn(view.flags if len(chosen) > 1 else (view.flags[at] for at in chosen))
         if _OF_VIEW.issuperset(command.items) and not command.sections:
             await _answer_from_view(ctx, view, chosen, command.items)
             complete = True
@@ -131,18 +132,18 @@ async def _unmark_seen(ctx: Context, view: View, positions: Mapping[int, int], *
 
 
 async def _answer_from_view(ctx: Context, view: View, chosen: Sequence[int], items: tuple[str, ...]) -> None:
-    uids, modseqs, bits, shown = view.uids, view.modseqs, view.flags, ctx.flags_text
+    uids, modseqs, bits, text_of = view.uids, view.modseqs, view.flags, ctx.flags.text
     octets, received = view.octets, view.received
     for start in range(0, len(chosen), _LINES):
         part = chosen[start : start + _LINES]
         if items == ("FLAGS",):
-            lines = [b"* %d FETCH (FLAGS %b)\r\n" % (at + 1, shown(bits[at])) for at in part]
+            lines = [b"* %d FETCH (FLAGS %b)\r\n" % (at + 1, text_of(bits[at])) for at in part]
         elif items == ("UID", "FLAGS") or items == ("FLAGS", "UID"):
-            lines = [b"* %d FETCH (UID %d FLAGS %b)\r\n" % (at + 1, uids[at], shown(bits[at])) for at in part]
+            lines = [b"* %d FETCH (UID %d FLAGS %b)\r\n" % (at + 1, uids[at], text_of(bits[at])) for at in part]
         else:
             makers: dict[str, Callable[[int], bytes]] = {
                 "UID": lambda at: b"UID %d" % uids[at],
-                "FLAGS": lambda at: b"FLAGS " + shown(bits[at]),
+                "FLAGS": lambda at: b"FLAGS " + text_of(bits[at]),
                 "MODSEQ": lambda at: b"MODSEQ (%d)" % modseqs[at],
                 "THREADID": lambda at: b"THREADID NIL",
                 "RFC822.SIZE": lambda at: b"RFC822.SIZE %d" % octets[at],
@@ -172,27 +173,20 @@ async def _answer(
     for start in range(0, len(chosen), _STEP):
         part = chosen[start : start + _STEP]
         try:
-            items = await ctx.items(view, part)
+            items = await ctx.messages.at(view, part)
         except NoSuchMailboxError:
             return False
         complete = complete and len(items) == len(part)
-        shown: Sequence[Shown | None] = [None] * len(items)
+        digests: Sequence[Shown | None] = [None] * len(items)
         if needs_index:
             async with ctx.share(len(chosen)):
-                shown = await _shown(ctx, items, envelope_only=envelope_only)
-        for item, digest in zip(items, shown, strict=True):
+                digests = await _digests(ctx, items, envelope_only=envelope_only)
+        for item, digest in zip(items, digests, strict=True):
             at = view.position(item.entry.uid)
             try:
-                waiting += 200 + await _answer_one(ctx, view, at, item, digest, command, told=at in also_flags)
-            except RefusedError as error:
-                refused.append((at, error))
-            except DamagedError:
-                # RFC 5530 3: the data is corrupt, and trying again is of no use
-                refused.append((at, RefusedError("Damaged on the server's disk", "CORRUPTION")))
-            except StoreError as error:
-                log, whose = ctx.services.log, ctx.connection.id
-                log.warning("message not read", connection=whose, uid=item.entry.uid, error=error)
-                refused.append((at, RefusedError("Not to be read from the server's disk at the moment", "UNAVAILABLE")))
+                waiting += 200 + await _answer_one(ctx, view, at, item, digest, command, with_flags=at in also_flags)
+            except (RefusedError, StoreError) as error:
+                refused.append((at, _refusal(ctx, item, error)))
             if waiting > _FLUSH:
                 await ctx.connection.flush(ctx.engine)
                 waiting = 0
@@ -203,8 +197,19 @@ async def _answer(
     return complete
 
 
+def _refusal(ctx: Context, item: MailboxMessage, error: RefusedError | StoreError) -> RefusedError:
+    """Why there is no answer for one message."""
+    if isinstance(error, RefusedError):
+        return error
+    if isinstance(error, DamagedError):
+        # RFC 5530 3: the data is corrupt, and trying again is of no use
+        return RefusedError("Damaged on the server's disk", "CORRUPTION")
+    ctx.services.log.warning("message not read", connection=ctx.connection.id, uid=item.entry.uid, error=error)
+    return RefusedError("Not to be read from the server's disk at the moment", "UNAVAILABLE")
+
+
 async def _answer_one(
-    ctx: Context, view: View, at: int, item: MailboxMessage, digest: Shown | None, command: Fetch, *, told: bool
+    ctx: Context, view: View, at: int, item: MailboxMessage, digest: Shown | None, command: Fetch, *, with_flags: bool
 ) -> int:
     """One message; how many octets wait. Raises RefusedError and DamagedError, and has then said nothing of it."""
     content = Content(ctx.store, item, ctx.trees)
@@ -212,15 +217,15 @@ async def _answer_one(
         await content.check_whole()  # tells why it cannot be shown
         raise StoreError("it could not be read a moment ago")
     words = _words(ctx, view, at, item, digest, command.items)
-    if told:
-        also = ("FLAGS", "UID", "MODSEQ") if ctx.condstore else ("FLAGS",)  # RFC 7162 3.2.4
+    if with_flags:
+        also = ("FLAGS", "UID", "MODSEQ") if ctx.mode.condstore else ("FLAGS",)  # RFC 7162 3.2.4
         words += _words(ctx, view, at, item, None, [name for name in also if name not in command.items])
     if "BODY" in command.items:
         words.append(b"BODY " + await content.body_without_extensions())
     return await _send(ctx, b"* %d FETCH (%b" % (at + 1, b" ".join(words)), content, command.sections)
 
 
-async def _shown(ctx: Context, items: Sequence[MailboxMessage], *, envelope_only: bool) -> list[Shown]:
+async def _digests(ctx: Context, items: Sequence[MailboxMessage], *, envelope_only: bool) -> list[Shown]:
     """What the index shows of messages; of few octets at a time, for headers that nobody would write take long."""
     found: list[Shown] = []
     start = octets = 0
@@ -243,7 +248,7 @@ def _words(
             case "UID":
                 words.append(b"UID %d" % item.entry.uid)
             case "FLAGS":
-                words.append(b"FLAGS " + ctx.flags_text(view.flags[at]))
+                words.append(b"FLAGS " + ctx.flags.text(view.flags[at]))
             case "MODSEQ":
                 words.append(b"MODSEQ (%d)" % view.modseqs[at])
             case "RFC822.SIZE":
@@ -261,7 +266,7 @@ def _words(
             case "BODYSTRUCTURE" if digest is not None:
                 words.append(b"BODYSTRUCTURE " + digest.structure)
             case "PREVIEW" if digest is not None:
-                words.append(b"PREVIEW " + text(digest.preview, utf8=ctx.utf8))
+                words.append(b"PREVIEW " + text(digest.preview, utf8=ctx.mode.utf8))
     return words
 
 

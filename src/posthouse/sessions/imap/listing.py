@@ -99,7 +99,7 @@ class _Lines:
         extended = b""
         if "recursivematch" in self._command.select and name in self._above_chosen:
             extended = b' (CHILDINFO ("SUBSCRIBED"))'
-        shown = mailbox_text(name, utf8=self._ctx.utf8)
+        shown = mailbox_text(name, utf8=self._ctx.mode.utf8)
         return b'* %b (%b) "/" %b%b\r\n' % (word, " ".join(attributes).encode(), shown, extended)
 
     def _is_chosen(self, name: str) -> bool:

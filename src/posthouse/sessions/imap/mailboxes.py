@@ -14,7 +14,8 @@ from posthouse.protocol.imap.commands import (
     Status,
     Subscribe,
 )
-from posthouse.sessions.imap.context import Context, RefusedError
+from posthouse.sessions.imap.context import Context
+from posthouse.sessions.imap.errors import RefusedError
 
 USES = {f"\\{role.value}": role for role in Role if role}
 ROOT = "account"  # the only quota root: all mailboxes of an account share one bound
@@ -98,7 +99,7 @@ async def status_line(ctx: Context, mailbox: Mailbox, items: tuple[str, ...]) ->
             words.append(b"DELETED-STORAGE %d" % octets)
         else:
             words.append(b"%b %d" % (item.encode(), _counter(ctx, mailbox, item)))
-    return b"* STATUS %b (%b)\r\n" % (mailbox_text(mailbox.name, utf8=ctx.utf8), b" ".join(words))
+    return b"* STATUS %b (%b)\r\n" % (mailbox_text(mailbox.name, utf8=ctx.mode.utf8), b" ".join(words))
 
 
 def _counter(ctx: Context, mailbox: Mailbox, item: str) -> int:
@@ -122,7 +123,7 @@ async def quota(ctx: Context, command: GetQuota) -> None:
     if command.mailbox is not None:
         if await ctx.store.mailbox(ctx.account.id, command.mailbox) is None:
             raise RefusedError("There is no such mailbox", "NONEXISTENT")
-        name = mailbox_text(command.mailbox, utf8=ctx.utf8)
+        name = mailbox_text(command.mailbox, utf8=ctx.mode.utf8)
         ctx.engine.send(b"* QUOTAROOT %b %b\r\n" % (name, string(ROOT.encode())))
     usage = await ctx.store.usage(ctx.account.id)
     limits = b""

@@ -10,7 +10,8 @@ from posthouse.protocol.imap import keys
 from posthouse.protocol.imap.commands import Search
 from posthouse.protocol.imap.keys import Compared, Key, Moment, Returning
 from posthouse.protocol.imap.sets import compact, page
-from posthouse.sessions.imap.context import FEW, Context, system_flag
+from posthouse.sessions.imap.context import FEW, Context
+from posthouse.sessions.imap.flags import system_flag
 from posthouse.sessions.imap.sorting import ordered
 from posthouse.sessions.imap.updating import update
 from posthouse.sessions.imap.view import View
@@ -27,7 +28,7 @@ async def search(ctx: Context, command: Search) -> None:
     view = ctx.opened
     if command.uses_modseq:
         ctx.notice_condstore()
-    await ctx.know_flags(view.flags)
+    await ctx.flags.learn(view.flags)
     saving = "save" in command.returning.options
     async with ctx.share_for_answer(len(view)):
         try:
@@ -53,7 +54,7 @@ def _answer(ctx: Context, view: View, found: _Found, command: Search) -> None:
     numbers = [view.uids[at] for at in found] if command.uid else [at + 1 for at in found]
     meant = _meant(found, returning)
     highest = max((view.modseqs[at] for at in meant), default=0) if command.uses_modseq else 0  # RFC 4731 3.2
-    if not returning.extended and not (ctx.rev2 and not command.sort):
+    if not returning.extended and not (ctx.mode.rev2 and not command.sort):
         word = b"SORT" if command.sort else b"SEARCH"
         modseq = b" (MODSEQ %d)" % highest if highest else b""
         ctx.engine.send(b"* %b%b%b\r\n" % (word, b"".join(b" %d" % number for number in numbers), modseq))

@@ -7,7 +7,9 @@ from posthouse.mailstore.interface import Flag, NoSuchMailboxError
 from posthouse.protocol.imap.answers import mailbox as mailbox_text
 from posthouse.protocol.imap.commands import Close, Resync, Select
 from posthouse.protocol.imap.sets import compact, holds
-from posthouse.sessions.imap.context import SYSTEM_FLAGS, Context, RefusedError
+from posthouse.sessions.imap.context import Context
+from posthouse.sessions.imap.errors import RefusedError
+from posthouse.sessions.imap.flags import SYSTEM_FLAGS
 from posthouse.sessions.imap.updating import tell_flags
 from posthouse.sessions.imap.view import View
 
@@ -39,11 +41,11 @@ def _greeting(ctx: Context, view: View) -> bytes:
     names = [*SYSTEM_FLAGS, *ctx.keywords.names]
     settable = [] if view.read_only else names + (["\\*"] if not ctx.keywords.are_full else [])
     lines = [
-        ctx.flags_line(),
+        ctx.flags.line(),
         f"* OK [PERMANENTFLAGS ({' '.join(settable)})] Flags that stay\r\n".encode(),
         b"* %d EXISTS\r\n" % len(view),
     ]
-    if not ctx.rev2:
+    if not ctx.mode.rev2:
         lines.append(b"* 0 RECENT\r\n")
         if mailbox.unseen:
             unseen = view.first_without(Flag.SEEN) + 1
@@ -54,8 +56,8 @@ def _greeting(ctx: Context, view: View) -> bytes:
         b"* OK [HIGHESTMODSEQ %d] The last change\r\n" % max(1, mailbox.modseq),
         b"* OK [MAILBOXID (F%d)] The mailbox, whatever its name\r\n" % mailbox.id,
     ]
-    if ctx.rev2:  # RFC 9051 6.3.2
-        lines.append(b'* LIST () "/" %b\r\n' % mailbox_text(mailbox.name, utf8=ctx.utf8))
+    if ctx.mode.rev2:  # RFC 9051 6.3.2
+        lines.append(b'* LIST () "/" %b\r\n' % mailbox_text(mailbox.name, utf8=ctx.mode.utf8))
     return b"".join(lines)
 
 
@@ -70,7 +72,7 @@ async def _catch_up(ctx: Context, view: View, resync: Resync) -> None:
     # What was expunged since the mailbox was opened stands in the view still, and may have changed before.
     touched = sorted({row.uid for row in delta.changed}.union(delta.vanished))
     places = [at for at in map(view.position, touched) if at >= 0 and holds(known, view.uids[at])]
-    await ctx.know_flags(view.flags)
+    await ctx.flags.learn(view.flags)
     await tell_flags(ctx, view, [at for at in places if view.modseqs[at] > resync.modseq], uid=True)
 
 
@@ -115,5 +117,5 @@ def leave(ctx: Context) -> None:
     """No mailbox is open any more."""
     ctx.view = None
     ctx.saved = []
-    ctx.forget_items()
+    ctx.messages.clear()
     ctx.engine.select(False)

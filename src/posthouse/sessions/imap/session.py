@@ -21,8 +21,9 @@ from posthouse.protocol.imap.server import ImapServer
 from posthouse.protocol.imap.settings import ImapSettings
 from posthouse.sessions.imap import changing, fetching, listing, mailboxes, searching, selecting
 from posthouse.sessions.imap.appending import Arrivals
-from posthouse.sessions.imap.context import Context, ImapDependencies, RefusedError
+from posthouse.sessions.imap.context import Context, ImapDependencies
 from posthouse.sessions.imap.eager import eagerly
+from posthouse.sessions.imap.errors import RefusedError
 from posthouse.sessions.imap.idling import Idling
 from posthouse.sessions.imap.updating import update
 from posthouse.sessions.login import Logins

@@ -39,7 +39,7 @@ async def update(ctx: Context, *, expunge: bool, own: int = 0) -> None:
     except StoreError:
         return
     with contextlib.suppress(StoreError):  # keywords without their names are left out
-        await ctx.know_flags(row.flags for row in delta.changed)
+        await ctx.flags.learn(row.flags for row in delta.changed)
     await _take_up(ctx, view, delta, expunge=expunge)
 
 
@@ -56,7 +56,7 @@ async def _take_up(ctx: Context, view: View, delta: Delta, *, expunge: bool) -> 
         tell_expunged(ctx, view)
     if grown:
         ctx.engine.send(b"* %d EXISTS\r\n" % len(view))
-        if not ctx.rev2:
+        if not ctx.mode.rev2:
             ctx.engine.send(b"* 0 RECENT\r\n")
     await tell_flags(ctx, view, _positions(view, changed_uids))
     if not view.gone:
@@ -75,7 +75,7 @@ def _tell_delay(ctx: Context, view: View) -> None:
 
     Otherwise it would never hear of those that wait, if it came back before we may tell them.
     """
-    if view.gone and ctx.qresync:
+    if view.gone and ctx.mode.qresync:
         ctx.engine.send(b"* OK [HIGHESTMODSEQ %d] Some was expunged since\r\n" % max(1, view.told))
 
 
@@ -84,7 +84,7 @@ def tell_expunged(ctx: Context, view: View) -> None:
     numbers, uids = view.drop_gone()
     if not uids:
         return
-    if ctx.qresync:
+    if ctx.mode.qresync:
         ctx.engine.send(b"* VANISHED %b\r\n" % compact(uids))
     else:
         ctx.engine.send(b"".join([b"* %d EXPUNGE\r\n" % number for number in numbers]))
@@ -92,14 +92,14 @@ def tell_expunged(ctx: Context, view: View) -> None:
 
 async def tell_flags(ctx: Context, view: View, positions: Sequence[int], *, uid: bool = False) -> None:
     """FETCH with the flags of messages, and with their modseqs where the client wants them."""
-    uid = uid or ctx.condstore or ctx.rev2  # RFC 7162 3.2.4
+    uid = uid or ctx.mode.condstore or ctx.mode.rev2  # RFC 7162 3.2.4
     async for piece in in_pieces(positions):
         ctx.engine.send(b"".join([_flags_line(ctx, view, at, uid) for at in piece if at >= 0]))
 
 
 def _flags_line(ctx: Context, view: View, at: int, uid: bool) -> bytes:
     parts = [b"UID %d" % view.uids[at]] if uid else []
-    parts.append(b"FLAGS " + ctx.flags_text(view.flags[at]))
-    if ctx.condstore:
+    parts.append(b"FLAGS " + ctx.flags.text(view.flags[at]))
+    if ctx.mode.condstore:
         parts.append(b"MODSEQ (%d)" % view.modseqs[at])
     return b"* %d FETCH (%b)\r\n" % (at + 1, b" ".join(parts))
