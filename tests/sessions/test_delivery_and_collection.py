@@ -8,10 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from posthouse.delivery.inbound.stages import Arrival
 from posthouse.mailstore.interface import Body, DeliveryReceipt, Mailstore, StoreError, StoreFullError
-from posthouse.message.envelope import Envelope
 from posthouse.message.reply import Reply
-from posthouse.policy.verdict import Verdict
 from posthouse.sessions.pop3 import LEASE_SECONDS
 from tests.sessions.world import World, world
 from tests.stores import octets_used
@@ -162,18 +161,19 @@ async def test_a_store_that_fails_is_never_acknowledged(tmp_path: Path, failure:
         assert len(await collected(found, "alice")) == 2
 
 
-async def test_a_judge_may_refuse_or_add_headers(tmp_path: Path) -> None:
+async def test_a_check_of_content_may_refuse_or_add_headers(tmp_path: Path) -> None:
     class Strict:
-        async def judge(self, envelope: Envelope, head: bytes) -> Verdict:
-            if b"Subject: spam" in head:
-                return Verdict(Reply(550, "5.7.1", "No"))
-            return Verdict(headers=b"X-Judged: yes\r\n")
+        def check_content(self, arrival: Arrival) -> Reply | None:
+            if b"Subject: spam" in arrival.head:
+                return Reply(550, "5.7.1", "No")
+            arrival.headers += b"X-Checked: yes\r\n"
+            return None
 
-    async with world(tmp_path, judges=(Strict(),)) as found:
+    async with world(tmp_path, checks=(Strict(),)) as found:
         assert (await found.deliver(["alice@example.test"], b"Subject: spam\r\n\r\nx\r\n"))[1] == "550 5.7.1 No"
         await found.deliver(["alice@example.test"], MESSAGE)
         (message,) = await collected(found, "alice")
-        assert b"X-Judged: yes\r\n" in message.partition(b"Subject")[0]
+        assert b"X-Checked: yes\r\n" in message.partition(b"Subject")[0]
 
 
 async def test_a_client_that_vanishes_in_data_leaves_nothing(tmp_path: Path) -> None:

@@ -16,8 +16,9 @@ from posthouse.app.process.logs import open_log
 from posthouse.database.connection import Durability, open_connection
 from posthouse.database.sqlite_leases import SqliteLeases
 from posthouse.delivery.content.spool import SpoolBudget
-from posthouse.delivery.inbound.pipeline import Incoming
 from posthouse.delivery.inbound.router import Router
+from posthouse.delivery.inbound.stages import ContentCheck
+from posthouse.delivery.inbound.wiring import build_incoming
 from posthouse.mailstore.changes import LocalBus
 from posthouse.mailstore.index import MessageIndex
 from posthouse.mailstore.interface import Mailstore
@@ -26,7 +27,6 @@ from posthouse.message.ids import id_factory
 from posthouse.message.trace import Tracer
 from posthouse.net.limits import Limits
 from posthouse.net.listener import ListenerSettings, Server
-from posthouse.policy.verdict import Judge
 from posthouse.protocol.imap.settings import ImapSettings
 from posthouse.protocol.pop3.server import Pop3Settings
 from posthouse.protocol.smtp.server import SmtpSettings, Variant
@@ -121,7 +121,7 @@ class Talk:
 async def world(
     folder: Path,
     *,
-    judges: tuple[Judge, ...] = (),
+    checks: tuple[ContentCheck, ...] = (),
     wrap: Callable[[Mailstore], Mailstore] = lambda store: store,
     max_size: int = 1 << 20,
     in_memory: int = 4096,
@@ -143,13 +143,14 @@ async def world(
     bus = LocalBus()
     mailstore = wrap(SqliteMailstore.open(folder, bus=bus, clock=time.time))
     leases = SqliteLeases(folder / "leases.db", clock=lambda: found.now)
-    incoming = Incoming(
+    incoming = build_incoming(
         Router(directory, mailstore, time.time),
         mailstore,
         SpoolBudget(folder / "spool", in_memory=in_memory),
         Tracer("mail.example.test", time.time),
         log,
-        judges=judges,
+        hostname="mail.example.test",
+        checks=checks,
     )
     services = Services(
         directory,

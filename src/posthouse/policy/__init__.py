@@ -1,1 +1,1 @@
-"""Opinions about a message, without effects: a Verdict is all that comes out."""
+"""Opinions about a message, without effects: DANE, MTA-STS, DKIM, Authentication-Results."""

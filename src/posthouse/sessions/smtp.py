@@ -7,7 +7,8 @@ from typing import Any
 
 from posthouse.accounts.interface import Account, Refusal, RefusalKind
 from posthouse.delivery.content.spool import Spool
-from posthouse.delivery.inbound.pipeline import NO_SPACE, UNWELL, Incoming, Origin
+from posthouse.delivery.inbound.pipeline import NO_SPACE, TEMPORARY_FAILURE, Incoming
+from posthouse.delivery.inbound.stages import Origin
 from posthouse.mailstore.interface import StoreError, StoreFullError
 from posthouse.message.envelope import Client, Envelope, Recipient, ReversePath
 from posthouse.message.reply import Reply
@@ -160,7 +161,7 @@ class SmtpSession:
         except StoreFullError:
             self._failure = NO_SPACE
         except StoreError:
-            self._failure = UNWELL
+            self._failure = TEMPORARY_FAILURE
 
     def _message_ended(self, event: events.MessageEnded) -> Awaitable[None]:
         return self._receive(event)

@@ -14,9 +14,11 @@ from posthouse.app.process.logs import open_log
 from posthouse.database.connection import Durability, open_connection
 from posthouse.delivery.content.signing import Signing
 from posthouse.delivery.content.spool import Spool, SpoolBudget
-from posthouse.delivery.inbound.pipeline import NO_SPACE, STRANGER, UNWELL, Incoming, Origin
+from posthouse.delivery.inbound.pipeline import NO_SPACE, TEMPORARY_FAILURE
 from posthouse.delivery.inbound.router import LOOP
+from posthouse.delivery.inbound.stages import UNKNOWN_ORIGIN, Arrival, Origin
 from posthouse.delivery.inbound.submission import Submission
+from posthouse.delivery.inbound.wiring import build_incoming
 from posthouse.delivery.reports.bounces import Bounces
 from posthouse.mailstore.interface import Mailstore, StoreError, StoreFullError
 from posthouse.message.address import Address
@@ -24,13 +26,16 @@ from posthouse.message.envelope import Envelope, Recipient
 from posthouse.message.ids import id_factory
 from posthouse.message.reply import Reply
 from posthouse.message.trace import Tracer
-from posthouse.policy.verdict import Verdict
 from posthouse.queue.interface import AttemptRecord, RecipientState, Try, Waiting
 from posthouse.queue.outcome import Outcome, Permanent, Transient
 from tests.delivery.fixture import LETTER, Fixture
 
 MINE = b"From: alice@here.test\r\nBcc: hidden@here.test\r\nSubject: x\r\n\r\nhi\r\n"
-FAILURES = [(StoreFullError("full"), NO_SPACE), (StoreError("broken"), UNWELL), (DirectoryBusyError("busy"), UNWELL)]
+FAILURES = [
+    (StoreFullError("full"), NO_SPACE),
+    (StoreError("broken"), TEMPORARY_FAILURE),
+    (DirectoryBusyError("busy"), TEMPORARY_FAILURE),
+]
 LOG = open_log("error")
 
 
@@ -59,12 +64,13 @@ class Door:
             signing=Signing(at.directory, clock),
         )
         self.budget = SpoolBudget(at.folder / "spool", in_memory=1 << 16)
-        self.incoming = Incoming(
+        self.incoming = build_incoming(
             at.router,
             mailstore,
             self.budget,
             tracer,
             LOG,
+            hostname="mx.here.test",
             submission=self.submission,
             signing=Signing(at.directory, clock),
             bounces=self.bounces,
@@ -77,7 +83,7 @@ class Door:
         return Origin(self.at.account())
 
     async def receive(
-        self, *to: str, data: bytes = LETTER, origin: Origin = STRANGER, envelope: Envelope | None = None
+        self, *to: str, data: bytes = LETTER, origin: Origin = UNKNOWN_ORIGIN, envelope: Envelope | None = None
     ) -> list[Reply]:
         spool = self.incoming.open_spool()
         try:
@@ -100,7 +106,7 @@ def codes(replies: Sequence[Reply]) -> list[int]:
 
 @pytest.mark.parametrize(("error", "reply"), FAILURES, ids=lambda each: type(each).__name__)
 async def test_what_cannot_be_kept_is_refused_for_now(at: Fixture, door: Door, error: Exception, reply: Reply) -> None:
-    for origin in (STRANGER, door.alice):
+    for origin in (UNKNOWN_ORIGIN, door.alice):
         at.store.failures = [error]
         assert await door.receive("bob@here.test", "team@here.test", origin=origin, data=MINE) == [reply, reply]
     assert await at.inbox("bob") == [] and at.queued() == []
@@ -186,12 +192,12 @@ async def test_cancelled_between_commit_and_reply(at: Fixture, door: Door, monke
     assert len(await at.inbox("bob")) == 1
 
 
-async def test_a_judge_that_refuses(at: Fixture) -> None:
-    class Judge:
-        async def judge(self, envelope: Envelope, head: bytes) -> Verdict:
-            return Verdict(refusal=Reply(550, "5.7.1", "No"))
+async def test_a_check_that_refuses(at: Fixture) -> None:
+    class Refuse:
+        async def check_content(self, arrival: Arrival) -> Reply | None:
+            return Reply(550, "5.7.1", "No")
 
-    door = Door(at, judges=[Judge()])
+    door = Door(at, checks=[Refuse()])
     assert codes(await door.receive("bob@here.test")) == [550]
     assert await at.inbox("bob") == [] and at.store.calls == 0
 
@@ -234,7 +240,7 @@ async def test_a_spool_that_cannot_be_read(at: Fixture, door: Door, monkeypatch:
         raise StoreError("the spool failed")
 
     monkeypatch.setattr(Spool, "chunks", chunks)
-    assert await door.receive("bob@here.test", data=MINE, origin=door.alice) == [UNWELL]
+    assert await door.receive("bob@here.test", data=MINE, origin=door.alice) == [TEMPORARY_FAILURE]
     assert await at.inbox("bob") == []
 
 

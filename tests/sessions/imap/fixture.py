@@ -17,8 +17,8 @@ from posthouse.app.process.logs import open_log
 from posthouse.database.connection import Durability, open_connection
 from posthouse.database.sqlite_leases import SqliteLeases
 from posthouse.delivery.content.spool import SpoolBudget
-from posthouse.delivery.inbound.pipeline import Incoming
 from posthouse.delivery.inbound.router import Router
+from posthouse.delivery.inbound.wiring import build_incoming
 from posthouse.mailstore.changes import LocalBus
 from posthouse.mailstore.index import MessageIndex
 from posthouse.mailstore.interface import Mailstore
@@ -141,12 +141,13 @@ class Fixture:
         idle_notify: float,
     ) -> None:
         """Make the service."""
-        incoming = Incoming(
+        incoming = build_incoming(
             Router(self.directory, self.mailstore, self.clock),
             self.mailstore,
             SpoolBudget(folder / "spool"),
             Tracer("mail.example.test", self.clock),
             log,
+            hostname="mail.example.test",
         )
         self._services = Services(self.directory, self.mailstore, leases, incoming, id_factory(), lambda: "nonce", log)
         settings = ImapSettings("imap.test", starttls=False, plaintext_auth=True, append_limit=20_000)

@@ -28,9 +28,9 @@ from posthouse.database.fallback_leases import FallbackLeases
 from posthouse.database.sqlite_leases import SqliteLeases
 from posthouse.delivery.content.signing import Signing
 from posthouse.delivery.content.spool import SpoolBudget
-from posthouse.delivery.inbound.pipeline import Incoming
 from posthouse.delivery.inbound.router import Router
 from posthouse.delivery.inbound.submission import Submission
+from posthouse.delivery.inbound.wiring import build_incoming
 from posthouse.mailstore.index import MessageIndex
 from posthouse.mailstore.index.indexer import Indexer
 from posthouse.mailstore.socket_bus import SocketBus
@@ -205,12 +205,13 @@ class Worker:
         settings, hostname = self._config.settings, self._config.hostname
         tracer = Tracer(hostname, time.time)
         router = self._build_router(label)
-        incoming = Incoming(
+        incoming = build_incoming(
             router,
             self._mailstore,
             SpoolBudget(self._config.paths.spool, in_memory=settings.limits.spool_memory),
             tracer,
             self._log,
+            hostname=hostname,
             submission=self._build_submission(tracer),
             signing=Signing(self._directory, time.time),
             bounces=self._outbound.bounces if self._outbound else None,

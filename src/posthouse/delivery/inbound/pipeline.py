@@ -1,11 +1,12 @@
-"""A message comes in, from another server or from a user: judged or prepared, given its trace, and kept for good.
+"""A message comes in, from another server or from a user: checked or prepared, given its trace, and kept for good.
+
+What is checked at which moment stands in stages.py and wiring.py.
 
 The reply is given after the commit, never before.
 """
 
 import time
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from logging import INFO
 
 from structlog.typing import FilteringBoundLogger
@@ -18,75 +19,54 @@ from posthouse.delivery.content.mail import Mail
 from posthouse.delivery.content.sendable import UNSENDABLE, Converter, UnsendableError
 from posthouse.delivery.content.signing import Signing
 from posthouse.delivery.content.spool import Spool, SpoolBudget
-from posthouse.delivery.inbound.router import LOOP, MAILBOX_FULL, Router
+from posthouse.delivery.inbound.router import Router
+from posthouse.delivery.inbound.stages import UNKNOWN_ORIGIN, Arrival, Origin, RecipientCheck, Stages
 from posthouse.delivery.inbound.submission import Submission
 from posthouse.delivery.reports.bounces import Bounces
-from posthouse.mailstore.interface import Body, Mailstore, StoreError, StoreFullError
+from posthouse.mailstore.interface import Body, StoreError, StoreFullError
 from posthouse.message.address import Address
-from posthouse.message.coding import has_true_breaks
 from posthouse.message.envelope import Envelope, Recipient, ReversePath
-from posthouse.message.header import count_received, delivered_to, header_end, message_id
+from posthouse.message.header import delivered_to, header_end, message_id
 from posthouse.message.ids import format_id
 from posthouse.message.reply import Reply
 from posthouse.message.trace import Tracer
-from posthouse.policy.verdict import Judge
 
-MAX_HOLD = 30 * 86400 + 60  # seconds, RFC 4865 3; clocks differ
-MAX_HOPS = 100  # RFC 5321 6.3: at least 100 Received fields
-
-BROKEN_HEADER = Reply(550, "5.6.11", "The header section holds a bare CR or LF; its lines must end with CRLF")
-NO_SPACE = Reply(452, "4.3.1", "No space left for mail here; please try again later")
-TOO_LATE = Reply(501, "5.5.4", "Bad argument: HOLDUNTIL is further away than messages are held here")
-UNWELL = Reply(451, "4.3.0", "The mail store does not work now; please try again later")
+NO_SPACE = Reply(452, "4.3.1", "No space left for mail here, try again later")
+TEMPORARY_FAILURE = Reply(451, "4.3.0", "Temporary storage failure, try again later")
 
 
 def _text(reply: Reply) -> str:
     return f"{reply.code} {reply.enhanced} {reply.text}"
 
 
-@dataclass(frozen=True, slots=True)
-class Origin:
-    """Who hands a message over. `trusted`: from a network that may relay. `account`: a user who has logged in."""
-
-    account: Account | None = None
-    trusted: bool = False
-
-    @property
-    def may_relay(self) -> bool:
-        """Whether its mail may go to other servers."""
-        return self.trusted or self.account is not None
-
-
-STRANGER = Origin()
-
 # Called with each message, once it is settled: envelope, content, the reply for each recipient, milliseconds it took.
 OnReceived = Callable[[Envelope, Spool, Sequence[Reply], float], None]
 
 
 class Incoming:
-    """The way in, one per process. Without `submission` messages of users are taken as they are."""
+    """The way in, one per process. Made by wiring.build_incoming, which says what each stage checks.
+
+    Without `submission` messages of users are taken as they are.
+    """
 
     def __init__(
         self,
         router: Router,
-        mailstore: Mailstore,
         spools: SpoolBudget,
         tracer: Tracer,
         log: FilteringBoundLogger,
+        stages: Stages,
         *,
-        judges: Sequence[Judge] = (),
         submission: Submission | None = None,
         signing: Signing | None = None,
         bounces: Bounces | None = None,
         on_received: OnReceived | None = None,
-        max_hops: int = MAX_HOPS,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._router = router
-        self._mailstore = mailstore
         self._spools = spools
         self._tracer = tracer
-        self._judges = judges
+        self._stages = stages
         self._submission = submission
         self._signing = signing
         self._bounces = bounces
@@ -94,47 +74,63 @@ class Incoming:
         self._clock = clock
         self._converter = Converter()
         self._log = log
-        self._max_hops = max_hops
 
     def offer_sender(self, sender: ReversePath, origin: Origin) -> Reply | None:
         """Whether mail from this reverse-path is taken; None: yes."""
-        if sender.hold_until > self._clock() + MAX_HOLD:
-            return TOO_LATE
-        if origin.account is None or self._submission is None:
-            return None
         try:
-            return self._submission.check_sender(origin.account, sender.address)
+            for check in self._stages.mail:
+                refusal = check.check_mail(sender, origin)
+                if refusal is not None:
+                    return refusal
         except DirectoryBusyError:
-            return UNWELL
+            return TEMPORARY_FAILURE
+        return None
 
     def offer_recipient(
-        self, sender: ReversePath, address: Address, origin: Origin = STRANGER
+        self, sender: ReversePath, address: Address, origin: Origin = UNKNOWN_ORIGIN
     ) -> Reply | Awaitable[Reply | None] | None:
-        """Whether a recipient is taken; None: yes. Only an account with a quota costs a wait: the store is asked."""
+        """Whether a recipient is taken; None: yes. Awaited only where a check must wait."""
         try:
             routed = self._router.resolve(address, sender, may_relay=origin.may_relay)
+            if isinstance(routed, Reply):
+                return routed
+            checks = iter(self._stages.recipient)
+            for check in checks:
+                answer = check.check_recipient(sender, address, routed.accounts)
+                if isinstance(answer, Reply):
+                    return answer
+                if answer is not None:
+                    return self._check_rest(answer, checks, sender, address, routed.accounts)
         except DirectoryBusyError:
-            return UNWELL
-        if isinstance(routed, Reply):
-            return routed
-        bounded = [account for account in routed.accounts if account.quota is not None]
-        return self._check_room(sender, address, bounded) if bounded else None
-
-    async def _check_room(self, sender: ReversePath, address: Address, accounts: Sequence[Account]) -> Reply | None:
-        try:
-            for account in accounts:
-                usage = await self._mailstore.usage(account.id)
-                if account.quota is not None and usage.octets + max(sender.size, 1) > account.quota:
-                    return Reply(552, "5.2.2", MAILBOX_FULL.format(address))
-        except StoreError:
-            return UNWELL
+            return TEMPORARY_FAILURE
         return None
+
+    async def _check_rest(
+        self,
+        answer: Awaitable[Reply | None],
+        checks: Iterator[RecipientCheck],
+        sender: ReversePath,
+        address: Address,
+        accounts: tuple[Account, ...],
+    ) -> Reply | None:
+        """The checks of a recipient from the one on that must be waited for."""
+        try:
+            refusal = await answer
+            for check in checks:
+                if refusal is not None:
+                    return refusal
+                refusal = await _settled(check.check_recipient(sender, address, accounts))
+            return refusal
+        except (StoreError, DirectoryBusyError):
+            return TEMPORARY_FAILURE
 
     def open_spool(self) -> Spool:
         """Where a message is kept while it arrives."""
         return Spool(self._spools)
 
-    async def receive(self, envelope: Envelope, spool: Spool, *, whole: bool, origin: Origin = STRANGER) -> list[Reply]:
+    async def receive(
+        self, envelope: Envelope, spool: Spool, *, whole: bool, origin: Origin = UNKNOWN_ORIGIN
+    ) -> list[Reply]:
         """Keep the message; one reply per recipient, given when it is durable. `whole`: all recipients or none."""
         started = self._clock()
         try:
@@ -143,23 +139,23 @@ class Incoming:
             answers = [NO_SPACE] * len(envelope.recipients)
         except (StoreError, DirectoryBusyError) as error:
             self._log.error("store failed", id=format_id(envelope.id), error=error)
-            answers = [UNWELL] * len(envelope.recipients)
+            answers = [TEMPORARY_FAILURE] * len(envelope.recipients)
         if self._log.is_enabled_for(INFO):
-            self._tell(envelope, spool, answers, started)
+            self._log_message(envelope, spool, answers, started)
         if self._on_received is not None:
-            self._show(self._on_received, envelope, spool, answers, started)
+            self._notify(self._on_received, envelope, spool, answers, started)
         return answers
 
-    def _show(
+    def _notify(
         self, watcher: OnReceived, envelope: Envelope, spool: Spool, answers: Sequence[Reply], started: float
     ) -> None:
         """The message is kept or refused already: a watcher that fails changes no reply."""
         try:
             watcher(envelope, spool, answers, (self._clock() - started) * 1000)
         except Exception:
-            self._log.exception("a message could not be shown", id=format_id(envelope.id))
+            self._log.exception("what watches messages failed", id=format_id(envelope.id))
 
-    def _tell(self, envelope: Envelope, spool: Spool, answers: Sequence[Reply], started: float) -> None:
+    def _log_message(self, envelope: Envelope, spool: Spool, answers: Sequence[Reply], started: float) -> None:
         self._log.info(
             "message",
             id=format_id(envelope.id),
@@ -177,11 +173,13 @@ class Incoming:
 
     async def _receive(self, envelope: Envelope, spool: Spool, whole: bool, origin: Origin) -> list[Reply]:
         head = bytes(spool.head)
-        head = head[: header_end(head)]
-        if count_received(head) >= self._max_hops:
-            return [LOOP] * len(envelope.recipients)
-        if spool.bare_cr_or_lf and not has_true_breaks(head):  # BODY=BINARYMIME; RFC 3030 3: the header has lines
-            return [BROKEN_HEADER] * len(envelope.recipients)
+        arrival = Arrival(envelope, spool, head[: header_end(head)], origin)
+        for check in self._stages.content:
+            refusal = check.check_content(arrival)
+            if refusal is not None and not isinstance(refusal, Reply):
+                refusal = await refusal
+            if refusal is not None:
+                return [refusal] * len(envelope.recipients)
         taken: Taken | Reply | None = None
         if origin.account is not None and self._submission is not None:
             # Before it is kept, in one step with the check: sessions that end together would pass the bound.
@@ -189,7 +187,7 @@ class Incoming:
         if isinstance(taken, Reply):
             return [taken] * len(envelope.recipients)
         try:
-            answers = await self._file(envelope, spool, whole, origin, head)
+            answers = await self._file(arrival, whole)
         except Exception:  # not when it is cancelled: the message may be kept all the same
             self._give_back(envelope, taken)
             raise
@@ -206,47 +204,43 @@ class Incoming:
         except Exception as error:
             self._log.warning("a message counts that was not kept", id=format_id(envelope.id), exc_info=error)
 
-    async def _file(self, envelope: Envelope, spool: Spool, whole: bool, origin: Origin, head: bytes) -> list[Reply]:
-        if origin.account is not None and self._submission is not None:
-            mail = await self._prepared(self._submission, origin.account, envelope, spool, head)
+    async def _file(self, arrival: Arrival, whole: bool) -> list[Reply]:
+        envelope, account = arrival.envelope, arrival.origin.account
+        if account is not None and self._submission is not None:
+            mail = await self._prepare(self._submission, account, arrival)
         else:
-            mail = await self._judged(envelope, spool, head, origin)
+            mail = await self._trace(arrival)
         if isinstance(mail, Reply):
             return [mail] * len(envelope.recipients)
         answers = await self._router.file(mail, whole=whole)
         try:
-            await self._report(envelope, answers, head)
+            await self._report(envelope, answers, arrival.head)
         except Exception as error:  # the mail is kept: whatever else fails, that is what the reply must say
             self._log.error("what follows a delivery failed", id=format_id(envelope.id), exc_info=error)
         return answers
 
-    async def _judged(self, envelope: Envelope, spool: Spool, head: bytes, origin: Origin) -> Mail | Reply:
-        """From another server: opinions are heard."""
-        headers = b""
-        for judge in self._judges:
-            verdict = await judge.judge(envelope, head)
-            if verdict.refusal is not None:
-                return verdict.refusal
-            headers += verdict.headers
-        trace = headers + self._tracer.received(envelope).encode()
+    async def _trace(self, arrival: Arrival) -> Mail:
+        """From another server: as it is, but for what the checks have cut, with its trace."""
+        envelope, head = arrival.envelope, arrival.head
+        body: Body = await trim(arrival.spool, arrival.cuts) if arrival.cuts else arrival.spool
         return Mail(
             envelope,
-            spool,
-            trace,
+            body,
+            arrival.headers + self._tracer.received(envelope).encode(),
             frozenset(delivered_to(head)),
-            may_relay=origin.may_relay,
+            may_relay=arrival.origin.may_relay,
             message_id=message_id(head),
         )
 
-    async def _prepared(
-        self, submission: Submission, account: Account, envelope: Envelope, spool: Spool, head: bytes
-    ) -> Mail | Reply:
+    async def _prepare(self, submission: Submission, account: Account, arrival: Arrival) -> Mail | Reply:
         """From a user: checked, completed, converted and signed."""
+        envelope, head = arrival.envelope, arrival.head
         prepared = submission.prepare(account, head, envelope.sender)
         if isinstance(prepared, Reply):
             return prepared
-        body: Body = await trim(spool, prepared.cuts) if prepared.cuts else spool
-        kept = without(head, prepared.cuts)
+        cuts = sorted((*prepared.cuts, *arrival.cuts)) if arrival.cuts else prepared.cuts
+        body: Body = await trim(arrival.spool, cuts) if cuts else arrival.spool
+        kept = without(head, cuts)
         try:
             body, kept = await self._converter.make_sendable(body, kept, smtputf8=envelope.sender.smtputf8)
         except UnsendableError:
@@ -257,7 +251,7 @@ class Incoming:
         return Mail(
             envelope,
             body,
-            signature + self._tracer.received(envelope).encode() + prepared.added,
+            signature + arrival.headers + self._tracer.received(envelope).encode() + prepared.added,
             frozenset(delivered_to(head)),
             account=account,
             may_relay=True,
@@ -274,7 +268,7 @@ class Incoming:
         return sender.hold_until
 
     async def _report(self, envelope: Envelope, answers: Sequence[Reply], head: bytes) -> None:
-        """RFC 3461 4.1: a success that was asked for is told, here for what ended in mailboxes of this server."""
+        """RFC 3461 4.1: a success that was asked for is reported, here for what ended in mailboxes of this server."""
         if self._bounces is None or envelope.sender.address is None:
             return
         kept: list[Recipient] = [
@@ -284,3 +278,7 @@ class Incoming:
         ]
         if kept:
             await self._bounces.report_kept(envelope, kept, head)
+
+
+async def _settled(answer: Reply | Awaitable[Reply | None] | None) -> Reply | None:
+    return answer if answer is None or isinstance(answer, Reply) else await answer
