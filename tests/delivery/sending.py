@@ -118,8 +118,9 @@ def _fail_inside(name: str, error: Exception, values: tuple[Any, ...], more: dic
 
     if name == "transact":
         return (failing(values[0]),), more
-    if name == "deliver" and more.get("also") is not None:
-        return values, {**more, "also": failing(more["also"])}
+    if name == "deliver" and more.get("in_transaction"):
+        *others, last = more["in_transaction"]
+        return values, {**more, "in_transaction": [*others, failing(last)]}
     return values, more
 
 

@@ -62,7 +62,15 @@ def fail(*_args: object, **_more: object) -> None:
 
 @pytest.mark.parametrize(
     "part",
-    ["SocketBus", "SqliteMailstore.open", "MessageIndex", "SqliteDirectory", "SqliteLeases", "Incoming", "Server"],
+    [
+        "SocketBus",
+        "SqliteMailstore.open",
+        "MessageIndex",
+        "SqliteDirectory",
+        "SqliteLeases",
+        "build_incoming",
+        "Server",
+    ],
 )
 async def test_half_a_worker_is_let_go_of(config: WorkerConfig, monkeypatch: pytest.MonkeyPatch, part: str) -> None:
     name, _, method = part.partition(".")

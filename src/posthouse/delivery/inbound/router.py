@@ -11,6 +11,7 @@ from posthouse.accounts.interface import Account, Directory, Local, Unresolved
 from posthouse.delivery.content.mail import Mail
 from posthouse.delivery.content.sendable import UNSENDABLE, Converter
 from posthouse.delivery.inbound.srs import Srs, SrsError
+from posthouse.delivery.inbound.stages import DELIVER, AccountDecision, AccountDelivery, AccountStage
 from posthouse.delivery.outbound.active_queue import ActiveQueue
 from posthouse.delivery.outbound.routes import LOCAL, Routes
 from posthouse.mailstore.interface import Deliveries, DeliveryResult, Target, TransactionHook
@@ -27,12 +28,13 @@ NO_RELAY = Reply(550, "5.7.1", "This server does not relay: the recipient's doma
 NO_DOMAIN = Reply(451, "4.3.0", "This server has no domain yet, try again later")
 NO_SENDING = Reply(550, "5.7.1", "This server does not send mail to other servers")
 NO_SUCH_USER = Reply(550, "5.1.1", "There is no such mailbox here")
-ALIAS_LOOP = Reply(550, "5.4.6", "This address leads back to itself; its owner must mend the alias")
+ALIAS_LOOP = Reply(550, "5.4.6", "Alias loop detected")
 LOOP = Reply(554, "5.4.6", "This message has been here before, or on its way for too long")
 STALE = Reply(550, "5.1.1", "This return address is not valid, or no longer")
 MAILBOX_FULL = "The mailbox of <{}> is full"
 
 _ONCE = b""  # a delivery without a name: who gets no reply sends the message again as another one
+_HAS_IT = (DeliveryResult.KEPT, DeliveryResult.ALREADY)
 SENT = "Sent"  # the mailbox of sent copies, RFC 6154 2
 
 
@@ -50,18 +52,30 @@ class _Plan:
     """One message taken apart."""
 
     answers: list[Reply | None]
-    placements: dict[int, Target] = field(default_factory=dict)  # by account
+    targets: dict[int, list[Target]] = field(default_factory=dict)  # by account
     served: list[tuple[int, Account]] = field(default_factory=list)  # which recipient
     outside: dict[Address, Recipient] = field(default_factory=dict)
     held: dict[int, Recipient] = field(default_factory=dict)  # by account here, for later
     forwarded: bool = True  # every outside recipient stands behind an alias
     through: set[Address] = field(default_factory=set)  # recipients that lead outside
 
+    def results_by_account(self, results: Sequence[DeliveryResult]) -> dict[int, DeliveryResult]:
+        """What became of each account's message: it has it when one of its copies was kept."""
+        found: dict[int, DeliveryResult] = {}
+        position = 0  # sent copy and queue stand behind the accounts
+        for account, targets in self.targets.items():
+            mine = results[position : position + len(targets)]
+            position += len(targets)
+            if mine:
+                found[account] = next((each for each in mine if each in _HAS_IT), mine[0])
+        return found
+
 
 class Router:
     """One per process. Without `outgoing` nothing leaves this server; without `active` it waits in the table.
 
-    `expire`: seconds a message may stay queued.
+    `expire`: seconds a message may stay queued. `account_stages` decide for each account here, in order; `separator`
+    starts the detail of an address, "" for none.
     """
 
     def __init__(
@@ -75,6 +89,8 @@ class Router:
         routes: Routes | None = None,
         srs: Callable[[], Srs | None] = lambda: None,
         expire: float = 5 * 86400.0,
+        account_stages: Sequence[AccountStage] = (),
+        separator: str = "+",
         history: History | None = None,
     ) -> None:
         self._directory = directory
@@ -85,6 +101,8 @@ class Router:
         self._routes = routes or Routes()
         self._srs = srs
         self._expire = expire
+        self._account_stages = tuple(account_stages)
+        self._separator = separator
         self._converter = Converter()
         self._history = history or NoHistory()
 
@@ -139,6 +157,8 @@ class Router:
         plan = self._plan(mail)
         if plan.outside and not mail.sendable and not await self._converter.can_be_sent(mail.body):
             plan = self._plan(mail, outside=False)
+        if self._account_stages:
+            await self._decide(mail, plan)
         if whole and any(plan.answers):
             return [next(answer for answer in plan.answers if answer)] * len(plan.answers)
         filed = await self._deliver(_ONCE, mail, plan, whole=whole, in_transaction=in_transaction)
@@ -152,11 +172,13 @@ class Router:
         would take the second part for a repetition of the first, and nothing would be queued.
         """
         plan = self._plan(mail)
+        if self._account_stages:
+            await self._decide(mail, plan)
         outside, plan.outside = plan.outside, {}
         filed = await self._deliver(mail.envelope.id, mail, plan, whole=False)
         self._remember(mail, plan, filed)
         for address, recipient in outside.items():
-            one = replace(plan, placements={}, outside={address: recipient})
+            one = replace(plan, targets={}, outside={address: recipient})
             await self._deliver(_name_for(mail.envelope.id, address), mail, one, whole=False)
         return self._answers(mail, plan, filed, whole=False)
 
@@ -164,10 +186,10 @@ class Router:
         self, name: bytes, mail: Mail, plan: _Plan, *, whole: bool, in_transaction: Sequence[TransactionHook] = ()
     ) -> list[DeliveryResult]:
         put = self._put(mail, plan)
-        placements = self._placements(mail, plan, queued=put is not None)
+        targets = self._targets(mail, plan, queued=put is not None)
         hooks: Sequence[TransactionHook] = in_transaction if put is None else [*in_transaction, put]
         receipt = await self._mailstore.deliver(
-            name, mail.body, placements, int(self._clock()), all_or_nothing=whole, in_transaction=hooks
+            name, mail.body, targets, int(self._clock()), all_or_nothing=whole, in_transaction=hooks
         )
         if put is not None and self._active is not None and put.waiting:
             queued = receipt.messages[-1]
@@ -179,7 +201,7 @@ class Router:
         if not plan.served:
             return
         envelope, at = mail.envelope, int(self._clock())
-        outcomes = dict(zip(plan.placements, filed, strict=False))
+        results = plan.results_by_account(filed)
         self._history.add(
             [
                 Delivery(
@@ -191,10 +213,10 @@ class Router:
                     mail.message_id,
                     mail.body.octets,
                     envelope.client.ip,
-                    outcomes[account.id] is not DeliveryResult.OVER_QUOTA,
+                    results[account.id] is not DeliveryResult.OVER_QUOTA,
                 )
                 for n, account in plan.served
-                if outcomes[account.id] is not DeliveryResult.WITHHELD
+                if results.get(account.id, DeliveryResult.WITHHELD) is not DeliveryResult.WITHHELD
             ]
         )
 
@@ -229,11 +251,37 @@ class Router:
                     plan.held.setdefault(account.id, replace(recipient, address=account.address))
                     continue
                 plan.served.append((n, account))
-                prefix = (path + delivered_to(account.address)).encode() + mail.trace
-                plan.placements.setdefault(
-                    account.id, Target(account.id, prefix, quota=account.quota if mail.within_quota else None)
-                )
+                if account.id not in plan.targets:
+                    header = (path + delivered_to(account.address)).encode() + mail.trace
+                    quota = account.quota if mail.within_quota else None
+                    plan.targets[account.id] = [Target(account.id, header, quota=quota)]
         return plan
+
+    async def _decide(self, mail: Mail, plan: _Plan) -> None:
+        """Let the account stages decide, once for each account."""
+        decisions: dict[int, AccountDecision] = {}
+        for n, account in plan.served:
+            if account.id not in decisions:
+                decisions[account.id] = await self._decision(mail, mail.envelope.recipients[n], account)
+            decision = decisions[account.id]
+            if decision.refusal is not None:
+                plan.answers[n] = decision.refusal
+        for id_, decision in decisions.items():
+            if decision is DELIVER:
+                continue
+            (target,) = plan.targets[id_]
+            mailboxes = () if decision.refusal is not None else dict.fromkeys(decision.mailboxes)
+            header = decision.headers + target.trace_header
+            plan.targets[id_] = [replace(target, trace_header=header, mailbox=mailbox) for mailbox in mailboxes]
+
+    async def _decision(self, mail: Mail, recipient: Recipient, account: Account) -> AccountDecision:
+        local = recipient.address.local
+        has_detail = bool(self._separator) and local.lower() != account.address.local.lower()
+        delivery = AccountDelivery(mail, recipient, account, local.partition(self._separator)[2] if has_detail else "")
+        decision = DELIVER
+        for stage in self._account_stages:
+            decision = await stage.decide(delivery, decision)
+        return decision
 
     def _put(self, mail: Mail, plan: _Plan) -> Put | None:
         """What goes to the queue, if anything does."""
@@ -273,14 +321,14 @@ class Router:
         srs = self._srs()
         return sender if srs is None else replace(sender, address=srs.forward(address))
 
-    def _placements(self, mail: Mail, plan: _Plan, *, queued: bool) -> list[Target]:
-        placements = list(plan.placements.values())
+    def _targets(self, mail: Mail, plan: _Plan, *, queued: bool) -> list[Target]:
+        targets = [target for each in plan.targets.values() for target in each]
         if mail.sent_copy and mail.account is not None:
-            placements.append(Target(mail.account.id, mail.trace, SENT))
+            targets.append(Target(mail.account.id, mail.trace, SENT))
         if queued:
             trace = self._trace_of_queued(mail, plan)
-            placements.append(Target(ACCOUNT, trace, MAILBOX))  # the last: the queue looks for it there
-        return placements
+            targets.append(Target(ACCOUNT, trace, MAILBOX))  # the last: the queue looks for it there
+        return targets
 
     def _trace_of_queued(self, mail: Mail, plan: _Plan) -> bytes:
         """What stands before the body that goes out. The alias it was forwarded by, so that a loop ends here.
@@ -295,9 +343,9 @@ class Router:
 
     def _answers(self, mail: Mail, plan: _Plan, filed: Sequence[DeliveryResult], whole: bool) -> list[Reply]:
         answers, recipients = plan.answers, mail.envelope.recipients
-        outcomes = dict(zip(plan.placements, filed, strict=False))  # sent copy and queue stand behind the accounts
+        results = plan.results_by_account(filed)
         for n, account in plan.served:
-            if outcomes[account.id] is DeliveryResult.OVER_QUOTA:
+            if results.get(account.id) is DeliveryResult.OVER_QUOTA:
                 answers[n] = Reply(552, "5.2.2", MAILBOX_FULL.format(recipients[n].address))
         if whole and any(answers):
             return [next(answer for answer in answers if answer)] * len(answers)
