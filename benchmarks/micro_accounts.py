@@ -64,13 +64,13 @@ async def unknown_and_wrong(directory: SqliteDirectory, tries: int) -> tuple[flo
 
 def fill(registry: SqliteRegistry, accounts: int) -> None:
     """Accounts user0 ... of a.test; two with a password."""
-    registry.add_domain("a.test", default=True)
+    registry.domains.add("a.test", default=True)
     secret = PasswordHasher().make("secret")
     with registry.together():
         for number in range(accounts):
-            registry.add_account(f"user{number}@a.test", secret if number in (1, 2) else None)
-        registry.add_alias("info@a.test", "user1@a.test")
-        registry.add_alias("*@a.test", "info@a.test")
+            registry.accounts.add(f"user{number}@a.test", secret if number in (1, 2) else None)
+        registry.aliases.add("info@a.test", "user1@a.test")
+        registry.aliases.add("*@a.test", "info@a.test")
 
 
 def measure(folder: Path, tries: int) -> dict[str, float]:

@@ -27,10 +27,10 @@ IP = "192.0.2.1"
 @pytest.fixture(autouse=True)
 def filled(registry: SqliteRegistry) -> SqliteRegistry:
     """a.test with alice and bob; münchen.example with carol."""
-    registry.add_domain("a.test")
-    registry.add_domain("münchen.example")
+    registry.domains.add("a.test")
+    registry.domains.add("münchen.example")
     for address in ("alice@a.test", "bob@a.test", "Carol@münchen.example"):
-        registry.add_account(address, "secret", quota=5_000)
+        registry.accounts.add(address, "secret", quota=5_000)
     return registry
 
 
@@ -48,7 +48,7 @@ def test_it_is_a_directory(directory: SqliteDirectory) -> None:
 
 
 def test_addresses_resolve(directory: SqliteDirectory, registry: SqliteRegistry) -> None:
-    assert directory.addresses.resolve(Address("Alice", "A.test")) == Local((registry.account("alice@a.test"),))
+    assert directory.addresses.resolve(Address("Alice", "A.test")) == Local((registry.accounts.get("alice@a.test"),))
     for domain in ("münchen.example", "MÜNCHEN.example", "xn--mnchen-3ya.example"):
         assert who(directory.addresses.resolve(Address("carol+x", domain))) == ["Carol"]
     assert directory.addresses.resolve(Address("nobody", "a.test")) is Unresolved.NO_SUCH_USER
@@ -57,7 +57,7 @@ def test_addresses_resolve(directory: SqliteDirectory, registry: SqliteRegistry)
 
 
 def test_local_domains_are_known_in_every_form(directory: SqliteDirectory, registry: SqliteRegistry) -> None:
-    registry.add_domain("old.test", alias_of="a.test")
+    registry.domains.add("old.test", alias_of="a.test")
     for domain in ("a.test", "A.TEST", "a.test.", "old.test", "münchen.example", "xn--mnchen-3ya.example"):
         assert directory.addresses.is_local_domain(domain)
         assert directory.addresses.is_local_domain(domain)
@@ -68,20 +68,20 @@ def test_local_domains_are_known_in_every_form(directory: SqliteDirectory, regis
 def test_every_change_is_seen_at_the_next_call(directory: SqliteDirectory, registry: SqliteRegistry) -> None:
     new = Address("new", "a.test")
     assert directory.addresses.resolve(new) is Unresolved.NO_SUCH_USER
-    made = registry.add_account("new@a.test", None)
+    made = registry.accounts.add("new@a.test", None)
     assert directory.addresses.resolve(new) == Local((made,))
-    registry.set_quota("new@a.test", 1)
+    registry.accounts.set_quota("new@a.test", 1)
     found = directory.addresses.resolve(new)
     assert isinstance(found, Local) and found.accounts[0].quota == 1
-    registry.remove_account("new@a.test")
+    registry.accounts.remove("new@a.test")
     assert directory.addresses.resolve(new) is Unresolved.NO_SUCH_USER
-    registry.add_alias("*@a.test", "bob@a.test")
+    registry.aliases.add("*@a.test", "bob@a.test")
     assert who(directory.addresses.resolve(new)) == ["bob"]
-    registry.remove_alias("*@a.test")
+    registry.aliases.remove("*@a.test")
     assert directory.addresses.resolve(new) is Unresolved.NO_SUCH_USER
-    registry.set_domain("a.test", postmaster="bob@a.test")
+    registry.domains.set("a.test", postmaster="bob@a.test")
     assert who(directory.addresses.resolve(Address("postmaster", "a.test"))) == ["bob"]
-    registry.remove_domain("a.test", force=True)
+    registry.domains.remove("a.test", force=True)
     assert directory.addresses.resolve(new) is Unresolved.NOT_OUR_DOMAIN
     assert not directory.addresses.is_local_domain("a.test")
 
@@ -96,7 +96,7 @@ hasher = PasswordHasher(HashCost(memory=8, passes=1, iterations=4096))
 with SqliteRegistry(Path(sys.argv[1]), hasher=hasher) as registry:
     for line in sys.stdin:
         name, *parts = line.split()
-        getattr(registry, name)(*parts)
+        getattr(registry.accounts, name)(*parts)
         print("done", flush=True)
 """
 
@@ -123,13 +123,13 @@ async def test_a_change_by_another_process_is_seen_at_the_next_call(
     for number in range(20):
         name = Address(f"new{number}", "a.test")
         assert directory.addresses.resolve(name) is Unresolved.NO_SUCH_USER
-        change(f"add_account new{number}@a.test pass{number}")
+        change(f"add new{number}@a.test pass{number}")
         assert isinstance(directory.addresses.resolve(name), Local)
         assert isinstance(await directory.logins.verify(f"new{number}@a.test", f"pass{number}", IP), Account)
     change("set_password alice@a.test changed")
     assert await directory.logins.verify("alice@a.test", "secret", IP) == Refusal(RefusalKind.WRONG)
     assert isinstance(await directory.logins.verify("alice@a.test", "changed", IP), Account)
-    change("remove_account alice@a.test")
+    change("remove alice@a.test")
     assert await directory.logins.verify("alice@a.test", "changed", IP) == Refusal(RefusalKind.WRONG)
 
 
@@ -174,20 +174,20 @@ async def test_login_names(directory: SqliteDirectory, registry: SqliteRegistry)
         found = await directory.logins.verify(name, "secret", IP)
         return found.address.local if isinstance(found, Account) else found.kind.value
 
-    registry.add_alias("info@a.test", "alice@a.test")
+    registry.aliases.add("info@a.test", "alice@a.test")
     for name in ("alice@a.test", "ALICE@A.test", '"alice"@a.test', "\uff41lice@a.test", "alice@a.test."):
         assert await login(name) == "alice"
     for name in ("carol@münchen.example", "CAROL@XN--MNCHEN-3YA.example"):
         assert await login(name) == "Carol"
     for name in ("alice", "info@a.test", "alice+x@a.test", "@a.test", "alice@", "", "alice@a.test\0", "alice@b.test"):
         assert await login(name) == "wrong"
-    registry.set_domain("a.test", default=True)
+    registry.domains.set("a.test", default=True)
     assert await login("Alice") == "alice"
-    registry.set_domain("münchen.example", default=True)
+    registry.domains.set("münchen.example", default=True)
     assert (await login("alice"), await login("carol")) == ("wrong", "Carol")
-    registry.set_domain("münchen.example", default=False)
-    registry.remove_domain("münchen.example", force=True)
-    registry.add_domain("old.test", alias_of="a.test")
+    registry.domains.set("münchen.example", default=False)
+    registry.domains.remove("münchen.example", force=True)
+    registry.domains.add("old.test", alias_of="a.test")
     assert await login("alice") == "alice"
     assert await login("alice@old.test") == "wrong"
 
@@ -195,14 +195,14 @@ async def test_login_names(directory: SqliteDirectory, registry: SqliteRegistry)
 async def test_an_account_without_a_password_cannot_log_in(
     directory: SqliteDirectory, registry: SqliteRegistry
 ) -> None:
-    registry.add_account("new@a.test", None)
+    registry.accounts.add("new@a.test", None)
     for password in ("", "secret"):
         assert await directory.logins.verify("new@a.test", password, IP) == Refusal(RefusalKind.WRONG)
 
 
 async def test_the_account_is_the_one_of_now(directory: SqliteDirectory, registry: SqliteRegistry) -> None:
     await directory.logins.verify("alice@a.test", "secret", IP)
-    registry.set_quota("alice@a.test", 7)
+    registry.accounts.set_quota("alice@a.test", 7)
     found = await directory.logins.verify("alice@a.test", "secret", IP)
     assert isinstance(found, Account) and found.quota == 7
 
@@ -213,7 +213,7 @@ async def test_the_account_is_the_one_of_now(directory: SqliteDirectory, registr
 async def test_a_foreign_hash_is_renewed_at_the_next_login(
     open_directory: DirectoryMaker, registry: SqliteRegistry, hasher: PasswordHasher
 ) -> None:
-    registry.set_hash(
+    registry.accounts.set_hash(
         "alice@a.test",
         "{SHA512-CRYPT}$6$rounds=10000$saltstringsaltst$"
         "OW1/O6BYHV6BcXZu8QVeXbDWra3Oeqh0sbHbbMCVNSnCM/UrjmM0Dp8vOuZeHBy/YTBmSK6H9qs/y3RnOaw5v.",
@@ -222,10 +222,10 @@ async def test_a_foreign_hash_is_renewed_at_the_next_login(
     directory = open_directory(pool=pool)
     before = directory.logins.scram_keys("alice@a.test")
     assert await directory.logins.verify("alice@a.test", "wrong", IP) == Refusal(RefusalKind.WRONG)
-    assert registry.accounts()[0].scheme == "SHA512-CRYPT"
+    assert registry.accounts.all()[0].scheme == "SHA512-CRYPT"
     assert isinstance(await directory.logins.verify("alice@a.test", "Hello world!", IP), Account)
     pool.submit(int).result(30)  # its one thread has then done the renewal
-    assert (registry.accounts()[0].scheme, registry.accounts()[0].scram) == ("ARGON2ID", True)
+    assert (registry.accounts.all()[0].scheme, registry.accounts.all()[0].scram) == ("ARGON2ID", True)
     after = directory.logins.scram_keys("alice@a.test")
     assert after != before and after == ScramKeys.derive("Hello world!", after.salt, CHEAP.iterations)
     # Renewing changed no password: what was remembered still counts, so no thread is needed.
@@ -237,7 +237,7 @@ async def test_a_renewal_never_undoes_a_new_password(
 ) -> None:
     login = directory.logins._find("alice@a.test").login
     assert login is not None
-    registry.set_password("alice@a.test", "new")
+    registry.accounts.set_password("alice@a.test", "new")
     directory.logins._renew(login, hasher.make("secret"))
     assert await directory.logins.verify("alice@a.test", "secret", IP) == Refusal(RefusalKind.WRONG)
     assert isinstance(await directory.logins.verify("alice@a.test", "new", IP), Account)
@@ -247,7 +247,7 @@ async def test_a_renewal_that_cannot_be_written_is_told_and_the_login_holds(
     open_directory: DirectoryMaker, registry: SqliteRegistry, path: Path, caplog: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
-    registry.set_hash("alice@a.test", "$2b$04$" + "X.WfF3HG3aISfb/NWK.wn.6.fAkBwUuFXwN.s5XNhWst8j7.ASb7y")
+    registry.accounts.set_hash("alice@a.test", "$2b$04$" + "X.WfF3HG3aISfb/NWK.wn.6.fAkBwUuFXwN.s5XNhWst8j7.ASb7y")
     pool = HashingPool(1)
     directory = open_directory(pool=pool)
 
@@ -258,7 +258,7 @@ async def test_a_renewal_that_cannot_be_written_is_told_and_the_login_holds(
     assert isinstance(await directory.logins.verify("alice@a.test", "abc", IP), Account)
     pool.submit(int).result(30)
     assert "not renewed" in caplog.text and "No space left" in caplog.text
-    assert registry.accounts()[0].scheme == "BLF-CRYPT"
+    assert registry.accounts.all()[0].scheme == "BLF-CRYPT"
 
 
 # SCRAM
@@ -272,7 +272,7 @@ def test_scram_keys_are_those_of_the_password(directory: SqliteDirectory) -> Non
 def test_unknown_names_get_steady_keys_that_look_like_others(
     open_directory: DirectoryMaker, registry: SqliteRegistry, path: Path
 ) -> None:
-    registry.add_account("without@a.test", None)
+    registry.accounts.add("without@a.test", None)
     directory, tomorrow = open_directory(), open_directory()
     real = directory.logins.scram_keys("alice@a.test")
     fakes = {}
@@ -286,14 +286,14 @@ def test_unknown_names_get_steady_keys_that_look_like_others(
     assert len({keys.salt for keys in fakes.values()}) == len(fakes)
     assert directory.logins.scram_keys("NOBODY@A.test") == fakes["nobody@a.test"]
     with SqliteRegistry(path.with_name("another.db")) as other:
-        other.add_domain("a.test")
+        other.domains.add("a.test")
     other_directory = SqliteDirectory(path.with_name("another.db"), Throttle(MemoryThrottleRows(), Clock(0)))
     assert other_directory.logins.scram_keys("nobody@a.test").salt != fakes["nobody@a.test"].salt
     other_directory.close()
 
 
 def test_scram_logins_are_throttled_with_the_others(directory: SqliteDirectory, registry: SqliteRegistry) -> None:
-    alice = registry.account("alice@a.test")
+    alice = registry.accounts.get("alice@a.test")
     keys = directory.logins.scram_keys("alice@a.test")
     for _ in range(5):
         assert directory.logins.throttled("alice@a.test", IP) == 0
@@ -310,18 +310,18 @@ def test_scram_logins_are_throttled_with_the_others(directory: SqliteDirectory, 
 def test_keys_of_before_prove_nothing(directory: SqliteDirectory, registry: SqliteRegistry) -> None:
     """An exchange that began before the password changed, or before the account was made anew."""
     keys = directory.logins.scram_keys("alice@a.test")
-    registry.set_password("alice@a.test", "another one")
+    registry.accounts.set_password("alice@a.test", "another one")
     assert directory.logins.admit("alice@a.test", IP, keys) == Refusal(RefusalKind.WRONG)
     keys = directory.logins.scram_keys("alice@a.test")
     assert isinstance(directory.logins.admit("alice@a.test", IP, keys), Account)
-    registry.remove_account("alice@a.test")
-    registry.add_account("alice@a.test", "another one")
+    registry.accounts.remove("alice@a.test")
+    registry.accounts.add("alice@a.test", "another one")
     assert directory.logins.admit("alice@a.test", IP, keys) == Refusal(RefusalKind.WRONG)
 
 
 def test_keys_of_an_unknown_name_admit_nobody(directory: SqliteDirectory, registry: SqliteRegistry) -> None:
     keys = directory.logins.scram_keys("nobody@a.test")
-    registry.add_account("nobody@a.test", "secret word")
+    registry.accounts.add("nobody@a.test", "secret word")
     assert directory.logins.admit("nobody@a.test", IP, keys) == Refusal(RefusalKind.WRONG)
 
 
@@ -353,7 +353,7 @@ def test_the_first_step_does_the_same_for_everybody(
 
 def test_a_name_gone_meanwhile_is_not_admitted(directory: SqliteDirectory, registry: SqliteRegistry) -> None:
     keys = directory.logins.scram_keys("alice@a.test")
-    registry.remove_account("alice@a.test")
+    registry.accounts.remove("alice@a.test")
     assert directory.logins.admit("alice@a.test", IP, keys) == Refusal(RefusalKind.WRONG)
 
 

@@ -12,11 +12,11 @@ from posthouse.message.address import Address
 
 @pytest.fixture(autouse=True)
 def filled(registry: SqliteRegistry) -> None:
-    registry.add_domain("a.test")
-    registry.add_domain("old.test", alias_of="a.test")
-    registry.add_domain("münchen.example")
+    registry.domains.add("a.test")
+    registry.domains.add("old.test", alias_of="a.test")
+    registry.domains.add("münchen.example")
     for address in ("alice@a.test", "bob@a.test", "alice+x@a.test", "grüße@münchen.example"):
-        registry.add_account(address, None)
+        registry.accounts.add(address, None)
     for alias, target in (
         ("sales@a.test", "alice@a.test"),
         ("shop@a.test", "sales@a.test"),
@@ -25,7 +25,7 @@ def filled(registry: SqliteRegistry) -> None:
         ("half@a.test", "alice@a.test"),
         ("half@a.test", "alice@out.test"),
     ):
-        registry.add_alias(alias, target)
+        registry.aliases.add(alias, target)
 
 
 def account(directory: SqliteDirectory, address: str) -> Account:
@@ -94,30 +94,30 @@ def test_a_grant_holds_until_it_is_taken_back(
 ) -> None:
     for address in spellings:
         assert not may(directory, "alice@a.test", address)
-    assert registry.add_identity("alice@a.test", identity)
-    assert not registry.add_identity("alice@a.test", identity.upper())
+    assert registry.identities.add("alice@a.test", identity)
+    assert not registry.identities.add("alice@a.test", identity.upper())
     for address in spellings:
         assert may(directory, "alice@a.test", address)
         assert not may(directory, "bob@a.test", address)
-    assert len(registry.identities("alice@a.test")) == 1
-    assert registry.remove_identity("alice@a.test", identity.upper())
-    assert not registry.remove_identity("alice@a.test", identity)
+    assert len(registry.identities.all("alice@a.test")) == 1
+    assert registry.identities.remove("alice@a.test", identity.upper())
+    assert not registry.identities.remove("alice@a.test", identity)
     assert not any(may(directory, "alice@a.test", address) for address in spellings)
 
 
 def test_a_domain_of_its_own_does_not_reach_below_or_beside(
     directory: SqliteDirectory, registry: SqliteRegistry
 ) -> None:
-    registry.add_identity("alice@a.test", "*@out.test")
+    registry.identities.add("alice@a.test", "*@out.test")
     for address in ("x@mail.out.test", "x@test", "x@shout.test", "x@out.test.evil.test"):
         assert not may(directory, "alice@a.test", address)
 
 
 def test_grants_go_with_the_account(directory: SqliteDirectory, registry: SqliteRegistry) -> None:
-    registry.add_identity("alice@a.test", "*@out.test")
-    registry.remove_account("alice@a.test")
-    registry.add_account("alice@a.test", None)
-    assert registry.identities("alice@a.test") == []
+    registry.identities.add("alice@a.test", "*@out.test")
+    registry.accounts.remove("alice@a.test")
+    registry.accounts.add("alice@a.test", None)
+    assert registry.identities.all("alice@a.test") == []
     assert not may(directory, "alice@a.test", "x@out.test")
 
 
@@ -125,29 +125,29 @@ def test_an_alias_is_no_longer_ones_own_when_it_leads_to_more(
     directory: SqliteDirectory, registry: SqliteRegistry
 ) -> None:
     assert may(directory, "alice@a.test", "sales@a.test")
-    registry.add_alias("sales@a.test", "bob@a.test")
+    registry.aliases.add("sales@a.test", "bob@a.test")
     assert not may(directory, "alice@a.test", "sales@a.test")
-    registry.add_account("carol@a.test", None)
-    registry.add_alias("c@a.test", "carol@a.test")
+    registry.accounts.add("carol@a.test", None)
+    registry.aliases.add("c@a.test", "carol@a.test")
     assert not may(directory, "alice@a.test", "c@a.test")
 
 
 @pytest.mark.parametrize("identity", ["nonsense", "@a.test", "*@", "a b@", "x@-", "*@*.test"])
 def test_what_is_no_address_is_refused_with_a_sentence(registry: SqliteRegistry, identity: str) -> None:
     with pytest.raises(BadAddressError):
-        registry.add_identity("alice@a.test", identity)
+        registry.identities.add("alice@a.test", identity)
     with pytest.raises(NoSuchAccountError):
-        registry.add_identity("alcie@a.test", "x@out.test")
+        registry.identities.add("alcie@a.test", "x@out.test")
 
 
 def test_limits_are_kept(directory: SqliteDirectory, registry: SqliteRegistry) -> None:
-    registry.set_limits("alice@a.test", messages=5, recipients=0, sent_copy=False)
+    registry.accounts.set_limits("alice@a.test", messages=5, recipients=0, sent_copy=False)
     alice = account(directory, "alice@a.test")
     assert (alice.day_messages, alice.day_recipients, alice.sent_copy) == (5, 0, False)
-    registry.set_limits("alice@a.test", messages=UNBOUNDED, recipients=UNBOUNDED, sent_copy=None)
+    registry.accounts.set_limits("alice@a.test", messages=UNBOUNDED, recipients=UNBOUNDED, sent_copy=None)
     alice = account(directory, "alice@a.test")
     assert (alice.day_messages, alice.day_recipients) == (UNBOUNDED, UNBOUNDED)
-    registry.set_limits("alice@a.test", messages=None, recipients=None, sent_copy=None)
+    registry.accounts.set_limits("alice@a.test", messages=None, recipients=None, sent_copy=None)
     alice = account(directory, "alice@a.test")
     assert (alice.day_messages, alice.day_recipients, alice.sent_copy) == (None, None, None)
 

@@ -19,8 +19,8 @@ HASH = "{BLF-CRYPT}$2b$04$X.WfF3HG3aISfb/NWK.wn.6.fAkBwUuFXwN.s5XNhWst8j7.ASb7y"
 
 @pytest.fixture(autouse=True)
 def filled(registry: SqliteRegistry) -> SqliteRegistry:
-    registry.add_domain("a.test")
-    registry.add_account("taken@a.test", None)
+    registry.domains.add("a.test")
+    registry.accounts.add("taken@a.test", None)
     return registry
 
 
@@ -43,7 +43,7 @@ def importer(registry: SqliteRegistry, hasher: PasswordHasher) -> Importer:
 
 
 def names(registry: SqliteRegistry) -> list[str]:
-    return [text_of(info.account.address) for info in registry.accounts()]
+    return [text_of(info.account.address) for info in registry.accounts.all()]
 
 
 def test_rows_become_accounts(importer: Importer, registry: SqliteRegistry) -> None:
@@ -56,7 +56,7 @@ def test_rows_become_accounts(importer: Importer, registry: SqliteRegistry) -> N
     ]
     report = importer("\r\n".join(rows))
     assert report == ImportReport(4, ())
-    listed = {info.account.address.local: info for info in registry.accounts()}
+    listed = {info.account.address.local: info for info in registry.accounts.all()}
     assert listed["alice"].account.quota == 500 << 20
     assert listed["bob"].account.quota is None
     assert (listed["carol"].scheme, listed["carol"].account.quota) == ("BLF-CRYPT", 2 << 30)
@@ -71,7 +71,7 @@ def test_a_header_is_optional_and_may_order_the_columns(
 ) -> None:
     row = "1GB,whatever,secret,alice@a.test" if header.startswith("quota") else "alice@a.test,secret,1GB"
     assert importer(f"{header}\n{row}\n") == ImportReport(1, ())
-    assert registry.account("alice@a.test").quota == 1 << 30
+    assert registry.accounts.get("alice@a.test").quota == 1 << 30
 
 
 def test_a_byte_order_mark_is_no_part_of_the_first_address(importer: Importer, registry: SqliteRegistry) -> None:
@@ -136,7 +136,7 @@ def commits(registry: SqliteRegistry, path: Path) -> Iterator[list[int]]:
             found.append(int(reader.execute("SELECT count(*) FROM accounts").get))
             return apsw.SQLITE_OK
 
-        registry._connection.set_wal_hook(note)
+        registry._writer.connection.set_wal_hook(note)
         yield found
 
 
@@ -148,10 +148,10 @@ def test_many_rows_are_added_in_one_transaction(importer: Importer, commits: lis
 
 def test_an_import_again_adds_what_is_not_there(importer: Importer, registry: SqliteRegistry) -> None:
     importer(hashed(3))
-    before = registry.account("user1@a.test")
+    before = registry.accounts.get("user1@a.test")
     report = importer(hashed(5))
     assert report == ImportReport(2, (), present=(1, 2, 3))
-    assert registry.account("user1@a.test") == before
+    assert registry.accounts.get("user1@a.test") == before
 
 
 def test_an_import_that_is_stopped_keeps_what_was_hashed(
@@ -180,7 +180,7 @@ def test_one_that_is_stopped_before_it_began_adds_nothing(importer: Importer, re
 def test_one_that_fails_half_way_says_what_it_has_added(
     importer: Importer, registry: SqliteRegistry, path: Path
 ) -> None:
-    registry._connection.set_busy_timeout(10)
+    registry._writer.connection.set_busy_timeout(10)
     with closing(apsw.Connection(str(path))) as other:
 
         def tell(done: int, _total: int) -> None:
@@ -202,7 +202,7 @@ def test_repeated_rows_are_one_error_for_each_address(importer: Importer, regist
         (8, "b@a.test stands in the lines 2 and 8; line 2 counts", 1),
     ]
     assert report.rows_wrong == 5
-    assert registry.account("a@a.test").quota == 1 << 20
+    assert registry.accounts.get("a@a.test").quota == 1 << 20
 
 
 def test_of_many_lines_the_first_are_named() -> None:
@@ -214,7 +214,7 @@ def test_of_many_lines_the_first_are_named() -> None:
 def test_a_plain_password_that_reads_like_a_hash_can_be_marked(importer: Importer, registry: SqliteRegistry) -> None:
     assert importer("x@a.test,{PLAIN}{MD5}abc,\n").imported == 1
     assert importer("y@a.test,{hello} world,\n").errors[0].line == 1
-    assert registry.accounts()[-1].scheme == "ARGON2ID"
+    assert registry.accounts.all()[-1].scheme == "ARGON2ID"
 
 
 def test_what_is_no_text_or_no_csv_is_told(registry: SqliteRegistry, hasher: PasswordHasher, tmp_path: Path) -> None:
@@ -233,7 +233,7 @@ def test_a_directory_that_cannot_be_written_ends_the_import(
 ) -> None:
     other = apsw.Connection(str(path))
     other.execute("BEGIN IMMEDIATE")
-    registry._connection.set_busy_timeout(10)
+    registry._writer.connection.set_busy_timeout(10)
     with pytest.raises(DirectoryBusyError):
         importer("alice@a.test,secret,\n")
     other.close()

@@ -16,16 +16,16 @@ def selectors(keys: tuple[SigningKey, ...]) -> list[str]:
 
 
 def test_a_new_domain_gets_a_key_of_each_kind(registry: SqliteRegistry, directory: SqliteDirectory) -> None:
-    registry.add_domain("a.test")
+    registry.domains.add("a.test")
     assert directory.addresses.signing_keys("a.test") == (
         SigningKey("a.test", "ph2027r", "rsa-sha256", b"a key for rsa-sha256"),
         SigningKey("a.test", "ph2027e", "ed25519-sha256", b"a key for ed25519-sha256"),
     )
-    assert registry.ensure_signing_keys("a.test") == directory.addresses.signing_keys("a.test")
+    assert registry.domains.ensure_signing_keys("a.test") == directory.addresses.signing_keys("a.test")
 
 
 def test_keys_are_found_by_every_form_of_the_name(registry: SqliteRegistry, directory: SqliteDirectory) -> None:
-    registry.add_domain("münchen.example")
+    registry.domains.add("münchen.example")
     forms = ("münchen.example", "MÜNCHEN.example", "xn--mnchen-3ya.example", "XN--mnchen-3ya.example.")
     for keys in map(directory.addresses.signing_keys, forms):
         assert [key.domain for key in keys] == ["xn--mnchen-3ya.example"] * 2
@@ -35,45 +35,45 @@ def test_keys_are_found_by_every_form_of_the_name(registry: SqliteRegistry, dire
 
 def test_an_answer_is_kept_until_something_changes(registry: SqliteRegistry, directory: SqliteDirectory) -> None:
     assert directory.addresses.signing_keys("a.test") == ()
-    registry.add_domain("a.test")
+    registry.domains.add("a.test")
     keys = directory.addresses.signing_keys("a.test")
     assert len(keys) == 2
     assert directory.addresses.signing_keys("a.test") is keys
-    registry.remove_domain("a.test")
+    registry.domains.remove("a.test")
     assert directory.addresses.signing_keys("a.test") == ()
 
 
 def test_a_domain_that_repeats_another_has_keys_of_its_own(
     registry: SqliteRegistry, directory: SqliteDirectory
 ) -> None:
-    registry.add_domain("a.test")
-    registry.add_domain("old.test", alias_of="a.test")
+    registry.domains.add("a.test")
+    registry.domains.add("old.test", alias_of="a.test")
     assert {key.domain for key in directory.addresses.signing_keys("old.test")} == {"old.test"}
-    registry.remove_domain("a.test", force=True)
+    registry.domains.remove("a.test", force=True)
     assert directory.addresses.signing_keys("old.test") == directory.addresses.signing_keys("a.test") == ()
 
 
 def test_what_is_missing_is_made_under_a_name_that_is_free(registry: SqliteRegistry, path: Path, clock: Clock) -> None:
-    registry.add_domain("a.test")
-    kept = registry.ensure_signing_keys("a.test")[1]
+    registry.domains.add("a.test")
+    kept = registry.domains.ensure_signing_keys("a.test")[1]
     connection = apsw.Connection(str(path))
     connection.execute("DELETE FROM dkim_keys WHERE algorithm = 'rsa-sha256'")
     # Another key holds the name already.
     connection.execute("UPDATE dkim_keys SET selector = 'ph2027r'")
     connection.close()
     clock.now += 10
-    keys = registry.ensure_signing_keys("a.test")
+    keys = registry.domains.ensure_signing_keys("a.test")
     assert selectors(keys) == ["ph2027r", "ph2027r2"]
     assert keys[0].private == kept.private
-    assert registry.ensure_signing_keys("a.test") == keys
+    assert registry.domains.ensure_signing_keys("a.test") == keys
 
 
 def test_no_key_is_left_of_a_domain_that_was_not_added(registry: SqliteRegistry, directory: SqliteDirectory) -> None:
     with pytest.raises(NoSuchAccountError):
-        registry.add_domain("a.test", postmaster="nobody@a.test")
+        registry.domains.add("a.test", postmaster="nobody@a.test")
     assert directory.addresses.signing_keys("a.test") == ()
     with pytest.raises(NoSuchDomainError):
-        registry.ensure_signing_keys("a.test")
+        registry.domains.ensure_signing_keys("a.test")
 
 
 @pytest.mark.parametrize("algorithm", ["rsa-sha256", "ed25519-sha256"])

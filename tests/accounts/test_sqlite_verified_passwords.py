@@ -56,8 +56,8 @@ class Server:
 
 @pytest.fixture
 def server(tmp_path: Path, registry: SqliteRegistry, open_directory: DirectoryMaker, clock: Clock) -> Iterator[Server]:
-    registry.add_domain("a.test")
-    registry.add_account("alice@a.test", "secret")
+    registry.domains.add("a.test")
+    registry.accounts.add("alice@a.test", "secret")
     server = Server(tmp_path / "volatile.db", open_directory, clock)
     yield server
     for connection in server.connections:
@@ -92,12 +92,12 @@ async def test_wrong_ones_and_unknown_names_leave_nothing(server: Server) -> Non
 async def test_what_ends_a_password_ends_it_in_all_workers(server: Server, registry: SqliteRegistry) -> None:
     first, second = server.worker(), server.worker()
     assert await logged_in(first) and await logged_in(second)
-    registry.set_password("alice@a.test", "new")
+    registry.accounts.set_password("alice@a.test", "new")
     assert not await logged_in(first) and not await logged_in(second)
     assert await logged_in(first, "new") and await logged_in(second, "new")
-    registry.remove_account("alice@a.test")
+    registry.accounts.remove("alice@a.test")
     assert not await logged_in(first, "new") and not await logged_in(second, "new")
-    registry.add_account("alice@a.test", "third")  # the generation of the first one
+    registry.accounts.add("alice@a.test", "third")  # the generation of the first one
     for password in ("secret", "new"):
         assert not await logged_in(first, password)
     assert await logged_in(second, "third")
@@ -106,7 +106,7 @@ async def test_what_ends_a_password_ends_it_in_all_workers(server: Server, regis
 async def test_the_same_password_set_again_is_hashed_again(server: Server, registry: SqliteRegistry) -> None:
     worker = server.worker()
     assert await logged_in(worker)
-    registry.set_password("alice@a.test", "secret")
+    registry.accounts.set_password("alice@a.test", "secret")
     assert await logged_in(worker)
     assert server.hasher.checks == 2
 
@@ -149,7 +149,7 @@ async def test_a_shorter_life_by_configuration_holds_for_what_is_there(server: S
 
 
 async def test_a_renewed_hash_needs_no_second_check(server: Server, registry: SqliteRegistry) -> None:
-    registry.set_hash(
+    registry.accounts.set_hash(
         "alice@a.test",
         "{SHA512-CRYPT}$6$rounds=10000$saltstringsaltst$"
         "OW1/O6BYHV6BcXZu8QVeXbDWra3Oeqh0sbHbbMCVNSnCM/UrjmM0Dp8vOuZeHBy/YTBmSK6H9qs/y3RnOaw5v.",
@@ -160,7 +160,7 @@ async def test_a_renewed_hash_needs_no_second_check(server: Server, registry: Sq
     await asyncio.sleep(0)
     await asyncio.sleep(0)
     assert server.rows() == 2  # the old hash and the new one
-    assert registry.accounts()[0].scheme == "ARGON2ID"
+    assert registry.accounts.all()[0].scheme == "ARGON2ID"
     assert await logged_in(server.worker(), "Hello world!")
     assert server.hasher.checks == 1
 

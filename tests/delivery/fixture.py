@@ -73,9 +73,9 @@ class Fixture:
         self.folder = folder
         self.now = float(NOW)
         self.registry = SqliteRegistry(folder / "directory.db", hasher=FAST)
-        self.registry.add_domain("here.test")
+        self.registry.domains.add("here.test")
         for name in ("alice", "bob", "postmaster"):
-            self.registry.add_account(f"{name}@here.test", "secret")
+            self.registry.accounts.add(f"{name}@here.test", "secret")
         for alias, target in (
             ("team", "bob@here.test"),
             ("team", "carol@there.test"),
@@ -83,7 +83,7 @@ class Fixture:
             ("both", "x@b.test"),
             ("both", "y@b.test"),
         ):
-            self.registry.add_alias(f"{alias}@here.test", target)
+            self.registry.aliases.add(f"{alias}@here.test", target)
         self.directory = SqliteDirectory(
             folder / "directory.db", Throttle(MemoryThrottleRows(), lambda: self.now), hasher=FAST
         )

@@ -120,7 +120,7 @@ def test_a_copy_in_sent(house: Fixture) -> None:
     for sender in ("carol@example.test", ALICE):
         house.relay.submit(sender, ["x@out.test"], (LETTER % b"copied").replace(ALICE.encode(), sender.encode()))
     with SqliteRegistry(house.data / "directory.db") as registry, Archive(house.data) as archive:
-        (copy,) = archive.entries(registry.account("carol@example.test").id, "Sent")
+        (copy,) = archive.entries(registry.accounts.get("carol@example.test").id, "Sent")
         text = archive.read(copy)
         assert text.endswith(b"Subject: copied\r\n\r\nHello.\r\n") and b"DKIM-Signature" in text
-        assert archive.entries(registry.account(ALICE).id, "Sent") == []
+        assert archive.entries(registry.accounts.get(ALICE).id, "Sent") == []

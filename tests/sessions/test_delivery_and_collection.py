@@ -79,14 +79,14 @@ async def test_who_is_taken(tmp_path: Path, recipient: str, code: str) -> None:
 
 async def test_an_alias_that_leads_outside_is_refused_rather_than_lost(tmp_path: Path) -> None:
     async with world(tmp_path) as found:
-        found.registry.add_alias("both@example.test", "alice@example.test")
-        found.registry.add_alias("both@example.test", "somebody@elsewhere.test")
+        found.registry.aliases.add("both@example.test", "alice@example.test")
+        found.registry.aliases.add("both@example.test", "somebody@elsewhere.test")
         assert (await found.deliver(["both@example.test"], MESSAGE))[0].startswith("550 5.7.1")
 
 
 async def test_quota_at_rcpt_and_at_data(tmp_path: Path) -> None:
     async with world(tmp_path) as found:
-        found.registry.set_quota("alice@example.test", 2000)
+        found.registry.accounts.set_quota("alice@example.test", 2000)
         replies = await found.deliver(["alice@example.test"], b"Subject: x\r\n\r\n" + b"y" * 1900 + b"\r\n")
         assert replies[1].startswith("552 5.2.2")
         await found.deliver(["alice@example.test"], b"Subject: x\r\n\r\n" + b"y" * 1200 + b"\r\n")
@@ -100,7 +100,7 @@ async def test_quota_at_rcpt_and_at_data(tmp_path: Path) -> None:
 
 async def test_one_full_mailbox_refuses_all_over_smtp_and_one_over_lmtp(tmp_path: Path) -> None:
     async with world(tmp_path) as found:
-        found.registry.set_quota("alice@example.test", 1000)
+        found.registry.accounts.set_quota("alice@example.test", 1000)
         big = b"Subject: x\r\n\r\n" + b"y" * 1900 + b"\r\n"
         both = ["bob@example.test", "alice@example.test"]
         assert (await found.deliver(both, big))[-1].startswith("552 5.2.2")
@@ -290,13 +290,13 @@ async def test_smtplib_and_poplib(tmp_path: Path) -> None:
 async def test_without_any_domain_nothing_is_refused_for_good(tmp_path: Path) -> None:
     """An empty directory is one that is not set up yet, or not the right one."""
     async with world(tmp_path) as found:
-        found.registry.remove_domain("example.test", force=True)
+        found.registry.domains.remove("example.test", force=True)
         for recipient in ("alice@example.test", "postmaster", "alice@elsewhere.test"):
             assert (await found.deliver([recipient], MESSAGE))[0].startswith("451 4.3.0")
         for login, password in (("alice@example.test", "secret"), ("alice", "wrong")):
             _, answer = await found.login(login, password)
             assert answer.startswith("-ERR [SYS/TEMP]")
-        found.registry.add_domain("other.test")
+        found.registry.domains.add("other.test")
         assert (await found.deliver(["alice@example.test"], MESSAGE))[0].startswith("550 5.7.1")
         assert (await found.login("alice@example.test"))[1].startswith("-ERR [AUTH]")
 

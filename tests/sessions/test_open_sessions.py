@@ -36,16 +36,16 @@ async def logged_in(at: World, kind: str, name: str) -> Talk:
 
 
 def new_password(registry: SqliteRegistry) -> None:
-    registry.set_password("alice@example.test", "another one")
+    registry.accounts.set_password("alice@example.test", "another one")
 
 
 def remove(registry: SqliteRegistry) -> None:
-    registry.remove_account("alice@example.test")
+    registry.accounts.remove("alice@example.test")
 
 
 def make_anew(registry: SqliteRegistry) -> None:
-    registry.remove_account("alice@example.test")
-    registry.add_account("alice@example.test", "secret")
+    registry.accounts.remove("alice@example.test")
+    registry.accounts.add("alice@example.test", "secret")
 
 
 @pytest.mark.parametrize("change", [new_password, remove, make_anew])
@@ -54,7 +54,7 @@ async def test_they_end(tmp_path: Path, kind: str, change: Callable[[SqliteRegis
     async with world(tmp_path) as at:
         alice, bob = await logged_in(at, kind, "alice"), await logged_in(at, kind, "bob")
         await at.check_sessions()
-        at.registry.add_account("carol@example.test", "secret")  # a change that concerns nobody here
+        at.registry.accounts.add("carol@example.test", "secret")  # a change that concerns nobody here
         await at.check_sessions()
         assert await alice.ask("NOOP" if kind != "imap" else "b NOOP") != ""
         change(at.registry)

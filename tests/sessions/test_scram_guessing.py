@@ -52,5 +52,5 @@ async def test_a_right_proof_after_a_few_wrong_ones(tmp_path: Path, kind: str) -
 async def test_a_password_that_changed_meanwhile(tmp_path: Path, kind: str) -> None:
     async with world(tmp_path, clock=lambda: 1e9) as at:
         talk, proof = await challenged(at, kind, "secret")
-        at.registry.set_password("alice@example.test", "another one")
+        at.registry.accounts.set_password("alice@example.test", "another one")
         assert (await talk.ask(proof)).startswith(WRONG[kind])

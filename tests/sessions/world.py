@@ -135,9 +135,9 @@ async def world(
     """
     log = open_log("warning")
     registry = SqliteRegistry(folder / "directory.db", hasher=FAST)
-    registry.add_domain("example.test", default=True)
+    registry.domains.add("example.test", default=True)
     for name in ("alice", "bob"):
-        registry.add_account(f"{name}@example.test", "secret")
+        registry.accounts.add(f"{name}@example.test", "secret")
     throttle = Throttle(SqliteThrottleRows(open_connection(folder / "volatile.db", durability=Durability.OFF)), clock)
     directory = SqliteDirectory(folder / "directory.db", throttle, hasher=FAST, failure_seconds=0)
     bus = LocalBus()

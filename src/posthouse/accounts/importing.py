@@ -271,7 +271,7 @@ def _in_batches(items: Iterable[_T]) -> Iterator[list[_T]]:
 
 def _add(registry: SqliteRegistry, row: _Row, credential: Credential | None, outcome: _Outcome) -> bool:
     try:
-        registry.add_account(row.address, credential, quota=row.quota)
+        registry.accounts.add(row.address, credential, quota=row.quota)
     except DirectoryBusyError:
         raise
     except AccountExistsError:

@@ -108,7 +108,7 @@ def test_the_zone_is_read_by_ldns(data: Path, tmp_path: Path, capsys: pytest.Cap
 def test_signatures_hold_by_the_zone(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
     found = found_in(zone_of("example.org", data, capsys), "example.org")
     with SqliteRegistry(data / "directory.db") as registry:
-        keys = registry.ensure_signing_keys("example.org")
+        keys = registry.domains.ensure_signing_keys("example.org")
     head = b"From: a@example.org\r\n\r\n"
     signed = Signer(keys).sign(head, [b"Hello\r\n"], 1_700_000_000) + head + b"Hello\r\n"
 

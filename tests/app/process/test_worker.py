@@ -133,8 +133,8 @@ async def test_an_account_has_limits_unless_the_configuration_takes_them_away(co
 
 async def test_postmaster_is_reached_at_the_servers_own_name(config: WorkerConfig) -> None:
     with SqliteRegistry(config.paths.directory) as registry:
-        registry.add_domain("own.test")
-        registry.add_account("alice@own.test", None)
+        registry.domains.add("own.test")
+        registry.accounts.add("alice@own.test", None)
     opened = await Worker.open(config)
     router = opened._services.incoming._router
     for local in ("postmaster", "abuse"):

@@ -62,7 +62,7 @@ def signed(at: Fixture, message: bytes) -> bool:
 
 @pytest.mark.parametrize("name", HARD)
 async def test_a_submission_is_converted_before_it_is_signed(at: Fixture, door: Door, name: str) -> None:
-    at.registry.ensure_signing_keys("here.test")
+    at.registry.domains.ensure_signing_keys("here.test")
     data = FROM + HARD[name]
     assert codes(await door.receive("carol@there.test", "bob@here.test", data=data, origin=door.alice)) == [250, 250]
     content = await queued(at)

@@ -158,7 +158,7 @@ async def test_what_is_kept_nowhere_is_accepted(at: Fixture) -> None:
 
 
 async def test_an_account_that_is_full_refuses_all_its_copies(at: Fixture) -> None:
-    at.registry.set_quota("bob@here.test", 10)
+    at.registry.accounts.set_quota("bob@here.test", 10)
     stages_of(at, Filter(lambda delivery, decision: AccountDecision(("A", "B"))))
     assert codes(await at.file("bob@here.test", "alice@here.test", whole=False)) == [552, 250]
     assert await boxes(at, "bob", "A", "B") == [0, 0] and await boxes(at, "alice", "A", "B") == [1, 1]

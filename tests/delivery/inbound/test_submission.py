@@ -31,16 +31,16 @@ class Fixture:
         self.now = NOW
         self.registry = SqliteRegistry(folder / "directory.db", hasher=FAST)
         for domain in ("here.test", "bücher.test"):
-            self.registry.add_domain(domain)
+            self.registry.domains.add(domain)
         for name in ("alice@here.test", "bob@here.test", "alice@bücher.test"):
-            self.registry.add_account(name, "secret")
+            self.registry.accounts.add(name, "secret")
         for alias, target in (
             ("sales@here.test", "alice@here.test"),
             ("all@here.test", "alice@here.test"),
             ("all@here.test", "bob@here.test"),
             ("away@here.test", "alice@elsewhere.test"),
         ):
-            self.registry.add_alias(alias, target)
+            self.registry.aliases.add(alias, target)
         self.volatile = open_connection(folder / "volatile.db", durability=Durability.OFF)
         self.directory = SqliteDirectory(
             folder / "directory.db", Throttle(SqliteThrottleRows(self.volatile), time.time), hasher=FAST
@@ -122,10 +122,10 @@ def test_nobody_elses(house: Fixture, address: str) -> None:
 def test_a_grant(house: Fixture) -> None:
     for identity, address in (("all@here.test", "all@here.test"), ("*@elsewhere.test", "x@elsewhere.test")):
         assert isinstance(house.prepare(f"From: {address}\n"), Reply)
-        house.registry.add_identity("alice@here.test", identity)
+        house.registry.identities.add("alice@here.test", identity)
         assert isinstance(house.prepare(f"From: {address}\n"), Prepared)
         assert house.submission.check_sender(house.account("bob@here.test"), Address.parse(address)) is not None
-        house.registry.remove_identity("alice@here.test", identity)
+        house.registry.identities.remove("alice@here.test", identity)
         assert isinstance(house.prepare(f"From: {address}\n"), Reply)
 
 
@@ -253,7 +253,7 @@ def test_a_poor_header_is_mended(house: Fixture, head: str) -> None:
 
 def test_an_account_has_its_own_bounds(house: Fixture) -> None:
     submission = house.make(default_messages=100)
-    house.registry.set_limits("alice@here.test", messages=0, recipients=None, sent_copy=True)
+    house.registry.accounts.set_limits("alice@here.test", messages=0, recipients=None, sent_copy=True)
     refusal = check(submission, house.account(), people("x"))
     assert refusal is not None and refusal.code == 550
     answer = house.prepare("From: alice@here.test\n")

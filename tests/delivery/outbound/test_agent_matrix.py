@@ -23,11 +23,11 @@ USERS = ("alice@here.test", "alice.bob@here.test", "xbob@here.test")  # no one o
 @pytest.fixture(scope="module")
 def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fixture]:
     made = Fixture(tmp_path_factory.mktemp("house"))
-    made.registry.add_domain("old.test", alias_of="here.test")
-    made.registry.add_alias("robert@here.test", "bob@here.test")
+    made.registry.domains.add("old.test", alias_of="here.test")
+    made.registry.aliases.add("robert@here.test", "bob@here.test")
     for user in USERS[1:]:
-        made.registry.add_account(user, "secret")
-    made.registry.add_account("bob@bücher.test", "secret")
+        made.registry.accounts.add(user, "secret")
+    made.registry.accounts.add("bob@bücher.test", "secret")
     yield made
     made.directory.close()
     made.registry.close()
@@ -158,13 +158,13 @@ def test_tricks_with_words(house: Fixture, user: str, value: str) -> None:
 
 
 def test_who_gets_what_has_no_home_is_not_helped_by_tricks(house: Fixture) -> None:
-    house.registry.add_alias("*@here.test", ALICE)
+    house.registry.aliases.add("*@here.test", ALICE)
     try:
         assert isinstance(house.prepare("From: nobody@here.test\n"), Prepared)
         for value in ("=?utf-8?q?bob?=@here.test", '"=?utf-8?q?bob?="@here.test', "x bob@here.test", "bob@here.test"):
             assert isinstance(house.prepare(f"From: {value}\n"), Reply)
     finally:
-        house.registry.remove_alias("*@here.test")
+        house.registry.aliases.remove("*@here.test")
 
 
 @pytest.mark.parametrize("gap", [b"\n", b"\r", b"\n\r", b"\r\r", b"\r\r\n"])

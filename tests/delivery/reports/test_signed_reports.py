@@ -37,7 +37,7 @@ def original(data: bytes, sender: ReversePath) -> Original:
 
 @pytest.fixture
 def door(at: Fixture) -> Door:
-    at.registry.ensure_signing_keys("here.test")
+    at.registry.domains.ensure_signing_keys("here.test")
     return Door(at)
 
 

@@ -161,7 +161,7 @@ class Fixture:
 
     def account(self, name: str) -> int:
         """An account's id."""
-        return self.registry.account(f"{name}@example.test").id
+        return self.registry.accounts.get(f"{name}@example.test").id
 
     def connect(self) -> Wire:
         """A new client, to whom the server has said nothing yet."""
@@ -199,9 +199,9 @@ async def house(
 ) -> AsyncIterator[Fixture]:
     """A house over a store of that kind, "sqlite" or "memory"; what must hold of the store is seen to at the end."""
     registry = SqliteRegistry(folder / "directory.db", hasher=_FAST)
-    registry.add_domain("example.test", default=True)
+    registry.domains.add("example.test", default=True)
     for name, quota in QUOTAS.items():
-        registry.add_account(f"{name}@example.test", "secret", quota=quota)
+        registry.accounts.add(f"{name}@example.test", "secret", quota=quota)
     rows = SqliteThrottleRows(open_connection(folder / "volatile.db", durability=Durability.OFF))
     throttle = Throttle(rows, lambda: float(NOW))
     directory = SqliteDirectory(folder / "directory.db", throttle, hasher=_FAST, failure_seconds=0)

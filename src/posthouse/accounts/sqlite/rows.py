@@ -1,4 +1,4 @@
-"""Reading the directory: look-ups by key, and the lists that people see."""
+"""Reading the directory: look-ups by key."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -7,13 +7,13 @@ import apsw
 
 from posthouse.accounts.interface import Account
 from posthouse.accounts.names import domain_key, local_key, split_login
-from posthouse.accounts.rows import AccountInfo, Alias, Credential, Domain, LoginRow, Removed
+from posthouse.accounts.rows import Credential, Domain, LoginRow
 from posthouse.message.address import Address
 from posthouse.message.credentials import ScramKeys
 
-_DOMAIN = "SELECT key, name, is_default, postmaster, alias_of FROM domains"
-_ACCOUNT_COLUMNS = "a.id, a.local, d.name, a.quota, a.day_messages, a.day_recipients, a.sent_copy, a.generation"
-_ACCOUNT = f"SELECT {_ACCOUNT_COLUMNS} FROM accounts a JOIN domains d ON d.key = a.domain"
+DOMAIN = "SELECT key, name, is_default, postmaster, alias_of FROM domains"
+ACCOUNT_COLUMNS = "a.id, a.local, d.name, a.quota, a.day_messages, a.day_recipients, a.sent_copy, a.generation"
+_ACCOUNT = f"SELECT {ACCOUNT_COLUMNS} FROM accounts a JOIN domains d ON d.key = a.domain"
 
 
 class SqliteRows:
@@ -24,19 +24,19 @@ class SqliteRows:
 
     def domain(self, key: str) -> Domain | None:
         """See Rows."""
-        return self._one_domain(f"{_DOMAIN} WHERE key = ?", key)
+        return self._one_domain(f"{DOMAIN} WHERE key = ?", key)
 
     def default_domain(self) -> Domain | None:
         """See Rows."""
-        marked = self._one_domain(f"{_DOMAIN} WHERE is_default = 1")
+        marked = self._one_domain(f"{DOMAIN} WHERE is_default = 1")
         if marked is not None:
             return marked
-        rows = self._connection.execute(f"{_DOMAIN} WHERE alias_of IS NULL LIMIT 2").fetchall()
-        return _domain(rows[0]) if len(rows) == 1 else None
+        rows = self._connection.execute(f"{DOMAIN} WHERE alias_of IS NULL LIMIT 2").fetchall()
+        return domain_of(rows[0]) if len(rows) == 1 else None
 
     def first_domain(self) -> Domain | None:
         """See Rows."""
-        return self._one_domain(f"{_DOMAIN} WHERE alias_of IS NULL ORDER BY ordinal LIMIT 1")
+        return self._one_domain(f"{DOMAIN} WHERE alias_of IS NULL ORDER BY ordinal LIMIT 1")
 
     def account(self, domain: str, local: str) -> Account | None:
         """See Rows."""
@@ -90,67 +90,23 @@ class SqliteRows:
         )
         return {int(account): int(generation) for account, generation in found}
 
-    def domains(self) -> list[Domain]:
-        """All domains, oldest first."""
-        return [_domain(row) for row in self._connection.execute(f"{_DOMAIN} ORDER BY ordinal")]
-
-    def accounts(self, domain: str | None) -> list[AccountInfo]:
-        """All accounts, or those of one domain, by name."""
-        statement = (
-            f"SELECT {_ACCOUNT_COLUMNS}, a.created, a.hash, a.salt IS NOT NULL"
-            " FROM accounts a JOIN domains d ON d.key = a.domain"
-            " WHERE ?1 IS NULL OR a.domain = ?1 ORDER BY d.name, a.local_key"
-        )
-        found = self._connection.execute(statement, (domain,))
-        return [AccountInfo(_account(row[:-3]), row[-3], _scheme(row[-2]), bool(row[-1])) for row in found]
-
-    def aliases(self, domain: str | None) -> list[Alias]:
-        """All aliases, or those of one domain, by name; one entry per target."""
-        statement = (
-            "SELECT a.local, d.name, a.target_local, a.target_name FROM aliases a JOIN domains d ON d.key = a.domain"
-            " WHERE ?1 IS NULL OR a.domain = ?1 ORDER BY d.name, a.local_key, a.target_name, a.target_key"
-        )
-        return [_alias(row) for row in self._connection.execute(statement, (domain,))]
-
-    def aliases_to(self, domain: str, local: str) -> tuple[Alias, ...]:
-        """The aliases that name this address as a target."""
-        statement = (
-            "SELECT a.local, d.name, a.target_local, a.target_name FROM aliases a JOIN domains d ON d.key = a.domain"
-            " WHERE a.target_domain = ? AND a.target_key = ?"
-        )
-        return tuple(_alias(row) for row in self._connection.execute(statement, (domain, local)))
-
-    def removed(self) -> list[Removed]:
-        """The removed accounts whose mail is still to be forgotten."""
-        found = self._connection.execute(
-            "SELECT id, address, removed FROM removed WHERE purged IS NULL ORDER BY removed, id"
-        )
-        return [Removed(row[0], Address(*row[1].rsplit("@", 1)), row[2]) for row in found]
-
     def _one_domain(self, statement: str, *values: str) -> Domain | None:
         rows = self._connection.execute(statement, values).fetchall()
-        return _domain(rows[0]) if rows else None
+        return domain_of(rows[0]) if rows else None
 
     def _one_account(self, statement: str, *values: str | int) -> Account | None:
         rows = self._connection.execute(statement, values).fetchall()
-        return _account(rows[0]) if rows else None
+        return account_of(rows[0]) if rows else None
 
 
-def _domain(row: tuple[Any, ...]) -> Domain:
+def domain_of(row: tuple[Any, ...]) -> Domain:
+    """A row of DOMAIN."""
     key, name, is_default, postmaster, alias_of = row
     return Domain(key, name, bool(is_default), postmaster, alias_of)
 
 
-def _account(row: tuple[Any, ...]) -> Account:
+def account_of(row: tuple[Any, ...]) -> Account:
+    """A row of ACCOUNT_COLUMNS."""
     account, local, domain, quota, messages, recipients, sent_copy, generation = row
     copies = None if sent_copy is None else bool(sent_copy)
     return Account(account, Address(local, domain), quota, messages, recipients, copies, generation)
-
-
-def _alias(row: tuple[Any, ...]) -> Alias:
-    local, domain, target_local, target_domain = row
-    return Alias(Address(local, domain), Address(target_local, target_domain))
-
-
-def _scheme(hashed: object) -> str:
-    return str(hashed)[1:].partition("}")[0] if hashed is not None else ""

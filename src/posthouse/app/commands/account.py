@@ -44,7 +44,7 @@ def add_(
     octets = _octets(quota)
     password = _password(generate=generate, stdin=password_stdin)
     with open_registry(config) as registry:
-        account = registry.add_account(address, password, quota=octets)
+        account = registry.accounts.add(address, password, quota=octets)
     made = {"password": password} if generate else {}
     if as_json:
         output.document({"version": 1, "address": text_of(account.address), "quota": account.quota, **made})
@@ -65,7 +65,7 @@ def list_(
     """List the accounts and what they hold."""
     config = where.load()
     with open_registry(config) as registry:
-        accounts = registry.accounts(domain)
+        accounts = registry.accounts.all(domain)
     usages = usages_of(config, [info.account.id for info in accounts])
     if as_json:
         rows = [
@@ -104,11 +104,11 @@ def remove_(address: str, /, *, yes: Yes = False, where: Where = NOWHERE, as_jso
     """Remove an account and its mail, for good."""
     config = where.load()
     with open_registry(config) as registry:
-        account = registry.account(address)
+        account = registry.accounts.get(address)
         (usage,) = usages_of(config, [account.id])
         name = text_of(account.address)
         confirmed(f"Remove {name} and its {usage.messages} messages, for good?", yes=yes)
-        removed = registry.remove_account(address)
+        removed = registry.accounts.remove(address)
         forget_removed(config, registry)
     if as_json:
         aliases = [text_of(alias.address) for alias in removed.aliases]
@@ -131,9 +131,9 @@ def password_(
     """Give an account a new password; the old one is refused at once."""
     config = where.load()
     with open_registry(config) as registry:
-        name = text_of(registry.account(address).address)
+        name = text_of(registry.accounts.get(address).address)
         password = _password(generate=generate, stdin=password_stdin)
-        registry.set_password(address, password)
+        registry.accounts.set_password(address, password)
     made = {"password": password} if generate else {}
     if as_json:
         output.document({"version": 1, "address": name, **made})
@@ -154,8 +154,8 @@ def quota_(
     """Set or lift the bound on what an account may hold. What it holds already stays."""
     octets = _octets(size)
     with open_registry(where.load()) as registry:
-        registry.set_quota(address, octets)
-        name = text_of(registry.account(address).address)
+        registry.accounts.set_quota(address, octets)
+        name = text_of(registry.accounts.get(address).address)
     if as_json:
         output.document({"version": 1, "address": name, "quota": octets})
     else:
@@ -181,15 +181,15 @@ def limits_(
     """Show or set how much an account may send, and whether it keeps copies of it."""
     config = where.load()
     with open_registry(config) as registry:
-        now = registry.account(address)
+        now = registry.accounts.get(address)
         if messages is not None or recipients is not None or sent_copy is not None:
-            registry.set_limits(
+            registry.accounts.set_limits(
                 address,
                 messages=_bound("messages", messages, now.day_messages),
                 recipients=_bound("recipients", recipients, now.day_recipients),
                 sent_copy=now.sent_copy if sent_copy is None else sent_copy,
             )
-            now = registry.account(address)
+            now = registry.accounts.get(address)
     limits = {
         "messages": _as_json(now.day_messages),
         "recipients": _as_json(now.day_recipients),

@@ -17,7 +17,7 @@ def add_(address: str, /, *targets: str, where: Where = NOWHERE) -> None:
         raise CommandError("where should it lead?", fix=f"posthouse alias add {address} TARGET ...", code=Exit.USAGE)
     with open_registry(where.load()) as registry, registry.together():
         for target in targets:
-            registry.add_alias(address, target)
+            registry.aliases.add(address, target)
     output.note(f"{address} leads to {', '.join(targets)}.")
 
 
@@ -30,7 +30,7 @@ def list_(
 ) -> None:
     """List the aliases."""
     with open_registry(where.load()) as registry:
-        aliases = registry.aliases(domain)
+        aliases = registry.aliases.all(domain)
     if as_json:
         rows = [{"address": text_of(alias.address), "target": text_of(alias.target)} for alias in aliases]
         output.document({"version": 1, "aliases": rows})
@@ -42,5 +42,5 @@ def list_(
 def remove_(address: str, /, *targets: str, where: Where = NOWHERE) -> None:
     """Remove an alias, or only some of its targets."""
     with open_registry(where.load()) as registry, registry.together():
-        gone = [alias for target in targets or (None,) for alias in registry.remove_alias(address, target)]
+        gone = [alias for target in targets or (None,) for alias in registry.aliases.remove(address, target)]
     output.note(f"{address} leads no more to {', '.join(text_of(alias.target) for alias in gone)}.")

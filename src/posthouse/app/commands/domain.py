@@ -38,7 +38,7 @@ def add_(
 ) -> None:
     """Take in mail for a domain. The first one makes the mail store, after asking."""
     with begin_store(where.load(), yes=yes) as registry:
-        domain = registry.add_domain(name, default=default, postmaster=postmaster, alias_of=alias_of)
+        domain = registry.domains.add(name, default=default, postmaster=postmaster, alias_of=alias_of)
     if as_json:
         output.document({"version": 1, "domain": domain.name, "default": domain.is_default})
     else:
@@ -49,9 +49,9 @@ def add_(
 def list_(*, where: Where = NOWHERE, as_json: AsJson = False) -> None:
     """List the domains."""
     with open_registry(where.load()) as registry:
-        domains = registry.domains()
-        accounts = {info.account.id: info.account.address for info in registry.accounts()}
-        counts = [len(registry.accounts(domain.name)) for domain in domains]
+        domains = registry.domains.all()
+        accounts = {info.account.id: info.account.address for info in registry.accounts.all()}
+        counts = [len(registry.accounts.all(domain.name)) for domain in domains]
     postmasters = [accounts.get(domain.postmaster) if domain.postmaster else None for domain in domains]
     rows = [
         {
@@ -91,7 +91,7 @@ def dns_(
     hostname = _hostname(config)
     certificate = load_certificate(settings.tls.certificate) if settings.tls.certificate else None  # as root, perhaps
     with open_registry(config) as registry:
-        keys = registry.ensure_signing_keys(name)
+        keys = registry.domains.ensure_signing_keys(name)
     domain = keys[0].domain
     terms = spf_terms(domain, settings.route, settings.outgoing) if settings.outgoing.enabled else []
     hello = public_name(settings.outgoing.hello) or hostname
@@ -187,9 +187,9 @@ def remove_(
     """Take in no more mail for a domain."""
     config = where.load()
     with open_registry(config) as registry:
-        accounts = len(registry.accounts(name))
+        accounts = len(registry.accounts.all(name))
         if force and accounts:
             confirmed(f"Remove {name} with {accounts} accounts and all their mail, for good?", yes=yes)
-        removed = registry.remove_domain(name, force=force)
+        removed = registry.domains.remove(name, force=force)
         forget_removed(config, registry)
     output.note(f"Removed {name}." if not removed else f"Removed {name} and {len(removed)} accounts with their mail.")

@@ -164,7 +164,7 @@ def _tell_left(planned: Plan) -> None:
 def _adopt(config: Config, address: str, account: int | None, yes: bool) -> int:
     paths = open_data_folder(config, sound=False)
     with open_registry(config, sound=False) as registry:
-        target = registry.account(address)
+        target = registry.accounts.get(address)
         known = _known(registry, paths)
     lost = _lost_accounts(paths, known)
     if account is None and len(lost) == 1:
@@ -187,13 +187,13 @@ def _adopt(config: Config, address: str, account: int | None, yes: bool) -> int:
 
 
 def _names(registry: SqliteRegistry, paths: DataPaths) -> dict[int, str]:
-    accounts = [*noted_accounts(paths.dev_addresses), *(info.account for info in registry.accounts())]
+    accounts = [*noted_accounts(paths.dev_addresses), *(info.account for info in registry.accounts.all())]
     return {account.id: text_of(account.address) for account in accounts}
 
 
 def _known(registry: SqliteRegistry, paths: DataPaths) -> set[int]:
     """Who may hold mail: accounts, those whose mail is about to be removed, the queue, and those of `dev`."""
-    return {ACCOUNT, *_names(registry, paths), *(gone.id for gone in registry.removed())}
+    return {ACCOUNT, *_names(registry, paths), *(gone.id for gone in registry.accounts.removed())}
 
 
 def _lost_accounts(paths: DataPaths, known: set[int]) -> Mapping[int, int]:

@@ -19,14 +19,14 @@ def add_(
 ) -> None:
     """Let an account send as another address. Its own and its aliases need no grant."""
     with open_registry(where.load()) as registry:
-        added = registry.add_identity(address, identity)
+        added = registry.identities.add(address, identity)
     output.note(f"{address} may send as {identity}{'' if added else ' already'}.")
 
 
 def remove_(address: str, identity: str, /, *, where: Where = NOWHERE) -> None:
     """Take such a grant back."""
     with open_registry(where.load()) as registry:
-        if not registry.remove_identity(address, identity):
+        if not registry.identities.remove(address, identity):
             fix = f"See what there is: posthouse identity list {address}"
             raise CommandError(f"{identity} was not granted to {address}", fix=fix)
     output.note(f"{address} may no longer send as {identity}.")
@@ -35,7 +35,7 @@ def remove_(address: str, identity: str, /, *, where: Where = NOWHERE) -> None:
 def list_(address: str, /, *, where: Where = NOWHERE, as_json: AsJson = False) -> None:
     """List the addresses an account may send as beside its own."""
     with open_registry(where.load()) as registry:
-        granted = registry.identities(address)
+        granted = registry.identities.all(address)
     if as_json:
         output.document({"version": 1, "address": address, "identities": granted})
     else:

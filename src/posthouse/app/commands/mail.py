@@ -213,7 +213,7 @@ def _kept(config: Config, ident: str, home: Local | Unresolved) -> tuple[list[Ar
     if not ident:
         return [], True
     with open_registry(config) as registry:
-        accounts = [info.account for info in registry.accounts()]
+        accounts = [info.account for info in registry.accounts.all()]
     made = [account for account in noted_accounts(paths.dev_addresses) if account.id != EVERYTHING]
     accounts += made
     own = [account for account in made if text_of(account.address).lower() == ident.lower()]

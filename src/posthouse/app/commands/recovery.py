@@ -82,8 +82,8 @@ def homes(registry: SqliteRegistry, rest: str | None) -> Homes:
 
     Raises AccountsError.
     """
-    accounts = {text_of(info.account.address).lower(): info.account.id for info in registry.accounts()}
-    return Homes(accounts, None if rest is None else registry.account(rest).id)
+    accounts = {text_of(info.account.address).lower(): info.account.id for info in registry.accounts.all()}
+    return Homes(accounts, None if rest is None else registry.accounts.get(rest).id)
 
 
 def plan(paths: DataPaths, to: Homes) -> Plan:

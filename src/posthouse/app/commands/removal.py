@@ -26,12 +26,12 @@ def usages_of(config: Config, accounts: Sequence[int]) -> list[Usage]:
 
 def forget_removed(config: Config, registry: SqliteRegistry) -> None:
     """Remove the mail of every account that was removed. Interrupted, the server finishes it. Raises StoreError."""
-    waiting = registry.removed()
+    waiting = registry.accounts.removed()
 
     async def forget(store: SqliteMailstore) -> None:
         for removed in waiting:
             await store.forget(removed.id)
-            registry.purge_done(removed.id)
+            registry.accounts.purge_done(removed.id)
 
     if waiting:
         _with_store(config, forget)

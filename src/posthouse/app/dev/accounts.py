@@ -24,20 +24,20 @@ def prepare_accounts(paths: DataPaths, password: str | None, new_password: Calla
     """Make what is missing, keep what is there: an existing folder keeps its passwords unless `password` is given."""
     known = _remembered(paths)
     with SqliteRegistry(paths.directory, create=False) as registry:
-        if DOMAIN not in {domain.name for domain in registry.domains()}:
-            registry.add_domain(DOMAIN, default=True)
-        there = {info.account.address.local for info in registry.accounts(DOMAIN)}
+        if DOMAIN not in {domain.name for domain in registry.domains.all()}:
+            registry.domains.add(DOMAIN, default=True)
+        there = {info.account.address.local for info in registry.accounts.all(DOMAIN)}
         accounts = []
         for name in _NAMES:
             address = f"{name}@{DOMAIN}"
             chosen = password or known.get(address) or new_password()
             if name not in there:
-                registry.add_account(address, chosen)
+                registry.accounts.add(address, chosen)
             elif chosen != known.get(address):
-                registry.set_password(address, chosen)
+                registry.accounts.set_password(address, chosen)
             accounts.append(DevAccount(address, chosen))
-        if not registry.aliases(DOMAIN):
-            registry.add_alias(f"*@{DOMAIN}", f"{_NAMES[0]}@{DOMAIN}")
+        if not registry.aliases.all(DOMAIN):
+            registry.aliases.add(f"*@{DOMAIN}", f"{_NAMES[0]}@{DOMAIN}")
     if {account.address: account.password for account in accounts} != known:
         _remember(paths, accounts)
     return accounts

@@ -351,11 +351,11 @@ class Worker:
 
     def _removed_accounts(self) -> list[int]:
         with SqliteRegistry(self._config.paths.directory, create=False) as registry:
-            return [removed.id for removed in registry.removed()]
+            return [removed.id for removed in registry.accounts.removed()]
 
     def _purge_done(self, account: int) -> None:
         with SqliteRegistry(self._config.paths.directory, create=False) as registry:
-            registry.purge_done(account)
+            registry.accounts.purge_done(account)
 
 
 def _is_in(networks: Sequence[Network]) -> Callable[[str], bool]:

@@ -47,8 +47,8 @@ async def test_held_for_an_alias_and_released_once(at: Fixture, courier: LocalCo
 async def test_an_alias_that_changes_while_a_message_is_held(at: Fixture, courier: LocalCourier) -> None:
     """Whom a message goes to was settled when it was taken."""
     parcel = await held(at, "team@here.test")
-    at.registry.remove_alias("team@here.test", "bob@here.test")
-    at.registry.add_alias("team@here.test", "eve@there.test")
+    at.registry.aliases.remove("team@here.test", "bob@here.test")
+    at.registry.aliases.add("team@here.test", "eve@there.test")
     assert [type(outcome) for outcome in await courier.deliver(LOCAL, parcel)] == [Delivered]
     assert len(await at.inbox("bob")) == 1
     assert at.queued_to() == [("bob@here.test", LOCAL), ("carol@there.test", "there.test")]
@@ -72,8 +72,8 @@ def part(parcel: OutboundMessage, *positions: int) -> OutboundMessage:
 def move_away(at: Fixture, *moved: str) -> None:
     """Accounts that become aliases for addresses elsewhere."""
     for name in moved:
-        at.registry.remove_account(f"{name}@here.test")
-        at.registry.add_alias(f"{name}@here.test", f"{name}@there.test")
+        at.registry.accounts.remove(f"{name}@here.test")
+        at.registry.aliases.add(f"{name}@here.test", f"{name}@there.test")
 
 
 async def test_all_who_moved_away_get_it_whatever_parts_it_comes_in(at: Fixture, courier: LocalCourier) -> None:
@@ -126,7 +126,7 @@ class Unreadable(QueuedContent):
 
 async def test_an_account_that_was_removed_while_its_mail_was_held(at: Fixture, courier: LocalCourier) -> None:
     parcel = await held(at, "bob@here.test")
-    at.registry.remove_account("bob@here.test")
+    at.registry.accounts.remove("bob@here.test")
     (outcome,) = await courier.deliver(LOCAL, parcel)
     assert isinstance(outcome, Permanent)
     assert outcome.reply.enhanced == "5.1.1"
