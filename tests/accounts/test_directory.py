@@ -141,7 +141,7 @@ def test_memory_is_bounded(directory: SqliteDirectory, monkeypatch: pytest.Monke
         directory.logins.throttled(f"x{number}", IP)
         directory.addresses.resolve(Address("x" * 5_000 + str(number), "a.test"))
         directory.logins.throttled("x" * 5_000 + str(number), IP)
-    for kept in (directory.addresses._resolved, directory.addresses._domains, directory.logins._claims):
+    for kept in (directory.addresses._resolved, directory.addresses._domains, directory.logins._login_names):
         assert len(kept) <= 50
         assert all(len(str(key)) < 500 for key in kept)
 

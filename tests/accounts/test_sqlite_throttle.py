@@ -46,7 +46,7 @@ def test_rows_are_swept_and_bounded(tmp_path: Path, clock: Clock) -> None:
     for number in range(1_024):
         clock.now += 1
         rows.charge([Charge(number.to_bytes(16, "big"), LIMIT)], clock.now)
-        rows.note_home(number.to_bytes(16, "big"), clock.now + 1_000)
+        rows.note_known_network(number.to_bytes(16, "big"), clock.now + 1_000)
     kept = {int.from_bytes(bytes(row[0]), "big") for row in connection.execute("SELECT key FROM login_failures")}
     assert kept == set(range(924, 1_024))
     clock.now += 2_000
@@ -67,7 +67,7 @@ def test_a_file_that_cannot_be_written_is_told_apart(tmp_path: Path) -> None:
     with pytest.raises(ThrottleUnavailableError):
         rows.forgive(b"k")
     with pytest.raises(ThrottleUnavailableError):
-        rows.note_home(b"k", 1)
+        rows.note_known_network(b"k", 1)
     connection.execute("PRAGMA query_only = OFF; DROP TABLE login_failures")
     with pytest.raises(ThrottleUnavailableError):
         rows.counts((b"k",))

@@ -83,7 +83,7 @@ def test_a_network_that_tries_many_names_waits_for_all(throttle: Throttle) -> No
     assert throttle.wait("another@a.test", THERE) == 0
 
 
-def test_a_name_tried_from_everywhere_is_held_back_but_not_shut_and_not_at_home(
+def test_a_name_tried_from_everywhere_is_held_back_but_not_shut_and_not_from_a_known_network(
     throttle: Throttle, clock: Clock
 ) -> None:
     throttle.succeeded("alice@a.test", HERE)
@@ -111,7 +111,7 @@ def test_neighbours_behind_one_address_do_not_lock_each_other_out(throttle: Thro
     assert throttle.wait("alice@a.test", HERE) == 0
 
 
-def test_failures_at_home_count_for_the_pair_alone(throttle: Throttle) -> None:
+def test_failures_from_a_known_network_count_for_the_pair_alone(throttle: Throttle) -> None:
     throttle.succeeded("alice@a.test", HERE)
     delays = []
     for _ in range(40):
@@ -125,7 +125,7 @@ def test_failures_at_home_count_for_the_pair_alone(throttle: Throttle) -> None:
     assert throttle.held_back("alice@a.test", THERE) == 0
 
 
-def test_at_home_a_neighbour_who_guesses_does_not_take_all_places(throttle: Throttle) -> None:
+def test_from_a_known_network_a_neighbour_who_guesses_does_not_take_all_places(throttle: Throttle) -> None:
     throttle.succeeded("alice@a.test", HERE)
     fail(throttle, 40)
     assert [throttle.begin("alice@a.test", HERE) for _ in range(10)] == [True] * 8 + [False] * 2
@@ -172,9 +172,9 @@ def test_a_success_without_failures_writes_once_a_day(clock: Clock) -> None:
     class Counting(MemoryThrottleRows):
         writes = 0
 
-        def note_home(self, key: bytes, until: float) -> None:
+        def note_known_network(self, key: bytes, until: float) -> None:
             self.writes += 1
-            super().note_home(key, until)
+            super().note_known_network(key, until)
 
         def forgive(self, key: bytes) -> None:
             self.writes += 1
@@ -207,10 +207,10 @@ class _Broken:
     def forgive(self, key: bytes) -> None:
         raise ThrottleUnavailableError
 
-    def note_home(self, key: bytes, until: float) -> None:
+    def note_known_network(self, key: bytes, until: float) -> None:
         raise ThrottleUnavailableError
 
-    def is_home(self, key: bytes, now: float) -> bool:
+    def is_known_network(self, key: bytes, now: float) -> bool:
         raise ThrottleUnavailableError
 
 
@@ -232,7 +232,7 @@ def test_memory_is_bounded(clock: Clock) -> None:
     for number in range(100):
         throttle.succeeded(f"user{number}@a.test", HERE)
     assert len(rows._counts) <= 30
-    assert len(rows._homes) <= 30
+    assert len(rows._known_networks) <= 30
 
 
 def test_a_clock_set_back_makes_nobody_wait_for_the_old_time(throttle: Throttle, clock: Clock) -> None:

@@ -1,18 +1,18 @@
 from dataclasses import replace
 from itertools import pairwise
 
-from posthouse.accounts.claims import Claim
 from posthouse.accounts.interface import Account
+from posthouse.accounts.login_names import LoginName
 from posthouse.accounts.rows import Credential, LoginRow
 from posthouse.accounts.verified_passwords import VerifiedPasswordCache
 from posthouse.message.address import Address
 from tests.accounts.clock import Clock
 
 
-def claim(name: str = "alice@a.test", *, account: int = 1, generation: int = 1, hashed: str = "{X}1") -> Claim:
+def claim(name: str = "alice@a.test", *, account: int = 1, generation: int = 1, hashed: str = "{X}1") -> LoginName:
     local, domain = name.split("@")
     login = LoginRow(Account(account, Address(local, domain), None), generation, Credential(hashed, None))
-    return Claim(name, login)
+    return LoginName(name, login)
 
 
 def test_a_digest_is_held_for_its_time() -> None:
@@ -38,8 +38,8 @@ def test_no_time_means_never() -> None:
 def test_digests_differ_by_all_that_a_login_is() -> None:
     verified = VerifiedPasswordCache(Clock(0.0))
     alice = claim()
-    unknown = Claim("alice@a.test", None)
-    no_password = Claim("alice@a.test", replace(alice.login, credential=None)) if alice.login else unknown
+    unknown = LoginName("alice@a.test", None)
+    no_password = LoginName("alice@a.test", replace(alice.login, credential=None)) if alice.login else unknown
     digests = [
         verified.fingerprint(alice, "secret"),
         verified.fingerprint(alice, "secret2"),
@@ -49,7 +49,7 @@ def test_digests_differ_by_all_that_a_login_is() -> None:
         verified.fingerprint(claim(hashed="{X}"), "1secret"),
         verified.fingerprint(claim("alicf@a.test"), "secret"),
         verified.fingerprint(unknown, "secret"),
-        verified.fingerprint(Claim("\udcff@a.test", None), "\0"),
+        verified.fingerprint(LoginName("\udcff@a.test", None), "\0"),
         verified.fingerprint(no_password, "secret"),
         VerifiedPasswordCache(Clock(0.0)).fingerprint(alice, "secret"),  # another key
     ]

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from posthouse.accounts.claims import Claim
 from posthouse.accounts.interface import Account, Refusal, RefusalKind
+from posthouse.accounts.login_names import LoginName
 from posthouse.accounts.passwords import PasswordHasher
 from posthouse.accounts.pool import HashingPool, PoolFullError
 from posthouse.accounts.rows import Credential, LoginRow
@@ -64,11 +64,11 @@ class Bench:
             failure_seconds=0,
         )
 
-    def find(self, login: str) -> Claim:
+    def find(self, login: str) -> LoginName:
         if login != "alice" or self.generation is None:
-            return Claim(login, None)
+            return LoginName(login, None)
         credential = Credential(self.hash, ScramKeys(b"", 0, b"", b""))
-        return Claim("alice", LoginRow(ALICE, self.generation, credential))
+        return LoginName("alice", LoginRow(ALICE, self.generation, credential))
 
     async def verify(self, password: str, login: str = "alice", ip: str = IP) -> Account | Refusal:
         return await self.verifier.verify(login, password, ip)
@@ -296,7 +296,7 @@ async def test_while_many_guess_the_owner_comes_in_from_a_new_address(bench: Ben
     assert await bench.verify("wrong", ip="198.51.100.7") == WRONG
     assert await bench.verify("secret", ip="198.51.100.7") == ALICE
     assert slept == [15, 15]
-    assert await bench.verify("secret", ip="198.51.100.7") == ALICE  # it is at home there from now on
+    assert await bench.verify("secret", ip="198.51.100.7") == ALICE  # that network is known from now on
     assert slept == [15, 15]
 
 

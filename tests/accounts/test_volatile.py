@@ -4,7 +4,7 @@ from pathlib import Path
 import apsw
 
 from posthouse.accounts.sqlite import SqliteThrottleRows
-from posthouse.accounts.sqlite.allowance import SqliteAllowanceRows
+from posthouse.accounts.sqlite.sending_limits import SqliteSendingLimitRows
 from posthouse.accounts.sqlite.volatile import check_volatile, open_volatile
 from posthouse.database.opening import ASIDE
 
@@ -19,7 +19,7 @@ def test_a_file_of_the_first_version_is_taken_over(tmp_path: Path) -> None:
         )
     with closing(open_volatile(path)) as connection:
         assert SqliteThrottleRows(connection).counts([b"\1"])[b"\1"].failures == 3
-        assert SqliteAllowanceRows(connection).sent(1, 0) == []
+        assert SqliteSendingLimitRows(connection).sent(1, 0) == []
     assert not path.with_name(path.name + ASIDE).exists()
 
 
@@ -33,4 +33,4 @@ def test_damage_deep_inside_is_found_before_a_server_starts(tmp_path: Path) -> N
     check_volatile(path)
     assert path.with_name(path.name + ASIDE).read_bytes() == data
     with closing(open_volatile(path)) as connection:
-        assert SqliteAllowanceRows(connection).sent(1, 0) == []
+        assert SqliteSendingLimitRows(connection).sent(1, 0) == []

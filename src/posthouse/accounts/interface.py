@@ -34,7 +34,7 @@ class Local:
 
 
 class Unresolved(Enum):
-    """Why an address has no home here."""
+    """Why an address leads nowhere here."""
 
     NOT_OUR_DOMAIN = "not our domain"
     NO_SUCH_USER = "no such user"

@@ -33,7 +33,7 @@ def resolve(address: Address, rows: Rows, separator: str, hostname: str = "") ->
     return Unresolved.ALIAS_LOOP if expansion.looped else Unresolved.NO_SUCH_USER
 
 
-def home_of(domain: str, rows: Rows) -> Domain | None:
+def hosted_domain(domain: str, rows: Rows) -> Domain | None:
     """The domain whose accounts a domain's addresses name: itself, or the one it repeats."""
     key = domain_key(domain)
     found = rows.domain(key) if key else None
@@ -66,13 +66,13 @@ class _Expansion:
 
     def _domain(self, address: Address) -> Domain | None:
         if address.domain:
-            return home_of(address.domain, self._rows) or self._home_of_server(address)
+            return hosted_domain(address.domain, self._rows) or self._domain_of_server(address)
         # RFC 5321 4.1.1.3: <postmaster> without a domain, in any case, is ours.
         if address.local.lower() != "postmaster":
             return None
         return self._rows.default_domain() or self._rows.first_domain()
 
-    def _home_of_server(self, address: Address) -> Domain | None:
+    def _domain_of_server(self, address: Address) -> Domain | None:
         """RFC 5321 4.5.1: postmaster is reached at the name that stands in each Received field, domain or not."""
         if not self._hostname or self._base(address.local.lower()) not in ROLES:
             return None

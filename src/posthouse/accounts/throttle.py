@@ -6,11 +6,11 @@ name over all networks. Unknown names are counted like known ones. Two things ca
 - to be shut: an attempt that comes too early is refused unseen and counts nothing. So it is with a pair that failed
   some times, and with a network that failed at many names;
 - to be held back: an attempt is looked at, but some seconds later. So it is with a name at which many networks guess,
-  and with a pair that failed at home.
+  and with a pair that failed from a known network.
 
-A network from which the account has logged in before is its home (for 90 days). There nothing is shut: neither can a
-neighbour behind the same address lock its owner out, nor do guesses from anywhere else count. And no number of networks
-that guess at a name can shut out its owner who comes from a new one: that takes some seconds longer.
+A network from which the account has logged in before is known (for 90 days). From there nothing is shut: neither can
+a neighbour behind the same address lock its owner out, nor do guesses from anywhere else count. And no number of
+networks that guess at a name can shut out its owner who comes from a new one: that takes some seconds longer.
 
 Names and addresses are kept as digests: people type passwords where the name belongs.
 """
@@ -22,8 +22,8 @@ from typing import NamedTuple, Protocol
 
 from posthouse.message.ip import customer_network
 
-HOME_SECONDS = 90 * 86_400.0
-_HOME_NOTED_AGAIN = 86_400.0
+KNOWN_NETWORK_SECONDS = 90 * 86_400.0
+_KNOWN_NETWORK_NOTED_AGAIN = 86_400.0
 _KEYS_KEPT = 8_192
 CLOCK_SLACK = 60.0  # seconds; a clock set back by more was wrong before, and so is what was written down by it
 
@@ -53,8 +53,8 @@ class Limit:
 PAIR = Limit(free=5, first=2.0, longest=900.0)
 NETWORK = Limit(free=30, first=2.0, longest=900.0)
 NAME = Limit(free=50, first=1.0, longest=15.0)  # held back, not shut
-HOME = Limit(free=5, first=1.0, longest=15.0)  # the same, for a pair at home
-_AT_ONCE_AT_HOME = 8  # attempts that wait there for one another's outcome
+KNOWN_NETWORK = Limit(free=5, first=1.0, longest=15.0)  # the same, for a pair whose network is known
+_AT_ONCE_FROM_KNOWN_NETWORK = 8  # attempts that wait there for one another's outcome
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,11 +91,11 @@ class ThrottleRows(Protocol):
     def forgive(self, key: bytes) -> None:
         """Forget a key's failures."""
 
-    def note_home(self, key: bytes, until: float) -> None:
-        """Remember a home."""
+    def note_known_network(self, key: bytes, until: float) -> None:
+        """Remember that the network of this pair is known."""
 
-    def is_home(self, key: bytes, now: float) -> bool:
-        """Whether this is a home still."""
+    def is_known_network(self, key: bytes, now: float) -> bool:
+        """Whether it is known still."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,17 +117,16 @@ class Throttle:
         pair: Limit = PAIR,
         network: Limit = NETWORK,
         name: Limit = NAME,
-        home: Limit = HOME,
+        known_network: Limit = KNOWN_NETWORK,
     ) -> None:
         self._rows = rows
         self._clock = clock
-        self._pair, self._network, self._name, self._home = pair, network, name, home
+        self._pair, self._network, self._name, self._known_network = pair, network, name, known_network
         self._keys: dict[tuple[str, str], _Keys] = {}
-        self._homes: dict[bytes, float] = {}  # pair -> when it was last noted by this process
+        self._known_networks: dict[bytes, float] = {}  # pair -> when it was last noted by this process
         self._pending: dict[bytes, int] = {}  # pair -> attempts begun and not ended
-        self._own = (
-            MemoryThrottleRows()
-        )  # what could not be written: a full disk must neither stop logins nor free guessers
+        # What could not be written: a full disk must neither stop logins nor free guessers.
+        self._own = MemoryThrottleRows()
 
     def wait(self, name: str, ip: str) -> float:
         """Seconds for which attempts are shut out; 0: they are looked at."""
@@ -140,7 +139,7 @@ class Throttle:
             _left(counts.get(keys.pair, _NONE), now, self._pair),
             _left(counts.get(keys.network, _NONE), now, self._network),
         )
-        return 0.0 if left and self._is_home(keys.pair, now) else left
+        return 0.0 if left and self._is_known_network(keys.pair, now) else left
 
     def held_back(self, name: str, ip: str) -> float:
         """Seconds that an attempt which is not shut out is to wait before it is looked at; 0: none."""
@@ -149,8 +148,8 @@ class Throttle:
         if not counts:
             return 0.0
         now = self._clock()
-        if self._is_home(keys.pair, now):
-            return self._home.delay(_counted(counts.get(keys.pair, _NONE), now, self._pair))
+        if self._is_known_network(keys.pair, now):
+            return self._known_network.delay(_counted(counts.get(keys.pair, _NONE), now, self._pair))
         return self._name.delay(_counted(counts.get(keys.name, _NONE), now, self._name))
 
     def begin(self, name: str, ip: str) -> bool:
@@ -161,7 +160,7 @@ class Throttle:
         pair = self._keys_of(name, ip).pair
         pending = self._pending.get(pair, 0)
         too_many = pending and pending + self._read((pair,)).get(pair, _NONE).failures >= self._pair.free
-        if too_many and (pending >= _AT_ONCE_AT_HOME or not self._is_home(pair, self._clock())):
+        if too_many and (pending >= _AT_ONCE_FROM_KNOWN_NETWORK or not self._is_known_network(pair, self._clock())):
             return False
         self._pending[pair] = pending + 1
         return True
@@ -178,7 +177,7 @@ class Throttle:
         keys = self._keys_of(name, ip)
         now = self._clock()
         charges = [Charge(keys.pair, self._pair)]
-        if not self._is_home(keys.pair, now):
+        if not self._is_known_network(keys.pair, now):
             charges += [Charge(keys.network, self._network), Charge(keys.name, self._name)]
         try:
             self._rows.charge(charges, now)
@@ -188,8 +187,8 @@ class Throttle:
     def guessed(self, ip: str) -> float:
         """Count a recipient that does not exist against the network that named it, as a failed login counts.
 
-        Returns the seconds for which the network is slowed down, 0 while it is not. Homes are no excuse: who sends mail
-        to a user's address has not logged in.
+        Returns the seconds for which the network is slowed down, 0 while it is not. Known networks are no excuse:
+        who sends mail to a user's address has not logged in.
         """
         key, now = _key("net", customer_network(ip)), self._clock()
         left = _left(self._read((key,)).get(key, _NONE), now, self._network)
@@ -201,20 +200,20 @@ class Throttle:
         return left
 
     def succeeded(self, name: str, ip: str) -> None:
-        """Forgive the pair, and remember its network as the account's home. Mostly writes nothing."""
+        """Forgive the pair, and remember its network as known. Mostly writes nothing."""
         pair = self._keys_of(name, ip).pair
         now = self._clock()
         self._own.forgive(pair)
         try:
             if self._rows.counts((pair,)):
                 self._rows.forgive(pair)
-            if not 0 <= now - self._homes.get(pair, float("-inf")) < _HOME_NOTED_AGAIN:
-                self._rows.note_home(pair, now + HOME_SECONDS)
+            if not 0 <= now - self._known_networks.get(pair, float("-inf")) < _KNOWN_NETWORK_NOTED_AGAIN:
+                self._rows.note_known_network(pair, now + KNOWN_NETWORK_SECONDS)
         except ThrottleUnavailableError:
-            self._own.note_home(pair, now + HOME_SECONDS)
-        if len(self._homes) >= _KEYS_KEPT:
-            self._homes.clear()
-        self._homes[pair] = now
+            self._own.note_known_network(pair, now + KNOWN_NETWORK_SECONDS)
+        if len(self._known_networks) >= _KEYS_KEPT:
+            self._known_networks.clear()
+        self._known_networks[pair] = now
 
     def _read(self, keys: Sequence[bytes]) -> dict[bytes, Count]:
         own = self._own.counts(keys)
@@ -227,9 +226,9 @@ class Throttle:
             counts[key] = Count(written.failures + count.failures, max(written.until, count.until))
         return counts
 
-    def _is_home(self, pair: bytes, now: float) -> bool:
+    def _is_known_network(self, pair: bytes, now: float) -> bool:
         try:
-            return self._own.is_home(pair, now) or self._rows.is_home(pair, now)
+            return self._own.is_known_network(pair, now) or self._rows.is_known_network(pair, now)
         except ThrottleUnavailableError:
             return False
 
@@ -266,7 +265,7 @@ class MemoryThrottleRows:
     def __init__(self, bound: int = 10_000) -> None:
         self._bound = bound
         self._counts: dict[bytes, tuple[int, float, float]] = {}  # failures, until, expires
-        self._homes: dict[bytes, float] = {}
+        self._known_networks: dict[bytes, float] = {}
 
     def counts(self, keys: Sequence[bytes]) -> dict[bytes, Count]:
         """See ThrottleRows."""
@@ -286,16 +285,16 @@ class MemoryThrottleRows:
         """See ThrottleRows."""
         self._counts.pop(key, None)
 
-    def note_home(self, key: bytes, until: float) -> None:
+    def note_known_network(self, key: bytes, until: float) -> None:
         """See ThrottleRows."""
-        self._homes.pop(key, None)
-        self._homes[key] = until
-        while len(self._homes) > self._bound:
-            del self._homes[next(iter(self._homes))]
+        self._known_networks.pop(key, None)
+        self._known_networks[key] = until
+        while len(self._known_networks) > self._bound:
+            del self._known_networks[next(iter(self._known_networks))]
 
-    def is_home(self, key: bytes, now: float) -> bool:
+    def is_known_network(self, key: bytes, now: float) -> bool:
         """See ThrottleRows."""
-        return self._homes.get(key, 0.0) > now
+        return self._known_networks.get(key, 0.0) > now
 
 
 def _key(*parts: str) -> bytes:

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from hashlib import blake2b
 from typing import Protocol
 
-from posthouse.accounts.claims import Claim
+from posthouse.accounts.login_names import LoginName
 
 KEY_OCTETS = 32
 DAY = 86_400.0
@@ -52,13 +52,13 @@ class VerifiedPasswordCache:
         self._wall_clock = wall_clock
         self._until: dict[bytes, float] = {}
 
-    def fingerprint(self, claim: Claim, password: str, stored: str | None = None) -> bytes:
-        """What stands for this password held against the claim's hash, or against `stored`. The same cost for all."""
-        login = claim.login
+    def fingerprint(self, login_name: LoginName, password: str, stored: str | None = None) -> bytes:
+        """What stands for this password held against the hash of that login, or `stored`. The same cost for all."""
+        login = login_name.login
         credential = login.credential if login is not None else None
         hashed = stored or (credential.hash if credential is not None else "")
         account, generation = (login.account.id, login.generation) if login is not None else (0, -1)
-        text = f"{account}:{generation}:{len(hashed)}:{len(claim.name)}:{hashed}{claim.name}{password}"
+        text = f"{account}:{generation}:{len(hashed)}:{len(login_name.name)}:{hashed}{login_name.name}{password}"
         return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16, key=self._key).digest()
 
     def holds(self, fingerprint: bytes) -> bool:

@@ -7,9 +7,9 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from posthouse.accounts.claims import Claim
 from posthouse.accounts.errors import AccountsError
 from posthouse.accounts.interface import Account, Refusal, RefusalKind
+from posthouse.accounts.login_names import LoginName
 from posthouse.accounts.passwords import PasswordHasher
 from posthouse.accounts.pool import HashingPool, PoolFullError
 from posthouse.accounts.rows import Credential, LoginRow
@@ -38,7 +38,7 @@ class Verifier:
 
     def __init__(
         self,
-        find: Callable[[str], Claim],
+        find: Callable[[str], LoginName],
         renew: Callable[[LoginRow, Credential], None],
         throttle: Throttle,
         hasher: PasswordHasher,
@@ -63,22 +63,22 @@ class Verifier:
 
     async def verify(self, login: str, password: str, ip: str) -> Account | Refusal:
         """See Directory."""
-        claim = self._find(login)
-        wait = self._throttle.wait(claim.name, ip)
+        login_name = self._find(login)
+        wait = self._throttle.wait(login_name.name, ip)
         if wait > 0:
             return Refusal(RefusalKind.THROTTLED, wait)
-        known = claim.login
-        fingerprint = self._verified.fingerprint(claim, password)
+        known = login_name.login
+        fingerprint = self._verified.fingerprint(login_name, password)
         # Asked for unknown names too: they take no other time.
         if self._verified.holds(fingerprint) and known is not None:
-            self._throttle.succeeded(claim.name, ip)  # it may be a network that the account was never used from
+            self._throttle.succeeded(login_name.name, ip)  # it may be a network that the account was never used from
             return known.account
         began = time.monotonic()
-        refusal = await self._hold_back(claim, ip)
+        refusal = await self._hold_back(login_name, ip)
         if refusal is not None:
             return refusal
         try:
-            check = self._join(fingerprint, claim, password, ip)
+            check = self._join(fingerprint, login_name, password, ip)
         except PoolFullError:
             return BUSY
         if check is None:
@@ -90,18 +90,18 @@ class Verifier:
             await asyncio.sleep(math.ceil(spent / self._failure_seconds) * self._failure_seconds - spent)
         return outcome
 
-    async def _hold_back(self, claim: Claim, ip: str) -> Refusal | None:
+    async def _hold_back(self, login_name: LoginName, ip: str) -> Refusal | None:
         """Wait as the throttle says; a refusal when it is shut by then, or too many of this peer's wait already."""
-        seconds = self._throttle.held_back(claim.name, ip)
+        seconds = self._throttle.held_back(login_name.name, ip)
         if not seconds:
             return None
-        if not self._throttle.begin(claim.name, ip):
+        if not self._throttle.begin(login_name.name, ip):
             return Refusal(RefusalKind.THROTTLED, 1.0)
         try:
             await asyncio.sleep(seconds)
         finally:
-            self._throttle.end(claim.name, ip)
-        wait = self._throttle.wait(claim.name, ip)
+            self._throttle.end(login_name.name, ip)
+        wait = self._throttle.wait(login_name.name, ip)
         return Refusal(RefusalKind.THROTTLED, wait) if wait else None
 
     def _granted(self, login: str, known: LoginRow) -> Account | Refusal:
@@ -110,46 +110,46 @@ class Verifier:
         same = now is not None and now.account.id == known.account.id and now.generation == known.generation
         return now.account if now is not None and same else WRONG
 
-    def _join(self, fingerprint: bytes, claim: Claim, password: str, ip: str) -> _Check | None:
+    def _join(self, fingerprint: bytes, login_name: LoginName, password: str, ip: str) -> _Check | None:
         """The check under way for this password, begun if need be; None when the peer has too many of its own."""
         check = self._running.get(fingerprint)
         network = customer_network(ip)
         if check is not None and network in check.peers:
             return check
-        if not self._throttle.begin(claim.name, ip):
+        if not self._throttle.begin(login_name.name, ip):
             return None
         if check is None:
             try:
-                check = self._start(fingerprint, claim, password)
+                check = self._start(fingerprint, login_name, password)
             except PoolFullError:
-                self._throttle.end(claim.name, ip)
+                self._throttle.end(login_name.name, ip)
                 raise
         check.peers[network] = ip
         return check
 
-    def _start(self, fingerprint: bytes, claim: Claim, password: str) -> _Check:
-        credential = claim.login.credential if claim.login else None
+    def _start(self, fingerprint: bytes, login_name: LoginName, password: str) -> _Check:
+        credential = login_name.login.credential if login_name.login else None
         job = self._pool.submit(self._hasher.check, credential.hash if credential else None, password)
         check = _Check(asyncio.wrap_future(job))
         self._running[fingerprint] = check
         # A peer that hangs up does not stop the count: the outcome is recorded here, not where it is awaited.
-        check.future.add_done_callback(lambda _done: self._settle(fingerprint, check, claim, password))
+        check.future.add_done_callback(lambda _done: self._settle(fingerprint, check, login_name, password))
         return check
 
-    def _settle(self, fingerprint: bytes, check: _Check, claim: Claim, password: str) -> None:
+    def _settle(self, fingerprint: bytes, check: _Check, login_name: LoginName, password: str) -> None:
         del self._running[fingerprint]
         for ip in check.peers.values():
-            self._throttle.end(claim.name, ip)
+            self._throttle.end(login_name.name, ip)
         if check.future.cancelled() or check.future.exception() is not None:
             return  # the server stops, or those who wait will see it
         note = self._throttle.succeeded if check.future.result() else self._throttle.failed
         for ip in check.peers.values():
-            note(claim.name, ip)
-        if check.future.result() and claim.login is not None:
+            note(login_name.name, ip)
+        if check.future.result() and login_name.login is not None:
             self._verified.add(fingerprint)
-            self._begin_renewal(claim, claim.login, password)
+            self._begin_renewal(login_name, login_name.login, password)
 
-    def _begin_renewal(self, claim: Claim, login: LoginRow, password: str) -> None:
+    def _begin_renewal(self, login_name: LoginName, login: LoginRow, password: str) -> None:
         credential = login.credential
         if credential is None or self._hasher.is_current(credential):
             return
@@ -158,12 +158,12 @@ class Verifier:
         except PoolFullError:
             return  # no hurry: the next login that hashes tries again
         done = asyncio.wrap_future(job)
-        done.add_done_callback(lambda _done: self._note_renewal(claim, password, done))
+        done.add_done_callback(lambda _done: self._note_renewal(login_name, password, done))
 
-    def _note_renewal(self, claim: Claim, password: str, done: "asyncio.Future[str]") -> None:
+    def _note_renewal(self, login_name: LoginName, password: str, done: "asyncio.Future[str]") -> None:
         """The same password fits the new hash: it need not be hashed to know that."""
         if not done.cancelled() and done.exception() is None and done.result():
-            self._verified.add(self._verified.fingerprint(claim, password, done.result()))
+            self._verified.add(self._verified.fingerprint(login_name, password, done.result()))
 
     def _renewal(self, login: LoginRow, password: str) -> str:
         """Returns the new hash; "" when the old one stays."""

@@ -11,8 +11,8 @@ import pytest
 import structlog
 from structlog.testing import LogCapture
 
-from posthouse.accounts.allowance import Taken
 from posthouse.accounts.interface import Account
+from posthouse.accounts.sending_limits import Taken
 from posthouse.accounts.sqlite.registry import SqliteRegistry
 from posthouse.app.commands.dev import _now
 from posthouse.app.config.settings import ServerSection, Settings, SmtpSection, SubmissionSection

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from posthouse.accounts.allowance import Allowance
 from posthouse.accounts.errors import DirectoryBusyError
-from posthouse.accounts.sqlite.allowance import SqliteAllowanceRows
+from posthouse.accounts.sending_limits import SendingLimits
+from posthouse.accounts.sqlite.sending_limits import SqliteSendingLimitRows
 from posthouse.app.process.logs import open_log
 from posthouse.database.connection import Durability, open_connection
 from posthouse.delivery.content.signing import Signing
@@ -51,7 +51,7 @@ class Door:
 
         tracer = Tracer("mail.here.test", clock)
         self.volatile = open_connection(at.folder / "volatile.db", durability=Durability.OFF)
-        allowance = Allowance(SqliteAllowanceRows(self.volatile), clock, default_messages=messages)
+        allowance = SendingLimits(SqliteSendingLimitRows(self.volatile), clock, default_messages=messages)
         self.submission = Submission(at.directory, allowance, tracer, clock, id_factory())
         self.bounces = Bounces(
             at.router,

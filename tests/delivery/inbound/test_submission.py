@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from posthouse.accounts.allowance import Allowance, Taken
 from posthouse.accounts.errors import DirectoryBusyError
 from posthouse.accounts.interface import Account, Local
+from posthouse.accounts.sending_limits import SendingLimits, Taken
 from posthouse.accounts.sqlite import SqliteDirectory, SqliteThrottleRows
-from posthouse.accounts.sqlite.allowance import SqliteAllowanceRows
 from posthouse.accounts.sqlite.registry import SqliteRegistry
+from posthouse.accounts.sqlite.sending_limits import SqliteSendingLimitRows
 from posthouse.accounts.throttle import Throttle
 from posthouse.database.connection import Durability, open_connection
 from posthouse.delivery.content.body_with_cuts import without
@@ -48,8 +48,8 @@ class Fixture:
         self.submission = self.make()
 
     def make(self, **bounds: int) -> Submission:
-        rows = SqliteAllowanceRows(self.volatile)
-        allowance = Allowance(rows, lambda: self.now, **bounds)
+        rows = SqliteSendingLimitRows(self.volatile)
+        allowance = SendingLimits(rows, lambda: self.now, **bounds)
         ids = (n.to_bytes(16, "big") for n in itertools.count(1 << 80))
         tracer = Tracer("mail.here.test", lambda: self.now)
         return Submission(self.directory, allowance, tracer, lambda: self.now, lambda: next(ids))

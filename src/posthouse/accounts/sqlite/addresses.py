@@ -2,7 +2,7 @@
 
 from posthouse.accounts.interface import Account, Local, Unresolved
 from posthouse.accounts.names import domain_key, local_key
-from posthouse.accounts.resolve import home_of, resolve
+from posthouse.accounts.resolve import hosted_domain, resolve
 from posthouse.accounts.sqlite import identities
 from posthouse.accounts.sqlite.reader import Answers, DirectoryReader
 from posthouse.accounts.sqlite.signing_keys import keys_of
@@ -41,7 +41,7 @@ class SqliteAddresses:
         self._refresh()
         found = self._domains.get(domain)
         if found is None:
-            found = self._reader.look_up(lambda: home_of(domain, self._rows) is not None)
+            found = self._reader.look_up(lambda: hosted_domain(domain, self._rows) is not None)
             self._domains.keep(domain, found, len(domain))
         return found
 

@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 
 import apsw
 
-from posthouse.accounts.claims import Claim
 from posthouse.accounts.errors import DirectoryBusyError
 from posthouse.accounts.interface import Account, Refusal, RefusalKind
+from posthouse.accounts.login_names import LoginName
 from posthouse.accounts.passwords import PasswordHasher
 from posthouse.accounts.pool import HashingPool
 from posthouse.accounts.rows import Credential, LoginRow
@@ -41,7 +41,7 @@ class SqliteLogins:
         self._hasher = hasher
         self._secret = reader.rows.secret("unknown logins")
         self._version: object = None
-        self._claims: Answers[str, Claim] = Answers()
+        self._login_names: Answers[str, LoginName] = Answers()
         cache = verified or VerifiedPasswordCache(time.monotonic)
         self._verifier = Verifier(
             self._find, self._renew, throttle, hasher, pool, cache, failure_seconds=failure_seconds
@@ -53,34 +53,34 @@ class SqliteLogins:
 
     def scram_keys(self, login: str) -> ScramKeys:
         """See Logins. An account with a foreign hash is answered like an unknown one until that is renewed."""
-        claim = self._find(login)
+        login_name = self._find(login)
         # RFC 5802 9: an unknown name must look like a known one, tomorrow too. These are made for known ones as well:
         # how long the answer takes says no more than the answer.
         salt, stored_key, server_key = (
-            hmac.digest(self._secret, kind + claim.name.encode("utf-8", "surrogatepass"), "sha256")
+            hmac.digest(self._secret, kind + login_name.name.encode("utf-8", "surrogatepass"), "sha256")
             for kind in (b"salt\0", b"stored\0", b"server\0")
         )
         unknown = ScramKeys(salt[:16], self._hasher.cost.iterations, stored_key, server_key)
-        return _scram_of(claim) or unknown
+        return _scram_of(login_name) or unknown
 
     def admit(self, login: str, ip: str, keys: ScramKeys) -> Account | Refusal:
         """See Logins."""
-        claim = self._find(login)
-        wait = self._throttle.wait(claim.name, ip)
+        login_name = self._find(login)
+        wait = self._throttle.wait(login_name.name, ip)
         if wait > 0:
             return Refusal(RefusalKind.THROTTLED, wait)
-        if claim.login is None or _scram_of(claim) != keys:
+        if login_name.login is None or _scram_of(login_name) != keys:
             return WRONG
-        self._throttle.succeeded(claim.name, ip)
-        return claim.login.account
+        self._throttle.succeeded(login_name.name, ip)
+        return login_name.login.account
 
     def refuse_proof(self, login: str, ip: str) -> Refusal:
         """See Logins."""
-        claim = self._find(login)
-        wait = self._throttle.wait(claim.name, ip)
+        login_name = self._find(login)
+        wait = self._throttle.wait(login_name.name, ip)
         if wait > 0:
             return Refusal(RefusalKind.THROTTLED, wait)
-        self._throttle.failed(claim.name, ip)
+        self._throttle.failed(login_name.name, ip)
         return WRONG
 
     def note_guess(self, ip: str) -> float:
@@ -106,28 +106,28 @@ class SqliteLogins:
     def _refresh(self) -> None:
         version = self._reader.version()
         if version != self._version:
-            self._claims.clear()
+            self._login_names.clear()
             self._version = version
 
-    def _find(self, login: str, *, fresh: bool = False) -> Claim:
+    def _find(self, login: str, *, fresh: bool = False) -> LoginName:
         self._refresh()
-        claim = None if fresh else self._claims.get(login)
-        if claim is None:
-            claim = self._reader.look_up(lambda: self._claim(login))
+        login_name = None if fresh else self._login_names.get(login)
+        if login_name is None:
+            login_name = self._reader.look_up(lambda: self._login_name(login))
             own_domain = self._own_domain()  # asked for known logins too: they take no other time
-            if claim.login is None and not own_domain:
+            if login_name.login is None and not own_domain:
                 raise DirectoryBusyError(f"{self._reader.path} has no domain yet: nobody's password is wrong")
-            self._claims.keep(login, claim, len(login))
-        return claim
+            self._login_names.keep(login, login_name, len(login))
+        return login_name
 
-    def _claim(self, login: str) -> Claim:
+    def _login_name(self, login: str) -> LoginName:
         try:
             prepared = prepare(login)
         except ValueError:  # RFC 4013 forbids it, so it is nobody's
-            return Claim(login, None)
+            return LoginName(login, None)
         local, domain = self._reader.rows.login_keys(prepared)
         known = self._reader.rows.login(domain, local) if local and domain else None
-        return Claim(f"{local}@{domain}", known)
+        return LoginName(f"{local}@{domain}", known)
 
     def _renew(self, login: LoginRow, credential: Credential) -> None:
         """Keep a credential made anew of the same password. On a thread, with a connection of its own."""
@@ -150,7 +150,7 @@ class SqliteLogins:
             raise DirectoryBusyError(f"{self._reader.path} cannot be written: {error}") from error
 
 
-def _scram_of(claim: Claim) -> ScramKeys | None:
+def _scram_of(login_name: LoginName) -> ScramKeys | None:
     """What proves the login by SCRAM; None for who does not exist, or has a hash from elsewhere still."""
-    credential = claim.login.credential if claim.login is not None else None
+    credential = login_name.login.credential if login_name.login is not None else None
     return credential.scram if credential is not None else None

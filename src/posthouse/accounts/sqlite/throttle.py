@@ -10,7 +10,7 @@ from typing import Any
 
 import apsw
 
-from posthouse.accounts.throttle import HOME_SECONDS, Charge, Count, ThrottleUnavailableError
+from posthouse.accounts.throttle import KNOWN_NETWORK_SECONDS, Charge, Count, ThrottleUnavailableError
 from posthouse.database.migrations import migrate
 from posthouse.database.sqlite_transaction import transaction
 
@@ -27,7 +27,7 @@ MIGRATIONS = (
     """,
 )
 _SWEEP_EVERY = 256  # writes of this process
-_LONGEST = HOME_SECONDS + 86_400.0  # seconds that any row may last, and a day for clocks that are set right
+_LONGEST = KNOWN_NETWORK_SECONDS + 86_400.0  # seconds that any row may last, and a day for clocks that are set right
 _COUNTS = [
     f"SELECT key, failures, until FROM login_failures WHERE key IN ({','.join('?' * number)})" for number in range(4)
 ]
@@ -69,12 +69,12 @@ class SqliteThrottleRows:
         with _told():
             self._ask("DELETE FROM login_failures WHERE key = ?", (key,))
 
-    def note_home(self, key: bytes, until: float) -> None:
+    def note_known_network(self, key: bytes, until: float) -> None:
         """See ThrottleRows."""
         with _told():
             self._ask("INSERT OR REPLACE INTO login_homes VALUES (?, ?)", (key, until))
 
-    def is_home(self, key: bytes, now: float) -> bool:
+    def is_known_network(self, key: bytes, now: float) -> bool:
         """See ThrottleRows."""
         with _told():
             return bool(

@@ -4,13 +4,13 @@ from pathlib import Path
 
 import apsw
 
-from posthouse.accounts.sqlite import allowance, throttle, verified_passwords
+from posthouse.accounts.sqlite import sending_limits, throttle, verified_passwords
 from posthouse.database.connection import Durability
 from posthouse.database.opening import OpenPolicy, open_database, whole
 
 _ROOMS = {
     throttle.THROTTLE: throttle.MIGRATIONS,
-    allowance.ALLOWANCE: allowance.MIGRATIONS,
+    sending_limits.SENDING_LIMITS: sending_limits.MIGRATIONS,
     verified_passwords.VERIFIED_PASSWORDS: verified_passwords.MIGRATIONS,
 }
 

@@ -9,11 +9,11 @@ import time
 from collections.abc import Callable, Sequence
 from ipaddress import ip_address
 
-from posthouse.accounts.allowance import Allowance
 from posthouse.accounts.interface import Directory
+from posthouse.accounts.sending_limits import SendingLimits
 from posthouse.accounts.sqlite import SqliteDirectory, SqliteThrottleRows, SqliteVerifiedPasswordRows
-from posthouse.accounts.sqlite.allowance import SqliteAllowanceRows
 from posthouse.accounts.sqlite.registry import SqliteRegistry
+from posthouse.accounts.sqlite.sending_limits import SqliteSendingLimitRows
 from posthouse.accounts.sqlite.volatile import open_volatile
 from posthouse.accounts.throttle import Throttle
 from posthouse.accounts.verified_passwords import VerifiedPasswordCache
@@ -175,8 +175,8 @@ class Worker:
     def _build_submission(self, tracer: Tracer) -> Submission | None:
         """What is asked of messages that users submit; None: they are taken as they are."""
         settings = self._config.settings
-        allowance = Allowance(
-            SqliteAllowanceRows(self._volatile),
+        allowance = SendingLimits(
+            SqliteSendingLimitRows(self._volatile),
             time.time,
             default_messages=settings.submission.messages,
             default_recipients=settings.submission.new_recipients,

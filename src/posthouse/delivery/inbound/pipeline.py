@@ -11,9 +11,9 @@ from logging import INFO
 
 from structlog.typing import FilteringBoundLogger
 
-from posthouse.accounts.allowance import Taken
 from posthouse.accounts.errors import DirectoryBusyError
 from posthouse.accounts.interface import Account
+from posthouse.accounts.sending_limits import Taken
 from posthouse.delivery.content.body_with_cuts import tail, trim, without
 from posthouse.delivery.content.mail import Mail
 from posthouse.delivery.content.sendable import UNSENDABLE, Converter, UnsendableError

@@ -8,8 +8,8 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from posthouse.accounts.allowance import Allowance, Excess, Taken
 from posthouse.accounts.interface import Account, Directory
+from posthouse.accounts.sending_limits import LimitExceeded, SendingLimits, Taken
 from posthouse.message.address import Address, AddressError
 from posthouse.message.addresses import AddressListError, MailboxAddress, parse_mailboxes
 from posthouse.message.coding import has_true_breaks
@@ -45,7 +45,7 @@ class Submission:
     def __init__(
         self,
         directory: Directory,
-        allowance: Allowance,
+        allowance: SendingLimits,
         tracer: Tracer,
         clock: Callable[[], float],
         new_id: Callable[[], bytes],
@@ -71,7 +71,7 @@ class Submission:
         Raises DirectoryBusyError.
         """
         taken = self._allowance.take(account, recipients)
-        return self._too_much(taken) if isinstance(taken, Excess) else taken
+        return self._too_much(taken) if isinstance(taken, LimitExceeded) else taken
 
     def give_back(self, taken: Taken) -> None:
         """The message was not kept after all. Raises DirectoryBusyError."""
@@ -131,12 +131,12 @@ class Submission:
                 return _not_yours(mailbox.address, account)
         return authors, senders
 
-    def _too_much(self, excess: Excess) -> Reply:
-        what = f"Your account may send {excess.limit} {excess.kind.value} in 24 hours"
-        if not excess.lifts:
+    def _too_much(self, exceeded: LimitExceeded) -> Reply:
+        what = f"Your account may send {exceeded.limit} {exceeded.kind.value} in 24 hours"
+        if not exceeded.lifts:
             return Reply(550, "5.7.1", f"{what}, and this message asks for more; ask the postmaster")
-        wait = max(60, excess.lifts - int(self._clock()))
-        at = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(excess.lifts))
+        wait = max(60, exceeded.lifts - int(self._clock()))
+        at = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(exceeded.lifts))
         return Reply(451, "4.7.1", f"{what}; there is room again at {at}, in {_length(wait)}")
 
 

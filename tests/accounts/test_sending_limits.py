@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from posthouse.accounts.allowance import PERIOD, Allowance, Excess, Limit, Taken
 from posthouse.accounts.errors import DirectoryBusyError
 from posthouse.accounts.interface import UNBOUNDED, Account
-from posthouse.accounts.sqlite.allowance import SqliteAllowanceRows
+from posthouse.accounts.sending_limits import PERIOD, Limit, LimitExceeded, SendingLimits, Taken
+from posthouse.accounts.sqlite.sending_limits import SqliteSendingLimitRows
 from posthouse.database.connection import Durability, open_connection
 from posthouse.message.address import Address
 from tests.accounts.clock import Clock
@@ -24,9 +24,9 @@ BOB = Account(2, Address("bob", "a.test"), None)
 SEND = """
 import sys, time
 from pathlib import Path
-from posthouse.accounts.sqlite.allowance import SqliteAllowanceRows
+from posthouse.accounts.sqlite.sending_limits import SqliteSendingLimitRows
 from posthouse.database.connection import Durability, open_connection
-rows = SqliteAllowanceRows(open_connection(Path(sys.argv[1]), durability=Durability.OFF))
+rows = SqliteSendingLimitRows(open_connection(Path(sys.argv[1]), durability=Durability.OFF))
 for n in range(200):
     with rows.transaction():
         rows.add(1, [n.to_bytes(8, "big")], 1_800_000_000)
@@ -44,12 +44,12 @@ def people(*names: str) -> list[Address]:
     return [Address.parse(f"{name}@out.test") for name in names]
 
 
-def bounded(connection: apsw.Connection, clock: Clock, *, messages: int = 0, recipients: int = 0) -> Allowance:
-    rows = SqliteAllowanceRows(connection)
-    return Allowance(rows, clock, default_messages=messages, default_recipients=recipients)
+def bounded(connection: apsw.Connection, clock: Clock, *, messages: int = 0, recipients: int = 0) -> SendingLimits:
+    rows = SqliteSendingLimitRows(connection)
+    return SendingLimits(rows, clock, default_messages=messages, default_recipients=recipients)
 
 
-def check(allowance: Allowance, account: Account, recipients: list[Address]) -> Excess | None:
+def check(allowance: SendingLimits, account: Account, recipients: list[Address]) -> LimitExceeded | None:
     """What is said of a message that is not sent."""
     taken = allowance.take(account, recipients)
     if isinstance(taken, Taken):
@@ -65,7 +65,7 @@ def copy_of(connection: apsw.Connection) -> apsw.Connection:
     return copy
 
 
-def add(rows: SqliteAllowanceRows, account: int, recipients: list[bytes], now: int) -> None:
+def add(rows: SqliteSendingLimitRows, account: int, recipients: list[bytes], now: int) -> None:
     with rows.transaction():
         rows.add(account, recipients, now)
 
@@ -92,7 +92,7 @@ def test_a_message_leaves_the_count_after_a_day(connection: apsw.Connection, clo
         assert check(allowance, ALICE, people("x")) is None
         allowance.take(ALICE, people("x"))
         clock.now += 100
-    assert check(allowance, ALICE, people("x")) == Excess(Limit.MESSAGES, 2, began + PERIOD)
+    assert check(allowance, ALICE, people("x")) == LimitExceeded(Limit.MESSAGES, 2, began + PERIOD)
     assert check(allowance, BOB, people("x")) is None
     clock.now = began + PERIOD - 1
     assert check(allowance, ALICE, people("x")) is not None
@@ -105,20 +105,20 @@ def test_what_is_given_back_counts_no_more(connection: apsw.Connection, clock: C
     assert isinstance(allowance.take(ALICE, people("a")), Taken)
     taken = allowance.take(ALICE, people("a", "b"))
     assert isinstance(taken, Taken)
-    assert isinstance(allowance.take(ALICE, people("a")), Excess)
+    assert isinstance(allowance.take(ALICE, people("a")), LimitExceeded)
     allowance.give_back(taken)
-    rows = SqliteAllowanceRows(connection)
+    rows = SqliteSendingLimitRows(connection)
     assert len(rows.sent(1, 0)) == len(rows.first_contacts(1, 0)) == 1  # a is known already, and stays so
 
 
-def test_only_strangers_count(connection: apsw.Connection, clock: Clock) -> None:
+def test_only_new_recipients_count(connection: apsw.Connection, clock: Clock) -> None:
     allowance = bounded(connection, clock, recipients=2)
     began = int(clock.now)
     allowance.take(ALICE, people("a", "b"))
     clock.now += 100
     assert check(allowance, ALICE, people("a", "b", "A", "B")) is None
-    assert check(allowance, ALICE, people("c")) == Excess(Limit.RECIPIENTS, 2, began + PERIOD)
-    assert check(allowance, ALICE, people("c", "d", "e")) == Excess(Limit.RECIPIENTS, 2, 0)
+    assert check(allowance, ALICE, people("c")) == LimitExceeded(Limit.RECIPIENTS, 2, began + PERIOD)
+    assert check(allowance, ALICE, people("c", "d", "e")) == LimitExceeded(Limit.RECIPIENTS, 2, 0)
     assert check(allowance, BOB, people("c")) is None
     clock.now += PERIOD
     allowance.take(ALICE, people("c", "d"))
@@ -150,27 +150,27 @@ def test_the_accounts_own_bound_comes_first(connection: apsw.Connection, clock: 
         allowance.take(account, people("x"))
         sent += 1
     assert sent == own
-    strangers = Account(2, Address("bob", "a.test"), None, day_recipients=own)
-    assert (check(allowance, strangers, people(*"abcde"[: own + 1])) is None) == (own == 5)
+    newcomers = Account(2, Address("bob", "a.test"), None, day_recipients=own)
+    assert (check(allowance, newcomers, people(*"abcde"[: own + 1])) is None) == (own == 5)
 
 
 def test_nothing_at_all_never_lifts(connection: apsw.Connection, clock: Clock) -> None:
     account = Account(1, Address("alice", "a.test"), None, day_messages=0)
-    assert check(bounded(connection, clock), account, people("x")) == Excess(Limit.MESSAGES, 0, 0)
+    assert check(bounded(connection, clock), account, people("x")) == LimitExceeded(Limit.MESSAGES, 0, 0)
 
 
 def test_many_recipients_at_once(connection: apsw.Connection, clock: Clock) -> None:
-    rows = SqliteAllowanceRows(connection)
+    rows = SqliteSendingLimitRows(connection)
     known = [n.to_bytes(8, "big") for n in range(250)]
     add(rows, 1, known, int(clock.now))
-    strangers = [n.to_bytes(8, "big") for n in range(1000, 1250)]
-    assert rows.new_recipients(1, [*known, *strangers]) == set(strangers)
+    newcomers = [n.to_bytes(8, "big") for n in range(1000, 1250)]
+    assert rows.new_recipients(1, [*known, *newcomers]) == set(newcomers)
     assert rows.new_recipients(2, known) == set(known)
     assert rows.new_recipients(1, []) == set()
 
 
 def test_rows_are_bounded_and_old_ones_forgotten(connection: apsw.Connection, clock: Clock) -> None:
-    rows = SqliteAllowanceRows(connection, bound=10)
+    rows = SqliteSendingLimitRows(connection, bound=10)
     add(rows, 9, [b"kept"], int(clock.now))
     for n in range(30):
         clock.now += 1
@@ -184,7 +184,7 @@ def test_rows_are_bounded_and_old_ones_forgotten(connection: apsw.Connection, cl
 
 
 def test_processes_count_together(tmp_path: Path, connection: apsw.Connection) -> None:
-    rows = SqliteAllowanceRows(connection)
+    rows = SqliteSendingLimitRows(connection)
     path = str(tmp_path / "volatile.db")
     senders = [subprocess.Popen([sys.executable, "-c", SEND, path]) for _ in range(2)]
     assert [sender.wait(60) for sender in senders] == [0, 0]
@@ -193,7 +193,7 @@ def test_processes_count_together(tmp_path: Path, connection: apsw.Connection) -
 
 
 def test_a_file_that_cannot_be_used_is_told(connection: apsw.Connection) -> None:
-    rows = SqliteAllowanceRows(connection)
+    rows = SqliteSendingLimitRows(connection)
     connection.execute("PRAGMA query_only = ON")
     with pytest.raises(DirectoryBusyError, match="cannot be written"):
         add(rows, 1, [b"x"], 0)
@@ -207,7 +207,7 @@ def test_a_file_that_cannot_be_used_is_told(connection: apsw.Connection) -> None
 
 
 def test_a_full_disk_leaves_the_counts_as_they_were(connection: apsw.Connection) -> None:
-    rows = SqliteAllowanceRows(connection)
+    rows = SqliteSendingLimitRows(connection)
     add(rows, 1, [b"first"], 0)
     connection.pragma("max_page_count", connection.pragma("page_count"))
     with pytest.raises(DirectoryBusyError):
@@ -239,7 +239,7 @@ def test_never_more_than_the_bounds_and_it_lifts_when_it_says(
     clock = Clock(1_800_000_000.0)
     connection = apsw.Connection(":memory:")
     account = Account(1, Address("alice", "a.test"), None, day_messages=messages, day_recipients=recipients)
-    allowance = Allowance(SqliteAllowanceRows(connection), clock)
+    allowance = SendingLimits(SqliteSendingLimitRows(connection), clock)
     sent: list[float] = []
     met: dict[int, float] = {}
     for wait, numbers in steps:

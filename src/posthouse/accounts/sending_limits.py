@@ -1,7 +1,7 @@
 """How much an account may send: messages, and recipients it never wrote to before, in any 24 hours.
 
-A stolen password is first noticed by what is sent with it. Who writes to new_recipients by the hundred is stopped; who
-writes to people they know is not.
+A stolen password is first noticed by what is sent with it. An account that writes to hundreds of
+new recipients is stopped; one that writes to people it knows is not.
 """
 
 from collections.abc import Callable, Sequence
@@ -26,8 +26,8 @@ class Limit(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Excess:
-    """A bound that this message would pass. `lifts`: when there is room again, seconds since 1970; 0: never."""
+class LimitExceeded:
+    """A limit that this message would pass. `lifts`: when there is room again, seconds since 1970; 0: never."""
 
     kind: Limit
     limit: int
@@ -44,7 +44,7 @@ class Taken:
     at: int
 
 
-class AllowanceRows(Protocol):
+class SendingLimitRows(Protocol):
     """The counters, shared by all processes."""
 
     def count_sent(self, account: int, since: int, until: int) -> int:
@@ -72,12 +72,12 @@ class AllowanceRows(Protocol):
         """Take one message out of the count again."""
 
 
-class Allowance:
+class SendingLimits:
     """`default_messages`, `default_recipients`: for accounts without bounds of their own; 0: no bound."""
 
     def __init__(
         self,
-        rows: AllowanceRows,
+        rows: SendingLimitRows,
         clock: Callable[[], float],
         *,
         default_messages: int = 0,
@@ -88,7 +88,7 @@ class Allowance:
         self._default_messages = default_messages
         self._default_recipients = default_recipients
 
-    def take(self, account: Account, recipients: Sequence[Address]) -> Taken | Excess | None:
+    def take(self, account: Account, recipients: Sequence[Address]) -> Taken | LimitExceeded | None:
         """Count a message to these, if the account may send it now: many sessions at once pass no bound.
 
         None: it may, and nothing is counted because nothing is bounded. Give back what is not sent after all.
@@ -99,26 +99,26 @@ class Allowance:
             return None
         now, hashed = int(self._clock()), _hashed(recipients)
         with self._rows.transaction():
-            excess = self._excess(account, hashed, now, messages, new_recipients)
-            return excess if excess is not None else self._rows.add(account.id, hashed, now)
+            exceeded = self._exceeded(account, hashed, now, messages, new_recipients)
+            return exceeded if exceeded is not None else self._rows.add(account.id, hashed, now)
 
     def give_back(self, taken: Taken) -> None:
         """The message was not taken in."""
         with self._rows.transaction():
             self._rows.remove(taken)
 
-    def _excess(
+    def _exceeded(
         self, account: Account, recipients: Sequence[bytes], now: int, messages: int | None, new: int | None
-    ) -> Excess | None:
+    ) -> LimitExceeded | None:
         # What was counted later than `until` was counted while the clock was ahead: it would count for too long.
         since, until = now - PERIOD, now + _CLOCK_SLACK
         if messages is not None and self._rows.count_sent(account.id, since, until) + 1 > messages:
             times = [at for at in self._rows.sent(account.id, since) if at <= until]
-            return _excess(Limit.MESSAGES, messages, times, 1)
+            return _limit_exceeded(Limit.MESSAGES, messages, times, 1)
         more = len(self._rows.new_recipients(account.id, recipients)) if new is not None else 0
         if new is not None and more and self._rows.count_first_contacts(account.id, since, until) + more > new:
             times = [at for at in self._rows.first_contacts(account.id, since) if at <= until]
-            return _excess(Limit.RECIPIENTS, new, times, more)
+            return _limit_exceeded(Limit.RECIPIENTS, new, times, more)
         return None
 
     @staticmethod
@@ -128,12 +128,12 @@ class Allowance:
         return own if own is not None else default or None
 
 
-def _excess(kind: Limit, limit: int, times: Sequence[int], more: int) -> Excess:
+def _limit_exceeded(kind: Limit, limit: int, times: Sequence[int], more: int) -> LimitExceeded:
     """When enough of `times` are a day old that `more` fit again."""
     surplus = len(times) + more - limit
     if more > limit or surplus > len(times):
-        return Excess(kind, limit, 0)
-    return Excess(kind, limit, times[surplus - 1] + PERIOD)
+        return LimitExceeded(kind, limit, 0)
+    return LimitExceeded(kind, limit, times[surplus - 1] + PERIOD)
 
 
 def _hashed(recipients: Sequence[Address]) -> list[bytes]:

@@ -5,12 +5,12 @@ from contextlib import contextmanager
 
 import apsw
 
-from posthouse.accounts.allowance import PERIOD, Taken
 from posthouse.accounts.errors import DirectoryBusyError
+from posthouse.accounts.sending_limits import PERIOD, Taken
 from posthouse.database.migrations import migrate
 from posthouse.database.sqlite_transaction import transaction
 
-ALLOWANCE = "allowance"
+SENDING_LIMITS = "allowance"  # as files have it
 MIGRATIONS = (
     """
     CREATE TABLE sent (account INTEGER NOT NULL, at INTEGER NOT NULL);
@@ -31,33 +31,33 @@ _BATCH = 100  # recipients asked for at once
 MAX_MET = 100_000  # of one account; the oldest are forgotten first
 
 
-class SqliteAllowanceRows:
-    """See AllowanceRows. Raises DirectoryBusyError when the file cannot be used."""
+class SqliteSendingLimitRows:
+    """See SendingLimitRows. Raises DirectoryBusyError when the file cannot be used."""
 
     def __init__(self, connection: apsw.Connection, *, bound: int = MAX_MET) -> None:
         """`bound`: how many known recipients are kept of one account."""
         self._connection = connection
         self._bound = bound
-        migrate(connection, MIGRATIONS, room=ALLOWANCE)
+        migrate(connection, MIGRATIONS, room=SENDING_LIMITS)
 
     def sent(self, account: int, since: int) -> list[int]:
-        """See AllowanceRows."""
+        """See SendingLimitRows."""
         return self._times("SELECT at FROM sent WHERE account = ? AND at > ? ORDER BY at", account, since)
 
     def count_sent(self, account: int, since: int, until: int) -> int:
-        """See AllowanceRows."""
+        """See SendingLimitRows."""
         return self._count("sent", account, since, until)
 
     def count_first_contacts(self, account: int, since: int, until: int) -> int:
-        """See AllowanceRows."""
+        """See SendingLimitRows."""
         return self._count("met", account, since, until)
 
     def first_contacts(self, account: int, since: int) -> list[int]:
-        """See AllowanceRows."""
+        """See SendingLimitRows."""
         return self._times("SELECT at FROM met WHERE account = ? AND at > ? ORDER BY at", account, since)
 
     def new_recipients(self, account: int, recipients: Sequence[bytes]) -> set[bytes]:
-        """See AllowanceRows."""
+        """See SendingLimitRows."""
         unknown = set(recipients)
         with _told("read"):
             for some in _batches(recipients):
@@ -68,18 +68,18 @@ class SqliteAllowanceRows:
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """See AllowanceRows."""
+        """See SendingLimitRows."""
         with _told("written"), transaction(self._connection):
             yield
 
     def add(self, account: int, recipients: Sequence[bytes], now: int) -> Taken:
-        """See AllowanceRows."""
+        """See SendingLimitRows."""
         new_recipients = tuple(self.new_recipients(account, recipients))
         with _told("written"):
             return Taken(account, self._add(account, recipients, now), new_recipients, now)
 
     def remove(self, taken: Taken) -> None:
-        """See AllowanceRows."""
+        """See SendingLimitRows."""
         rows = ((taken.account, each, taken.at) for each in taken.new_recipients)
         with _told("written"):
             self._connection.execute("DELETE FROM sent WHERE rowid = ? AND account = ?", (taken.row, taken.account))

@@ -6,7 +6,7 @@ from posthouse.accounts.rows import LoginRow
 
 
 @dataclass(frozen=True, slots=True)
-class Claim:
+class LoginName:
     """Who a peer says it is. `name` is the one form of all spellings of that login, whether it exists or not."""
 
     name: str
