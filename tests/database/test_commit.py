@@ -8,10 +8,11 @@ from pathlib import Path
 import apsw
 import pytest
 
-from posthouse.database.commit import GroupCommit, Unit
+from posthouse.database.commit import GroupCommit
 from posthouse.database.connection import open_connection
 from posthouse.database.errors import DatabaseClosedError, DatabaseError, DatabaseFullError
 from posthouse.database.locks import FileLock
+from posthouse.database.work import Unit
 
 
 class Add(Unit[int]):

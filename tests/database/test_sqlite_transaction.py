@@ -1,4 +1,4 @@
-"""A transaction that ends."""
+"""Transactions of SQLite: one that ends in any case, and one that several rooms take part in."""
 
 from pathlib import Path
 
@@ -6,7 +6,8 @@ import apsw
 import pytest
 
 from posthouse.database.connection import open_connection
-from posthouse.database.sqlite_transaction import transaction
+from posthouse.database.sqlite_transaction import SqliteTransaction, connection_of, transaction
+from posthouse.database.transaction import Transaction
 
 
 @pytest.fixture
@@ -34,3 +35,13 @@ def test_what_was_rolled_back_already(connection: apsw.Connection) -> None:
         connection.execute("ROLLBACK")
         raise RuntimeError
     assert not connection.in_transaction
+
+
+def test_its_connection() -> None:
+    connection = apsw.Connection(":memory:")
+    assert connection_of(SqliteTransaction(connection)) is connection
+
+
+def test_one_of_another_kind_is_refused() -> None:
+    with pytest.raises(TypeError, match="Transaction is no transaction of SQLite"):
+        connection_of(Transaction())

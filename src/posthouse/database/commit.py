@@ -13,7 +13,7 @@ What fails, and whom:
   own, so that the one that raises fails alone;
 - a full disk fails the units that need space with DatabaseFullError; those that free space may use what the writer kept
   in reserve, each in a transaction of its own, so that one that does not fit fails alone;
-- any other trouble of the database fails the batch with DatabaseError, and the connection is opened anew.
+- any other error of the database fails the batch with DatabaseError, and the connection is opened again.
 What was committed is never failed by what comes after it. Nothing an application's unit raises ends the thread; if it
 ends all the same, everything that waits fails and `on_thread_death` is called, for nothing could be written then.
 """
@@ -22,31 +22,23 @@ import asyncio
 import contextlib
 import errno
 import threading
-from collections import deque
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Sequence
 from queue import Empty, SimpleQueue
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, TypeVar
 
 import apsw
 
+from posthouse.database.batches import MAX_OCTETS, MAX_UNITS, BatchQueue
 from posthouse.database.errors import DatabaseClosedError, DatabaseError, DatabaseFullError
 from posthouse.database.locks import FileLock
 from posthouse.database.outcome import Outcome, finish_in_thread
+from posthouse.database.work import Unit, Writer
 
-P = TypeVar("P")
-T = TypeVar("T")
-U = TypeVar("U", bound="Unit[Any]")
-U_contra = TypeVar("U_contra", bound="Unit[Any]", contravariant=True)
+U = TypeVar("U", bound=Unit[Any])
 _Batch = list[U]
 
-MAX_UNITS = 512
-MAX_OCTETS = 32 * 1024 * 1024
-_LARGE = 1024 * 1024  # octets of a unit that others do not wait for
-_LARGE_TOGETHER = 8 * 1024 * 1024  # octets of large units in one batch
-
-# Trouble of the file or the machine, as against a mistake in one unit's statements.
-_UNWELL = (
+# Errors of the file or the machine, as against those of one unit's statements.
+_DATABASE_ERRORS = (
     apsw.IOError,
     apsw.BusyError,
     apsw.LockedError,
@@ -58,51 +50,6 @@ _UNWELL = (
     apsw.NoMemError,
     apsw.InterruptError,
 )
-
-
-class Unit(Generic[T]):
-    """A piece of work that waits for its transaction. Subclasses add what the writer needs to know."""
-
-    __slots__ = ("committed", "failure", "loop", "outcome", "result")
-
-    octets: int = 0  # what preparing it will write; bounds the batch
-    frees_space: bool = False  # whether it may use the reserve when the disk is full
-    needs_preparing: bool = True  # whether it fails when the batch cannot be prepared
-
-    def __init__(self) -> None:
-        self.result: T | None = None
-        self.committed = False  # then it does not fail any more
-        self.loop: asyncio.AbstractEventLoop
-        self.outcome: asyncio.Future[Any]
-        self.failure: Exception | None = None
-
-
-class Writer(Protocol[U_contra, P]):
-    """What the units mean. All but `announce` run in the commit thread.
-
-    What prepare() returns stands for that batch alone; it is handed back when the fate of the batch is known.
-    """
-
-    def prepare(self, connection: apsw.Connection, units: Sequence[U_contra]) -> P:
-        """Make durable what must be so before the rows. Sets `failure` on the units it could not serve.
-
-        No transaction is open and the file lock is not held.
-        """
-
-    def apply(self, connection: apsw.Connection, units: Sequence[U_contra]) -> None:
-        """Do the units' work in the open transaction and set their `result`. Called again after a failure."""
-
-    def committed(self, prepared: P, units: Sequence[U_contra]) -> None:
-        """A transaction of this batch was committed; those units that have a `failure` are not in it."""
-
-    def rolled_back(self, prepared: P, error: Exception) -> None:
-        """No row of what was prepared was committed, because of `error`."""
-
-    def room(self) -> AbstractContextManager[None]:
-        """The disk is full, and units that free space are about to be tried: within it they may use the reserve."""
-
-    def announce(self, units: Sequence[U_contra]) -> None:
-        """Tell the world what was committed. Runs on an event loop, before the futures of these units complete."""
 
 
 class GroupCommit(Generic[U]):
@@ -125,13 +72,10 @@ class GroupCommit(Generic[U]):
         self._connection = connect()  # here, so that a file that cannot be opened is the opener's error
         self._lock = lock
         self._writer = writer
-        self._max_units = max_units
-        self._max_octets = max_octets
         self._on_thread_death = on_thread_death
         self._submitted: dict[asyncio.AbstractEventLoop, _Batch[U]] = {}
         self._queue: SimpleQueue[_Batch[U] | None] = SimpleQueue()
-        self._leftover: deque[U] = deque()
-        self._had_large = False  # the last batch
+        self._waiting: BatchQueue[U] = BatchQueue(max_units, max_octets)
         self._closing = False
         self._dead = False
         self._thread = threading.Thread(target=self._run, name="commit", daemon=True)
@@ -178,9 +122,9 @@ class GroupCommit(Generic[U]):
         batch: _Batch[U] = []
         try:
             open_ = True
-            while open_ or self._leftover:
+            while open_ or self._waiting:
                 open_ = self._wait() and open_
-                batch = self._take()
+                batch = self._waiting.take()
                 if batch:
                     self._settle(batch)
                     self._complete(batch)
@@ -195,8 +139,8 @@ class GroupCommit(Generic[U]):
         self._closing = self._dead = True
         with contextlib.suppress(Empty):
             while True:
-                self._leftover.extend(self._queue.get_nowait() or ())
-        orphans = [*batch, *self._leftover]
+                self._waiting.extend(self._queue.get_nowait() or ())
+        orphans = [*batch, *self._waiting.take_all()]
         _fail(orphans, DatabaseClosedError(f"the commit thread has ended: {error!r}"), error)
         self._complete(orphans)
         self._on_thread_death(error)
@@ -205,27 +149,12 @@ class GroupCommit(Generic[U]):
         """Collect all that was handed over, blocking only when there is nothing. False once close() was called."""
         try:
             while True:
-                batch = self._queue.get_nowait() if self._leftover else self._queue.get()
+                batch = self._queue.get_nowait() if self._waiting else self._queue.get()
                 if batch is None:
                     return False
-                self._leftover.extend(batch)
+                self._waiting.extend(batch)
         except Empty:
             return True
-
-    def _take(self) -> _Batch[U]:
-        large = [unit for unit in self._leftover if unit.octets > _LARGE]
-        if large and (not self._had_large or len(large) == len(self._leftover)):
-            batch = _bounded(large, self._max_units, _LARGE_TOGETHER)
-        else:
-            small = self._leftover if not large else [unit for unit in self._leftover if unit.octets <= _LARGE]
-            batch = _bounded(small, self._max_units, self._max_octets)
-        self._had_large = bool(large and batch[0] is large[0])
-        if len(batch) == len(self._leftover):
-            self._leftover.clear()
-        else:
-            taken = set(map(id, batch))
-            self._leftover = deque(unit for unit in self._leftover if id(unit) not in taken)
-        return batch
 
     def _settle(self, batch: _Batch[U]) -> None:
         """Give every unit its result or its failure."""
@@ -235,7 +164,7 @@ class GroupCommit(Generic[U]):
             if ready:
                 with self._lock:
                     self._commit(ready, prepared)
-        except Exception as error:  # a mistake in this program or its writer: the callers learn it, the thread lives on
+        except Exception as error:  # a bug here or in the writer: the callers get it, the thread lives on
             _fail(batch, DatabaseError(f"commit failed: {error!r}"), error)
 
     def _prepare(self, batch: _Batch[U]) -> Any:
@@ -249,7 +178,7 @@ class GroupCommit(Generic[U]):
     def _commit(self, units: _Batch[U], prepared: Any) -> None:
         try:
             self._transact(units, self._writer.apply)
-        except _UNWELL as error:
+        except _DATABASE_ERRORS as error:
             self._fail_batch(units, prepared, error)
         except apsw.FullError as error:
             self._writer.rolled_back(prepared, error)
@@ -262,7 +191,7 @@ class GroupCommit(Generic[U]):
     def _commit_each(self, units: _Batch[U], prepared: Any) -> None:
         try:
             self._transact(units, self._apply_each)
-        except _UNWELL as error:
+        except _DATABASE_ERRORS as error:
             _forget_refusals(units)
             self._fail_batch(units, prepared, error)
         except apsw.FullError as error:
@@ -323,7 +252,7 @@ class GroupCommit(Generic[U]):
             connection.execute("SAVEPOINT unit")
             try:
                 self._writer.apply(connection, [unit])
-            except (apsw.FullError, *_UNWELL):
+            except (apsw.FullError, *_DATABASE_ERRORS):
                 raise  # concerns them all
             except Exception as error:
                 connection.execute("ROLLBACK TO unit")
@@ -390,15 +319,3 @@ def _fail(units: Sequence[Unit[Any]], failure: Exception, cause: BaseException |
         if unit.failure is None and not unit.committed:
             unit.failure = type(failure)(*failure.args)
             unit.failure.__cause__ = cause
-
-
-def _bounded(units: Iterable[U], most: int, octets: int) -> list[U]:
-    """The first ones: one at least, `most` at most, and together no more than so many octets."""
-    batch: list[U] = []
-    total = 0
-    for unit in units:
-        total += unit.octets
-        if batch and (len(batch) == most or total > octets):
-            break
-        batch.append(unit)
-    return batch

@@ -1,16 +1,16 @@
 """Changes the flags of messages."""
 
-from collections import defaultdict
 from collections.abc import Sequence
 
 import apsw
 
-from posthouse.mailstore.interface import KEYWORD_SHIFT, Flag, Marked, Marks, MessageColumns, Setting
+from posthouse.mailstore.flag_changes import decide_flags
+from posthouse.mailstore.interface import Marked, Marks, MessageColumns, Setting
 from posthouse.mailstore.sqlite.boxes import bump, require
 from posthouse.mailstore.sqlite.keywords import KeywordSets
 from posthouse.mailstore.sqlite.rows import fetch, numbers
 
-_LOOK = """
+_ROWS = """
     SELECT uid, message_id, flags, modseq, octets, received FROM message
     WHERE account_id = ?1 AND mailbox_id = ?2 AND message_id IN (SELECT value FROM carray(?3))
 """
@@ -38,33 +38,14 @@ def mark(
     if not messages:
         return Marked([], []), 0
     sets = KeywordSets(connection, account)
-    become: dict[int, int] = {}  # flags -> new flags: messages have few different ones
-    rows: list[MessageColumns] = []
-    conflicts: list[int] = []
-    changing: dict[int, list[int]] = defaultdict(list)  # new flags -> message ids
-    unseen = deleted = 0
-    modseq = 0
-    for row in sorted(map(MessageColumns._make, fetch(connection, _LOOK, (account, mailbox, numbers(set(messages)))))):
-        if unchanged_since is not None and row.modseq > unchanged_since:
-            conflicts.append(row.uid)
-            continue
-        flags = become.get(row.flags, -1)
-        if flags < 0:
-            flags = become[row.flags] = sets.changed(row.flags, setting, marks)
-        if flags == row.flags:
-            rows.append(row)
-            continue
-        modseq = modseq or bump(connection, account)
-        if (before := row.flags >> KEYWORD_SHIFT) != (after := flags >> KEYWORD_SHIFT):
-            sets.count(before, -1)
-            sets.count(after, 1)
-        changing[flags].append(row.message)
-        unseen += bool(row.flags & Flag.SEEN.value) - bool(flags & Flag.SEEN.value)
-        deleted += bool(flags & Flag.DELETED.value) - bool(row.flags & Flag.DELETED.value)
-        rows.append(row._replace(flags=flags, modseq=modseq))
+    rows = sorted(map(MessageColumns._make, fetch(connection, _ROWS, (account, mailbox, numbers(set(messages))))))
+    changes = decide_flags(rows, lambda flags: sets.changed(flags, setting, marks), unchanged_since)
+    modseq = bump(connection, account) if changes.changing else 0
+    for number, more in changes.keyword_sets.items():
+        sets.count(number, more)
     sets.write()
-    for flags, ids in changing.items():
+    for flags, ids in changes.changing.items():
         connection.execute(_SET, (account, mailbox, numbers(ids), flags, modseq))
     if modseq:
-        connection.execute(_COUNT, (account, mailbox, modseq, unseen, deleted))
-    return Marked(rows, conflicts, modseq), modseq
+        connection.execute(_COUNT, (account, mailbox, modseq, changes.unseen, changes.deleted))
+    return changes.marked(modseq), modseq

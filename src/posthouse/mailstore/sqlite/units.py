@@ -5,7 +5,7 @@ from typing import TypeVar
 
 import apsw
 
-from posthouse.database.commit import Unit
+from posthouse.database.work import Unit
 from posthouse.mailstore.interface import (
     Appending,
     Body,
