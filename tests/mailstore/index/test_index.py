@@ -12,7 +12,7 @@ import pytest
 from posthouse.mailstore.index import MessageIndex, SortKeys, prepare
 from posthouse.mailstore.index import index as module
 from posthouse.mailstore.index.sqlite.schema import TABLES
-from posthouse.mailstore.interface import StoreError, StoreFullError
+from posthouse.mailstore.interface import DamagedError, StoreError, StoreFullError
 from posthouse.mailstore.sqlite.store import SqliteMailstore
 from posthouse.message.text import digest
 from tests.mailstore.index.messages import ACCOUNT, has, keep, mail, search, shown, shown_of
@@ -139,7 +139,7 @@ async def test_a_damaged_message(index: MessageIndex, store: SqliteMailstore, mo
 
     async def reading(entry: Any, offset: int, length: int) -> bytes:
         if entry == damaged:
-            raise StoreError("damaged")
+            raise DamagedError("damaged")
         return await read(entry, offset, min(length, 50))  # and in small portions
 
     monkeypatch.setattr(store, "read", reading)
@@ -148,6 +148,31 @@ async def test_a_damaged_message(index: MessageIndex, store: SqliteMailstore, mo
         assert found[1].is_missing and b'"Three"' in found[2].envelope
     assert await search(index, store, "subject", "") == [0, 2]
     assert set(await index.sort_keys(ACCOUNT, box.id, ids)) == {ids[0], ids[2]}
+
+
+async def test_a_message_that_cannot_be_read_now(
+    index: MessageIndex, store: SqliteMailstore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No answer is better than one that leaves it out; what is shown of the others stays."""
+    ids = await keep(store, mail("One"), mail("Two"), mail("Three"))
+    box = await box_of(store, ACCOUNT)
+    busy = (await store.items(ACCOUNT, box.id, ids))[1].entry
+    read = store.read
+
+    async def reading(entry: Any, offset: int, length: int) -> bytes:
+        if entry == busy:
+            raise StoreError("Input/output error")
+        return await read(entry, offset, length)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(store, "read", reading)
+        with pytest.raises(StoreError):
+            await search(index, store, "subject", "")
+        with pytest.raises(StoreError):
+            await index.sort_keys(ACCOUNT, box.id, ids)
+        found = await shown(index, store, ids)
+        assert [each.is_missing for each in found] == [False, True, False]
+    assert await search(index, store, "subject", "") == [0, 1, 2]
 
 
 async def test_forget(index: MessageIndex, store: SqliteMailstore, digested: list[bytes]) -> None:

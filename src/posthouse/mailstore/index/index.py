@@ -16,7 +16,14 @@ from posthouse.mailstore.index.records import IndexRecord, Shown, SortKeys, fold
 from posthouse.mailstore.index.sqlite import queries
 from posthouse.mailstore.index.sqlite.database import READERS, IndexDatabase
 from posthouse.mailstore.index.sqlite.scanning import TextScan
-from posthouse.mailstore.interface import MailboxMessage, Mailstore, MessageRef, NoSuchMailboxError, StoreError
+from posthouse.mailstore.interface import (
+    DamagedError,
+    MailboxMessage,
+    Mailstore,
+    MessageRef,
+    NoSuchMailboxError,
+    StoreError,
+)
 from posthouse.message.header import header_end
 from posthouse.message.mime import Part, envelope
 from posthouse.message.text import digest
@@ -37,7 +44,8 @@ _MISSING = Shown(b"", b"", "")
 class MessageIndex:
     """Answers from `index.db`; makes what is missing there from the messages. One per process and event loop.
 
-    Raises StoreError when the file can neither be used nor made.
+    Raises StoreError when the file can neither be used nor made, and when a message cannot be read now: then an answer
+    without it would be false. Without one that is damaged it is true.
     """
 
     def __init__(self, path: Path, store: Mailstore) -> None:
@@ -67,7 +75,9 @@ class MessageIndex:
             if envelope_only:
                 known[message] = await self._envelope(item.entry)
                 continue
-            made = await self._made(item.entry)
+            made = None
+            with contextlib.suppress(StoreError):  # reading it will tell
+                made = await self._made(item.entry)
             known[message] = made.shown if made is not None else _MISSING
             if made is not None:
                 records.append((message, made.record))
@@ -97,7 +107,7 @@ class MessageIndex:
         return _merged(await self._ask(account, mailbox, messages, queries.sort_keys))
 
     async def ensure(self, account: int, mailbox: int, messages: Sequence[int]) -> None:
-        """Index those that are not yet. What is gone, or cannot be read, is passed over."""
+        """Index those that are not yet. What is gone, or damaged, is passed over."""
         absent = [message for part in await self._look(account, messages, queries.missing) for message in part]
         for start in range(0, len(absent), _CHUNK):
             await self._index(account, mailbox, absent[start : start + _CHUNK])
@@ -164,7 +174,11 @@ class MessageIndex:
             records: list[tuple[int, IndexRecord]] = []
             octets = 0
             for item in items:
-                made = await self._made(item.entry)
+                try:
+                    made = await self._made(item.entry)
+                except StoreError:
+                    await self._keep(account, records)
+                    raise
                 if made is not None:
                     records.append((item.entry.message, made.record))
                 octets += item.entry.octets
@@ -188,10 +202,10 @@ class MessageIndex:
         task.add_done_callback(self._keeping.discard)
 
     async def _made(self, entry: MessageRef) -> "_Made | None":
-        """None when the message cannot be read."""
+        """None when the message is damaged."""
         try:
             data = await self._read(entry, entry.octets)
-        except StoreError:
+        except DamagedError:
             return None
         return await self._look_through(_make, data, entry.received)
 
