@@ -1,16 +1,13 @@
 """Every store that there is, one after the other."""
 
 import time
-from collections.abc import AsyncIterator
-from pathlib import Path
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
 from posthouse.mailstore.changes import LocalBus
 from posthouse.mailstore.interface import Mailstore
-from posthouse.mailstore.sqlite.store import SqliteMailstore
-from tests.memory_store import MemoryMailstore
-from tests.store_invariants import assert_sound
+from tests.conformance.backends import BACKENDS, Backend
 
 
 class Clock:
@@ -32,16 +29,16 @@ def bus() -> LocalBus:
     return LocalBus()
 
 
-@pytest.fixture(params=["sqlite", "memory"])
-async def store(
-    request: pytest.FixtureRequest, tmp_path: Path, bus: LocalBus, clock: Clock
-) -> AsyncIterator[Mailstore]:
-    if request.param == "memory":
-        memory = MemoryMailstore(bus, clock=clock)
-        yield memory
-        await memory.close()
-        return
-    sqlite = SqliteMailstore.open(tmp_path, bus=bus, clock=clock, reserve_octets=4096)
-    yield sqlite
-    await sqlite.close()
-    assert_sound(tmp_path)
+@pytest.fixture(params=list(BACKENDS))
+def backend(request: pytest.FixtureRequest) -> Iterator[Backend]:
+    found = BACKENDS[request.param]()
+    yield found
+    found.close()
+
+
+@pytest.fixture
+async def store(backend: Backend, bus: LocalBus, clock: Clock) -> AsyncIterator[Mailstore]:
+    opened = backend.open(bus, clock=clock)
+    yield opened
+    await opened.close()
+    backend.assert_sound()

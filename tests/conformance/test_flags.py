@@ -20,8 +20,7 @@ from posthouse.mailstore.interface import (
     Setting,
     TooManyKeywordsError,
 )
-from posthouse.mailstore.sqlite import keywords as sqlite_keywords
-from tests.memory_store import keywords as memory_keywords
+from tests.conformance.backends import Backend
 from tests.stores import append, ascending, box_of, deliver, ids_of, letter, rows_of
 
 SEEN, DELETED, FLAGGED = Flag.SEEN, Flag.DELETED, Flag.FLAGGED
@@ -274,9 +273,10 @@ async def test_a_message_with_too_many_keywords(store: Mailstore) -> None:
 
 
 @pytest.mark.parametrize("limit", ["MAX_KEYWORDS", "MAX_KEYWORD_SETS"])
-async def test_an_account_with_too_many_keywords(store: Mailstore, limit: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (sqlite_keywords, memory_keywords):
-        monkeypatch.setattr(module, limit, 4)
+async def test_an_account_with_too_many_keywords(
+    store: Mailstore, backend: Backend, limit: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backend.limit(monkeypatch, **{limit: 4})
     box, ids = await filled(store, 5)
     for message, name in zip(ids, "abcd", strict=False):
         await store.mark(1, box, [message], Setting.ADD, Marks(Flag.NONE, (name,)))

@@ -1,6 +1,7 @@
 """Every promise of the Mailstore interface, for every store."""
 
 import asyncio
+import contextlib
 import itertools
 from collections.abc import Iterator, Sequence
 
@@ -21,9 +22,7 @@ from posthouse.mailstore.interface import (
     Traits,
     Usage,
 )
-from posthouse.mailstore.sqlite.store import SqliteMailstore
-from tests.memory_store import MemoryMailstore
-from tests.store_invariants import assert_sound
+from tests.conformance.backends import BACKENDS
 from tests.stores import NOW, PREFIX, BrokenBody, Bytes, ascending, contents, deliver, delivery_id, fetch
 
 BODY = b"Subject: x\r\n\r\nhello\r\n"
@@ -489,16 +488,12 @@ _STEP = st.tuples(
 
 @given(st.lists(_STEP, max_size=25))
 @settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
-@pytest.mark.parametrize("kind", ["sqlite", "memory"])
-def test_like_a_model(kind: str, tmp_path_factory: pytest.TempPathFactory, steps: list[_Step]) -> None:
-    folder = tmp_path_factory.mktemp("model")
+@pytest.mark.parametrize("kind", list(BACKENDS))
+def test_like_a_model(kind: str, steps: list[_Step]) -> None:
+    backend = BACKENDS[kind]()
 
     async def run() -> None:
-        store: Mailstore
-        if kind == "memory":
-            store = MemoryMailstore(LocalBus())
-        else:
-            store = SqliteMailstore.open(folder, bus=LocalBus(), reserve_octets=4096)
+        store = backend.open(LocalBus())
         model = _Model()
         for verb, account, mailbox, number, data, quota in steps:
             box = model.boxes.setdefault((account, mailbox), [])
@@ -533,9 +528,9 @@ def test_like_a_model(kind: str, tmp_path_factory: pytest.TempPathFactory, steps
             assert held.octets == model.octets(account)
         await store.close()
 
-    asyncio.run(run())
-    if kind == "sqlite":
-        assert_sound(folder)
+    with contextlib.closing(backend):
+        asyncio.run(run())
+        backend.assert_sound()
 
 
 async def test_hooks_of_a_delivery_to_nobody_are_called(store: Mailstore) -> None:

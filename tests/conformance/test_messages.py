@@ -25,6 +25,7 @@ from posthouse.mailstore.interface import (
     Traits,
     Usage,
 )
+from tests.conformance.backends import Backend
 from tests.conformance.conftest import Clock
 from tests.stores import (
     NOW,
@@ -594,10 +595,11 @@ async def test_modseq_of_somebody_unknown(store: Mailstore) -> None:
     assert await store.changes(7, 0) == []
 
 
-async def test_who_was_away_for_longer_than_is_remembered(store: Mailstore, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_who_was_away_for_longer_than_is_remembered(
+    store: Mailstore, backend: Backend, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """RFC 7162 3.2.5.2: then every uid that is not there is reported, and no expunge is missed."""
-    monkeypatch.setattr("posthouse.mailstore.sqlite.removing.LOG_ROWS", 6)
-    monkeypatch.setattr("posthouse.mailstore.sqlite.removing._LOG_SLACK", 3)
+    backend.limit(monkeypatch, LOG_ROWS=6)
     await append(store, 1, *(letter() for _ in range(40)))
     inbox = (await box_of(store, 1)).id
     looks: list[tuple[int, set[int]]] = []

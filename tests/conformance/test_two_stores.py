@@ -7,12 +7,10 @@ Modseqs are the stores' own: only their order counts, so a moment is known as th
 import asyncio
 import itertools
 import os
-import tempfile
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from hypothesis import Phase, settings
@@ -35,9 +33,7 @@ from posthouse.mailstore.interface import (
     StoreError,
     Target,
 )
-from posthouse.mailstore.sqlite.store import SqliteMailstore
-from tests.memory_store import MemoryMailstore
-from tests.store_invariants import assert_sound
+from tests.conformance.backends import BACKENDS, Backend
 from tests.stores import NOW, Bytes, ascending, delivery_id, fetch, letter, rows_of
 
 LONG = bool(os.environ.get("POSTHOUSE_LONG"))
@@ -104,19 +100,19 @@ class TwoStores(RuleBasedStateMachine):
         super().__init__()
         self._undo = ExitStack()
         self._runner = self._undo.enter_context(asyncio.Runner())
-        self._folder = Path(self._undo.enter_context(tempfile.TemporaryDirectory()))
+        self._backends = [self._undo.enter_context(closing(BACKENDS[name]())) for name in ("sqlite", "memory")]
         self._time = itertools.count(NOW)
         self._now = NOW
         self._serial = itertools.count()
-        self._stores: list[Mailstore] = [self._open(), MemoryMailstore(LocalBus(), clock=lambda: self._now)]
+        self._stores: list[Mailstore] = [self._open(backend) for backend in self._backends]
         self._witnesses = [_Witness(), _Witness()]
         self._moments: list[tuple[dict[int, tuple[int, ...]], _Rows]] = []  # account -> modseqs; what was there
         self._boxes: dict[int, list[Mailbox]] = {1: [], 2: []}
         self._rows: _Rows = {}
         self._known: list[bytes] = []
 
-    def _open(self) -> SqliteMailstore:
-        return SqliteMailstore.open(self._folder, bus=LocalBus(), clock=lambda: self._now, reserve_octets=4096)
+    def _open(self, backend: Backend) -> Mailstore:
+        return backend.open(LocalBus(), clock=lambda: self._now)
 
     def teardown(self) -> None:
         for account in (1, 2):
@@ -124,7 +120,8 @@ class TwoStores(RuleBasedStateMachine):
             assert first == second
         for store in self._stores:
             self._run(store.close())
-        assert_sound(self._folder)
+        for backend in self._backends:
+            backend.assert_sound()
         self._undo.close()
 
     # Orders
@@ -238,7 +235,7 @@ class TwoStores(RuleBasedStateMachine):
     @rule()
     def open_again(self) -> None:
         self._run(self._stores[0].close())
-        self._stores[0] = self._open()
+        self._stores[0] = self._open(self._backends[0])
 
     @rule()
     def note_the_moment(self) -> None:
