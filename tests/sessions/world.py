@@ -20,7 +20,7 @@ from posthouse.delivery.inbound.router import Router
 from posthouse.delivery.inbound.stages import ContentCheck
 from posthouse.delivery.inbound.wiring import build_incoming
 from posthouse.mailstore.changes import LocalBus
-from posthouse.mailstore.index import MessageIndex
+from posthouse.mailstore.index import open_index
 from posthouse.mailstore.interface import Mailstore
 from posthouse.mailstore.sqlite.store import SqliteMailstore
 from posthouse.message.ids import id_factory
@@ -179,7 +179,7 @@ async def world(
     pop3 = Pop3Settings("mail.example.test", plaintext_auth=True, stls=False)
     found.pop3 = Pop3Service(pop3, services)
     found.ports["pop3"] = (await server.listen(ListenerSettings("pop3"), found.pop3))[1]
-    index = MessageIndex(folder / "index.db", mailstore)
+    index = open_index(folder / "index.db", mailstore)
     imap = ImapSettings("mail.example.test", plaintext_auth=True, starttls=False)
     made = ImapService(imap, services, ImapDependencies(index, bus, lambda _account: None))
     found.ports["imap"] = (await server.listen(ListenerSettings("imap"), made))[1]

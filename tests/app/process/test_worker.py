@@ -65,7 +65,7 @@ def fail(*_args: object, **_more: object) -> None:
     [
         "SocketBus",
         "SqliteMailstore.open",
-        "MessageIndex",
+        "open_index",
         "SqliteDirectory",
         "SqliteLeases",
         "build_incoming",
@@ -214,7 +214,7 @@ asyncio.run(main())
 """
 
 
-@pytest.mark.parametrize("step", ["_take", "_complete"])
+@pytest.mark.parametrize("step", ["_settle", "_complete"])
 def test_a_commit_thread_that_dies_ends_the_worker(tmp_path: Path, step: str) -> None:
     done = subprocess.run(
         [sys.executable, "-c", SABOTAGED, str(tmp_path), step], capture_output=True, text=True, timeout=60, check=False

@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 
 from posthouse.mailstore.index import MessageIndex
+from posthouse.mailstore.index.sqlite.rows import SqliteIndexRows
 from posthouse.mailstore.sqlite.store import SqliteMailstore
 
 
@@ -13,7 +14,12 @@ def path(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-async def index(path: Path, store: SqliteMailstore) -> AsyncIterator[MessageIndex]:
-    opened = MessageIndex(path, store)
+def rows(path: Path) -> SqliteIndexRows:
+    return SqliteIndexRows(path)
+
+
+@pytest.fixture
+async def index(rows: SqliteIndexRows, store: SqliteMailstore) -> AsyncIterator[MessageIndex]:
+    opened = MessageIndex(rows, store)
     yield opened
     await opened.close()

@@ -9,8 +9,9 @@ from typing import Any
 import apsw
 import pytest
 
-from posthouse.mailstore.index import MessageIndex, SortKeys, prepare
+from posthouse.mailstore.index import MessageIndex, SortKeys, open_index, prepare
 from posthouse.mailstore.index import index as module
+from posthouse.mailstore.index.sqlite.rows import SqliteIndexRows
 from posthouse.mailstore.index.sqlite.schema import TABLES
 from posthouse.mailstore.interface import DamagedError, StoreError, StoreFullError
 from posthouse.mailstore.sqlite.store import SqliteMailstore
@@ -175,7 +176,9 @@ async def test_a_message_that_cannot_be_read_now(
     assert await search(index, store, "subject", "") == [0, 1, 2]
 
 
-async def test_forget(index: MessageIndex, store: SqliteMailstore, digested: list[bytes]) -> None:
+async def test_forget(
+    index: MessageIndex, rows: SqliteIndexRows, store: SqliteMailstore, digested: list[bytes]
+) -> None:
     await keep(store, *_MAILS)
     await keep(store, *_MAILS, account=7)
     assert await search(index, store, "subject", "lunch") == await search(index, store, "subject", "lunch", account=7)
@@ -183,7 +186,7 @@ async def test_forget(index: MessageIndex, store: SqliteMailstore, digested: lis
     await index.forget(ACCOUNT)
     await index.forget(99)
     assert await index.followed(ACCOUNT) == 0
-    counted = await index._database.read(
+    counted = await rows.database.read(
         lambda connection: [connection.execute(f"SELECT count(*) FROM {table}").get for table in TABLES]
     )
     assert counted == [4, 4, 4, 4]
@@ -220,7 +223,7 @@ async def test_it_outlives_a_process(
     await search(index, store, "text", "x")
     await index.close()
     await index.close()
-    again = MessageIndex(path, store)
+    again = open_index(path, store)
     assert await search(again, store, "text", "lunch") == [0, 1]
     await again.close()
     assert len(digested) == 4
@@ -268,7 +271,7 @@ async def test_a_file_that_was_spoilt_is_begun_anew(
     if beforehand:
         prepare(path)
         prepare(path)
-    again = MessageIndex(path, store)
+    again = open_index(path, store)
     try:
         assert await shown(again, store, ids) == [shown_of(data) for data in _MAILS]
         assert await search(again, store, "text", "lunch") == [0, 1]
@@ -278,7 +281,7 @@ async def test_a_file_that_was_spoilt_is_begun_anew(
 
 
 async def test_one_that_is_spoilt_while_it_is_open(index: MessageIndex, store: SqliteMailstore, path: Path) -> None:
-    other = MessageIndex(path, store)
+    other = open_index(path, store)
     ids = await keep(store, *(mail(f"Number {number}", "x" * 4000) for number in range(50)))
     assert await search(index, store, "text", "number 17") == [17]
     assert await search(other, store, "text", "number 17") == [17]
@@ -293,16 +296,16 @@ async def test_one_that_is_spoilt_while_it_is_open(index: MessageIndex, store: S
     await other.close()
 
 
-async def test_a_full_disk(index: MessageIndex, store: SqliteMailstore) -> None:
+async def test_a_full_disk(index: MessageIndex, rows: SqliteIndexRows, store: SqliteMailstore) -> None:
     ids = await keep(store, *_MAILS)
-    pages = await index._database.write(lambda connection: connection.pragma("page_count"))
-    await index._database.write(lambda connection: connection.pragma("max_page_count", pages))
+    pages = await rows.database.write(lambda connection: connection.pragma("page_count"))
+    await rows.database.write(lambda connection: connection.pragma("max_page_count", pages))
     with pytest.raises(StoreFullError):
         await search(index, store, "text", "lunch")
     for _ in range(2):
         assert await shown(index, store, ids) == [shown_of(data) for data in _MAILS]
         await _idle(index)
-    await index._database.write(lambda connection: connection.pragma("max_page_count", 1 << 30))
+    await rows.database.write(lambda connection: connection.pragma("max_page_count", 1 << 30))
     assert await search(index, store, "text", "lunch") == [0, 1]
 
 
@@ -310,7 +313,7 @@ async def test_a_folder_that_is_not_there(store: SqliteMailstore, tmp_path: Path
     with pytest.raises(StoreError):
         prepare(tmp_path / "missing" / "index.db")
     with pytest.raises(StoreError):
-        MessageIndex(tmp_path / "missing" / "index.db", store)
+        open_index(tmp_path / "missing" / "index.db", store)
 
 
 async def test_large_messages_and_many(index: MessageIndex, store: SqliteMailstore) -> None:

@@ -10,7 +10,6 @@ import pytest
 from posthouse.mailstore.changes import LocalBus
 from posthouse.mailstore.index import MessageIndex, indexer
 from posthouse.mailstore.index.indexer import Indexer
-from posthouse.mailstore.index.sqlite.queries import missing
 from posthouse.mailstore.interface import StoreError, StoreFullError
 from posthouse.mailstore.sqlite.store import SqliteMailstore
 from tests.mailstore.index.messages import ACCOUNT, keep, mail
@@ -47,7 +46,7 @@ async def at_work(
 
 async def _absent(index: MessageIndex, store: SqliteMailstore, account: int = ACCOUNT) -> list[int]:
     ids = [message for box in await store.mailboxes(account) for message in await ids_of(store, account, box.name)]
-    return await index._database.read(lambda connection: missing(connection, account, ids))
+    return await index._rows.missing(account, ids)
 
 
 async def _caught_up(index: MessageIndex, store: SqliteMailstore, account: int = ACCOUNT) -> None:
@@ -77,7 +76,7 @@ async def test_what_goes(index: MessageIndex, store: SqliteMailstore, at_work: I
     await _caught_up(index, store)
     await store.remove(ACCOUNT, (await box_of(store, ACCOUNT)).id, ids[1:3], marked=False)
     await _caught_up(index, store)
-    assert await index._database.read(lambda connection: missing(connection, ACCOUNT, ids)) == ids[1:3]
+    assert await index._rows.missing(ACCOUNT, ids) == ids[1:3]
 
 
 async def test_nobody_is_looked_after_unasked(index: MessageIndex, store: SqliteMailstore, at_work: Indexer) -> None:

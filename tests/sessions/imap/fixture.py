@@ -20,7 +20,7 @@ from posthouse.delivery.content.spool import SpoolBudget
 from posthouse.delivery.inbound.router import Router
 from posthouse.delivery.inbound.wiring import build_incoming
 from posthouse.mailstore.changes import LocalBus
-from posthouse.mailstore.index import MessageIndex
+from posthouse.mailstore.index import MessageIndex, open_index
 from posthouse.mailstore.interface import Mailstore
 from posthouse.mailstore.sqlite.store import SqliteMailstore
 from posthouse.message.ids import id_factory
@@ -212,7 +212,7 @@ async def house(
     else:
         mailstore = SqliteMailstore.open(folder, bus=bus, clock=lambda: found.now, reserve_octets=4096)
     found = Fixture(mailstore, directory, registry)
-    index = MessageIndex(folder / "index.db", mailstore)
+    index = open_index(folder / "index.db", mailstore)
     leases = SqliteLeases(folder / "leases.db", clock=found.clock)
     found.open(folder, index, bus, leases, log or open_log("warning"), idle_notify)
     try:

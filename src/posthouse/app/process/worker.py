@@ -31,7 +31,7 @@ from posthouse.delivery.content.spool import SpoolBudget
 from posthouse.delivery.inbound.router import Router
 from posthouse.delivery.inbound.submission import Submission
 from posthouse.delivery.inbound.wiring import build_incoming
-from posthouse.mailstore.index import MessageIndex
+from posthouse.mailstore.index import open_index
 from posthouse.mailstore.index.indexer import Indexer
 from posthouse.mailstore.socket_bus import SocketBus
 from posthouse.mailstore.sqlite.store import SqliteMailstore
@@ -113,7 +113,7 @@ class Worker:
             create=False,
         )
         self._parts.add("mailstore", self._mailstore.close)
-        self._index = MessageIndex(paths.index, self._mailstore)
+        self._index = open_index(paths.index, self._mailstore)
         self._parts.add("index", self._index.close)
         self._indexer = Indexer(self._index, self._mailstore, self._bus)
         self._volatile = open_volatile(paths.volatile)

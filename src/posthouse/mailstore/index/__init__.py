@@ -4,8 +4,17 @@ It is kept in a database of its own, `index.db`, which may be deleted at any tim
 messages when somebody asks for it. So no answer is ever stale, and nothing here needs to survive a power failure.
 """
 
+from pathlib import Path
+
 from posthouse.mailstore.index.index import MessageIndex
 from posthouse.mailstore.index.records import Shown, SortKeys
+from posthouse.mailstore.index.sqlite.rows import SqliteIndexRows
 from posthouse.mailstore.index.sqlite.schema import prepare
+from posthouse.mailstore.interface import MessageReader
 
-__all__ = ["MessageIndex", "Shown", "SortKeys", "prepare"]
+__all__ = ["MessageIndex", "Shown", "SortKeys", "open_index", "prepare"]
+
+
+def open_index(path: Path, store: MessageReader) -> MessageIndex:
+    """The index over the file at `path`, which is made when it is missing. Raises StoreError."""
+    return MessageIndex(SqliteIndexRows(path), store)

@@ -2,24 +2,19 @@
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from pathlib import Path
 from typing import NamedTuple, TypeVar, TypeVarTuple
 from weakref import WeakValueDictionary
 
-import apsw
-
 from posthouse.mailstore.index.envelopes import Envelopes
+from posthouse.mailstore.index.interface import IndexRows
 from posthouse.mailstore.index.records import IndexRecord, Shown, SortKeys, folded, record, shown_of
-from posthouse.mailstore.index.sqlite import queries
-from posthouse.mailstore.index.sqlite.database import READERS, IndexDatabase
-from posthouse.mailstore.index.sqlite.scanning import TextScan
 from posthouse.mailstore.interface import (
     DamagedError,
     MailboxMessage,
-    Mailstore,
+    MessageReader,
     MessageRef,
     NoSuchMailboxError,
     StoreError,
@@ -30,10 +25,11 @@ from posthouse.message.text import digest
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
-_Look = Callable[[apsw.Connection, int, Sequence[int]], T]  # given an account and messages of it
+_Job = Callable[[int, Sequence[int]], Awaitable[T]]  # given an account and messages of it
 _CHUNK = 100  # messages that are made and kept together
 _CHUNK_OCTETS = 8 << 20
-_PIECE = 4000  # messages that one job of a reading thread looks at: tens of milliseconds at most
+_PIECE = 4000  # messages that one job reads: tens of milliseconds at most
+_AT_ONCE = 2  # such jobs
 _SMALL = 16 << 10  # octets of a message that is looked through on the event loop; also, where headers end as a rule
 _TRIES = 3
 _REMOVED = 500  # rows of each table in one transaction
@@ -42,14 +38,14 @@ _MISSING = Shown(b"", b"", "")
 
 
 class MessageIndex:
-    """Answers from `index.db`; makes what is missing there from the messages. One per process and event loop.
+    """Answers from the rows of the index; makes what is missing there from the messages. One per event loop.
 
-    Raises StoreError when the file can neither be used nor made, and when a message cannot be read now: then an answer
+    Raises StoreError when the rows can neither be used nor made, and when a message cannot be read now: then an answer
     without it would be false. Without one that is damaged it is true.
     """
 
-    def __init__(self, path: Path, store: Mailstore) -> None:
-        self._database = IndexDatabase(path)
+    def __init__(self, rows: IndexRows, store: MessageReader) -> None:
+        self._rows = rows
         self._store = store
         self._maker = ThreadPoolExecutor(1, "index-maker")
         self._envelopes = Envelopes()
@@ -66,7 +62,7 @@ class MessageIndex:
         absent = [message for message in messages if message not in known]
         if absent:
             with contextlib.suppress(StoreError):  # the messages themselves are there
-                known |= await self._database.read(lambda connection: queries.shown(connection, account, absent))
+                known |= await self._rows.shown(account, absent)
         records = []
         for item in items:
             message = item.entry.message
@@ -95,70 +91,71 @@ class MessageIndex:
         `field`: "text" (body or headers, those of parts, too), "body", "subject", "from", "to", "cc", "bcc", or
         "header:" and a field's name. With an empty needle fields find all messages that have such a field.
         """
-        parts = await self._ask(account, mailbox, messages, TextScan(field, folded(needle)).find)
+        parts = await self._read(
+            account, mailbox, messages, partial(self._rows.find, field=field, needle=folded(needle))
+        )
         return set().union(*parts)
 
     async def sent_days(self, account: int, mailbox: int, messages: Sequence[int]) -> dict[int, int]:
         """The day each was written, as its writer wrote it, in days since 1970."""
-        return _merged(await self._ask(account, mailbox, messages, queries.sent_days))
+        return _merged(await self._read(account, mailbox, messages, self._rows.sent_days))
 
     async def sort_keys(self, account: int, mailbox: int, messages: Sequence[int]) -> dict[int, SortKeys]:
         """What each is sorted and threaded by."""
-        return _merged(await self._ask(account, mailbox, messages, queries.sort_keys))
+        return _merged(await self._read(account, mailbox, messages, self._rows.sort_keys))
 
     async def ensure(self, account: int, mailbox: int, messages: Sequence[int]) -> None:
         """Index those that are not yet. What is gone, or damaged, is passed over."""
-        absent = [message for part in await self._look(account, messages, queries.missing) for message in part]
+        absent = [message for part in await self._read_all(account, messages, self._rows.missing) for message in part]
         for start in range(0, len(absent), _CHUNK):
             await self._index(account, mailbox, absent[start : start + _CHUNK])
 
     async def remove(self, account: int, messages: Sequence[int]) -> None:
         """Throw away what is kept of messages that were expunged."""
         for start in range(0, len(messages), _REMOVED):
-            part = messages[start : start + _REMOVED]
-            await self._database.write(partial(_call, queries.remove, account, part))
+            await self._rows.remove(account, messages[start : start + _REMOVED])
 
     async def forget(self, account: int) -> None:
         """Throw away what is kept of an account, in short transactions."""
-        while await self._database.write(lambda connection: queries.remove_some(connection, account, _REMOVED)):
+        while await self._rows.remove_some(account, _REMOVED):
             continue
 
     async def followed(self, account: int) -> int:
         """Up to which modseq of the account note_followed() was called."""
-        return await self._database.read(lambda connection: queries.followed(connection, account))
+        return await self._rows.followed(account)
 
     async def note_followed(self, account: int, modseq: int) -> None:
         """All that happened up to then is taken care of."""
-        await self._database.write(lambda connection: queries.note_followed(connection, account, modseq))
+        await self._rows.note_followed(account, modseq)
 
     async def close(self) -> None:
         """Finish what waits. More than once does no harm."""
         if self._keeping:
             await asyncio.gather(*self._keeping)
-        await self._database.close()
+        await self._rows.close()
         await asyncio.to_thread(self._maker.shutdown)
 
-    async def _ask(self, account: int, mailbox: int, messages: Sequence[int], job: _Look[T]) -> list[T]:
+    async def _read(self, account: int, mailbox: int, messages: Sequence[int], job: _Job[T]) -> list[T]:
         """What a reading job finds when all messages are indexed."""
         for _ in range(_TRIES):
-            file = self._database.file
+            generation = self._rows.generation
             await self.ensure(account, mailbox, messages)
-            found = await self._look(account, messages, job)
-            if self._database.file == file:  # else it was created again meanwhile, and is empty
+            found = await self._read_all(account, messages, job)
+            if self._rows.generation == generation:  # else the rows were lost meanwhile
                 return found
         raise StoreError("the index is damaged again and again")
 
-    async def _look(self, account: int, messages: Sequence[int], job: _Look[T]) -> list[T]:
-        """Run a reading job on all messages, piece by piece, in all reading threads; others get their turn between."""
+    async def _read_all(self, account: int, messages: Sequence[int], job: _Job[T]) -> list[T]:
+        """Run a reading job on all messages, piece by piece, some at once; others get their turn between."""
         pieces = iter([messages[start : start + _PIECE] for start in range(0, len(messages), _PIECE)])
         found: list[T] = []
 
         async def work() -> None:
             for piece in pieces:
-                part = await self._database.read(partial(_call, job, account, piece))
+                part = await job(account, piece)
                 found.append(part)
 
-        await asyncio.gather(*(work() for _ in range(min(READERS, -(-len(messages) // _PIECE)))))
+        await asyncio.gather(*(work() for _ in range(min(_AT_ONCE, -(-len(messages) // _PIECE)))))
         return found
 
     async def _index(self, account: int, mailbox: int, messages: Sequence[int]) -> None:
@@ -166,7 +163,7 @@ class MessageIndex:
         waited = lock.locked()
         async with lock:
             if waited:  # the other one may have made them
-                messages = await self._database.read(lambda connection: queries.missing(connection, account, messages))
+                messages = await self._rows.missing(account, messages)
             try:
                 items = await self._store.items(account, mailbox, messages) if messages else []
             except NoSuchMailboxError:
@@ -190,7 +187,7 @@ class MessageIndex:
 
     async def _keep(self, account: int, records: Sequence[tuple[int, IndexRecord]]) -> None:
         if records:
-            await self._database.write(lambda connection: queries.add(connection, account, records))
+            await self._rows.add(account, records)
 
     def _keep_later(self, account: int, records: Sequence[tuple[int, IndexRecord]]) -> None:
         async def keep() -> None:
@@ -204,16 +201,16 @@ class MessageIndex:
     async def _made(self, entry: MessageRef) -> "_Made | None":
         """None when the message is damaged."""
         try:
-            data = await self._read(entry, entry.octets)
+            data = await self._octets_of(entry, entry.octets)
         except DamagedError:
             return None
         return await self._look_through(_make, data, entry.received)
 
     async def _envelope(self, entry: MessageRef) -> Shown:
         try:
-            data = await self._read(entry, _SMALL)
+            data = await self._octets_of(entry, _SMALL)
             if header_end(data, bare_lf=True) == len(data):  # there is none yet
-                data = await self._read(entry, entry.octets)
+                data = await self._octets_of(entry, entry.octets)
         except StoreError:
             return _MISSING
         return Shown(await self._look_through(_envelope, data), _EMPTY.structure, "")
@@ -224,7 +221,7 @@ class MessageIndex:
             return job(data, *args)
         return await asyncio.get_running_loop().run_in_executor(self._maker, partial(job, data, *args))
 
-    async def _read(self, entry: MessageRef, octets: int) -> bytes:
+    async def _octets_of(self, entry: MessageRef, octets: int) -> bytes:
         octets = min(octets, entry.octets)
         data = await self._store.read(entry, 0, octets)
         while len(data) < octets and (more := await self._store.read(entry, len(data), octets - len(data))):
@@ -247,10 +244,6 @@ def _make(data: bytes, received: int) -> _Made:
 def _envelope(data: bytes) -> bytes:
     body = header_end(data, bare_lf=True)
     return envelope(data, Part(0, body, body))
-
-
-def _call(job: _Look[T], account: int, messages: Sequence[int], connection: apsw.Connection) -> T:
-    return job(connection, account, messages)
 
 
 def _merged(parts: Iterable[dict[int, T]]) -> dict[int, T]:
