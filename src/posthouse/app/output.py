@@ -1,8 +1,6 @@
 """What commands write: data to standard output, chatter to standard error; colour only on a terminal."""
 
-import json
 import os
-import shutil
 import sys
 import textwrap
 import time
@@ -47,6 +45,8 @@ def hint(text: str) -> None:
 
 def document(value: object) -> None:
     """Write one JSON document on one line."""
+    import json  # most commands write none
+
     print(json.dumps(value, default=str), flush=True)
 
 
@@ -73,6 +73,8 @@ def listing(
         for row in texts:
             print("\t".join(row))
         return
+    import shutil  # with all its ways to compress
+
     width = shutil.get_terminal_size().columns
     widths = [max(len(row[at]) for row in [list(columns), *texts]) for at in range(len(columns))]
     beside = [at for at, name in enumerate(columns) if name not in below]

@@ -6,7 +6,6 @@ from contextlib import closing
 from posthouse.accounts.sqlite.verified_passwords import keep_rows_of
 from posthouse.accounts.sqlite.volatile import check_volatile, open_volatile
 from posthouse.app.data_folder.starting import begin
-from posthouse.app.outgoing import build_routes
 from posthouse.app.process.worker_config import WorkerConfig
 from posthouse.database.errors import DatabaseError
 from posthouse.database.sqlite_leases import SqliteLeases
@@ -37,6 +36,10 @@ def prepare(config: WorkerConfig) -> None:
 
 def _reroute(config: WorkerConfig) -> None:
     """What was queued before takes the routes of now: a running server's never change."""
+    if not config.settings.outgoing.enabled:  # nothing is sent: the next start that sends does it
+        return
+    from posthouse.app.outgoing import build_routes  # all that sending needs, once for all workers that are forked
+
     routes = build_routes(config.settings)
 
     def choose(recipient: Address, sender: Address | None, before: str) -> str:

@@ -8,6 +8,7 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from ipaddress import ip_address
+from typing import TYPE_CHECKING
 
 from posthouse.accounts.interface import Directory
 from posthouse.accounts.sending_limits import SendingLimits
@@ -18,7 +19,6 @@ from posthouse.accounts.sqlite.volatile import open_volatile
 from posthouse.accounts.throttle import Throttle
 from posthouse.accounts.verified_passwords import VerifiedPasswordCache
 from posthouse.app.config.services import Service
-from posthouse.app.outgoing import OutboundBuilder, OutboundPipeline, build_outbound
 from posthouse.app.process.close_stack import CloseStack
 from posthouse.app.process.engine_settings import full_reply, imap_settings, pop3_settings, smtp_settings
 from posthouse.app.process.heartbeat import Heartbeat
@@ -57,6 +57,9 @@ from posthouse.sessions.open_sessions import CHECK_SECONDS
 from posthouse.sessions.pop3 import RENEW_SECONDS, Pop3Service
 from posthouse.sessions.services import Services
 from posthouse.sessions.smtp import SmtpService
+
+if TYPE_CHECKING:
+    from posthouse.app.outgoing import OutboundPipeline
 
 BUS_SECONDS = 10.0  # between two looks whether the other workers can be told of changes
 HISTORY_SECONDS = 1.0  # between two looks for deliveries to be written down
@@ -235,6 +238,10 @@ class Worker:
         settings = self._config.settings
         if not settings.outgoing.enabled:
             return Router(self._directory, self._mailstore, time.time, history=self._history)
+        # Resolver, couriers and DANE: a quarter of all imports, and a server that sends nothing does without. One that
+        # sends has them before its workers are forked (preparation.py).
+        from posthouse.app.outgoing import OutboundBuilder, build_outbound
+
         outgoing = SqliteOutgoing(
             self._mailstore,
             time.time,
