@@ -11,7 +11,7 @@ from tests.world.names import Names, names_on
 from tests.world.net import Network, network
 from tests.world.policies import Policies
 from tests.world.postfix import Postfix
-from tests.world.postfixture import Posthouse
+from tests.world.posthouse import Posthouse
 from tests.world.stripper import Stripper
 from tests.world.trust import Trust
 
