@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from posthouse.database.transaction import Transaction
+from posthouse.database.transaction import SharedTransaction
 from posthouse.mailstore.changes import LocalBus
 from posthouse.mailstore.interface import (
     INBOX,
@@ -537,7 +537,7 @@ async def test_hooks_of_a_delivery_to_nobody_are_called(store: Mailstore) -> Non
     """A bounce that has nowhere to go still carries the record of the failure."""
     seen: list[int] = []
 
-    def note(_: Transaction, copies: Sequence[MessageRef | None]) -> None:
+    def note(_: SharedTransaction, copies: Sequence[MessageRef | None]) -> None:
         seen.append(len(copies))
 
     receipt = await store.deliver(delivery_id(), Bytes(b""), [], NOW, all_or_nothing=True, in_transaction=[note, note])

@@ -7,7 +7,7 @@ import pytest
 
 from posthouse.database.connection import open_connection
 from posthouse.database.sqlite_transaction import SqliteTransaction, connection_of, transaction
-from posthouse.database.transaction import Transaction
+from posthouse.database.transaction import SharedTransaction
 
 
 @pytest.fixture
@@ -44,4 +44,4 @@ def test_its_connection() -> None:
 
 def test_one_of_another_kind_is_refused() -> None:
     with pytest.raises(TypeError, match="Transaction is no transaction of SQLite"):
-        connection_of(Transaction())
+        connection_of(SharedTransaction())

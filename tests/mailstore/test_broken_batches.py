@@ -122,15 +122,15 @@ async def test_a_pack_that_cannot_be_taken_up_is_let_go_of_whole(
     """Its row is there, its file is made, and then the commit that takes it up fails: with an error, or for good."""
     from posthouse.mailstore.sqlite.catalogue import SqliteCatalogue
 
-    real = SqliteCatalogue.take_up
+    real = SqliteCatalogue.reopen
     failures: list[Exception] = [apsw.IOError("disk I/O error"), apsw.FullError("full")]
 
-    def take_up(catalogue: SqliteCatalogue, pack: int) -> int | None:
+    def reopen(catalogue: SqliteCatalogue, pack: int) -> int | None:
         if failures:
             raise failures.pop()
         return real(catalogue, pack)
 
-    monkeypatch.setattr(SqliteCatalogue, "take_up", take_up)
+    monkeypatch.setattr(SqliteCatalogue, "reopen", reopen)
     for kind in (StoreFullError, StoreError):
         with pytest.raises(kind):
             await deliver(store, 1)

@@ -157,12 +157,12 @@ async def test_stopped_between_the_hole_and_the_row(store: SqliteMailstore, tmp_
     async def stop(unit: object) -> None:
         raise StoreError("killed")
 
-    real, store._reaper._do = store._reaper._do, stop
+    real, store._reaper._submit = store._reaper._submit, stop
     with pytest.raises(StoreError, match="killed"):
         await store.reap(NOW * 2)
     assert len(files.punched) == 1
     assert_sound(tmp_path)
-    store._reaper._do = real
+    store._reaper._submit = real
     assert (await store.reap(NOW * 2)).blobs == 1
 
 

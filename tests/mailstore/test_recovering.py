@@ -371,7 +371,7 @@ def test_a_database_begun_anew_gives_no_number_twice(folder: Path) -> None:
     with closing(open_reader(path)) as connection:
         known = read_identity(connection)
     assert known is not None
-    recovering.begin_anew(path, {"": MIGRATIONS}, replace(known, generation=4), [1, 2], NOW)
+    recovering.create_replacement(path, {"": MIGRATIONS}, replace(known, generation=4), [1, 2], NOW)
     assert len(loose(folder)) == 5
     with closing(open_reader(path)) as connection:
         assert read_identity(connection) == replace(known, generation=4)

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from copy import deepcopy
 
-from posthouse.database.transaction import Transaction
+from posthouse.database.transaction import SharedTransaction
 from posthouse.mailstore.interface import (
     Body,
     DeliveryReceipt,
@@ -50,7 +50,7 @@ class MemoryDeliveries:
         ]
         try:
             for hook in in_transaction:
-                hook(Transaction(), copies)
+                hook(SharedTransaction(), copies)
         except Exception as error:
             self._restore(before, known)
             raise StoreError(f"not stored: {error}") from error

@@ -7,7 +7,7 @@ from posthouse.mailstore.interface import (
     INBOX,
     Flag,
     MailboxMessage,
-    Maildrop,
+    MaildropColumns,
     Measure,
     MessageColumns,
     MessageRef,
@@ -30,11 +30,11 @@ class MemoryMessageReader:
         box = self._state.look(account).boxes.get(canonical(name))
         return [item.entry for item in box.items.values()] if box else []
 
-    async def maildrop(self, account: int, name: str = INBOX) -> Maildrop:
+    async def maildrop(self, account: int, name: str = INBOX) -> MaildropColumns:
         """See MessageReader."""
         entries = await self.entries(account, name)
         messages, octets = [entry.message for entry in entries], [entry.sent_octets for entry in entries]
-        return Maildrop(array("Q", messages), array("Q", octets), entries[:1000])
+        return MaildropColumns(array("Q", messages), array("Q", octets), entries[:1000])
 
     async def find(self, account: int, name: str, messages: Sequence[int]) -> list[MessageRef]:
         """See MessageReader."""

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from posthouse.database.transaction import Transaction
+from posthouse.database.transaction import SharedTransaction
 from posthouse.mailstore.interface import DeliveryResult, StoreError, StoreFullError, Target
 from posthouse.message.address import Address
 from posthouse.message.envelope import BodyType, Recipient, ReversePath
@@ -388,7 +388,7 @@ async def test_news_and_record_are_one(house: Fixture) -> None:
     await house.put(queue, "b@y.test")
     (one,) = await queue.claim([], 10)
 
-    def fail(transaction: Transaction, copies: object) -> None:
+    def fail(transaction: SharedTransaction, copies: object) -> None:
         recorder(transaction, ())
         raise ValueError("power cut")
 

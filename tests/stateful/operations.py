@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from posthouse.database.sqlite_transaction import connection_of
-from posthouse.database.transaction import Transaction
+from posthouse.database.transaction import SharedTransaction
 from posthouse.mailstore.interface import (
     SYSTEM_FLAGS,
     Appending,
@@ -129,7 +129,7 @@ class _Hook:
         self._number = number
         self._spoilt = spoilt
 
-    def __call__(self, transaction: Transaction, copies: Sequence[MessageRef | None]) -> None:
+    def __call__(self, transaction: SharedTransaction, copies: Sequence[MessageRef | None]) -> None:
         if not any(copies):
             return
         if isinstance(self._store, Model):

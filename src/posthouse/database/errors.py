@@ -33,7 +33,7 @@ class NotADatabaseError(DatabaseUnusableError):
 
 
 class DatabaseDamagedError(DatabaseUnusableError):
-    """The file is a database, but spoilt."""
+    """The file is a database, but damaged."""
 
 
 class ForeignLogError(DatabaseUnusableError):

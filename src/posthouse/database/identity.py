@@ -15,7 +15,13 @@ import apsw
 from posthouse.database.connection import connect, has_log, keep_log
 from posthouse.database.errors import DatabaseError, DatabaseFullError, DatabaseGoneError, ForeignLogError
 from posthouse.database.migrations import Steps, check_schema, schema_version
-from posthouse.database.opening import check_filled, open_database, open_existing_reader, translated, whole
+from posthouse.database.opening import (
+    check_all_pages,
+    check_filled,
+    open_database,
+    open_existing_reader,
+    translate_errors,
+)
 
 STORE_OCTETS = 16
 
@@ -36,7 +42,7 @@ def inspect(path: Path, rooms: Mapping[str, Steps], *, thorough: bool = False) -
 
     `thorough`: all of the file is read. Raises DatabaseError, DatabaseUnusableError and its kinds.
     """
-    with _complained(path), translated(path):
+    with _complained(path), translate_errors(path):
         check_filled(path)
         logged, below = has_log(path), _without_log(path)
         connection = connect(path, create=False)
@@ -51,7 +57,7 @@ def inspect(path: Path, rooms: Mapping[str, Steps], *, thorough: bool = False) -
                 raise ForeignLogError(path, f"and {path.name}-wal belong to different mail stores")
             # A file of an earlier time under a later log is most often no sound tree any more.
             if thorough or (below is not None and below != found):
-                whole(connection)
+                check_all_pages(connection)
             return found
         finally:
             connection.close()
@@ -59,7 +65,7 @@ def inspect(path: Path, rooms: Mapping[str, Steps], *, thorough: bool = False) -
 
 def is_outdated(path: Path, rooms: Mapping[str, Steps]) -> bool:
     """Whether an earlier version made the tables. Changes nothing. Raises DatabaseError."""
-    with _complained(path), translated(path), closing(open_existing_reader(path)) as connection:
+    with _complained(path), translate_errors(path), closing(open_existing_reader(path)) as connection:
         return any(schema_version(connection, room) < len(steps) for room, steps in rooms.items())
 
 

@@ -34,7 +34,9 @@ class OpenPolicy(Enum):
 
     EXISTING = "existing"  # it must be there
     CREATE = "create"  # made when it is missing
-    REPLACE = "replace"  # it may be lost: made when missing, put aside and made anew when damaged or of a later version
+    REPLACE = (
+        "replace"  # it may be lost: made when missing, put aside and made again when damaged or of a later version
+    )
 
 
 def open_database(
@@ -55,7 +57,7 @@ def open_database(
     """
 
     def attempt() -> apsw.Connection:
-        with contextlib.ExitStack() as undo, translated(path):
+        with contextlib.ExitStack() as undo, translate_errors(path):
             if policy is OpenPolicy.EXISTING:
                 check_filled(path)
             connection = connect(path, create=policy is not OpenPolicy.EXISTING)
@@ -81,7 +83,7 @@ def open_database(
 
 def open_existing_reader(path: Path) -> apsw.Connection:
     """As open_reader(), but says what is wrong with a file by the same errors as open_database()."""
-    with translated(path):
+    with translate_errors(path):
         check_usable(path)
         check_filled(path)
         connection = open_reader(path)
@@ -97,15 +99,15 @@ def check_filled(path: Path) -> None:
         raise DatabaseGoneError(path, "is empty")
 
 
-def whole(connection: apsw.Connection) -> None:
+def check_all_pages(connection: apsw.Connection) -> None:
     """For `first`: read all of the file. Raises apsw.CorruptError. Takes some 100 ms for 100 MB."""
     if (found := connection.pragma("quick_check")) != "ok":
         raise apsw.CorruptError(str(found))
 
 
 @contextlib.contextmanager
-def translated(path: Path) -> Iterator[None]:
-    """What SQLite and the system say of a file as a whole, in our own errors."""
+def translate_errors(path: Path) -> Iterator[None]:
+    """Turn the errors of SQLite and of the system that concern a whole file into our own."""
     try:
         yield
     except FileNotFoundError:

@@ -59,7 +59,7 @@ class SqliteLeases:
     def void_all(self) -> None:
         """End every hold. Only for a server that starts and holds the server lock: then no holder is alive.
 
-        A file that a machine crash has spoilt is replaced.
+        A file that a machine crash has damaged is replaced.
         """
         try:
             self._connection.execute("UPDATE lease SET expires = 0 WHERE expires <> 0")

@@ -5,10 +5,10 @@ from collections.abc import Iterator
 
 import apsw
 
-from posthouse.database.transaction import Transaction
+from posthouse.database.transaction import SharedTransaction
 
 
-class SqliteTransaction(Transaction):
+class SqliteTransaction(SharedTransaction):
     """An open one, of `connection`."""
 
     __slots__ = ("connection",)
@@ -17,7 +17,7 @@ class SqliteTransaction(Transaction):
         self.connection = connection
 
 
-def connection_of(transaction: Transaction) -> apsw.Connection:
+def connection_of(transaction: SharedTransaction) -> apsw.Connection:
     """Where to write rows in it. Raises TypeError for a transaction of another kind."""
     if not isinstance(transaction, SqliteTransaction):
         raise TypeError(f"{type(transaction).__name__} is no transaction of SQLite")

@@ -12,10 +12,10 @@ class ChangeBus(Protocol):
     """Carries "account A is now at modseq M" to every watcher, in this process and in the other workers."""
 
     def publish(self, account: int, modseq: int) -> None:
-        """Tell the watchers. Called on the event loop, after the commit. Never blocks, never raises."""
+        """Notify the watchers. Called on the event loop, after the commit. Never blocks, never raises."""
 
-    def watch(self, account: int, tell: Callable[[int], None]) -> Callable[[], None]:
-        """Call tell(modseq) on the event loop at every change; returns what ends the watch."""
+    def watch(self, account: int, notify: Callable[[int], None]) -> Callable[[], None]:
+        """Call notify(modseq) on the event loop at every change; returns what ends the watch."""
 
 
 class LocalBus:
@@ -25,19 +25,19 @@ class LocalBus:
         self._watchers: dict[int, list[Callable[[int], None]]] = {}
 
     def publish(self, account: int, modseq: int) -> None:
-        """Tell the watchers. One that raises is reported to the loop's exception handler; the others are told."""
-        for tell in tuple(self._watchers.get(account, ())):  # a watcher may end its watch when told
+        """Notify the watchers. One that raises is reported to the loop's exception handler; the others are called."""
+        for notify in tuple(self._watchers.get(account, ())):  # a watcher may end its watch when called
             try:
-                tell(modseq)
+                notify(modseq)
             except Exception as error:
                 asyncio.get_running_loop().call_exception_handler(
                     {"message": f"a watcher of account {account} failed", "exception": error}
                 )
 
-    def watch(self, account: int, tell: Callable[[int], None]) -> Callable[[], None]:
-        """Call tell(modseq) on the event loop at every change; returns what ends the watch (twice does no harm)."""
+    def watch(self, account: int, notify: Callable[[int], None]) -> Callable[[], None]:
+        """Call notify(modseq) on the event loop at every change; returns what ends the watch (twice does no harm)."""
         watchers = self._watchers.setdefault(account, [])
-        watchers.append(tell)
+        watchers.append(notify)
         ended = False
 
         def end() -> None:
@@ -45,7 +45,7 @@ class LocalBus:
             if ended:
                 return
             ended = True
-            watchers.remove(tell)
+            watchers.remove(notify)
             if not watchers and self._watchers.get(account) is watchers:
                 del self._watchers[account]
 

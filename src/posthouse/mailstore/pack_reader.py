@@ -1,6 +1,6 @@
 """Reads messages out of packs. What the kernel has in memory is read at once, the rest must be fetched in a thread.
 
-Every read looks at the record's header: the identity there must be the one that the database has. A read of a whole
+Every read checks the record's header: the identity there must be the one that the database has. A read of a whole
 message compares every octet with the digest it was kept under. Whoever sends a long message in pieces has it checked
 first, so that nothing damaged goes out as if it were sound.
 """
@@ -49,7 +49,7 @@ class PackReader:
                 return _piece_in_memory(fd, record, entry, offset, length)
             start = _start_in_memory(fd, record, entry, length)
             return None if start is None else bytes(start)
-        except OSError:  # not cached; or there are no such reads here, or the disk is ill: fetch() will tell
+        except OSError:  # not cached; or there are no such reads here, or the disk fails: fetch() finds out
             return None
 
     def fetch(self, entry: MessageRef, offset: int, length: int) -> bytes:

@@ -62,13 +62,13 @@ class PackRecord(Protocol):
 class Catalogue(Protocol):
     """What the database knows of packs. Each call is a committed transaction when it returns."""
 
-    def take_up(self, pack: int) -> int | None:
-        """Take up a pack to append to it; where it ends. None when it is not known, or may not be appended to."""
+    def reopen(self, pack: int) -> int | None:
+        """Reopen a pack to append to it; where it ends. None when it is not known, or may not be appended to."""
 
     def add(self, above: int) -> int:
         """A number higher than `above` and than any that was given before; that pack is known from now on."""
 
-    def pass_over(self, pack: int, end: int) -> None:
+    def note_end(self, pack: int, end: int) -> None:
         """Note that a pack does not end before that.
 
         It is a change: so it overwrites what a transaction that failed may have left in the database's log.
@@ -124,7 +124,7 @@ class PackWriter:
         crash would bring its rows back.
         """
         for extent in self._abandoned:
-            catalogue.pass_over(extent.pack, extent.end)
+            catalogue.note_end(extent.pack, extent.end)
         while self._abandoned:
             extent = self._abandoned.pop()
             with contextlib.suppress(OSError):  # it is lost space, and no more than that
@@ -206,7 +206,7 @@ class PackWriter:
     def _ready(self, catalogue: Catalogue) -> None:
         if self._fd >= 0 and (self._end >= self._limit or not os.fstat(self._fd).st_nlink):
             self._let_go()  # it is full, or somebody has removed it: what went there would be gone
-        if self._fd < 0 and not any(self._take_up(catalogue, pack) for pack in self._candidates()):
+        if self._fd < 0 and not any(self._reopen(catalogue, pack) for pack in self._candidates()):
             self._make(catalogue)
 
     def _candidates(self) -> Iterable[int]:
@@ -215,7 +215,7 @@ class PackWriter:
             packs = [int(file.name[:-5]) for file in files if is_pack(file.name) and file.stat().st_size < self._limit]
         return sorted(packs, reverse=True)
 
-    def _take_up(self, catalogue: Catalogue, pack: int) -> bool:
+    def _reopen(self, catalogue: Catalogue, pack: int) -> bool:
         """Lock a pack that is there and go on behind its last octet. False when it is not for us."""
         try:
             fd = os.open(self._path(pack), os.O_RDWR | os.O_CLOEXEC)
@@ -223,7 +223,7 @@ class PackWriter:
             return False
         try:
             end = self._lock(fd, pack)
-            known = catalogue.take_up(pack) if end else None
+            known = catalogue.reopen(pack) if end else None
         except BaseException:
             _close(fd)
             raise
@@ -257,7 +257,7 @@ class PackWriter:
             except FileExistsError:
                 continue
             try:
-                ours = self._write_head(fd, pack) and catalogue.take_up(pack) is not None
+                ours = self._write_head(fd, pack) and catalogue.reopen(pack) is not None
             except BaseException:
                 self._remove(pack, fd)
                 raise

@@ -1,10 +1,10 @@
-"""A pack's head, and its records: one body and the trace headers of all its placements.
+"""A pack's head, and its records: one body and the trace headers of all its copies.
 
     head of the pack | record | record | ...
     record: header | prefix n | ... | prefix 2 | prefix 1 | body
 
 Prefixes stand in reverse order, so that prefix 1 and the body, the whole message where there is one recipient, are one
-contiguous read. A prefix that several placements share stands there once. All numbers are little-endian.
+contiguous read. A prefix that several copies share stands there once. All numbers are little-endian.
 
     header of a record                                       head of a pack
     octets  0   4  magic                                     octets  0   4  magic

@@ -1,7 +1,8 @@
 """The feed of changes between the workers of one server: each has a Unix datagram socket in one folder.
 
 A worker's socket is named by its index, so nobody has to be discovered: the peers are the other indices. That a worker
-has died shows when the next datagram to it is refused; its successor binds the same name, and connecting anew finds it.
+has died shows when the next datagram to it is refused; its successor binds the same name, and connecting again finds
+it.
 Files rather than abstract names, because a folder has permissions and abstract names have none: any user could take the
 name of a worker, or whisper to it.
 
@@ -127,9 +128,9 @@ class SocketBus:
         if modseq > waiting.get(account, 0):
             waiting[account] = modseq
 
-    def watch(self, account: int, tell: Callable[[int], None]) -> Callable[[], None]:
-        """Call tell(modseq) on the event loop at every change, here or elsewhere; returns what ends the watch."""
-        return self._local.watch(account, tell)
+    def watch(self, account: int, notify: Callable[[int], None]) -> Callable[[], None]:
+        """Call notify(modseq) on the event loop at every change, here or elsewhere; returns what ends the watch."""
+        return self._local.watch(account, notify)
 
     def _send(self) -> None:
         if not self._waiting:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Protocol
 
-from posthouse.database.transaction import Transaction
+from posthouse.database.transaction import SharedTransaction
 from posthouse.message.envelope import Recipient, ReversePath
 
 LEASE_SECONDS = 60  # how long a claimer's claims outlive it
@@ -156,7 +156,7 @@ class Kept(Protocol):
 class Put(Protocol):
     """Queues one message inside the mailstore's transaction that keeps its body, the last of the delivery."""
 
-    def __call__(self, transaction: Transaction, copies: Sequence[Kept | None]) -> None:
+    def __call__(self, transaction: SharedTransaction, copies: Sequence[Kept | None]) -> None:
         """Inside the transaction."""
 
     @property
@@ -167,7 +167,7 @@ class Put(Protocol):
 class Recorder(Protocol):
     """Writes records down inside the mailstore's transaction; undoes it when a report is no longer ours to make."""
 
-    def __call__(self, transaction: Transaction, copies: Sequence[Kept | None]) -> None:
+    def __call__(self, transaction: SharedTransaction, copies: Sequence[Kept | None]) -> None:
         """Inside the transaction."""
 
     @property

@@ -8,7 +8,7 @@ from typing import overload
 from posthouse.accounts.interface import Account, Refusal, RefusalKind
 from posthouse.database.errors import DatabaseError
 from posthouse.database.leases import Lease
-from posthouse.mailstore.interface import INBOX, DamagedError, Maildrop, MessageRef, StoreError, Traits
+from posthouse.mailstore.interface import INBOX, DamagedError, MaildropColumns, MessageRef, StoreError, Traits
 from posthouse.net.connection import Connection
 from posthouse.protocol.events import (
     KeysWanted,
@@ -267,7 +267,7 @@ class Pop3Session:
         await self._give_back()
 
 
-def _drop(account: Account, maildrop: Maildrop) -> Drop:
+def _drop(account: Account, maildrop: MaildropColumns) -> Drop:
     return Drop(maildrop.sent_octets, UniqueIds(f"{account.id:x}", maildrop.messages))
 
 

@@ -291,7 +291,7 @@ def validities(data: Path) -> list[int]:
 
 
 def test_killed_at_each_step_a_new_database_is_begun_again_and_the_mail_filed(data: Path, tmp_path: Path) -> None:
-    steps = ("claim_identity", "write_card", "put_aside", "begin_anew")
+    steps = ("claim_identity", "write_card", "put_aside", "create_replacement")
     for last in range(1, 5):
         copy = shutil.copytree(data, tmp_path / str(last))
         (copy / "posthouse.db").write_bytes(b"nonsense" * 999)

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from posthouse.mailstore.index import MessageIndex, Shown
+from posthouse.mailstore.index import MessageIndex, MessageSummary
 from posthouse.mailstore.interface import INBOX, Mailstore
 from posthouse.message.text import Digest, digest, fold
 from tests.stores import NOW, append, box_of, ids_of, letter
@@ -37,15 +37,15 @@ async def search(
 
 async def shown(
     index: MessageIndex, store: Mailstore, ids: Sequence[int], *, account: int = ACCOUNT, envelope_only: bool = False
-) -> list[Shown]:
+) -> list[MessageSummary]:
     """What is shown of messages in the INBOX."""
     items = await store.items(account, (await box_of(store, account)).id, ids)
-    return await index.shown(account, items, envelope_only=envelope_only)
+    return await index.summaries(account, items, envelope_only=envelope_only)
 
 
-def shown_of(data: bytes) -> Shown:
+def shown_of(data: bytes) -> MessageSummary:
     made = digest(data, NOW)
-    return Shown(made.envelope, made.structure, made.preview)
+    return MessageSummary(made.envelope, made.structure, made.preview)
 
 
 def has(made: Digest, field: str, needle: str) -> bool:

@@ -81,8 +81,8 @@ async def test_what_is_shown(index: MessageIndex, store: SqliteMailstore, envelo
     assert [each.envelope for each in again] == [each.envelope for each in expected]
     assert await shown(index, store, ids) == expected
     items = await store.items(ACCOUNT, (await box_of(store, ACCOUNT)).id, ids)
-    assert await index.shown(ACCOUNT, [items[2], items[0]]) == [expected[2], expected[0]]
-    assert await index.shown(ACCOUNT, []) == []
+    assert await index.summaries(ACCOUNT, [items[2], items[0]]) == [expected[2], expected[0]]
+    assert await index.summaries(ACCOUNT, []) == []
 
 
 async def test_the_envelope_of_a_long_header(index: MessageIndex, store: SqliteMailstore) -> None:

@@ -61,8 +61,8 @@ async def test_what_is_there_and_what_comes(index: MessageIndex, store: SqliteMa
     await store.create(ACCOUNT, "Other")
     await keep(store, *(mail(f"Number {number}") for number in range(30)))
     await keep(store, mail("There"), mailbox="Other")
-    at_work.take_up(ACCOUNT)
-    at_work.take_up(ACCOUNT)
+    at_work.watch_account(ACCOUNT)
+    at_work.watch_account(ACCOUNT)
     await _caught_up(index, store)
     for _ in range(3):
         await deliver(store, ACCOUNT, mail("New"))
@@ -72,7 +72,7 @@ async def test_what_is_there_and_what_comes(index: MessageIndex, store: SqliteMa
 
 async def test_what_goes(index: MessageIndex, store: SqliteMailstore, at_work: Indexer) -> None:
     ids = await keep(store, *(mail(f"Number {number}") for number in range(5)))
-    at_work.take_up(ACCOUNT)
+    at_work.watch_account(ACCOUNT)
     await _caught_up(index, store)
     await store.remove(ACCOUNT, (await box_of(store, ACCOUNT)).id, ids[1:3], marked=False)
     await _caught_up(index, store)
@@ -82,7 +82,7 @@ async def test_what_goes(index: MessageIndex, store: SqliteMailstore, at_work: I
 async def test_nobody_is_looked_after_unasked(index: MessageIndex, store: SqliteMailstore, at_work: Indexer) -> None:
     await keep(store, mail())
     await keep(store, mail(), account=2)
-    at_work.take_up(2)
+    at_work.watch_account(2)
     await _caught_up(index, store, 2)
     assert len(await _absent(index, store)) == 1
 
@@ -92,8 +92,8 @@ async def test_a_large_account_does_not_hold_up_another(
 ) -> None:
     await keep(store, *(mail(f"Number {number}") for number in range(400)))
     await keep(store, mail(), account=2)
-    at_work.take_up(ACCOUNT)
-    at_work.take_up(2)
+    at_work.watch_account(ACCOUNT)
+    at_work.watch_account(2)
     await _caught_up(index, store, 2)
     assert len(await _absent(index, store)) > 200
     await _caught_up(index, store)
@@ -103,7 +103,7 @@ async def test_news_that_keep_coming(
     index: MessageIndex, store: SqliteMailstore, at_work: Indexer, bus: LocalBus
 ) -> None:
     await keep(store, mail())
-    at_work.take_up(ACCOUNT)
+    at_work.watch_account(ACCOUNT)
     until = time.monotonic() + 0.6
     while time.monotonic() < until:
         bus.publish(ACCOUNT, 1)
@@ -120,7 +120,7 @@ async def test_trouble_does_not_end_it(
     with monkeypatch.context() as trouble:
         trouble.setattr(index, "ensure", fail)
         await keep(store, mail())
-        at_work.take_up(ACCOUNT)
+        at_work.watch_account(ACCOUNT)
         await asyncio.sleep(0.2)
         assert len(await _absent(index, store)) == 1
     await deliver(store, ACCOUNT, mail())
@@ -138,7 +138,7 @@ async def test_the_oldest_are_let_go(
 ) -> None:
     monkeypatch.setattr(indexer, "_KEPT", 2)
     for account in (1, 2, 3):
-        at_work.take_up(account)
+        at_work.watch_account(account)
     assert set(bus._watchers) == {2, 3}
     assert issubclass(StoreFullError, StoreError)
 
@@ -157,7 +157,7 @@ async def test_an_account_is_followed_again_after_an_error_that_nobody_thought_o
 
     with monkeypatch.context() as broken:
         broken.setattr(index, "followed", fail)
-        at_work.take_up(ACCOUNT)
+        at_work.watch_account(ACCOUNT)
         deadline = time.monotonic() + 60
         while "could not be indexed" not in caplog.text:
             assert time.monotonic() < deadline
@@ -171,7 +171,7 @@ async def test_started_again_it_still_watches(
 ) -> None:
     monkeypatch.setattr(indexer, "QUIET_SECONDS", 0.02)
     worker = Indexer(index, store, bus)
-    worker.take_up(ACCOUNT)
+    worker.watch_account(ACCOUNT)
 
     def fail(now: float) -> None:
         raise ZeroDivisionError

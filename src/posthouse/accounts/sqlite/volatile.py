@@ -6,7 +6,7 @@ import apsw
 
 from posthouse.accounts.sqlite import sending_limits, throttle, verified_passwords
 from posthouse.database.connection import Durability
-from posthouse.database.opening import OpenPolicy, open_database, whole
+from posthouse.database.opening import OpenPolicy, check_all_pages, open_database
 
 _ROOMS = {
     throttle.THROTTLE: throttle.MIGRATIONS,
@@ -17,7 +17,7 @@ _ROOMS = {
 
 def check_volatile(path: Path) -> None:
     """Have a file that is whole, before the processes that use it start. Raises as open_volatile()."""
-    open_database(path, _ROOMS, policy=OpenPolicy.REPLACE, durability=Durability.OFF, first=whole).close()
+    open_database(path, _ROOMS, policy=OpenPolicy.REPLACE, durability=Durability.OFF, first=check_all_pages).close()
 
 
 def open_volatile(path: Path) -> apsw.Connection:

@@ -29,7 +29,7 @@ from posthouse.database.opening import OpenPolicy, open_database, put_aside
 from posthouse.mailstore.fsck import pack_files
 from posthouse.mailstore.loose import head_at
 from posthouse.mailstore.sqlite.presence import presence
-from posthouse.mailstore.sqlite.recovering import begin_anew, renew_numbers
+from posthouse.mailstore.sqlite.recovering import create_replacement, renew_numbers
 
 
 def make(paths: DataPaths) -> None:
@@ -107,7 +107,7 @@ def renew_mail(paths: DataPaths, accounts: Collection[int]) -> None:
         write_card(paths.card, replace(card or new_card(store, generation), salvage_due=True), schemas())
         if paths.mail.exists() or has_log(paths.mail):
             put_aside(paths.mail, replace=False)
-        begin_anew(paths.mail, MAIL_ROOMS, Identity(store, generation), accounts, int(time.time()))
+        create_replacement(paths.mail, MAIL_ROOMS, Identity(store, generation), accounts, int(time.time()))
 
     _making(paths, begin)
 

@@ -338,7 +338,7 @@ class Worker:
             desk = ImapDependencies(
                 self._index,
                 self._bus,
-                self._indexer.take_up,
+                self._indexer.watch_account,
                 idle_notify=self._config.settings.imap.idle_notify,
                 shares=self._shares,
             )

@@ -7,12 +7,12 @@ messages when somebody asks for it. So no answer is ever stale, and nothing here
 from pathlib import Path
 
 from posthouse.mailstore.index.index import MessageIndex
-from posthouse.mailstore.index.records import Shown, SortKeys
+from posthouse.mailstore.index.records import MessageSummary, SortKeys
 from posthouse.mailstore.index.sqlite.rows import SqliteIndexRows
 from posthouse.mailstore.index.sqlite.schema import prepare
 from posthouse.mailstore.interface import MessageReader
 
-__all__ = ["MessageIndex", "Shown", "SortKeys", "open_index", "prepare"]
+__all__ = ["MessageIndex", "MessageSummary", "SortKeys", "open_index", "prepare"]
 
 
 def open_index(path: Path, store: MessageReader) -> MessageIndex:

@@ -10,7 +10,7 @@ from weakref import WeakValueDictionary
 
 from posthouse.mailstore.index.envelopes import Envelopes
 from posthouse.mailstore.index.interface import IndexRows
-from posthouse.mailstore.index.records import IndexRecord, Shown, SortKeys, folded, record, shown_of
+from posthouse.mailstore.index.records import IndexRecord, MessageSummary, SortKeys, folded, record, summary_of
 from posthouse.mailstore.interface import (
     DamagedError,
     MailboxMessage,
@@ -33,8 +33,8 @@ _AT_ONCE = 2  # such jobs
 _SMALL = 16 << 10  # octets of a message that is looked through on the event loop; also, where headers end as a rule
 _TRIES = 3
 _REMOVED = 500  # rows of each table in one transaction
-_EMPTY = shown_of(digest(b"", 0))
-_MISSING = Shown(b"", b"", "")
+_EMPTY = summary_of(digest(b"", 0))
+_MISSING = MessageSummary(b"", b"", "")
 
 
 class MessageIndex:
@@ -52,7 +52,9 @@ class MessageIndex:
         self._making: WeakValueDictionary[int, asyncio.Lock] = WeakValueDictionary()
         self._keeping: set[asyncio.Task[None]] = set()
 
-    async def shown(self, account: int, items: Sequence[MailboxMessage], *, envelope_only: bool = False) -> list[Shown]:
+    async def summaries(
+        self, account: int, items: Sequence[MailboxMessage], *, envelope_only: bool = False
+    ) -> list[MessageSummary]:
         """What is shown of each, in order. Of a message that cannot be read: one that is_missing.
 
         With `envelope_only`, a message that is not indexed is not looked through whole: the rest is empty then.
@@ -62,7 +64,7 @@ class MessageIndex:
         absent = [message for message in messages if message not in known]
         if absent:
             with contextlib.suppress(StoreError):  # the messages themselves are there
-                known |= await self._rows.shown(account, absent)
+                known |= await self._rows.summaries(account, absent)
         records = []
         for item in items:
             message = item.entry.message
@@ -74,7 +76,7 @@ class MessageIndex:
             made = None
             with contextlib.suppress(StoreError):  # reading it will tell
                 made = await self._made(item.entry)
-            known[message] = made.shown if made is not None else _MISSING
+            known[message] = made.summary if made is not None else _MISSING
             if made is not None:
                 records.append((message, made.record))
         if records:
@@ -206,14 +208,14 @@ class MessageIndex:
             return None
         return await self._look_through(_make, data, entry.received)
 
-    async def _envelope(self, entry: MessageRef) -> Shown:
+    async def _envelope(self, entry: MessageRef) -> MessageSummary:
         try:
             data = await self._octets_of(entry, _SMALL)
             if header_end(data, bare_lf=True) == len(data):  # there is none yet
                 data = await self._octets_of(entry, entry.octets)
         except StoreError:
             return _MISSING
-        return Shown(await self._look_through(_envelope, data), _EMPTY.structure, "")
+        return MessageSummary(await self._look_through(_envelope, data), _EMPTY.structure, "")
 
     async def _look_through(self, job: Callable[[bytes, *Ts], T], data: bytes, *args: *Ts) -> T:
         """On the spot, or by the thread for it when that may take longer than others should wait."""
@@ -232,13 +234,13 @@ class MessageIndex:
 class _Made(NamedTuple):
     """What is made of one message."""
 
-    shown: Shown
+    summary: MessageSummary
     record: IndexRecord
 
 
 def _make(data: bytes, received: int) -> _Made:
     made = digest(data, received)
-    return _Made(shown_of(made), record(made))
+    return _Made(summary_of(made), record(made))
 
 
 def _envelope(data: bytes) -> bytes:

@@ -14,8 +14,8 @@ from posthouse.mailstore.changes import ChangeBus
 from posthouse.mailstore.index.index import MessageIndex
 from posthouse.mailstore.interface import Mailstore, StoreError
 
-QUIET_SECONDS = 0.3  # without news from an account, before it is looked at
-LATEST_SECONDS = 5.0  # then it is looked at even if news keep coming
+QUIET_SECONDS = 0.3  # without news from an account, before it is read
+LATEST_SECONDS = 5.0  # then it is read even if news keep coming
 SHARE = 0.25  # of one core
 _CHUNK = 10  # messages between two pauses
 _KEPT = 10_000  # accounts that are watched at most
@@ -34,7 +34,7 @@ class Indexer:
         self._following: dict[int, asyncio.Task[None]] = {}
         self._turn = asyncio.Lock()  # first come, first served
 
-    def take_up(self, account: int) -> None:
+    def watch_account(self, account: int) -> None:
         """Follow an account from now on."""
         if account in self._watches:
             return

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Protocol
 
-from posthouse.mailstore.index.records import IndexRecord, Shown, SortKeys
+from posthouse.mailstore.index.records import IndexRecord, MessageSummary, SortKeys
 
 
 class IndexRows(Protocol):
@@ -15,7 +15,7 @@ class IndexRows(Protocol):
     def generation(self) -> int:
         """Another one when all rows were lost since, so that what was there may be missing now."""
 
-    async def shown(self, account: int, messages: Sequence[int]) -> dict[int, Shown]:
+    async def summaries(self, account: int, messages: Sequence[int]) -> dict[int, MessageSummary]:
         """What IMAP shows of each."""
 
     async def find(self, account: int, messages: Sequence[int], field: str, needle: bytes) -> list[int]:

@@ -15,7 +15,7 @@ from posthouse.message.text import Digest, fold
 BREAK = b"\n"
 
 
-class Shown(NamedTuple):
+class MessageSummary(NamedTuple):
     """What IMAP shows of a message: ENVELOPE, BODYSTRUCTURE (both as they are sent) and PREVIEW."""
 
     envelope: bytes
@@ -52,9 +52,9 @@ class IndexRecord(NamedTuple):
     text: tuple[Value, ...]
 
 
-def shown_of(made: Digest) -> Shown:
+def summary_of(made: Digest) -> MessageSummary:
     """What is shown of a message."""
-    return Shown(made.envelope, made.structure, made.preview)
+    return MessageSummary(made.envelope, made.structure, made.preview)
 
 
 def record(made: Digest) -> IndexRecord:

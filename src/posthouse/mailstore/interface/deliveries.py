@@ -3,12 +3,12 @@
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from posthouse.database.transaction import Transaction
+from posthouse.database.transaction import SharedTransaction
 from posthouse.mailstore.interface.values import Body, DeliveryReceipt, MessageRef, Target
 
 # Another room's part in the transaction of a delivery. It gets the copies, None for each that was not kept. What it
 # raises undoes the delivery.
-TransactionHook = Callable[[Transaction, Sequence[MessageRef | None]], None]
+TransactionHook = Callable[[SharedTransaction, Sequence[MessageRef | None]], None]
 
 
 class Deliveries(Protocol):

@@ -7,7 +7,7 @@ from posthouse.mailstore.interface.values import (
     INBOX,
     Appending,
     MailboxMessage,
-    Maildrop,
+    MaildropColumns,
     Marked,
     Marks,
     Measure,
@@ -28,7 +28,7 @@ class MessageReader(Protocol):
     async def entries(self, account: int, name: str = INBOX) -> list[MessageRef]:
         """The messages of a mailbox, by uid. Empty when there is no such account or mailbox."""
 
-    async def maildrop(self, account: int, name: str = INBOX) -> Maildrop:
+    async def maildrop(self, account: int, name: str = INBOX) -> MaildropColumns:
         """The messages of a mailbox in some 16 octets each. Empty when there is no such account or mailbox.
 
         Of a large one that changes meanwhile it may have a message that was just removed.

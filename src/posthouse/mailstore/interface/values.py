@@ -165,7 +165,7 @@ class Snapshot:
 
 
 @dataclass(frozen=True, slots=True)
-class Maildrop:
+class MaildropColumns:
     """The messages of a mailbox as columns, by id, and the first of them as entries: up to a thousand."""
 
     messages: "array[int]"  # "Q"

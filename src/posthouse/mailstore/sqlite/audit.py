@@ -19,7 +19,7 @@ class _Audit:
     query: str
     repair: str = ""
     severity: Severity = Severity.WARNING
-    advice: str = "posthouse fsck --repair counts anew."
+    advice: str = "posthouse fsck --repair corrects the counters."
 
 
 _RESTORE = "Restore these messages from a backup if you have one."
@@ -256,7 +256,7 @@ _AUDITS = (
     _Audit(
         "bodies overlap",
         f"""
-        SELECT NULL, 'pack ' || pack, printf('the bodies at %d and %d lie over each other', before, offset)
+        SELECT NULL, 'pack ' || pack, printf('the bodies at %d and %d overlap', before, offset)
         FROM (SELECT pack, offset, lag(offset) OVER places AS before,
                 lag(offset + {HEADER_OCTETS} + prefixes + octets) OVER places AS end
             FROM blob WINDOW places AS (PARTITION BY pack ORDER BY blob_id))
@@ -300,7 +300,7 @@ def spoilt(what: str) -> Finding:
     """The database itself is damaged."""
     advice = (
         "Stop the server and restore posthouse.db from the backup of the same time as the rest. Without one, have the"
-        " messages in packs/ filed anew, which puts it aside with its log: posthouse fsck --salvage"
+        " messages in packs/ stored again, which puts it aside with its log: posthouse fsck --salvage"
     )
     return Finding(Severity.ERROR, "database", "posthouse.db", what, advice)
 

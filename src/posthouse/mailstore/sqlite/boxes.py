@@ -61,7 +61,7 @@ def create(connection: apsw.Connection, account: int, name: str, role: Role, now
     """Make a mailbox and those above it; its id and the modseq. Raises MailboxExistsError."""
     if list(find(connection, account, name)):
         raise MailboxExistsError(f"there is a mailbox {name} already")
-    if role and _holder(connection, account, role):
+    if role and _is_role_taken(connection, account, role):
         raise MailboxExistsError(f"another mailbox is the one for {role} already")
     modseq = bump(connection, account)
     for level in above(name):
@@ -132,7 +132,7 @@ def create_default_mailboxes(
         return None, 0
     modseq = ensure_inbox(connection, account, now)[1]
     for name, role in mailboxes:
-        taken = bool(role) and _holder(connection, account, role)
+        taken = bool(role) and _is_role_taken(connection, account, role)
         if list(find(connection, account, name)):
             if not taken:
                 statement = "UPDATE mailbox SET role = ?3 WHERE account_id = ?1 AND name = ?2 AND role = ''"
@@ -152,12 +152,12 @@ def subscribe(connection: apsw.Connection, account: int, name: str, wanted: bool
 
 
 def _make(connection: apsw.Connection, account: int, name: str, role: Role, modseq: int, now: int) -> int:
-    # RFC 9051 2.3.1.1: a mailbox made anew has a uidvalidity that was never used under its name.
+    # RFC 9051 2.3.1.1: a mailbox that is made again has a uidvalidity that was never used under its name.
     mailbox, uidvalidity = fetch(connection, _NUMBER, (account, now))[0]
     connection.execute(_MAKE, (account, name, mailbox, uidvalidity, modseq, role.value))
     return int(mailbox)
 
 
-def _holder(connection: apsw.Connection, account: int, role: Role) -> bool:
+def _is_role_taken(connection: apsw.Connection, account: int, role: Role) -> bool:
     statement = "SELECT 1 FROM mailbox WHERE account_id = ? AND role = ?"
     return bool(fetch(connection, statement, (account, role.value)))

@@ -6,9 +6,9 @@ from posthouse.database.locks import FileLock
 from posthouse.mailstore.sqlite.rows import fetch
 
 # One that was made before packs had heads is not appended to.
-_TAKE_UP = "UPDATE pack SET opened = opened + 1 WHERE pack = ? AND headed = 1 RETURNING end"
+_REOPEN = "UPDATE pack SET opened = opened + 1 WHERE pack = ? AND headed = 1 RETURNING end"
 _LAST = "SELECT max(coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'pack'), 0), ?)"
-_PASS_OVER = "UPDATE pack SET end = max(end, ?2) WHERE pack = ?1"
+_NOTE_END = "UPDATE pack SET end = max(end, ?2) WHERE pack = ?1"
 _ADD = "INSERT INTO pack (pack, end, live, opened, headed) VALUES (?, 0, 0, 0, 1)"
 
 
@@ -19,10 +19,10 @@ class SqliteCatalogue:
         self._connection = connection
         self._lock = lock
 
-    def take_up(self, pack: int) -> int | None:
+    def reopen(self, pack: int) -> int | None:
         """See Catalogue."""
         with self._lock:
-            rows = fetch(self._connection, _TAKE_UP, (pack,))
+            rows = fetch(self._connection, _REOPEN, (pack,))
         return int(rows[0][0]) if rows else None
 
     def add(self, above: int) -> int:
@@ -32,7 +32,7 @@ class SqliteCatalogue:
             self._connection.execute(_ADD, (pack,))
         return pack
 
-    def pass_over(self, pack: int, end: int) -> None:
+    def note_end(self, pack: int, end: int) -> None:
         """See Catalogue."""
         with self._lock:
-            fetch(self._connection, _PASS_OVER, (pack, end))
+            fetch(self._connection, _NOTE_END, (pack, end))

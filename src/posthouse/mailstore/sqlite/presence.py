@@ -1,4 +1,4 @@
-"""Whether the files are there that the rows need: looked at when a server starts, so it must be cheap."""
+"""Whether the files are there that the rows need: checked when a server starts, so it must be cheap."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -32,7 +32,7 @@ class Presence:
 def presence(folder: Path, *, accepted: Sequence[int] = (), heads: int = HEADS) -> Presence:
     """Compare the catalogue of packs with the files; `accepted` are not looked for. Raises StoreError, OSError.
 
-    Costs a look at each file's length, and at the heads of the `heads` oldest and youngest packs: where a wrong folder
+    Reads each file's length, and the heads of the `heads` oldest and youngest packs: where a wrong folder
     stands in the place of the right one, those show it. Packs without messages count as well: they are to be removed.
     """
     sizes = pack_sizes(folder / PACKS)
@@ -49,7 +49,7 @@ def presence(folder: Path, *, accepted: Sequence[int] = (), heads: int = HEADS) 
         raise StoreError(f"{folder / DATABASE}: {error}") from error
     missing = tuple(pack for pack in absent if counts[pack])
     short = tuple(pack for pack, end in known if pack in sizes and sizes[pack] < end)
-    others, unreadable = _look(folder / PACKS, _ends(named, heads))
+    others, unreadable = _compare_heads(folder / PACKS, _ends(named, heads))
     foreign = tuple(pack for pack in others if pack not in accepted)
     return Presence(missing, sum(counts.values()), foreign, short, tuple(unreadable))
 
@@ -67,8 +67,8 @@ def _ends(heads: Sequence[PackHead], count: int) -> Sequence[PackHead]:
     return heads if len(heads) <= 2 * count else [*heads[:count], *heads[-count:]]
 
 
-def _look(packs: Path, heads: Sequence[PackHead]) -> tuple[list[int], list[int]]:
-    """Packs that say themselves that they are other ones, and those whose head cannot be read.
+def _compare_heads(packs: Path, heads: Sequence[PackHead]) -> tuple[list[int], list[int]]:
+    """Packs whose head is that of another pack, and those whose head cannot be read.
 
     One whose head is damaged says nothing, and one bad sector is no reason to serve no mail at all.
     """
@@ -92,7 +92,7 @@ def pack_sizes(packs: Path) -> dict[int, int]:
 
 
 def _messages(connection: apsw.Connection, packs: Sequence[int]) -> dict[int, int]:
-    """How many messages have their bodies in each of the packs. Reads all rows of bodies: only for the unlucky."""
+    """How many messages have their bodies in each of the packs. Reads all rows of bodies."""
     counts = dict.fromkeys(packs, 0)
     if packs:
         statement = "SELECT pack, sum(refs) FROM blob WHERE pack IN (SELECT value FROM carray(?)) GROUP BY pack"

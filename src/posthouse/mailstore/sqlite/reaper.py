@@ -7,7 +7,7 @@ it again, and no message ever refers to a hole. A pack without blobs is unlinked
 Only whole blocks give space back, and small messages share them. So a hole is made wider over what is zero already, to
 the bounds of its first and last block: that changes no octet of anybody, whether a row knows of it or not. It never
 reaches beyond the next record that has a row: the zeros behind the last one are where a writer goes on. Before a file
-is touched it is seen that it is the pack the rows speak of; where bodies of old lie over each other nothing is punched.
+is touched it is checked to be the pack that the rows mean; where old bodies overlap nothing is punched.
 A pack that cannot be used is left for another round, and keeps nobody else's space.
 """
 
@@ -118,24 +118,25 @@ class _PackLock:
 
 
 class Reaper:
-    """`ask` runs a query off the loop, `do` a unit of work, `wait` what may take its time, to its end: even when the
-    task is cancelled meanwhile, for a file that is closed under a thread may be another one by the time it is cut.
+    """`read` runs a query off the loop, `submit` commits a unit of work, `finish` runs what may take its time to its
+    end, even when the task is cancelled meanwhile: a file that is closed under a thread may be another one by the time
+    it is cut.
 
     `store` is the id of the store, which its packs carry.
     """
 
     def __init__(
         self,
-        ask: Callable[[Callable[[apsw.Connection], Any]], Awaitable[Any]],
-        do: Callable[[Work[Any]], Awaitable[Any]],
-        wait: Callable[..., Awaitable[Any]],
+        read: Callable[[Callable[[apsw.Connection], Any]], Awaitable[Any]],
+        submit: Callable[[Work[Any]], Awaitable[Any]],
+        finish: Callable[..., Awaitable[Any]],
         files: Files,
         packs: PackReader,
         store: bytes,
     ) -> None:
-        self._ask = ask
-        self._do = do
-        self._wait = wait
+        self._read = read
+        self._submit = submit
+        self._finish = finish
         self._files = files
         self._packs = packs
         self._store = store
@@ -146,18 +147,18 @@ class Reaper:
         supported = True
         failures: dict[int, OSError] = {}  # packs that cannot be used
         while True:
-            look = partial(_find_holes, before=int(now - grace), now=int(now), sick=sorted(failures))
-            holes: list[_Hole] = await self._ask(look)
+            job = partial(_find_holes, before=int(now - grace), now=int(now), skipped=sorted(failures))
+            holes: list[_Hole] = await self._read(job)
             if not holes:
                 break
-            supported = await self._wait(self._punch_all, holes, failures) and supported
+            supported = await self._finish(self._punch_all, holes, failures) and supported
             done = [hole for hole in holes if hole.pack not in failures]
             if done:
-                blobs += await self._do(DropBlobs([blob for hole in done for blob in hole.blobs]))
+                blobs += await self._submit(DropBlobs([blob for hole in done for blob in hole.blobs]))
             octets += sum(hole.end - hole.start for hole in done)
         packs = await self._drop_packs()
         before = int((now - DELIVERY_DAYS * 86400) * 1000)
-        while before > 0 and await self._do(DropDeliveries(before.to_bytes(6, "big"))):
+        while before > 0 and await self._submit(DropDeliveries(before.to_bytes(6, "big"))):
             continue
         for failure in failures.values():
             raise failure
@@ -165,20 +166,20 @@ class Reaper:
 
     async def _drop_packs(self) -> int:
         gone = []
-        for pack, seen in (await self._ask(_find_empty)).items():
+        for pack, seen in (await self._read(_find_empty)).items():
             lock = _PackLock(self._packs.path(pack))
             try:
                 # Nobody could append since the lock was ours. Where there is no file, one that is being made right now
                 # will be noticed by the row: it is dropped only if nobody has taken the pack up by then.
-                if await self._wait(lock.take) and (await self._ask(_find_empty)).get(pack) == seen:
-                    if lock.fd >= 0 and not await self._wait(self._remove, pack, lock.fd, seen):
+                if await self._finish(lock.take) and (await self._read(_find_empty)).get(pack) == seen:
+                    if lock.fd >= 0 and not await self._finish(self._remove, pack, lock.fd, seen):
                         continue
                     self._packs.forget(pack)
                     gone.append((pack, seen.opened))
             finally:
                 lock.close()
         if gone:
-            await self._do(DropPacks(gone))
+            await self._submit(DropPacks(gone))
         return len(gone)
 
     def _punch_all(self, holes: Iterable[_Hole], failures: dict[int, OSError]) -> bool:
@@ -265,9 +266,9 @@ def _find_empty(connection: apsw.Connection) -> dict[int, _Empty]:
     return {pack: _Empty(*numbers) for pack, *numbers in rows}
 
 
-def _find_holes(connection: apsw.Connection, before: int, now: int, sick: Sequence[int]) -> list[_Hole]:
-    """The next blobs to go, by pack, those that touch made one. None of a pack in `sick`."""
-    unused = sorted(fetch(connection, _UNUSED, (before, now + _CLOCK_SLACK, msgspec.json.encode(sick).decode())))
+def _find_holes(connection: apsw.Connection, before: int, now: int, skipped: Sequence[int]) -> list[_Hole]:
+    """The next blobs to go, by pack, those that touch made one. None of a pack in `skipped`."""
+    unused = sorted(fetch(connection, _UNUSED, (before, now + _CLOCK_SLACK, msgspec.json.encode(skipped).decode())))
     found: list[_Hole] = []
     for pack, group in groupby(unused, itemgetter(1)):
         headed = any(value for (value,) in fetch(connection, _HEADED, (pack,)))

@@ -173,7 +173,9 @@ def file_loose(connection: apsw.Connection, found: Sequence[Salvage], now: int) 
     return filed
 
 
-def begin_anew(path: Path, rooms: Mapping[str, Steps], identity: Identity, accounts: Collection[int], now: int) -> None:
+def create_replacement(
+    path: Path, rooms: Mapping[str, Steps], identity: Identity, accounts: Collection[int], now: int
+) -> None:
     """Make a posthouse.db in the place of one that was lost, without any message. Raises DatabaseError, apsw.Error.
 
     It gets its name when it is complete. Numbers that the lost one gave must not be given again: they ascended by one

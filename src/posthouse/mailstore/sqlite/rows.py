@@ -1,7 +1,7 @@
 """Statements over many rows at once.
 
-A statement costs a hand-over of the interpreter's lock, to the event loop and back; in a batch that is dearer than
-its rows.
+A statement costs a hand-over of the interpreter's lock, to the event loop and back; in a batch that costs more
+than its rows.
 """
 
 from array import array

@@ -13,7 +13,7 @@ from typing import Any
 import apsw
 
 from posthouse.mailstore.columns import columns_of, merge, sort
-from posthouse.mailstore.interface import Maildrop, Snapshot
+from posthouse.mailstore.interface import MaildropColumns, Snapshot
 from posthouse.mailstore.sqlite import queries, views
 
 _Read = Callable[[Callable[[apsw.Connection], Any]], Awaitable[Any]]
@@ -37,7 +37,7 @@ async def read_snapshot(read: _Read, account: int, name: str) -> Snapshot:
     return Snapshot(delta.mailbox, delta.modseq, *columns)
 
 
-async def read_maildrop(read: _Read, account: int, name: str) -> Maildrop:
+async def read_maildrop(read: _Read, account: int, name: str) -> MaildropColumns:
     """The columns of a mailbox, with the first of its messages."""
     entries = await read(lambda connection: queries.first_entries(connection, account, name))
     messages = array("Q", [entry.message for entry in entries])
@@ -48,4 +48,4 @@ async def read_maildrop(read: _Read, account: int, name: str) -> Maildrop:
         messages.extend(page[0])
         sizes.extend(page[1])
         more = len(page[0]) == queries.SIZES_PAGE
-    return Maildrop(messages, sizes, entries)
+    return MaildropColumns(messages, sizes, entries)

@@ -22,7 +22,7 @@ T = TypeVar("T")
 
 
 class Work(Unit[T]):
-    """Any of them. `news` is what to tell the watchers: account -> modseq."""
+    """Any of them. `news` is what the watchers learn: account -> modseq."""
 
     __slots__ = ("news",)
 

@@ -101,7 +101,7 @@ class MailWriter:
                 self._reserve.fill()
 
     def announce(self, units: Sequence[Work[Any]]) -> None:
-        """Tell each account's watchers once."""
+        """Notify each account's watchers once."""
         news: dict[int, int] = {}
         for unit in units:
             for account, modseq in unit.news:

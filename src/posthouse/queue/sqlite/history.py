@@ -16,7 +16,7 @@ import apsw
 
 from posthouse.database.connection import Durability
 from posthouse.database.errors import DatabaseError, DatabaseGoneError
-from posthouse.database.opening import OpenPolicy, open_database, open_existing_reader, translated
+from posthouse.database.opening import OpenPolicy, open_database, open_existing_reader, translate_errors
 from posthouse.message.address import Address
 from posthouse.queue.history import Delivery
 
@@ -103,7 +103,7 @@ class SqliteHistory:
     def _guarded(self, work: Callable[[apsw.Connection], object]) -> None:
         with self._turn:
             try:
-                with translated(self._path):
+                with translate_errors(self._path):
                     self._work(work)
                 self._failed = False
             except (apsw.Error, DatabaseError, OSError) as error:
@@ -140,7 +140,7 @@ def find_deliveries(path: Path, wanted: str, *, most: int) -> list[Delivery]:
     Raises DatabaseError when it cannot be read.
     """
     try:
-        with translated(path), contextlib.closing(open_existing_reader(path)) as connection:
+        with translate_errors(path), contextlib.closing(open_existing_reader(path)) as connection:
             return [_delivery(row) for row in connection.execute(_FIND, (wanted, most))]
     except DatabaseGoneError:
         return []

@@ -9,9 +9,9 @@ from typing import Protocol, TypeVar
 
 import apsw
 
-from posthouse.database.opening import open_database, translated
+from posthouse.database.opening import open_database, translate_errors
 from posthouse.database.sqlite_transaction import connection_of
-from posthouse.database.transaction import Transaction
+from posthouse.database.transaction import SharedTransaction
 from posthouse.message.address import Address
 from posthouse.queue.interface import (
     LEASE_SECONDS,
@@ -67,7 +67,7 @@ def end_claims(
     """
     if not path.exists():
         return
-    with translated(path), contextlib.closing(open_database(path, {ROOM: MIGRATIONS})) as connection, connection:
+    with translate_errors(path), contextlib.closing(open_database(path, {ROOM: MIGRATIONS})) as connection, connection:
         claimers.leave_all(connection)
         clocks.begin_clock(connection, boot, int(clock()), round(clock() - monotonic()))
 
@@ -83,7 +83,7 @@ def reroute(
     `choose` gets the recipient, the reverse-path (None: <>) and the destination of before.
     """
     changed, after = 0, (0, -1)
-    with translated(path), contextlib.closing(open_database(path, {ROOM: MIGRATIONS})) as connection:
+    with translate_errors(path), contextlib.closing(open_database(path, {ROOM: MIGRATIONS})) as connection:
         while True:
             with connection:  # a transaction for some at a time: a long one would double the file
                 count, last = putting.reroute(connection, choose, int(clock()), after)
@@ -275,7 +275,7 @@ class _SqliteRecorder:
         self.over: list[int] = []
         self.lost: frozenset[int] = frozenset()
 
-    def __call__(self, transaction: Transaction, copies: Sequence[Kept | None]) -> None:
+    def __call__(self, transaction: SharedTransaction, copies: Sequence[Kept | None]) -> None:
         database = connection_of(transaction)
         self.lost = frozenset(
             n for n in self._reported if not recording.is_held(database, self._records[n], self._token)
@@ -296,7 +296,7 @@ class _SqlitePut:
         self._number = 0
         self._body = 0
 
-    def __call__(self, transaction: Transaction, copies: Sequence[Kept | None]) -> None:
+    def __call__(self, transaction: SharedTransaction, copies: Sequence[Kept | None]) -> None:
         self._number = 0
         kept = copies[-1]
         if kept is not None:

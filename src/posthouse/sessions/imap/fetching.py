@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 
-from posthouse.mailstore.index import Shown
+from posthouse.mailstore.index import MessageSummary
 from posthouse.mailstore.interface import (
     DamagedError,
     Flag,
@@ -177,7 +177,7 @@ async def _answer(
         except NoSuchMailboxError:
             return False
         complete = complete and len(items) == len(part)
-        digests: Sequence[Shown | None] = [None] * len(items)
+        digests: Sequence[MessageSummary | None] = [None] * len(items)
         if needs_index:
             async with ctx.share(len(chosen)):
                 digests = await _digests(ctx, items, envelope_only=envelope_only)
@@ -209,7 +209,14 @@ def _refusal(ctx: Context, item: MailboxMessage, error: RefusedError | StoreErro
 
 
 async def _answer_one(
-    ctx: Context, view: View, at: int, item: MailboxMessage, digest: Shown | None, command: Fetch, *, with_flags: bool
+    ctx: Context,
+    view: View,
+    at: int,
+    item: MailboxMessage,
+    digest: MessageSummary | None,
+    command: Fetch,
+    *,
+    with_flags: bool,
 ) -> int:
     """One message; how many octets wait. Raises RefusedError and DamagedError, and has then said nothing of it."""
     content = Content(ctx.store, item, ctx.trees)
@@ -225,14 +232,14 @@ async def _answer_one(
     return await _send(ctx, b"* %d FETCH (%b" % (at + 1, b" ".join(words)), content, command.sections)
 
 
-async def _digests(ctx: Context, items: Sequence[MailboxMessage], *, envelope_only: bool) -> list[Shown]:
+async def _digests(ctx: Context, items: Sequence[MailboxMessage], *, envelope_only: bool) -> list[MessageSummary]:
     """What the index shows of messages; of few octets at a time, for headers that nobody would write take long."""
-    found: list[Shown] = []
+    found: list[MessageSummary] = []
     start = octets = 0
     for end, item in enumerate(items, 1):
         octets += item.entry.octets
         if octets > _AT_ONCE or end == len(items):
-            found += await ctx.index.shown(ctx.account.id, items[start:end], envelope_only=envelope_only)
+            found += await ctx.index.summaries(ctx.account.id, items[start:end], envelope_only=envelope_only)
             start, octets = end, 0
             if end < len(items):
                 await asyncio.sleep(0)
@@ -240,7 +247,7 @@ async def _digests(ctx: Context, items: Sequence[MailboxMessage], *, envelope_on
 
 
 def _words(
-    ctx: Context, view: View, at: int, item: MailboxMessage, digest: Shown | None, wanted: Iterable[str]
+    ctx: Context, view: View, at: int, item: MailboxMessage, digest: MessageSummary | None, wanted: Iterable[str]
 ) -> list[bytes]:
     words = []
     for name in wanted:

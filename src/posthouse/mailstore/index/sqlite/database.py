@@ -10,7 +10,7 @@ import apsw
 from posthouse.database.errors import DatabaseClosedError, DatabaseError
 from posthouse.database.readers import ReaderPool
 from posthouse.database.sqlite_transaction import transaction
-from posthouse.mailstore.index.sqlite.schema import Opened, close, opened, tells_of_damage
+from posthouse.mailstore.index.sqlite.schema import Opened, close, is_damage, opened
 from posthouse.mailstore.interface import StoreError, StoreFullError
 
 T = TypeVar("T")
@@ -79,7 +79,7 @@ class IndexDatabase:
                 await self._renew(threads)
             except DatabaseError as error:
                 failure = error
-                if not tells_of_damage(error.__cause__):
+                if not is_damage(error.__cause__):
                     break
                 await self._renew(threads)
         kind = StoreFullError if isinstance(failure.__cause__, apsw.FullError) else StoreError

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import apsw
 import msgspec
 
-from posthouse.mailstore.index.records import IndexRecord, Shown, SortKeys
+from posthouse.mailstore.index.records import IndexRecord, MessageSummary, SortKeys
 from posthouse.mailstore.index.sqlite.schema import TABLES
 from posthouse.mailstore.sqlite.rows import Insert, fetch, numbers
 
@@ -54,7 +54,7 @@ def missing(connection: apsw.Connection, account: int, messages: Sequence[int]) 
     return [row - base for row in _numbers.decode(fetch(connection, _MISSING, (numbers(keys.rows),))[0][0])]
 
 
-def shown(connection: apsw.Connection, account: int, messages: Sequence[int]) -> dict[int, Shown]:
+def summaries(connection: apsw.Connection, account: int, messages: Sequence[int]) -> dict[int, MessageSummary]:
     """Of those that are there."""
     keys = keys_of(connection, account, messages)
     if keys is None:
@@ -67,7 +67,7 @@ def shown(connection: apsw.Connection, account: int, messages: Sequence[int]) ->
         middle = at + envelope
         last = middle + structure
         end = last + preview
-        found[row - keys.base] = Shown(octets[at:middle], octets[middle:last], octets[last:end].decode())
+        found[row - keys.base] = MessageSummary(octets[at:middle], octets[middle:last], octets[last:end].decode())
         at = end
     return found
 

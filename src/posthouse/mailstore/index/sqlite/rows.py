@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from posthouse.mailstore.index.records import IndexRecord, Shown, SortKeys
+from posthouse.mailstore.index.records import IndexRecord, MessageSummary, SortKeys
 from posthouse.mailstore.index.sqlite import queries
 from posthouse.mailstore.index.sqlite.database import IndexDatabase
 from posthouse.mailstore.index.sqlite.scanning import TextScan
@@ -20,9 +20,9 @@ class SqliteIndexRows:
         """See IndexRows."""
         return self.database.file
 
-    async def shown(self, account: int, messages: Sequence[int]) -> dict[int, Shown]:
+    async def summaries(self, account: int, messages: Sequence[int]) -> dict[int, MessageSummary]:
         """See IndexRows."""
-        return await self.database.read(lambda connection: queries.shown(connection, account, messages))
+        return await self.database.read(lambda connection: queries.summaries(connection, account, messages))
 
     async def find(self, account: int, messages: Sequence[int], field: str, needle: bytes) -> list[int]:
         """See IndexRows."""

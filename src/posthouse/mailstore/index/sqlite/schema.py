@@ -1,8 +1,8 @@
 """The file `index.db`: its tables, and how it is made, opened and thrown away.
 
 A file of another version, or one that is damaged, is removed and created again. The processes take turns at that. Each
-file has a name of its own inside (its application_id), so that whoever finds his damaged sees whether somebody has
-put another in its place already. Who still uses a file that was removed may go on: it is complete in itself.
+file has a name of its own inside (its application_id), so that a process that finds its file damaged sees whether
+another one has replaced it already. One that still uses a file that was removed may go on: it is complete in itself.
 """
 
 import contextlib
@@ -19,7 +19,7 @@ from posthouse.database.locks import FileLock
 from posthouse.database.sqlite_transaction import transaction
 from posthouse.mailstore.interface import StoreError, StoreFullError
 
-# To be raised whenever the tables change, or what message.text makes of a message.
+# To be raised when the tables change, or what message.text makes of a message.
 VERSION = 3
 
 _PAGE_OCTETS = 16 * 1024  # several messages' texts on a page
@@ -50,7 +50,7 @@ class Opened(NamedTuple):
 
 
 def open_file(path: Path, readers: int, *, spoilt: int | None = None) -> Opened:
-    """Open the file; begin it anew when it is missing, damaged, of another version or `spoilt` (an Opened.name).
+    """Open the file; create it again when it is missing, damaged, of another version or `spoilt` (an Opened.name).
 
     Raises apsw.Error, OSError.
     """
@@ -87,8 +87,8 @@ def close(opened: Opened) -> None:
         connection.close()
 
 
-def tells_of_damage(error: BaseException | None) -> bool:
-    """Whether a file gives away by this that it cannot be used any more."""
+def is_damage(error: BaseException | None) -> bool:
+    """Whether the error means that the file cannot be used any more."""
     lost = isinstance(error, apsw.SQLError) and "no such table" in str(error)  # it was emptied
     return lost or isinstance(error, (apsw.CorruptError, apsw.NotADBError))
 

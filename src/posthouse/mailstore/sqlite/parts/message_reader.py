@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from functools import partial
 
-from posthouse.mailstore.interface import INBOX, MailboxMessage, Maildrop, Measure, MessageRef, Snapshot
+from posthouse.mailstore.interface import INBOX, MailboxMessage, MaildropColumns, Measure, MessageRef, Snapshot
 from posthouse.mailstore.names import canonical
 from posthouse.mailstore.sqlite import keywords, queries, views
 from posthouse.mailstore.sqlite.access import StoreAccess
@@ -23,7 +23,7 @@ class SqliteMessageReader:
         name = canonical(name)
         return await self._access.read(lambda connection: queries.entries(connection, account, name), account)
 
-    async def maildrop(self, account: int, name: str = INBOX) -> Maildrop:
+    async def maildrop(self, account: int, name: str = INBOX) -> MaildropColumns:
         """See MessageReader."""
         return await read_maildrop(lambda job: self._access.read(job, account), account, canonical(name))
 
