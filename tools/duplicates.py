@@ -66,11 +66,11 @@ def duplicates(files: dict[str, list[Line]]) -> dict[Pair, list[str]]:
         for (one, at), (other, there) in combinations(found, 2):
             if one != other or there - at >= LINES:
                 shared[one, other].add((at, there))
-    told: dict[Pair, list[str]] = {}
+    listed: dict[Pair, list[str]] = {}
     for (one, other), runs in shared.items():
         begins = sorted((at, there) for at, there in runs if (at - 1, there - 1) not in runs)
-        told[one, other] = [f"{one}:{files[one][a][0]} ~ {other}:{files[other][b][0]}" for a, b in begins]
-    return told
+        listed[one, other] = [f"{one}:{files[one][a][0]} ~ {other}:{files[other][b][0]}" for a, b in begins]
+    return listed
 
 
 def allowed() -> tuple[set[Pair], list[str]]:

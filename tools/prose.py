@@ -1,4 +1,4 @@
-"""Prose of the documents has lines of at most 120 columns; with --fix, longer ones are filled anew.
+"""Prose of the documents has lines of at most 120 columns; with --fix, longer ones are filled again.
 
 Left alone: tables, code, headings, and a line that is one word or one link.
 """
@@ -58,7 +58,7 @@ def long_lines(text: str) -> list[int]:
 
 
 def filled(text: str) -> str:
-    """The text with each paragraph and item that has a long line filled anew."""
+    """The text with each paragraph and item that has a long line filled again."""
     long = set(long_lines(text))
     out: list[str] = []
     for first, lines in blocks(text):

@@ -15,7 +15,7 @@ from posthouse.delivery.reports.wording import explain
 from posthouse.message.address import Address
 from posthouse.message.envelope import Recipient, ReversePath
 from posthouse.message.reply import Reply
-from posthouse.message.report import WHOLE_AT_MOST, Action, Original, Told, compose
+from posthouse.message.report import WHOLE_AT_MOST, Action, Original, RecipientReport, compose
 from posthouse.message.seven_bit import to_seven_bit
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -31,7 +31,7 @@ def told(
     reply: Reply = NO_USER,
     action: Action = Action.FAILED,
     **more: Any,
-) -> Told:
+) -> RecipientReport:
     to = Recipient(Address.parse(recipient), orcpt=str(more.pop("orcpt", "")))
     values: dict[str, Any] = {
         "host": "mx.there.test",
@@ -41,10 +41,12 @@ def told(
         "retry_until": 0,
     } | more
     sentence = explain(reply, to.address, spoken=bool(values["spoken"]), expired=bool(values["expired"]))
-    return Told(to, action, reply, at=AT, attempts=3, sentence=sentence, **values)
+    return RecipientReport(to, action, reply, at=AT, attempts=3, sentence=sentence, **values)
 
 
-def bounce(*those: Told, sender: ReversePath | None = None, head: bytes = HEAD, body: bytes | None = None) -> bytes:
+def bounce(
+    *those: RecipientReport, sender: ReversePath | None = None, head: bytes = HEAD, body: bytes | None = None
+) -> bytes:
     rest = None if body is None else (lambda: [body])
     octets = len(head) + len(body or b"")
     return compose(

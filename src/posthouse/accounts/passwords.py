@@ -136,7 +136,7 @@ def looks_hashed(text: str) -> bool:
 def _scheme_of(text: str) -> tuple[str, str]:
     named = _NAMED.fullmatch(text)
     scheme, rest = (named[1].upper(), named[2]) if named else ("", text)
-    if scheme in ("", "CRYPT"):  # "{CRYPT}" tells no more than the prefix does
+    if scheme in ("", "CRYPT"):  # "{CRYPT}" says no more than the prefix does
         return next((name for prefix, name in _BY_PREFIX if rest.startswith(prefix)), scheme), rest
     return scheme, rest
 

@@ -46,7 +46,7 @@ class Limit:
         return min(self.longest, self.first * 2.0 ** min(over, 32)) if over >= 0 else 0.0
 
     def counts_still(self, expires: float, now: float) -> bool:
-        """Whether failures that are forgotten at `expires` count; not if no clock but a wrong one can have said so."""
+        """Whether failures that are forgotten at `expires` count; not if only a wrong clock can have written that."""
         return now < expires <= now + self.longest + self.forget + CLOCK_SLACK
 
 

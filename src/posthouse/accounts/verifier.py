@@ -33,7 +33,7 @@ class _Check:
 class Verifier:
     """Verifies on one event loop.
 
-    `find` tells who a login name is now; `renew` keeps a credential made anew of the same password, on a thread.
+    `find` gives what a login name stands for now; `renew` keeps a new credential for the same password, on a thread.
     """
 
     def __init__(

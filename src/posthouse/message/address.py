@@ -32,7 +32,7 @@ _GENERAL_LITERAL = re.compile(r"[A-Za-z0-9-]*[A-Za-z0-9]:[!-Z^-~]+")
 
 
 class AddressError(ValueError):
-    """An address that cannot be read; the text is a sentence for whoever gave it."""
+    """An address that cannot be read; the text is a sentence for the one who gave it."""
 
 
 @dataclass(frozen=True, slots=True)

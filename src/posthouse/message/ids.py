@@ -22,7 +22,7 @@ def id_factory(
 
 
 def parse_id(text: str) -> tuple[bytes, bytes]:
-    """The first and the last id whose shown form begins with `text`. Raises ValueError."""
+    """The first and the last id whose text begins with `text`. Raises ValueError."""
     if not 0 < len(text) <= 26:
         raise ValueError(text)
     number = 0

@@ -8,6 +8,7 @@ from posthouse.message.reply import Reply
 
 MAX_QUOTED = 900  # characters of one quotation, so that a line with it is no longer than RFC 5322 2.1.1 lets it be
 _WIDTH = 76
+_COLUMN = 18  # where the text beside a label begins
 
 # Controls, separators, what turns the direction of writing (and so what a reader takes it for), and half characters.
 _UNSAFE = re.compile(r"[\x00-\x20\x7f-\xa0\u200b-\u200f\u2028-\u202f\u2060-\u206f\ufeff\ud800-\udfff\ufffe\uffff]+")
@@ -25,7 +26,7 @@ def clean_ascii(text: str) -> str:
 
 
 def words_of(reply: Reply) -> str:
-    """What a server said, code and status first."""
+    """A server's reply, code and status first."""
     return clean(f"{reply.code} {reply.enhanced} {reply.text}")
 
 
@@ -36,7 +37,7 @@ def folded(field: str) -> str:
 
 def labelled(label: str, text: str) -> str:
     """For people: a label, and the text beside it in a column of its own."""
-    return f"\n{'':13}".join(_wrapped(f"  {label:<11}{text}", _WIDTH, 13))
+    return f"\n{'':{_COLUMN}}".join(_wrapped(f"  {label:<{_COLUMN - 2}}{text}", _WIDTH, _COLUMN))
 
 
 def filled(text: str) -> str:

@@ -47,13 +47,13 @@ class Action(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class RecipientReport:
     """One recipient. Times are in seconds since 1970."""
 
     recipient: Recipient
     action: Action
     reply: Reply
-    host: str  # who said so; "" for ourselves
+    host: str  # that answered; "" for ourselves
     ip: str
     spoken: bool  # the reply is that host's own words
     at: int  # the last attempt
@@ -86,7 +86,7 @@ _SUBJECTS = {
 
 
 def compose(
-    told: Sequence[Told],
+    reports: Sequence[RecipientReport],
     original: Original,
     *,
     hostname: str,
@@ -98,19 +98,19 @@ def compose(
     """The whole message, with CRLF and lines of at most 998 octets. A `boundary` that is found in it is made longer."""
     assert original.sender.address is not None
     utf8 = _takes_utf8(original.sender)
-    in_utf8 = utf8 and _is_utf8_needed(told)
+    in_utf8 = utf8 and _is_utf8_needed(reports)
     parts = [
-        _text_part("text/plain; charset=utf-8", _people(told, original, hostname)),
+        _text_part("text/plain; charset=utf-8", _people(reports, original, hostname)),
         _part(
             "message/global-delivery-status" if in_utf8 else "message/delivery-status",
-            _lines(_programs(told, original, hostname, utf8=in_utf8)),
+            _lines(_programs(reports, original, hostname, utf8=in_utf8)),
         ),
-        *_original_part(told, original, utf8=utf8),
+        *_original_part(reports, original, utf8=utf8),
     ]
     while any(b"--" + boundary.encode() in part for part in parts):
         boundary += "="
     coding = "7bit" if all(part.isascii() for part in parts) else "8bit"  # RFC 2045 6.4
-    head = _head(told, original, postmaster, now, message_id)
+    head = _head(reports, original, postmaster, now, message_id)
     head += ["MIME-Version: 1.0", f"Content-Transfer-Encoding: {coding}"]
     head += [f'Content-Type: multipart/report; report-type=delivery-status;\n\tboundary="{boundary}"', ""]
     mark = f"\r\n--{boundary}".encode()
@@ -118,11 +118,13 @@ def compose(
     return _lines(head) + b"This is a report in MIME format.\r\n" + opened + mark + b"--\r\n"
 
 
-def _head(told: Sequence[Told], original: Original, postmaster: Address, now: int, message_id: str) -> list[str]:
-    worst = min(told, key=lambda one: list(Action).index(one.action))
+def _head(
+    reports: Sequence[RecipientReport], original: Original, postmaster: Address, now: int, message_id: str
+) -> list[str]:
+    worst = min(reports, key=lambda one: list(Action).index(one.action))
     subject = clean(_SUBJECTS[worst.action].format(worst.recipient.address))
-    if len(told) > 1:
-        subject += f" and {len(told) - 1} more"
+    if len(reports) > 1:
+        subject += f" and {len(reports) - 1} more"
     assert original.sender.address is not None
     lines = [
         f"From: Mail Delivery System <{_in_header(postmaster)}>",
@@ -136,17 +138,17 @@ def _head(told: Sequence[Told], original: Original, postmaster: Address, now: in
     return [*lines, f"In-Reply-To: {about}", f"References: {about}"] if about else lines
 
 
-def _people(told: Sequence[Told], original: Original, hostname: str) -> list[str]:
+def _people(reports: Sequence[RecipientReport], original: Original, hostname: str) -> list[str]:
     lines = []
-    for one in told:
+    for one in reports:
         lines += [filled(one.sentence), "", labelled("To:", clean(str(one.recipient.address)))]
         if one.spoken and one.host:
             where = f"{one.host} [{one.ip}]" if one.ip and one.ip != one.host else one.host
             lines.append(labelled("Server:", clean(where)))
-        lines.append(labelled("It said:" if one.spoken else "Reason:", words_of(one.reply)))
+        lines.append(labelled("Server reply:" if one.spoken else "Reason:", words_of(one.reply)))
         lines.append(labelled("Last try:", f"{date(one.at)} (try {one.attempts})"))
         if one.retry_until:
-            lines.append(labelled("Goes on:", f"until {date(one.retry_until)}"))
+            lines.append(labelled("Retrying until:", date(one.retry_until)))
         lines.append("")
     sent = f"Your message of {date(original.arrived)}"
     subject = field_of(original.head, b"subject")
@@ -160,17 +162,17 @@ def _people(told: Sequence[Told], original: Original, hostname: str) -> list[str
     ]
 
 
-def _programs(told: Sequence[Told], original: Original, hostname: str, *, utf8: bool) -> list[str]:
+def _programs(reports: Sequence[RecipientReport], original: Original, hostname: str, *, utf8: bool) -> list[str]:
     """RFC 3464 2.2 and 2.3."""
     lines = [f"Reporting-MTA: dns; {clean_ascii(hostname)}", f"Arrival-Date: {date(original.arrived)}"]
     if original.sender.envid:
         lines.insert(0, folded(f"Original-Envelope-Id: {clean_ascii(xtext.decode(original.sender.envid))}"))
-    for one in told:
+    for one in reports:
         lines += ["", *_recipient_fields(one, original, utf8=utf8)]
     return lines
 
 
-def _recipient_fields(one: Told, original: Original, *, utf8: bool) -> list[str]:
+def _recipient_fields(one: RecipientReport, original: Original, *, utf8: bool) -> list[str]:
     lines = _original_recipient(one.recipient.orcpt, utf8=utf8)
     lines.append(f"Final-Recipient: {_typed(one.recipient.address, utf8=utf8)}")
     lines += [f"Action: {one.action}", f"Status: {status_of(one)}"]
@@ -202,7 +204,7 @@ def _typed(address: Address, *, utf8: bool) -> str:
         return f"utf-8; {address if utf8 else xtext.encode_utf8(str(address))}"
 
 
-def status_of(one: Told) -> str:
+def status_of(one: RecipientReport) -> str:
     """The status code (RFC 3463) that fits the action: a delay is never 5.x, a failure never 4.x."""
     wanted = {Action.FAILED: "5", Action.DELAYED: "4"}.get(one.action, "2")
     found = _STATUS.fullmatch(one.reply.enhanced)
@@ -213,9 +215,9 @@ def status_of(one: Told) -> str:
     return f"{wanted}{found[1]}"
 
 
-def _original_part(told: Sequence[Told], original: Original, *, utf8: bool) -> list[bytes]:
+def _original_part(reports: Sequence[RecipientReport], original: Original, *, utf8: bool) -> list[bytes]:
     """The message itself where that was asked for and something failed, else its header (RFC 3461 4.3)."""
-    wanted = original.sender.ret == "FULL" and any(one.action is Action.FAILED for one in told)
+    wanted = original.sender.ret == "FULL" and any(one.action is Action.FAILED for one in reports)
     if wanted and original.body is not None and original.octets <= WHOLE_AT_MOST:
         whole = original.head + b"".join(original.body())
         # A report that some server on its way could not take would be lost: it has no return address.
@@ -239,9 +241,9 @@ def _takes_utf8(sender: ReversePath) -> bool:
     return sender.smtputf8 or (sender.address is not None and not sender.address.local.isascii())
 
 
-def _is_utf8_needed(told: Sequence[Told]) -> bool:
+def _is_utf8_needed(reports: Sequence[RecipientReport]) -> bool:
     return any(
-        not one.recipient.address.local.isascii() or one.recipient.orcpt.lower().startswith("utf-8;") for one in told
+        not one.recipient.address.local.isascii() or one.recipient.orcpt.lower().startswith("utf-8;") for one in reports
     )
 
 

@@ -1,6 +1,6 @@
 """An 8-bit message made fit for a server without 8BITMIME (RFC 6152 3), or without room for long lines.
 
-Walks the MIME structure by hand and codes anew only the leaves that need it: text as quoted-printable, the rest as
+Walks the MIME structure and encodes only the leaves that need it: text as quoted-printable, the rest as
 base64. Header lines that are too long are folded, raw 8-bit text in a header becomes encoded-words, and a message
 without MIME fields gets them. Everything else keeps its octets, and nothing is ever left out. What a signature covers
 must not be touched (RFC 1847 2.1), and what two readers could read in two ways is not guessed at: then there is no way,
@@ -31,7 +31,7 @@ _NO_QUOTED = re.compile(rb"[\x00\x80-\xff]|\r(?!\n)|(?<!\r)\n")
 _QUOTED_PIECE = re.compile(rb"(?:=[0-9A-Fa-f]{2}|[^\r\n]){1,25}")
 
 
-class _HopelessError(Exception):
+class _NotConvertibleError(Exception):
     """It cannot be done."""
 
 
@@ -39,7 +39,7 @@ def to_seven_bit(message: bytes) -> bytes | None:
     """The message in 7-bit form with CRLF lines of at most 998 octets; None when that cannot or must not be done."""
     try:
         converted = _Walk().message(message, 0)
-    except _HopelessError:
+    except _NotConvertibleError:
         return None
     return converted if is_seven_bit(converted) else None
 
@@ -61,7 +61,7 @@ class _Walk:
         """Header and body of a message or part; `usual` is its type when it names none."""
         self._parts += 1
         if depth > MAX_DEPTH or self._parts > MAX_PARTS:
-            raise _HopelessError
+            raise _NotConvertibleError
         if is_seven_bit(entity):
             return entity
         head, body = _divided(entity)
@@ -70,7 +70,7 @@ class _Walk:
         kind, value = _content_type(head, usual)
         coding = _value(head, b"content-transfer-encoding").lower()
         if kind in _UNTOUCHABLE:
-            raise _HopelessError
+            raise _NotConvertibleError
         if coding not in _AS_IT_IS:  # coded already, but not so that it can be sent
             return head + _coded_again(body, kind, coding)
         if kind.startswith(b"multipart/"):
@@ -112,9 +112,9 @@ def _divided(entity: bytes) -> tuple[bytes, bytes]:
     try:
         head = fold_long(to_ascii(head))
     except NotEncodableError:
-        raise _HopelessError from None
+        raise _NotConvertibleError from None
     if not is_seven_bit(head) or not _HEAD.fullmatch(head):
-        raise _HopelessError
+        raise _NotConvertibleError
     return head, body
 
 
@@ -145,7 +145,7 @@ def _coded_again(body: bytes, kind: bytes, coding: bytes) -> bytes:
         if coding == b"quoted-printable":
             coded = _NO_QUOTED.sub(lambda found: b"=%02X" % found[0][0], body)
             return b"\r\n".join(_softly_broken(line) for line in coded.split(b"\r\n"))
-    raise _HopelessError
+    raise _NotConvertibleError
 
 
 def _softly_broken(line: bytes) -> bytes:
@@ -156,13 +156,14 @@ def _softly_broken(line: bytes) -> bytes:
 def _unseen(data: bytes) -> bytes:
     """A preamble or epilogue, which nothing can label; or all of a multipart body that has no part."""
     if not is_seven_bit(data):
-        raise _HopelessError
+        raise _NotConvertibleError
     return data
 
 
 def _leaf(head: bytes, body: bytes, kind: bytes) -> bytes:
     if kind.startswith(b"message/") and not kind.startswith(b"message/global"):
-        raise _HopelessError  # RFC 2046 5.2: message/partial and its kin are 7bit; those of RFC 6532 3.7 may be coded
+        # RFC 2046 5.2: message/partial and its kin are 7bit; those of RFC 6532 3.7 may be coded.
+        raise _NotConvertibleError
     if kind.startswith(b"text/") and b"\0" not in body and has_true_breaks(body):
         return _with_coding(head, b"quoted-printable") + quoted_printable(body)
     return _with_coding(head, b"base64") + base64_lines(body)
@@ -191,7 +192,7 @@ def _content_type(head: bytes, usual: bytes) -> tuple[bytes, bytes]:
     if found is not None:
         return found[1].lower(), value[found.end() :]
     if re.search(rb"multipart|message", value, re.IGNORECASE):
-        raise _HopelessError
+        raise _NotConvertibleError
     return b"text/plain", b""  # RFC 2045 5.2: what it is taken for
 
 
@@ -204,7 +205,7 @@ def _boundary(parameters: bytes) -> bytes:
         if found[1].lower() == b"boundary":
             boundaries.append(found[3] or re.sub(rb"\\(.)", rb"\1", found[2] or b""))
     if len(boundaries) != 1 or not boundaries[0].strip() or parameters[at:].strip(b" \t;"):
-        raise _HopelessError
+        raise _NotConvertibleError
     return boundaries[0].rstrip()
 
 
@@ -212,5 +213,5 @@ def _value(head: bytes, name: bytes) -> bytes:
     """A field that may stand once, on one line; b"" when it is not there."""
     values = [value for found, value in fields(head) if found == name]
     if len(values) > 1:  # one reader takes the first, another the last
-        raise _HopelessError
+        raise _NotConvertibleError
     return values[0].replace(b"\r\n", b"").strip() if values else b""

@@ -12,7 +12,7 @@ from posthouse.message.coding import is_seven_bit
 from posthouse.message.envelope import Recipient, ReversePath
 from posthouse.message.header import header_end
 from posthouse.message.reply import Reply
-from posthouse.message.report import Action, Original, Told
+from posthouse.message.report import Action, Original, RecipientReport
 from tests.delivery.content.test_sendable import queued, signed
 from tests.delivery.fixture import NOW, Fixture
 from tests.delivery.inbound.test_pipeline import Door, codes
@@ -22,12 +22,12 @@ UTF8 = "Subject: Grüße\r\n\r\nGrüße\r\n".encode()
 HERS, HIS = Address("alice", "here.test"), Address("a", "remote.test")
 
 
-def told(action: Action = Action.FAILED, to: str = "carol@there.test") -> Told:
+def told(action: Action = Action.FAILED, to: str = "carol@there.test") -> RecipientReport:
     reply = (
         Reply(550, "5.1.1", "There is no such mailbox here") if action is Action.FAILED else Reply(451, "4.4.1", "No")
     )
     recipient = Recipient(Address.parse(to))
-    return Told(recipient, action, reply, "mx.there.test", "192.0.2.1", True, NOW, 1, False, 0, "It failed.")
+    return RecipientReport(recipient, action, reply, "mx.there.test", "192.0.2.1", True, NOW, 1, False, 0, "It failed.")
 
 
 def original(data: bytes, sender: ReversePath) -> Original:
@@ -86,7 +86,7 @@ async def test_without_keys_the_news_goes_out_all_the_same(
     def keys(_: str) -> None:
         raise DirectoryBusyError("busy")
 
-    monkeypatch.setattr(at.directory, "signing_keys", keys)
+    monkeypatch.setattr(at.directory.addresses, "signing_keys", keys)
     mail = await door.bounces._mail(ReversePath(HERS), [told()], original(EIGHT_BIT, ReversePath(HERS)))
     assert mail.trace == b""
     assert codes(await at.router.file(mail, whole=False)) == [250]

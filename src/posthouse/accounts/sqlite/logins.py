@@ -88,7 +88,7 @@ class SqliteLogins:
         return self._throttle.guessed(ip)
 
     def throttled(self, login: str, ip: str) -> float:
-        """See Logins. Looks the login up anew: that it was asked for a moment ago must not show in the time."""
+        """See Logins. Looks the login up each time: how long it takes must not say that it was asked for before."""
         return self._throttle.wait(self._find(login, fresh=True).name, ip)
 
     def held_back(self, login: str, ip: str) -> float:
@@ -130,7 +130,7 @@ class SqliteLogins:
         return LoginName(f"{local}@{domain}", known)
 
     def _renew(self, login: LoginRow, credential: Credential) -> None:
-        """Keep a credential made anew of the same password. On a thread, with a connection of its own."""
+        """Keep a new credential for the same password. On a thread, with a connection of its own."""
         scram = credential.scram
         assert scram is not None and login.credential is not None
         statement = (

@@ -59,7 +59,7 @@ class SqliteSendingLimitRows:
     def new_recipients(self, account: int, recipients: Sequence[bytes]) -> set[bytes]:
         """See SendingLimitRows."""
         unknown = set(recipients)
-        with _told("read"):
+        with _translate_errors("read"):
             for some in _batches(recipients):
                 marks = ",".join("?" * len(some))
                 statement = f"SELECT recipient FROM met WHERE account = ? AND recipient IN ({marks})"
@@ -69,19 +69,19 @@ class SqliteSendingLimitRows:
     @contextmanager
     def transaction(self) -> Iterator[None]:
         """See SendingLimitRows."""
-        with _told("written"), transaction(self._connection):
+        with _translate_errors("written"), transaction(self._connection):
             yield
 
     def add(self, account: int, recipients: Sequence[bytes], now: int) -> Taken:
         """See SendingLimitRows."""
         new_recipients = tuple(self.new_recipients(account, recipients))
-        with _told("written"):
+        with _translate_errors("written"):
             return Taken(account, self._add(account, recipients, now), new_recipients, now)
 
     def remove(self, taken: Taken) -> None:
         """See SendingLimitRows."""
         rows = ((taken.account, each, taken.at) for each in taken.new_recipients)
-        with _told("written"):
+        with _translate_errors("written"):
             self._connection.execute("DELETE FROM sent WHERE rowid = ? AND account = ?", (taken.row, taken.account))
             self._connection.executemany("DELETE FROM met WHERE account = ? AND recipient = ? AND at = ?", rows)
 
@@ -103,12 +103,12 @@ class SqliteSendingLimitRows:
 
     def _count(self, table: str, account: int, since: int, until: int) -> int:
         statement = f"SELECT count(*) FROM {table} WHERE account = ? AND at > ? AND at <= ?"
-        with _told("read"):
+        with _translate_errors("read"):
             found = self._connection.execute(statement, (account, since, until)).fetchone()
         return int(found[0]) if found is not None else 0
 
     def _times(self, statement: str, account: int, since: int) -> list[int]:
-        with _told("read"):
+        with _translate_errors("read"):
             return [row[0] for row in self._connection.execute(statement, (account, since))]
 
 
@@ -122,7 +122,7 @@ def _batches(recipients: Sequence[bytes]) -> Iterator[Sequence[bytes]]:
 
 
 @contextmanager
-def _told(what: str) -> Iterator[None]:
+def _translate_errors(what: str) -> Iterator[None]:
     try:
         yield
     except apsw.Error as error:

@@ -46,7 +46,7 @@ class SqliteThrottleRows:
 
     def counts(self, keys: Sequence[bytes]) -> dict[bytes, Count]:
         """See ThrottleRows."""
-        try:  # not _told(): this stands on the path of every login
+        try:  # not _translate_errors(): this stands on the path of every login
             rows = self._ask(_COUNTS[len(keys)], keys).fetchall()
         except apsw.Error as error:
             raise ThrottleUnavailableError(str(error)) from error
@@ -66,24 +66,24 @@ class SqliteThrottleRows:
 
     def forgive(self, key: bytes) -> None:
         """See ThrottleRows."""
-        with _told():
+        with _translate_errors():
             self._ask("DELETE FROM login_failures WHERE key = ?", (key,))
 
     def note_known_network(self, key: bytes, until: float) -> None:
         """See ThrottleRows."""
-        with _told():
+        with _translate_errors():
             self._ask("INSERT OR REPLACE INTO login_homes VALUES (?, ?)", (key, until))
 
     def is_known_network(self, key: bytes, now: float) -> bool:
         """See ThrottleRows."""
-        with _told():
+        with _translate_errors():
             return bool(
                 self._ask("SELECT EXISTS (SELECT 1 FROM login_homes WHERE key = ? AND expires > ?)", (key, now)).get
             )
 
     @contextmanager
     def _writing(self, now: float) -> Iterator[None]:
-        with _told(), transaction(self._connection):
+        with _translate_errors(), transaction(self._connection):
             yield
             self._writes += 1
             if self._writes % _SWEEP_EVERY == 0:
@@ -101,7 +101,7 @@ class SqliteThrottleRows:
 
 
 @contextmanager
-def _told() -> Iterator[None]:
+def _translate_errors() -> Iterator[None]:
     try:
         yield
     except apsw.Error as error:

@@ -26,7 +26,7 @@ from posthouse.message.envelope import Client, Envelope, Recipient, ReversePath
 from posthouse.message.header import header_end
 from posthouse.message.ids import format_id
 from posthouse.message.reply import Reply
-from posthouse.message.report import WHOLE_AT_MOST, Action, Original, Told, compose
+from posthouse.message.report import WHOLE_AT_MOST, Action, Original, RecipientReport, compose
 from posthouse.queue.interface import AttemptRecord, AttemptRecords, QueuedMessage, RecipientState, Recorder
 from posthouse.queue.outcome import NOBODY, Delivered, Outcome, Remote
 
@@ -38,7 +38,7 @@ class Notice:
     """One recipient of a message, and what its sender is to be told of it."""
 
     message: QueuedMessage
-    told: Told
+    told: RecipientReport
 
 
 class MailFiler(Protocol):
@@ -170,8 +170,8 @@ class Bounces:
         attempts: int,
         expired: bool = False,
         retry_until: int = 0,
-    ) -> Told:
-        return Told(
+    ) -> RecipientReport:
+        return RecipientReport(
             recipient=recipient,
             action=action,
             reply=reply,
@@ -200,7 +200,7 @@ class Bounces:
             return b"", None  # the news is worth more than the copy
         return head, lambda: [rest]
 
-    async def _mail(self, sender: ReversePath, told: Sequence[Told], original: Original) -> Mail:
+    async def _mail(self, sender: ReversePath, told: Sequence[RecipientReport], original: Original) -> Mail:
         address = sender.address
         assert address is not None
         if self._filer.is_ours_to_return(address):

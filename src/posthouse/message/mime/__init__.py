@@ -1,4 +1,4 @@
-"""MIME: the tree of a message's parts, what is said of them, and the octets of each (RFC 2045-2049)."""
+"""MIME: the tree of a message's parts, what their fields say, and the octets of each (RFC 2045-2049)."""
 
 from posthouse.message.mime.part import Part
 from posthouse.message.mime.scan import scan

@@ -21,7 +21,7 @@ _NO_DOMAIN = b"MISSING_DOMAIN"
 _NO_MAILBOX = b"MISSING_MAILBOX"
 
 
-class Shown(NamedTuple):
+class EnvelopeAddress(NamedTuple):
     """One address; a group begins with one that has only a mailbox, and ends with one that has nothing."""
 
     name: bytes | None
@@ -30,12 +30,12 @@ class Shown(NamedTuple):
     host: bytes | None
 
 
-def read(raw: bytes) -> list[Shown]:
+def read(raw: bytes) -> list[EnvelopeAddress]:
     """The addresses of a field. Never raises, linear in its length."""
     simple = _SIMPLE.match(raw)
     if simple and bool(simple[5]) == (b"<" in raw):
         quoted, words, mailbox, host, _ = simple.groups()
-        return [Shown(quoted or (words and words.rstrip(b" ")) or None, None, mailbox, host)]
+        return [EnvelopeAddress(quoted or (words and words.rstrip(b" ")) or None, None, mailbox, host)]
     return _Reader(unfolded(raw)).run()
 
 
@@ -44,11 +44,11 @@ class _Reader:
         self._text = text
         self._at = 0
         self._steps = 0
-        self._found: list[Shown] = []
+        self._found: list[EnvelopeAddress] = []
         self._in_group = False
         self._quoted = False  # some of the last words stood in quotes
 
-    def run(self) -> list[Shown]:
+    def run(self) -> list[EnvelopeAddress]:
         while len(self._found) < MAX_ADDRESSES:
             mark = self._next()
             if mark < 0:
@@ -65,7 +65,7 @@ class _Reader:
 
     def _end_group(self) -> None:
         if self._in_group:
-            self._found.append(Shown(None, None, None, None))
+            self._found.append(EnvelopeAddress(None, None, None, None))
             self._in_group = False
 
     def _address(self) -> None:
@@ -74,7 +74,7 @@ class _Reader:
         mark = self._peek()
         if mark == 58 and not self._in_group:  # :
             self._at += 1
-            self._found.append(Shown(None, None, b" ".join(words), None))
+            self._found.append(EnvelopeAddress(None, None, b" ".join(words), None))
             self._in_group = True
         elif mark == 60:  # <
             self._at += 1
@@ -83,12 +83,12 @@ class _Reader:
             self._at += 1
             domain, late = self._domain()
             name = late or comment
-            self._found.append(Shown(name, None, b"".join(words) or _NO_MAILBOX, domain or _NO_DOMAIN))
+            self._found.append(EnvelopeAddress(name, None, b"".join(words) or _NO_MAILBOX, domain or _NO_DOMAIN))
         else:
             if len(words) > 1 or self._quoted:  # a name without an address
-                self._found.append(Shown(b" ".join(words), None, _NO_MAILBOX, _NO_DOMAIN))
+                self._found.append(EnvelopeAddress(b" ".join(words), None, _NO_MAILBOX, _NO_DOMAIN))
             elif words:
-                self._found.append(Shown(comment, None, words[0], _NO_DOMAIN))
+                self._found.append(EnvelopeAddress(comment, None, words[0], _NO_DOMAIN))
             if mark not in (-1, 44, 59):
                 self._at += 1  # nothing that belongs here
 
@@ -109,7 +109,7 @@ class _Reader:
         if close >= 0:
             self._at = close + 1
         mailbox = b"".join(words)
-        self._found.append(Shown(name, route, mailbox or _NO_MAILBOX, domain or _NO_DOMAIN))
+        self._found.append(EnvelopeAddress(name, route, mailbox or _NO_MAILBOX, domain or _NO_DOMAIN))
         self._words_behind()
 
     def _words_behind(self) -> None:

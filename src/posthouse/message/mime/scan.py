@@ -83,7 +83,7 @@ class _Scan:
         self._stack.append(_Open(part))
         if part.is_multipart or part.is_message:
             if len(self._stack) >= MAX_DEPTH or self._left <= 0:
-                part.type, part.subtype = b"application", b"octet-stream"  # as nothing is told of what is within
+                part.type, part.subtype = b"application", b"octet-stream"  # as nothing is known of what is within
             elif part.is_message:
                 part.parts.append(self._begin(body, b"text"))
             elif whole:

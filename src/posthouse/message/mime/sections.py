@@ -29,7 +29,7 @@ def section(root: Part, numbers: Sequence[int]) -> Part | None:
                 return None
             part, whole = part.parts[number - 1], False
         elif number == 1 and part.is_multipart:
-            part, whole = Part(part.end, part.end, part.end), False  # the empty one that BODYSTRUCTURE tells of
+            part, whole = Part(part.end, part.end, part.end), False  # the empty one that BODYSTRUCTURE has
         elif whole and number == 1:
             whole = False
         else:

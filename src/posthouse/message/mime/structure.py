@@ -4,7 +4,7 @@ import re
 
 from posthouse.message.header import fields_named, find_named
 from posthouse.message.mime.fields import Parameters
-from posthouse.message.mime.mailboxes import Shown, read
+from posthouse.message.mime.mailboxes import EnvelopeAddress, read
 from posthouse.message.mime.part import Part
 
 _PLAIN = re.compile(rb"[\x01-\x09\x0b\x0c\x0e-\x21\x23-\x5b\x5d-\x7f]*\Z")
@@ -54,7 +54,7 @@ def _text(found: dict[bytes, bytes], name: bytes) -> bytes:
     return string(_FOLDS.sub(b" ", found[name]).replace(b"\t", b" ").strip(b" \r\n"))
 
 
-def _addresses(addresses: list[Shown]) -> bytes:
+def _addresses(addresses: list[EnvelopeAddress]) -> bytes:
     if not addresses:
         return b"NIL"
     return b"(%b)" % b"".join([b"(%b)" % b" ".join(map(string, address)) for address in addresses])

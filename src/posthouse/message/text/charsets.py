@@ -1,6 +1,6 @@
 """Octets to text, whatever their label says. Never raises, linear in their number.
 
-Labels come from strangers. Python looks for a codec whose name it does not know among its modules and remembers each
+Labels come from anybody. Python looks for a codec whose name it does not know among its modules and remembers each
 name it was asked for, forever; some codecs are no character sets (rot13, zlib, idna). So a label is looked up in a
 table of ours first, and Python is asked for no other names than those.
 """
@@ -86,7 +86,7 @@ _MEANT = {
     "unicode": "utf_16",
     "unicodefeff": "utf_16",
     "unicodefffe": "utf_16_be",
-    # Nothing is known of their octets, or nobody can read them: what is ASCII in them is shown.
+    # Nothing is known of their octets, or nobody can read them: what is ASCII in them is kept.
     "iso_2022_cn": "utf_8",
     "iso_2022_cn_ext": "utf_8",
     "replacement": "utf_8",

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from posthouse.message.mime import Part, body_structure, envelope, scan
-from posthouse.message.mime.mailboxes import Shown, read
+from posthouse.message.mime.mailboxes import EnvelopeAddress, read
 from posthouse.message.text.charsets import collated, raw_text
 from posthouse.message.text.headers import header_text, message_ids, sent
 from posthouse.message.text.parts import file_name, header_line, header_lines, leaves, part_text
@@ -99,7 +99,7 @@ class _Fields:
         """All of that name."""
         return ", ".join(self.texts.get(name, ()))
 
-    def address(self, name: bytes) -> Shown | None:
+    def address(self, name: bytes) -> EnvelopeAddress | None:
         """The first address of the first of that name."""
         return next(iter(read(self.first(name)[:_MAX_ADDRESS])), None)
 
@@ -110,12 +110,12 @@ def _references(fields: _Fields) -> tuple[str, ...]:
     return tuple(found or message_ids(fields.first(b"in-reply-to"))[:1])
 
 
-def _mailbox(address: Shown | None) -> str:
+def _mailbox(address: EnvelopeAddress | None) -> str:
     """RFC 5256 3: sorted by what stands before the @."""
     return collated(raw_text(address.mailbox or b"")) if address is not None else ""
 
 
-def _display(address: Shown | None) -> str:
+def _display(address: EnvelopeAddress | None) -> str:
     """RFC 5957 3: the name, or else the address."""
     if address is None:
         return ""

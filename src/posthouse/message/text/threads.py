@@ -132,7 +132,7 @@ class _Links:
         return node
 
     def _is_above(self, node: _Node, other: _Node) -> bool:
-        """Whether linking `node` below `other` would make a loop, or cannot be told in reasonable time."""
+        """Whether linking `node` below `other` would make a loop, or that cannot be known in reasonable time."""
         if node is other or not node.children:
             return node is other
         at: _Node | None = other
