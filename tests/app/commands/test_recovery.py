@@ -29,7 +29,7 @@ from posthouse.mailstore.interface import Target
 from posthouse.mailstore.records import make_pack_head
 from posthouse.mailstore.sqlite.recovering import Owner
 from posthouse.mailstore.sqlite.store import SqliteMailstore
-from posthouse.sessions.imap.breaks import survey
+from posthouse.sessions.imap.breaks import scan_line_ends
 from tests.app.folders import ALICE, card, configure, fail_at, first_version, run, serving, sql, stop, subjects
 from tests.bad_sectors import spoil
 from tests.outside.program import PASSWORD
@@ -199,10 +199,10 @@ def test_what_the_disk_gives_no_more_when_it_is_to_be_filed_is_passed_over(
     def failing(body: Iterable[bytes]) -> tuple[bool, bool]:
         if next(calls) == 2:
             raise OSError(errno.EIO, os.strerror(errno.EIO))
-        return survey(body)
+        return scan_line_ends(body)
 
     with monkeypatch.context() as patch:
-        patch.setattr(recovery, "survey", failing)
+        patch.setattr(recovery, "scan_line_ends", failing)
         code, _, err = fsck(data, "--salvage", "--yes")
     assert code == Exit.FAILED
     assert "1 places were passed over" in err

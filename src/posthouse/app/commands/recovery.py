@@ -21,7 +21,7 @@ from posthouse.mailstore.salvage import LooseMessage, loose_messages
 from posthouse.mailstore.sqlite import recovering
 from posthouse.mailstore.sqlite.recovering import Owner, Salvage
 from posthouse.mailstore.sqlite.store import SqliteMailstore
-from posthouse.sessions.imap.breaks import survey
+from posthouse.sessions.imap.breaks import scan_line_ends
 
 _BATCH = 100  # records filed in one transaction
 
@@ -164,7 +164,7 @@ def _ready(message: LooseMessage, owners: tuple[Owner, ...]) -> Salvage:
 
 
 def _traits(message: LooseMessage) -> Traits:
-    dots, bare = survey(message.body())
+    dots, bare = scan_line_ends(message.body())
     traits, tail = Traits.NONE, b""
     for chunk in message.body():
         traits |= Traits.NONE if chunk.isascii() else Traits.EIGHT_BIT

@@ -9,7 +9,7 @@ from posthouse.accounts.sqlite.registry import SqliteRegistry
 from posthouse.app.commands.opening import open_data_folder
 from posthouse.app.config.loading import Config
 from posthouse.mailstore.changes import LocalBus
-from posthouse.mailstore.interface import Usage
+from posthouse.mailstore.interface import Maintenance, Usage
 from posthouse.mailstore.sqlite.archive import Archive
 from posthouse.mailstore.sqlite.store import SqliteMailstore
 
@@ -28,7 +28,7 @@ def forget_removed(config: Config, registry: SqliteRegistry) -> None:
     """Remove the mail of every account that was removed. Interrupted, the server finishes it. Raises StoreError."""
     waiting = registry.accounts.removed()
 
-    async def forget(store: SqliteMailstore) -> None:
+    async def forget(store: Maintenance) -> None:
         for removed in waiting:
             await store.forget(removed.id)
             registry.accounts.purge_done(removed.id)
@@ -37,7 +37,7 @@ def forget_removed(config: Config, registry: SqliteRegistry) -> None:
         _with_store(config, forget)
 
 
-def _with_store(config: Config, work: Callable[[SqliteMailstore], Awaitable[T]]) -> T:
+def _with_store(config: Config, work: Callable[[Maintenance], Awaitable[T]]) -> T:
     async def run() -> T:
         # Opened beside the running server, like another worker: nothing in the store assumes that it is alone.
         store = SqliteMailstore.open(open_data_folder(config).data, bus=LocalBus(), clock=time.time, create=False)

@@ -20,6 +20,7 @@ from posthouse.mailstore.places import folded, place_of
 from posthouse.mailstore.sqlite import removing
 from posthouse.mailstore.sqlite.keywords import KeywordSets
 from posthouse.mailstore.sqlite.rows import Insert, Lookup, Value, fetch
+from posthouse.mailstore.sqlite.statements import INSERT_MESSAGES
 from posthouse.mailstore.sqlite.units import AppendUnit, DeliveryUnit
 
 _STATES = Lookup(
@@ -54,12 +55,6 @@ _MAILBOXES = Insert(
     """,
 )
 _BLOBS = Insert("INSERT INTO blob (blob_id, identity, digest, prefixes, octets, traits, refs, freed)", 8)
-_MESSAGES = Insert(
-    "INSERT INTO message"
-    " (account_id, mailbox_id, message_id, uid, blob_id, prefix_back, prefix_octets, octets, received,"
-    " flags, modseq, saved, origin)",
-    13,
-)
 _DELIVERIES = Insert("INSERT INTO delivery (delivery, account_id, mailbox_id)", 3)
 _GROW = "UPDATE pack SET end = max(end, ?2), live = live + ?3 WHERE pack = ?1 RETURNING 1"
 _THERE = "SELECT uidvalidity FROM mailbox WHERE account_id = ? AND name = ?"
@@ -199,7 +194,7 @@ class BatchInsert:
             changed = {account for account, _ in plan.touched}
             _ACCOUNTS.run(connection, [_account_row(plan.accounts[account]) for account in changed])
             _MAILBOXES.run(connection, [_mailbox_row(box) for box in plan.touched.values()])
-            _MESSAGES.run(connection, self._messages)
+            INSERT_MESSAGES.run(connection, self._messages)
             _DELIVERIES.run(connection, self._deliveries)
         for pack, (end, live) in self._ends.items():
             if not connection.execute(_GROW, (pack, end, live)).fetchall():

@@ -8,28 +8,15 @@ import apsw
 
 from posthouse.mailstore.interface import INBOX, Flag, NoSuchMailboxError, OverQuotaError, Placed, Role
 from posthouse.mailstore.sqlite import boxes, keywords, removing
-from posthouse.mailstore.sqlite.rows import Insert, fetch, numbers
+from posthouse.mailstore.sqlite.rows import fetch, numbers
+from posthouse.mailstore.sqlite.statements import ADD_TO_ACCOUNT, ADD_TO_MAILBOX, INSERT_MESSAGES
 
 _SOURCES = """
     SELECT uid, message_id, blob_id, prefix_back, prefix_octets, octets, received, flags, origin FROM message
     WHERE account_id = ?1 AND mailbox_id = ?2 AND message_id IN (SELECT value FROM carray(?3))
 """
 _TARGET = "SELECT mailbox_id, uidvalidity, uidnext FROM mailbox WHERE account_id = ? AND name = ?"
-_GROW = """
-    UPDATE account SET modseq = modseq + 1, next_message = next_message + ?2, messages = messages + ?2,
-    octets = octets + ?3 WHERE account_id = ?1 RETURNING modseq, next_message - ?2
-"""
-_GROW_MAILBOX = """
-    UPDATE mailbox SET uidnext = uidnext + ?3, modseq = ?4, messages = messages + ?3, unseen = unseen + ?5,
-    deleted = deleted + ?6, octets = octets + ?7 WHERE account_id = ?1 AND mailbox_id = ?2
-"""
 _REFER = "UPDATE blob SET refs = refs + 1 WHERE blob_id IN (SELECT value FROM carray(?))"
-_MESSAGES = Insert(
-    "INSERT INTO message"
-    " (account_id, mailbox_id, message_id, uid, blob_id, prefix_back, prefix_octets, octets, received,"
-    " flags, modseq, saved, origin)",
-    13,
-)
 _Source = tuple[int, int, int, int, int, int, int, int, int]
 
 
@@ -91,11 +78,11 @@ def _copy(
     octets = sum(source[5] for source in sources)
     if quota is not None and _held(connection, account) + octets > quota:
         raise OverQuotaError("there is no room for these copies")
-    modseq, first = fetch(connection, _GROW, (account, len(sources), octets))[0]
-    _MESSAGES.run(connection, _rows(sources, account, box, first, uid, modseq, now))
+    modseq, first = fetch(connection, ADD_TO_ACCOUNT, (account, len(sources), octets))[0]
+    INSERT_MESSAGES.run(connection, _rows(sources, account, box, first, uid, modseq, now))
     unseen = sum(not source[7] & Flag.SEEN.value for source in sources)
     deleted = sum(bool(source[7] & Flag.DELETED.value) for source in sources)
-    connection.execute(_GROW_MAILBOX, (account, box, len(sources), modseq, unseen, deleted, octets))
+    fetch(connection, ADD_TO_MAILBOX, (account, box, len(sources), modseq, unseen, deleted, octets))
     _refer(connection, sources)
     keywords.count(connection, account, (source[7] for source in sources), 1)
     uids = list(range(uid, uid + len(sources)))

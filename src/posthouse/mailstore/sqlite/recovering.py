@@ -25,7 +25,8 @@ from posthouse.mailstore.places import place_of
 from posthouse.mailstore.records import HEADER_OCTETS
 from posthouse.mailstore.sqlite import boxes, keywords, removing
 from posthouse.mailstore.sqlite.audit import IS_ORPHAN
-from posthouse.mailstore.sqlite.rows import Insert, fetch, numbers
+from posthouse.mailstore.sqlite.rows import fetch, numbers
+from posthouse.mailstore.sqlite.statements import ADD_TO_ACCOUNT, ADD_TO_MAILBOX, INSERT_MESSAGES
 
 RECOVERED = "Recovered"  # the mailbox, and above the mailboxes of adopted accounts
 MESSAGES = 500  # moved in one transaction
@@ -35,7 +36,7 @@ _OCCUPIED = f"""
     WHERE blob_id >= ?1 AND blob_id < ?2 ORDER BY blob_id
 """
 _KNOW_PACK = "INSERT OR IGNORE INTO pack (pack, end, live, opened, headed) VALUES (?, 0, 0, 0, ?)"
-_GROW_PACK = "UPDATE pack SET end = max(end, ?2), live = live + ?3, opened = opened + 1 WHERE pack = ?1"
+ADD_TO_ACCOUNT_PACK = "UPDATE pack SET end = max(end, ?2), live = live + ?3, opened = opened + 1 WHERE pack = ?1"
 _BLOB = """
     INSERT OR REPLACE INTO blob (blob_id, identity, digest, prefixes, octets, traits, refs, freed)
     VALUES (?, ?, ?, ?, ?, ?, ?, NULL)
@@ -50,20 +51,6 @@ _HELD = """
     WHERE account_id = ?1 AND name >= char(1) ORDER BY mailbox_id, message_id LIMIT ?2
 """
 _REFER = "UPDATE blob SET refs = refs + 1 WHERE blob_id = ?"
-_GROW = """
-    UPDATE account SET modseq = modseq + 1, next_message = next_message + ?2, messages = messages + ?2,
-    octets = octets + ?3 WHERE account_id = ?1 RETURNING modseq, next_message - ?2
-"""
-_GROW_MAILBOX = """
-    UPDATE mailbox SET uidnext = uidnext + ?3, modseq = ?4, messages = messages + ?3, unseen = unseen + ?5,
-    deleted = deleted + ?6, octets = octets + ?7 WHERE account_id = ?1 AND mailbox_id = ?2 RETURNING uidnext - ?3
-"""
-_MESSAGES = Insert(
-    "INSERT INTO message"
-    " (account_id, mailbox_id, message_id, uid, blob_id, prefix_back, prefix_octets, octets, received,"
-    " flags, modseq, saved, origin)",
-    13,
-)
 _BEGIN = """
     INSERT INTO account (account_id, modseq, next_message, next_mailbox, uidvalidity, messages, octets)
     VALUES (?1, ?2, ?2, ?2, ?2, 0, 0)
@@ -162,7 +149,7 @@ def file_loose(connection: apsw.Connection, found: Sequence[Salvage], now: int) 
             continue
         record, header = each.record, each.record.header
         connection.execute(_KNOW_PACK, (record.pack, int(each.headed)))
-        connection.execute(_GROW_PACK, (record.pack, record.end, int(place not in known)))
+        connection.execute(ADD_TO_ACCOUNT_PACK, (record.pack, record.end, int(place not in known)))
         refs = len(each.owners)
         row = (place, header.identity, header.digest, header.prefixes, header.body, each.traits, refs)
         connection.execute(_BLOB, row)
@@ -213,14 +200,14 @@ def _file(connection: apsw.Connection, account: int, name: str, messages: Sequen
     if box is None:
         box, _ = boxes.create(connection, account, name, Role.NONE, now)
     octets = sum(message[3] for message in messages)
-    modseq, first = fetch(connection, _GROW, (account, len(messages), octets))[0]
+    modseq, first = fetch(connection, ADD_TO_ACCOUNT, (account, len(messages), octets))[0]
     unseen = sum(not message[5] & Flag.SEEN.value for message in messages)
     deleted = sum(bool(message[5] & Flag.DELETED.value) for message in messages)
-    ((uid,),) = fetch(connection, _GROW_MAILBOX, (account, box, len(messages), modseq, unseen, deleted, octets))
+    ((uid,),) = fetch(connection, ADD_TO_MAILBOX, (account, box, len(messages), modseq, unseen, deleted, octets))
     rows: list[tuple[Any, ...]] = [
         (account, box, first + at, uid + at, *message, modseq, now, first + at) for at, message in enumerate(messages)
     ]
-    _MESSAGES.run(connection, rows)
+    INSERT_MESSAGES.run(connection, rows)
 
 
 def _below_recovered(name: str) -> str:

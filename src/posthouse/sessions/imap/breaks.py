@@ -35,7 +35,7 @@ class LineScan:
         return self._bare or self._held == b"\r"
 
 
-def survey(chunks: Iterable[bytes]) -> tuple[bool, bool]:
+def scan_line_ends(chunks: Iterable[bytes]) -> tuple[bool, bool]:
     """Whether some line begins with a dot, and whether there is a CR or LF alone."""
     scan = LineScan()
     for chunk in chunks:
