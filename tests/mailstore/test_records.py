@@ -2,7 +2,7 @@ import itertools
 import struct
 import zlib
 
-from posthouse.mailstore.places import OFFSET_BITS, RecordLocation, alone, unfold
+from posthouse.mailstore.places import OFFSET_BITS, RecordLocation, parse_place, split_place
 from posthouse.mailstore.records import (
     HEADER_OCTETS,
     PACK_HEAD_OCTETS,
@@ -71,6 +71,6 @@ def test_the_head_of_a_pack() -> None:
 
 
 def test_places_unfold() -> None:
-    assert alone(7 << OFFSET_BITS | 123) == (7, 123)
-    assert unfold("3:1000:90:90:40") == RecordLocation(3, 1000, 1056, 40, 1146)
-    assert unfold("3:1000:90:30:30") == RecordLocation(3, 1000, 1116, 30, 1146)
+    assert split_place(7 << OFFSET_BITS | 123) == (7, 123)
+    assert parse_place("3:1000:90:90:40") == RecordLocation(3, 1000, 1056, 40, 1146)
+    assert parse_place("3:1000:90:30:30") == RecordLocation(3, 1000, 1116, 30, 1146)

@@ -61,7 +61,7 @@ class MemoryAccount:
     gone: list[Change] = field(default_factory=list)  # messages that were expunged
     keywords: Keywords = field(default_factory=Keywords)
     subscriptions: set[str] = field(default_factory=set)
-    furnished: bool = False
+    has_defaults: bool = False
 
     @property
     def octets(self) -> int:

@@ -51,7 +51,7 @@ def delete(owner: MemoryAccount, name: str) -> None:
 
 def create_default_mailboxes(owner: MemoryAccount, mailboxes: Sequence[tuple[str, Role]], now: int) -> None:
     """See Mailstore."""
-    owner.furnished = True
+    owner.has_defaults = True
     for name, role in mailboxes:
         free = Role.NONE if _holds(owner, role) else role
         if name not in owner.boxes:

@@ -58,7 +58,7 @@ class MemoryMailboxes:
 
     async def create_default_mailboxes(self, account: int, mailboxes: Sequence[tuple[str, Role]]) -> None:
         """See Mailboxes."""
-        if not self._state.look(account).furnished:
+        if not self._state.look(account).has_defaults:
             wanted = [(checked(name), role) for name, role in mailboxes]
             with self._state.change(account, inbox=True) as owner:
                 boxes.create_default_mailboxes(owner, wanted, self._state.now)

@@ -226,7 +226,7 @@ class GroupCommit(Generic[U]):
         frugal = [unit for unit in units if unit.frees_space and unit.failure is None]
         if frugal:
             with self._writer.room():
-                self._fold_log()
+                self._checkpoint()
                 for unit in frugal:
                     self._commit_alone(unit, prepared)
 
@@ -242,9 +242,9 @@ class GroupCommit(Generic[U]):
         else:
             self._writer.committed(prepared, [unit])
 
-    def _fold_log(self) -> None:
-        """Bring the log into the file, so that the next transaction overwrites it instead of making it longer."""
-        with contextlib.suppress(apsw.Error):  # for want of space, too; whether it was enough, the commit will tell
+    def _checkpoint(self) -> None:
+        """Copy the log into the file, so that the next transaction overwrites it instead of making it longer."""
+        with contextlib.suppress(apsw.Error):  # for want of space, too; the commit shows whether it was enough
             self._connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
 
     def _apply_each(self, connection: apsw.Connection, units: Sequence[U]) -> None:

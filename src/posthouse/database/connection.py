@@ -36,7 +36,7 @@ def open_connection(
     """A connection that may write; see open_database() for one whose tables are known to be there.
 
     With `create` a missing file is made, for its owner's eyes only; else that is a FileNotFoundError.
-    `cache_kib` bounds the page cache. `checkpoint_pages` is how long the log grows before a commit folds it in.
+    `cache_kib` bounds the page cache. `checkpoint_pages` is how long the log grows before a commit checkpoints it.
     Raises apsw.Error, OSError.
     """
     connection = connect(path, create=create)
@@ -68,8 +68,8 @@ def connect(path: Path, *, create: bool) -> apsw.Connection:
 def keep_log(connection: apsw.Connection) -> None:
     """Leave the log beside the file when this is the last connection that is closed.
 
-    SQLite folds it in and removes it then. One who only looks must not do so: the log may be of another file, whose
-    latest commits would be lost with it.
+    SQLite checkpoints and removes it then. A process that only reads must not do so: the log may be of another file,
+    whose latest commits would be lost with it.
     """
     connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
 
@@ -130,13 +130,13 @@ def _use_wal(connection: apsw.Connection) -> None:
             return
 
 
-def open_reader(path: Path, *, cache_kib: int = 4096, fold: bool = False) -> apsw.Connection:
+def open_reader(path: Path, *, cache_kib: int = 4096, checkpoint: bool = False) -> apsw.Connection:
     """A connection that refuses to write, to a file that is there. Raises apsw.Error.
 
     It is opened for writing nevertheless: a reader takes part in the WAL's shared memory and may have to recover it.
-    `fold`: when it is the last one that is closed, it folds the log in, as one that writes does.
+    `checkpoint`: when it is the last one that is closed, it checkpoints, as one that writes does.
     """
-    keep = not fold and has_log(path)
+    keep = not checkpoint and has_log(path)
     connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE, statementcachesize=STATEMENT_CACHE)
     connection.set_busy_timeout(BUSY_MILLISECONDS)
     connection.pragma("query_only", True)

@@ -42,7 +42,7 @@ def inspect(path: Path, rooms: Mapping[str, Steps], *, thorough: bool = False) -
 
     `thorough`: all of the file is read. Raises DatabaseError, DatabaseUnusableError and its kinds.
     """
-    with _complained(path), translate_errors(path):
+    with _translate_other_errors(path), translate_errors(path):
         check_filled(path)
         logged, below = has_log(path), _without_log(path)
         connection = connect(path, create=False)
@@ -65,12 +65,12 @@ def inspect(path: Path, rooms: Mapping[str, Steps], *, thorough: bool = False) -
 
 def is_outdated(path: Path, rooms: Mapping[str, Steps]) -> bool:
     """Whether an earlier version made the tables. Changes nothing. Raises DatabaseError."""
-    with _complained(path), translate_errors(path), closing(open_existing_reader(path)) as connection:
+    with _translate_other_errors(path), translate_errors(path), closing(open_existing_reader(path)) as connection:
         return any(schema_version(connection, room) < len(steps) for room, steps in rooms.items())
 
 
 def _without_log(path: Path) -> Identity | None:
-    """What the file itself says; None without a log, or while the log is being folded in."""
+    """What the file itself has; None without a log, or during a checkpoint."""
     if not has_log(path):
         return None
     try:
@@ -115,12 +115,12 @@ def claim_identity(path: Path, rooms: Mapping[str, Steps], store: bytes) -> Iden
 
 @contextmanager
 def _opened(path: Path, rooms: Mapping[str, Steps]) -> Iterator[apsw.Connection]:
-    with _complained(path), closing(open_database(path, rooms)) as connection:
+    with _translate_other_errors(path), closing(open_database(path, rooms)) as connection:
         yield connection
 
 
 @contextmanager
-def _complained(path: Path) -> Iterator[None]:
+def _translate_other_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except apsw.FullError as error:

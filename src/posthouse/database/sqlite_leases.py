@@ -29,7 +29,7 @@ _TAKE = """
 """
 _RENEW = "UPDATE lease SET expires = ?3 WHERE name = ?1 AND token = ?2 AND expires > 0 RETURNING 1"
 _RELEASE = "UPDATE lease SET expires = 0 WHERE name = ?1 AND token = ?2"
-_LOG_PAGES = 256  # after which it is folded into the file and begun again
+_LOG_PAGES = 256  # after which it is checkpointed and begun again
 _LOG_OCTETS = (_LOG_PAGES + 32) * 4096
 _BUSY_MILLISECONDS = 500  # another process is in the middle of its microseconds
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from posthouse.mailstore.digests import digest_of, hasher_like
 from posthouse.mailstore.interface import DamagedError, MessageRef, StoreError
 from posthouse.mailstore.pack_writer import pack_path
-from posthouse.mailstore.places import RecordLocation, alone, unfold
+from posthouse.mailstore.places import RecordLocation, parse_place, split_place
 from posthouse.mailstore.records import HEADER_OCTETS, Header, crc_of, is_start, parse_header
 
 _MAX_OPEN = 64  # packs kept open for reading
@@ -40,7 +40,7 @@ class PackReader:
         length = min(length, entry.octets - offset)
         if type(place) is not int or not self._nowait or length > _AT_ONCE:
             return None
-        pack, record = alone(place)
+        pack, record = split_place(place)
         if length <= 0:
             return b""
         fd = self._open.get(pack) or self._open_pack(pack)
@@ -68,7 +68,7 @@ class PackReader:
             return True
         if type(entry.place) is not int or not self._nowait or entry.octets > _CHECKED_AT_ONCE:
             return False
-        pack, record = alone(entry.place)
+        pack, record = split_place(entry.place)
         fd = self._open.get(pack) or self._open_pack(pack)
         try:
             sound = _start_in_memory(fd, record, entry, entry.octets) is not None
@@ -219,8 +219,8 @@ def _damaged(entry: MessageRef, place: RecordLocation) -> DamagedError:
 def _located(entry: MessageRef) -> RecordLocation:
     """Where its octets are. Of a message alone in its record, prefixes and body are taken as one."""
     if type(entry.place) is int:
-        pack, record = alone(entry.place)
+        pack, record = split_place(entry.place)
         return RecordLocation(pack, record, record + HEADER_OCTETS, 0, record + HEADER_OCTETS)
     if type(entry.place) is str:
-        return unfold(entry.place)
+        return parse_place(entry.place)
     raise DamagedError(f"message {entry.message}: its body is not known to the store")

@@ -13,7 +13,7 @@ _OFFSET_MASK = (1 << OFFSET_BITS) - 1
 
 
 class RecordLocation(NamedTuple):
-    """A place unfolded. All offsets count from the start of the pack."""
+    """A place taken apart. All offsets count from the start of the pack."""
 
     pack: int
     record: int  # where the header is
@@ -27,19 +27,19 @@ def place_of(pack: int, record: int) -> int:
     return pack << OFFSET_BITS | record
 
 
-def alone(place: int) -> tuple[int, int]:
+def split_place(place: int) -> tuple[int, int]:
     """Pack and record of a place that is one int."""
     return place >> OFFSET_BITS, place & _OFFSET_MASK
 
 
-def folded(pack: int, record: int, prefixes: int, back: int, own: int) -> int | str:
+def format_place(pack: int, record: int, prefixes: int, back: int, own: int) -> int | str:
     """The place of a message, from where its record is and which part of the prefixes is its own."""
     if prefixes == own == back:
         return place_of(pack, record)
     return f"{pack}:{record}:{prefixes}:{back}:{own}"
 
 
-def unfold(place: str) -> RecordLocation:
+def parse_place(place: str) -> RecordLocation:
     """A place in its text form: pack:record:octets of all prefixes:octets back from the body:octets of the own prefix.
 
     Raises ValueError.

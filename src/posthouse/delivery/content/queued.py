@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 
-from posthouse.mailstore.interface import Mailstore, MessageRef, StoreError, Traits
+from posthouse.mailstore.interface import MessageReader, MessageRef, StoreError, Traits
 from posthouse.message.coding import LineCheck
 from posthouse.message.header import header_end
 from posthouse.message.seven_bit import to_seven_bit
@@ -24,7 +24,7 @@ class ContentError(Exception):
 class QueuedContent:
     """One queued message. Read once for all the destinations of a moment, if it is small."""
 
-    def __init__(self, mailstore: Mailstore, entry: MessageRef) -> None:
+    def __init__(self, mailstore: MessageReader, entry: MessageRef) -> None:
         self._mailstore = mailstore
         self._entry = entry
         self._whole: bytes | None = None

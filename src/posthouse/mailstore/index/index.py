@@ -30,7 +30,7 @@ _CHUNK = 100  # messages that are made and kept together
 _CHUNK_OCTETS = 8 << 20
 _PIECE = 4000  # messages that one job reads: tens of milliseconds at most
 _AT_ONCE = 2  # such jobs
-_SMALL = 16 << 10  # octets of a message that is looked through on the event loop; also, where headers end as a rule
+_SMALL = 16 << 10  # octets of a message that is read through on the event loop; also, where headers end as a rule
 _TRIES = 3
 _REMOVED = 500  # rows of each table in one transaction
 _EMPTY = summary_of(digest(b"", 0))
@@ -57,7 +57,7 @@ class MessageIndex:
     ) -> list[MessageSummary]:
         """What is shown of each, in order. Of a message that cannot be read: one that is_missing.
 
-        With `envelope_only`, a message that is not indexed is not looked through whole: the rest is empty then.
+        With `envelope_only`, a message that is not indexed is not read whole: the rest is empty then.
         """
         messages = [item.entry.message for item in items]
         known = self._envelopes.those(account, messages) if envelope_only else {}
@@ -74,7 +74,7 @@ class MessageIndex:
                 known[message] = await self._envelope(item.entry)
                 continue
             made = None
-            with contextlib.suppress(StoreError):  # reading it will tell
+            with contextlib.suppress(StoreError):  # the caller finds out when it reads the message
                 made = await self._made(item.entry)
             known[message] = made.summary if made is not None else _MISSING
             if made is not None:
@@ -206,7 +206,7 @@ class MessageIndex:
             data = await self._octets_of(entry, entry.octets)
         except DamagedError:
             return None
-        return await self._look_through(_make, data, entry.received)
+        return await self._derive(_make, data, entry.received)
 
     async def _envelope(self, entry: MessageRef) -> MessageSummary:
         try:
@@ -215,9 +215,9 @@ class MessageIndex:
                 data = await self._octets_of(entry, entry.octets)
         except StoreError:
             return _MISSING
-        return MessageSummary(await self._look_through(_envelope, data), _EMPTY.structure, "")
+        return MessageSummary(await self._derive(_envelope, data), _EMPTY.structure, "")
 
-    async def _look_through(self, job: Callable[[bytes, *Ts], T], data: bytes, *args: *Ts) -> T:
+    async def _derive(self, job: Callable[[bytes, *Ts], T], data: bytes, *args: *Ts) -> T:
         """On the spot, or by the thread for it when that may take longer than others should wait."""
         if len(data) <= _SMALL:
             return job(data, *args)

@@ -16,7 +16,7 @@ from posthouse.mailstore.interface import (
     StoreError,
     Target,
 )
-from posthouse.mailstore.places import folded, place_of
+from posthouse.mailstore.places import format_place, place_of
 from posthouse.mailstore.sqlite import removing
 from posthouse.mailstore.sqlite.keywords import KeywordSets
 from posthouse.mailstore.sqlite.rows import Insert, Lookup, Value, fetch
@@ -142,7 +142,7 @@ class BatchInsert:
         # fmt: on
         if delivery.delivery:
             self._deliveries.append((delivery.delivery, account.account, box.mailbox))
-        place = folded(delivery.pack, delivery.offset, delivery.prefix_octets, offset, header)
+        place = format_place(delivery.pack, delivery.offset, delivery.prefix_octets, offset, header)
         return MessageRef(message, uid, octets, int(delivery.body.traits), delivery.received, place, delivery.identity)
 
     def _refusal(self, append: AppendUnit) -> StoreError | None:

@@ -28,7 +28,7 @@ import msgspec
 
 from posthouse.mailstore.files import Files
 from posthouse.mailstore.pack_reader import PackReader
-from posthouse.mailstore.places import alone, place_of
+from posthouse.mailstore.places import place_of, split_place
 from posthouse.mailstore.records import HEADER_OCTETS, PACK_HEAD_OCTETS, PackHead, parse_pack_head
 from posthouse.mailstore.sqlite.rows import fetch
 from posthouse.mailstore.sqlite.units import DropBlobs, DropDeliveries, DropPacks, Work
@@ -211,7 +211,7 @@ class Reaper:
         if self._files.punch(fd, start, end - start):
             return True
         for blob in hole.blobs:  # without their headers no search takes these octets for records any more
-            offset = alone(blob)[1]
+            offset = split_place(blob)[1]
             if hole.start <= offset < hole.end:
                 self._files.write(fd, [bytes(HEADER_OCTETS)], offset)
         return False

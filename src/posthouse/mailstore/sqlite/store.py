@@ -160,7 +160,7 @@ class SqliteMailstore:
     ) -> "SqliteMailstore":
         connect = partial(open_connection, folder / DATABASE, cache_kib=_CACHE_KIB, create=False)
         with contextlib.ExitStack() as undo:
-            on_loop = open_reader(folder / DATABASE, cache_kib=1024, fold=True)  # it is closed last
+            on_loop = open_reader(folder / DATABASE, cache_kib=1024, checkpoint=True)  # it is closed last
             undo.callback(on_loop.close)
             commit = GroupCommit(connect, lock, writer, on_thread_death=on_thread_death)
             undo.pop_all()

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 
-from posthouse.mailstore.interface import DamagedError, MailboxMessage, Mailstore, MessageRef
+from posthouse.mailstore.interface import DamagedError, MailboxMessage, MessageReader, MessageRef
 from posthouse.message.header import header_end
 from posthouse.message.mime import (
     Part,
@@ -38,7 +38,7 @@ class Content:
 
     __slots__ = ("_data", "_decoded", "_header", "_root", "_store", "_trees", "entry")
 
-    def __init__(self, store: Mailstore, item: MailboxMessage, trees: LastTree) -> None:
+    def __init__(self, store: MessageReader, item: MailboxMessage, trees: LastTree) -> None:
         self._store = store
         self._trees = trees
         self.entry: MessageRef = item.entry

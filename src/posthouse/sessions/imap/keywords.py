@@ -1,6 +1,6 @@
 """The keywords of an account as one session knows them: names, and the sets of them that stand in the flags."""
 
-from posthouse.mailstore.interface import KEYWORD_SETS_PAGE, KEYWORD_SHIFT, MAX_KEYWORDS, Mailstore
+from posthouse.mailstore.interface import KEYWORD_SETS_PAGE, KEYWORD_SHIFT, MAX_KEYWORDS, MessageReader
 
 _SETS_KEPT = 2 * 50_000  # sets whose messages are gone are forgotten when there are more
 
@@ -10,7 +10,7 @@ class KnownKeywords:
 
     __slots__ = ("_account", "_last", "_store", "_texts", "names", "sets")
 
-    def __init__(self, store: Mailstore, account: int) -> None:
+    def __init__(self, store: MessageReader, account: int) -> None:
         self._store = store
         self._account = account
         self._last = 0  # sets up to this number are known

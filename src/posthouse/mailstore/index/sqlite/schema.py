@@ -23,7 +23,7 @@ from posthouse.mailstore.interface import StoreError, StoreFullError
 VERSION = 3
 
 _PAGE_OCTETS = 16 * 1024  # several messages' texts on a page
-_LOG_PAGES = 1000  # after which it is folded into the file
+_LOG_PAGES = 1000  # after which it is checkpointed
 _SCHEMA = f"""
     -- id: the account's number in the upper bits, the message id in the lower ones; those of an account lie together.
     CREATE TABLE shown (id INTEGER PRIMARY KEY, envelope BLOB, structure BLOB, preview BLOB);
