@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import apsw
 
@@ -20,27 +20,27 @@ _REFER = "UPDATE blob SET refs = refs + 1 WHERE blob_id IN (SELECT value FROM ca
 _Source = tuple[int, int, int, int, int, int, int, int, int]
 
 
-def copy(
-    connection: apsw.Connection,
-    account: int,
-    mailbox: int,
-    messages: Sequence[int],
-    name: str,
-    quota: int | None,
-    now: int,
-) -> tuple[Placed, int]:
+class CopyOrder(NamedTuple):
+    """Messages of a mailbox that are to be in another one, too. `name` is that of the other, in its canonical form."""
+
+    account: int
+    mailbox: int
+    messages: Sequence[int]
+    name: str
+    quota: int | None = None
+
+
+def copy(connection: apsw.Connection, order: CopyOrder, now: int) -> tuple[Placed, int]:
     """The uids there and here, and the account's modseq when there was something to copy, else 0."""
-    placed, _, modseq = _copy(connection, account, mailbox, messages, name, quota, now)
+    placed, _, modseq = _copy(connection, order, now)
     return placed, modseq
 
 
-def move(
-    connection: apsw.Connection, account: int, mailbox: int, messages: Sequence[int], name: str, now: int
-) -> tuple[Placed, int]:
+def move(connection: apsw.Connection, order: CopyOrder, now: int) -> tuple[Placed, int]:
     """The same, and the messages vanish where they were."""
-    placed, moved, modseq = _copy(connection, account, mailbox, messages, name, None, now)
+    placed, moved, modseq = _copy(connection, order, now)
     if moved:
-        _, modseq = removing.remove(connection, account, mailbox, moved, now, marked=False)
+        _, modseq = removing.remove(connection, order.account, order.mailbox, moved, now, marked=False)
     return placed, modseq
 
 
@@ -51,18 +51,11 @@ def empty_inbox(connection: apsw.Connection, account: int, new: str, now: int) -
     (inbox,) = boxes.find(connection, account, INBOX)
     statement = "SELECT message_id FROM message WHERE account_id = ? AND mailbox_id = ?"
     held = [message for (message,) in fetch(connection, statement, (account, inbox))]
-    return None, move(connection, account, inbox, held, new, now)[1] or modseq
+    return None, move(connection, CopyOrder(account, inbox, held, new), now)[1] or modseq
 
 
-def _copy(
-    connection: apsw.Connection,
-    account: int,
-    mailbox: int,
-    messages: Sequence[int],
-    name: str,
-    quota: int | None,
-    now: int,
-) -> tuple[Placed, list[int], int]:
+def _copy(connection: apsw.Connection, order: CopyOrder, now: int) -> tuple[Placed, list[int], int]:
+    account, mailbox, messages, name, quota = order
     boxes.require(connection, account, mailbox)
     if name == INBOX:
         boxes.ensure_inbox(connection, account, now)

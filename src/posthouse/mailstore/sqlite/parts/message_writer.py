@@ -6,6 +6,7 @@ from posthouse.mailstore.interface import INBOX, Appending, Marked, Marks, Place
 from posthouse.mailstore.names import canonical
 from posthouse.mailstore.sqlite import copying, marking, removing
 from posthouse.mailstore.sqlite.access import StoreAccess
+from posthouse.mailstore.sqlite.copying import CopyOrder
 from posthouse.mailstore.sqlite.parts.mailboxes import SqliteMailboxes
 from posthouse.mailstore.sqlite.reclaiming import SpaceReclaimer
 from posthouse.mailstore.sqlite.units import AppendUnit
@@ -42,18 +43,13 @@ class SqliteMessageWriter:
         self, account: int, mailbox: int, messages: Sequence[int], name: str, *, quota: int | None = None
     ) -> Placed:
         """See MessageWriter."""
-        name, wanted = canonical(name), list(messages)
-        return await self._access.change(
-            account,
-            lambda connection, now: copying.copy(connection, account, mailbox, wanted, name, quota, now),
-        )
+        order = CopyOrder(account, mailbox, list(messages), canonical(name), quota)
+        return await self._access.change(account, lambda connection, now: copying.copy(connection, order, now))
 
     async def move(self, account: int, mailbox: int, messages: Sequence[int], name: str) -> Placed:
         """See MessageWriter."""
-        name, wanted = canonical(name), list(messages)
-        return await self._access.change(
-            account, lambda connection, now: copying.move(connection, account, mailbox, wanted, name, now)
-        )
+        order = CopyOrder(account, mailbox, list(messages), canonical(name))
+        return await self._access.change(account, lambda connection, now: copying.move(connection, order, now))
 
     async def mark(
         self,
