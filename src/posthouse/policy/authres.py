@@ -12,6 +12,7 @@ from posthouse.message.edit import placed_fields
 
 _OWN_PREFIX = b"x-posthouse-"
 _RESULTS = b"authentication-results"
+_MAY_BE_OWN = re.compile(rb"\n(?:auth|x-posth)", re.IGNORECASE)  # at the start of a line
 _ID = re.compile(r'"((?:[^"\\]|\\.)*)"|([^\s;"]+)')
 
 
@@ -20,8 +21,7 @@ def forged_fields(head: bytes, authserv_id: str) -> list[tuple[int, int]]:
 
     `authserv_id` is our name, in lower case. Most messages have none, which takes about a microsecond to see.
     """
-    lowered = head.lower()
-    if b"tion-results" not in lowered and b"x-posthouse-" not in lowered:  # however the rest of the name is written
+    if _MAY_BE_OWN.search(head) is None and _MAY_BE_OWN.match(b"\n" + head[:16]) is None:
         return []
     return [
         (field.start, field.end)

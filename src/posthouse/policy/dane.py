@@ -162,10 +162,10 @@ def has_name(certificate: x509.Certificate, names: Sequence[str]) -> bool:
     """Whether the certificate is for one of the names (RFC 6125 6.4; a star stands for the leftmost label)."""
     try:
         extension = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName)
-        shown = [name.lower() for name in extension.value.get_values_for_type(x509.DNSName)]
+        subjects = [name.lower() for name in extension.value.get_values_for_type(x509.DNSName)]
     except _UNREADABLE:
         return False
     wanted = [name.lower().rstrip(".") for name in names]
     return any(
-        one == each or (each[:2] == "*." and one.partition(".")[2] == each[2:]) for one in wanted for each in shown
+        one == each or (each[:2] == "*." and one.partition(".")[2] == each[2:]) for one in wanted for each in subjects
     )

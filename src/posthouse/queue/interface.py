@@ -28,9 +28,9 @@ class RecipientState(IntEnum):
 
     WAITING = 0
     DELIVERED = 1
-    FAILED = 2  # refused for good; the sender was told, if there is one who may be told
-    EXPIRED = 3  # given up after days; the sender was told
-    DROPPED = 4  # by an operator; the sender was not told
+    FAILED = 2  # refused for good; the sender got a report, if there is one who may get it
+    EXPIRED = 3  # given up after days; the sender got a report
+    DROPPED = 4  # by an operator; the sender got no report
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +73,7 @@ class Waiting:
     recipient: Recipient
     destination: str  # where it is sent: the domain key, or the route's name
     attempts: int  # made so far
-    warned: bool  # the sender was told of the delay
+    warned: bool  # the sender got a report of the delay
     urgent: bool = False  # an operator wants it tried now, whatever is known of the destination
 
     @property
@@ -136,7 +136,7 @@ class Traced:
 class Filter:
     """Which recipients an operator means; all conditions must hold, an empty one always does."""
 
-    ids: tuple[str, ...] = ()  # message ids as shown in logs, or their first characters (at least 6)
+    ids: tuple[str, ...] = ()  # message ids as in logs, or their first characters (at least 6)
     sender: str = ""  # an address, or a domain
     recipient: str = ""  # an address, or a domain
     destination: str = ""
@@ -222,7 +222,7 @@ class DueRecipients(Protocol):
     ) -> list[Waiting]:
         """Count what is due for a destination that is down as tried, some at a time. `later`: the next due time.
 
-        Claims those that it gives None for, whose senders are to be told, and one that an operator wants tried.
+        Claims those that it gives None for, whose senders get a report, and one that an operator wants tried.
         """
 
     async def due_among(self, destinations: Collection[str], limit: int) -> list[str]:
@@ -298,7 +298,7 @@ class Queue(Protocol):
         """The recipients meant, the newest message first."""
 
     def retry(self, wanted: Filter) -> int:
-        """Have those that wait tried now; how many."""
+        """Retry waiting recipients now; how many."""
 
     def under_way(self, wanted: Filter) -> int:
         """How many are in a sender's hands at this moment: a hold or a drop may come too late for their try."""
@@ -310,4 +310,4 @@ class Queue(Protocol):
         """Let those that are held go on; how many."""
 
     def drop(self, wanted: Filter) -> int:
-        """Give those that wait up, telling nobody; how many."""
+        """Give those that wait up, without a report; how many."""

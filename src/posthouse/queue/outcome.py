@@ -19,7 +19,7 @@ NOBODY = Remote("")
 
 @dataclass(frozen=True, slots=True)
 class Delivered:
-    """The next server has taken the responsibility (RFC 5321 4.2.5). `reply` are its words."""
+    """The next server has taken the responsibility (RFC 5321 4.2.5). `reply` is its own."""
 
     reply: Reply
     remote: Remote = NOBODY
@@ -32,12 +32,12 @@ class Transient:
 
     reply: Reply
     remote: Remote = NOBODY
-    spoken: bool = True  # the reply is the remote's own words, not ours
+    spoken: bool = True  # the reply came from the remote, it is not ours
 
 
 @dataclass(frozen=True, slots=True)
 class Permanent:
-    """Never (5yz, no such domain, null MX): the sender must be told."""
+    """Never (5yz, no such domain, null MX): the sender gets a report."""
 
     reply: Reply
     remote: Remote = NOBODY

@@ -85,7 +85,7 @@ def test_send_and_find_it(ways: list[str], program: Program, run: Run, tmp_path:
     words = ("--subject", "Grüße", "--attach", str(attached))
     done = run("send", *LOGIN, *words, *ways, stdin=GIVEN + text)
     assert done.code == Exit.OK, done.err
-    assert done.out.startswith("250 2.0.0 Kept as ")
+    assert done.out.startswith("250 2.0.0 Stored as ")
     message = newest(program)
     assert (message["From"], message["To"], message["Subject"]) == (ALICE, BOB, "Grüße")
     body, attachment = message.get_body(), next(message.iter_attachments())

@@ -1,4 +1,4 @@
-"""Messages made such that every mail server takes them, and told apart from those that none would take.
+"""Makes messages such that every mail server takes them, and finds those that none would take.
 
 What a user submits is converted before it is signed (RFC 6376 5.3): long lines, 8-bit text and forbidden octets would
 have to be converted on the way, which breaks the signature. What only passes through keeps its form as long as it can,

@@ -59,10 +59,14 @@ class _Plan:
     forwarded: bool = True  # every outside recipient stands behind an alias
     through: set[Address] = field(default_factory=set)  # recipients that lead outside
 
+    is_spread: bool = False  # an account may have several targets, or none
+
     def results_by_account(self, results: Sequence[DeliveryResult]) -> dict[int, DeliveryResult]:
         """What became of each account's message: it has it when one of its copies was kept."""
+        if not self.is_spread:
+            return dict(zip(self.targets, results, strict=False))  # sent copy and queue stand behind the accounts
         found: dict[int, DeliveryResult] = {}
-        position = 0  # sent copy and queue stand behind the accounts
+        position = 0
         for account, targets in self.targets.items():
             mine = results[position : position + len(targets)]
             position += len(targets)
@@ -161,9 +165,11 @@ class Router:
             await self._decide(mail, plan)
         if whole and any(plan.answers):
             return [next(answer for answer in plan.answers if answer)] * len(plan.answers)
-        filed = await self._deliver(_ONCE, mail, plan, whole=whole, in_transaction=in_transaction)
-        self._remember(mail, plan, filed)
-        return self._answers(mail, plan, filed, whole)
+        results = plan.results_by_account(
+            await self._deliver(_ONCE, mail, plan, whole=whole, in_transaction=in_transaction)
+        )
+        self._remember(mail, plan, results)
+        return self._answers(mail, plan, results, whole)
 
     async def file_held(self, mail: Mail) -> list[Reply]:
         """Keep every copy of a message that was held here, of which each try may bring another part. Raises StoreError.
@@ -175,12 +181,13 @@ class Router:
         if self._account_stages:
             await self._decide(mail, plan)
         outside, plan.outside = plan.outside, {}
-        filed = await self._deliver(mail.envelope.id, mail, plan, whole=False)
-        self._remember(mail, plan, filed)
+        results = plan.results_by_account(await self._deliver(mail.envelope.id, mail, plan, whole=False))
+        self._remember(mail, plan, results)
         for address, recipient in outside.items():
             one = replace(plan, targets={}, outside={address: recipient})
             await self._deliver(_name_for(mail.envelope.id, address), mail, one, whole=False)
-        return self._answers(mail, plan, filed, whole=False)
+        plan.outside = outside
+        return self._answers(mail, plan, results, whole=False)
 
     async def _deliver(
         self, name: bytes, mail: Mail, plan: _Plan, *, whole: bool, in_transaction: Sequence[TransactionHook] = ()
@@ -197,11 +204,10 @@ class Router:
                 self._active.offer(put.waiting, queued)
         return receipt.results
 
-    def _remember(self, mail: Mail, plan: _Plan, filed: Sequence[DeliveryResult]) -> None:
+    def _remember(self, mail: Mail, plan: _Plan, results: dict[int, DeliveryResult]) -> None:
         if not plan.served:
             return
         envelope, at = mail.envelope, int(self._clock())
-        results = plan.results_by_account(filed)
         self._history.add(
             [
                 Delivery(
@@ -269,6 +275,7 @@ class Router:
         for id_, decision in decisions.items():
             if decision is DELIVER:
                 continue
+            plan.is_spread = True
             (target,) = plan.targets[id_]
             mailboxes = () if decision.refusal is not None else dict.fromkeys(decision.mailboxes)
             header = decision.headers + target.trace_header
@@ -341,15 +348,15 @@ class Router:
         (alias,) = plan.through
         return delivered_to(alias).encode() + mail.trace
 
-    def _answers(self, mail: Mail, plan: _Plan, filed: Sequence[DeliveryResult], whole: bool) -> list[Reply]:
+    def _answers(self, mail: Mail, plan: _Plan, results: dict[int, DeliveryResult], whole: bool) -> list[Reply]:
         answers, recipients = plan.answers, mail.envelope.recipients
-        results = plan.results_by_account(filed)
         for n, account in plan.served:
             if results.get(account.id) is DeliveryResult.OVER_QUOTA:
                 answers[n] = Reply(552, "5.2.2", MAILBOX_FULL.format(recipients[n].address))
         if whole and any(answers):
             return [next(answer for answer in answers if answer)] * len(answers)
-        kept = Reply(250, "2.0.0", f"Kept as {format_id(mail.envelope.id)}")
+        verb = "Queued" if plan.outside or plan.held else "Stored"
+        kept = Reply(250, "2.0.0", f"{verb} as {format_id(mail.envelope.id)}")
         return [answer or kept for answer in answers]
 
 

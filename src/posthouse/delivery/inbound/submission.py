@@ -1,7 +1,7 @@
 """What this server asks of a message that its own user submits (RFC 6409).
 
 The sender must be the user's: MAIL FROM, From and Sender. What is missing is added (Date, Message-ID), what must not
-travel is left out (Bcc, Return-Path). A message whose author cannot be told for sure is refused, not guessed at.
+travel is left out (Bcc, Return-Path). A message whose author is not certain is refused, not guessed at.
 """
 
 import time
@@ -141,7 +141,7 @@ class Submission:
 
 
 def _ambiguous(head: bytes, by_name: _ByName) -> Reply | None:
-    """A header that readers may take in several ways. RFC 6409 8 lets us mend it or refuse it."""
+    """A header that readers may take in several ways. RFC 6409 8 lets us correct it or refuse it."""
     if not has_true_breaks(head):  # some readers see lines there
         return Reply(554, "5.6.0", "The header holds a CR or LF on its own")
     if head.startswith((b" ", b"\t")):  # it would continue the last field put in front
@@ -179,7 +179,7 @@ def _only_address(name: bytes, mailbox: MailboxAddress) -> bytes:
 
 
 def _not_yours(address: Address, account: Account) -> Reply:
-    text = f"You may not send as <{_shown(address)}>: it does not belong to {_shown(account.address)}"
+    text = f"You may not send as <{_format_address(address)}>: it does not belong to {_format_address(account.address)}"
     return Reply(550, "5.7.1", text)
 
 
@@ -191,7 +191,7 @@ def _written(address: Address) -> str:
         return str(address)
 
 
-def _shown(address: Address) -> str:
+def _format_address(address: Address) -> str:
     """In ASCII: not every client reads more (RFC 6531 3.7.4.1)."""
     return _written(address).encode("ascii", "backslashreplace").decode()[:_SHOWN]
 

@@ -94,7 +94,7 @@ class Hosts:
         return host in (self._own, "localhost", "localhost.localdomain") or host.endswith(".localhost")
 
     async def addresses(self, host: Host) -> Addresses:
-        """Where a host is, both families in turns. Raises NoHostError."""
+        """Where a host is, both families alternately. Raises NoHostError."""
         if _is_address(host.name):
             return Addresses((host.name,))
         if host.configured and (here := self._hosts_file.addresses(host.name)):
@@ -156,7 +156,7 @@ def is_here(address: str) -> bool:
 
 
 def leads_back(domain: str) -> Permanent:
-    """What is said of mail for a domain whose hosts are this one: it would be our own, if we knew the domain."""
+    """The outcome of mail for a domain whose hosts are this one: it would be our own, if we knew the domain."""
     return _never(554, "5.4.6", f"Mail for {domain} loops back to this server, which does not serve that domain")
 
 

@@ -130,7 +130,7 @@ class Lane:
     def surplus(self, now: float) -> list[DeliveryJob]:
         """Takes out the jobs that wait beyond what may be held, the last first."""
         if self.is_down(now):
-            return []  # they are about to be told so
+            return []  # they are about to fail with it
         bound = self.asked if self.state is LaneState.QUIET else self.allowance
         found: list[DeliveryJob] = []
         while self.jobs and self.held - len(found) > bound:

@@ -48,7 +48,7 @@ class Records:
         return AttemptRecord(waiting, RecipientState.WAITING, tried, int(self._clock()) + pause, warned)
 
     def later(self, now: int) -> Callable[[Delay], int | None]:
-        """When one that counts as tried now is due again; None: it is given up, or its sender is to be told."""
+        """When one that counts as tried now is due again; None: it is given up, or its sender gets a report."""
 
         def due(delay: Delay) -> int | None:
             attempts, age = delay.attempts + 1, now - delay.created

@@ -1,4 +1,4 @@
-"""When a message is tried again, when its sender is told, and when it is given up.
+"""When a message is tried again, when its sender gets a report, and when it is given up.
 
 The first retries come quickly and ever slower, then every hour or so: after 5 minutes, 20, 45, 80, and on by the hour.
 Jitter keeps the messages of one failure from coming back as one wave.

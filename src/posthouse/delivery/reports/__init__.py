@@ -1,1 +1,1 @@
-"""What senders are told of their messages: delivery status notifications."""
+"""What senders learn of their messages: delivery status notifications."""

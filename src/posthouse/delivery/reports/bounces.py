@@ -1,7 +1,7 @@
-"""Telling a sender what became of a message: who is told what, and the message that says so.
+"""Reports to senders what became of their messages (RFC 3461, RFC 3464): which recipients, and the message itself.
 
-The news and the record that it was given are one transaction, so each failure is told once, whatever crashes. Nobody is
-told about a message that has no return address: that is how bounces never bounce (RFC 5321 6.1).
+The report and the record of the outcome are one transaction, so each failure is reported once, whatever crashes. A
+message without a return address gets no report: that is how bounces never bounce (RFC 5321 6.1).
 """
 
 import contextlib
@@ -35,10 +35,10 @@ _LOCAL = Client("", 0, "localhost", "ESMTP")
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """One recipient of a message, and what its sender is to be told of it."""
+    """One recipient of a queued message, with its part of the report to the sender."""
 
     message: QueuedMessage
-    told: RecipientReport
+    report: RecipientReport
 
 
 class MailFiler(Protocol):
@@ -77,7 +77,7 @@ class Bounces:
         self._converter = Converter()
 
     def notice(self, record: AttemptRecord, outcome: Outcome) -> Notice | None:
-        """What the sender of a queued message is to be told of this outcome; None: nothing."""
+        """What the sender of a queued message learns of this outcome; None: nothing."""
         waiting = record.waiting
         message = waiting.message
         action = _action(record, outcome)
@@ -90,7 +90,7 @@ class Bounces:
         if action is not Action.FAILED and self._filer.is_ours_to_return(message.sender.address):
             return None
         tried = record.tried
-        told = self._told(
+        report = self._report(
             waiting.recipient,
             action,
             outcome.reply,
@@ -101,15 +101,15 @@ class Bounces:
             expired=record.state is RecipientState.EXPIRED,
             retry_until=message.expires,
         )
-        return Notice(message, told)
+        return Notice(message, report)
 
     async def send(
         self, notices: Mapping[int, Notice], records: Sequence[AttemptRecord], content: QueuedContent | None
     ) -> list[int]:
-        """Tell, and record in the same transaction; the bodies nobody needs any more. All of one message.
+        """Report, and record in the same transaction; the bodies nobody needs any more. All of one message.
 
-        `notices` by the position of the record that each tells of. What another claims by now, or an operator has
-        dropped, is not told. Raises StoreError; then nothing was told and nothing recorded.
+        `notices` by the position of the record that each is about. What another claims by now, or an operator has
+        dropped, is not reported. Raises StoreError; then nothing was reported and nothing recorded.
         """
         notices = dict(notices)
         while notices:
@@ -144,21 +144,21 @@ class Bounces:
             message.octets,
             content is not None and content.eight_bit,
         )
-        mail = await self._mail(message.sender, [notice.told for notice in notices], original)
+        mail = await self._mail(message.sender, [notice.report for notice in notices], original)
         return await self._filer.file(mail, whole=False, in_transaction=[recorder])
 
     async def report_kept(self, envelope: Envelope, recipients: Sequence[Recipient], head: bytes) -> None:
-        """Tell the sender, who asked for it, that these copies were kept here (RFC 3461 4.1). Raises StoreError."""
+        """Report to the sender, as asked for, that these copies were stored here (RFC 3461 4.1). Raises StoreError."""
         now = int(self._clock())
-        reply = Reply(250, "2.1.5", "Kept in the mailbox")
-        told = [
-            self._told(recipient, Action.DELIVERED, reply, NOBODY, spoken=False, at=now, attempts=1)
+        reply = Reply(250, "2.1.5", "Stored in the mailbox")
+        reports = [
+            self._report(recipient, Action.DELIVERED, reply, NOBODY, spoken=False, at=now, attempts=1)
             for recipient in recipients
         ]
         original = Original(envelope.sender, now, format_id(envelope.id), head, None, len(head), not head.isascii())
-        await self._filer.file(await self._mail(envelope.sender, told, original), whole=False)
+        await self._filer.file(await self._mail(envelope.sender, reports, original), whole=False)
 
-    def _told(
+    def _report(
         self,
         recipient: Recipient,
         action: Action,
@@ -200,7 +200,7 @@ class Bounces:
             return b"", None  # the news is worth more than the copy
         return head, lambda: [rest]
 
-    async def _mail(self, sender: ReversePath, told: Sequence[RecipientReport], original: Original) -> Mail:
+    async def _mail(self, sender: ReversePath, reports: Sequence[RecipientReport], original: Original) -> Mail:
         address = sender.address
         assert address is not None
         if self._filer.is_ours_to_return(address):
@@ -210,7 +210,7 @@ class Bounces:
         postmaster = self._postmaster()
         bounce = self._new_id()
         data = compose(
-            told,
+            reports,
             original,
             hostname=self._hostname,
             postmaster=postmaster,
@@ -220,7 +220,7 @@ class Bounces:
         )
         body, signature = await self._signed(data, postmaster.domain_key, bounce)
         null = ReversePath(None, smtputf8=bool(body.traits & Traits.EIGHT_BIT) or address.is_international)
-        # RFC 3461 6.1: nobody wants to be told of the fate of a notification.
+        # RFC 3461 6.1: the fate of a notification is reported to nobody.
         envelope = Envelope(bounce, _LOCAL, null, [Recipient(address, ("NEVER",))])
         return Mail(
             envelope,
@@ -259,7 +259,7 @@ def _action(record: AttemptRecord, outcome: Outcome) -> Action | None:
 
 
 def _is_wanted(action: Action, recipient: Recipient) -> bool:
-    """RFC 3461 4.1: failures and delays are told by default, successes when asked for."""
+    """RFC 3461 4.1: failures and delays are reported by default, successes when asked for."""
     if action in (Action.RELAYED, Action.DELIVERED):
         return "SUCCESS" in recipient.notify
     word = "FAILURE" if action is Action.FAILED else "DELAY"

@@ -61,7 +61,7 @@ _BY_SUBJECT = {
     "6": ("The server of {domain} cannot take the message in the form it has.", "Send it in a simpler form."),
     "7": ("The server of {domain} refuses the message.", _POSTMASTER),
 }
-_OURS = {  # said by this server: no other one is to blame
+_OURS = {  # replies of this server itself: no other one is to blame
     "6.3": (
         "The message would have to be changed to be sent to {domain}, which cannot be done without breaking it.",
         "Send it in a simpler form, without a signature, or with the text in an attachment.",

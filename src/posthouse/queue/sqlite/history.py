@@ -111,7 +111,7 @@ class SqliteHistory:
                     self._on_failure(str(error))
                 self._failed = True
                 if self._connection is not None:
-                    self._connection.close()  # opened anew, and replaced if it is damaged
+                    self._connection.close()  # opened again, and replaced if it is damaged
                     self._connection = None
 
     def _work(self, work: Callable[[apsw.Connection], object]) -> None:

@@ -47,7 +47,7 @@ class Database(Protocol):
 
 
 def boot_id() -> str:
-    """Which start of the system this is: time.monotonic() counts from it. "" where the system does not tell."""
+    """Which start of the system this is: time.monotonic() counts from it. "" where the system has none."""
     try:
         return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     except OSError:
@@ -171,7 +171,7 @@ class SqliteOutgoing:
         """Claim in a transaction, and report what could not be read once that is durable."""
 
         def claim(connection: apsw.Connection) -> tuple[list[Waiting], list[str]]:
-            round_ = claiming.Claim(connection, self._token, now, holding)  # anew, should it be called again
+            round_ = claiming.Claim(connection, self._token, now, holding)  # a new one each time it is called
             return take(round_), round_.unreadable
 
         claimed, unreadable = await self._database.transact(claim)

@@ -43,7 +43,7 @@ _IS_HELD = """
 
 
 class ClaimLostError(Exception):
-    """A recipient whose outcome was to be told is not ours any more."""
+    """A recipient whose outcome was to be reported is not ours any more."""
 
 
 def record(connection: apsw.Connection, records: Sequence[AttemptRecord], token: int, now: int) -> list[int]:

@@ -91,7 +91,7 @@ class Connector:
         message: OutboundMessage,
         domain: str = "",
     ) -> RemoteServer:
-        """The first host that answers (RFC 5321 5.1). What the last one said is told when none does."""
+        """The first host that answers (RFC 5321 5.1). When none does the outcome is that of a host that failed."""
         failure: Transient | Permanent | None = None
         for host, requirement in hosts:
             try:

@@ -35,7 +35,7 @@ class RemoteServer:
 
     @property
     def takes_content(self) -> bool:
-        """Whether content may still be written: it has not hung up, nor said anything that it was not asked."""
+        """Whether content may still be written: it has not hung up, nor sent anything out of turn."""
         self._hear()
         if self.connection.lost or self.connection.eof:
             self.engine.receive_eof()
@@ -79,7 +79,7 @@ class RemoteServer:
         connection.due = 0.0
 
     def close(self) -> None:
-        """Say goodbye, if it is still there to hear it and can be told; else hang up."""
+        """Send QUIT, if it is still there and it is our turn; else hang up."""
         if self.engine.state is client.State.CLOSED:
             self.connection.abort()
             return
@@ -94,7 +94,7 @@ class RemoteServer:
 
 
 def conversation_failed(server: RemoteServer, event: client.Event) -> Transient:
-    """The outcome when a conversation has ended before its time: what the server said last, or that it broke off."""
+    """The outcome when a conversation has ended before its time: the last reply of the server, or that it broke off."""
     if isinstance(event, client.Broken) and event.reply is not None:
         return Transient(event.reply, server.remote)
     text = f"The conversation with {server.host} failed: {reason_of(event)}"
