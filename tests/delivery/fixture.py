@@ -114,9 +114,11 @@ class Fixture:
         address = Address.parse(sender) if sender else None
         return Envelope(id_ or delivery_id(self.now), CLIENT, ReversePath(address), recipients)
 
-    async def file(self, *to: str, sender: str = "a@remote.test", whole: bool = True, **options: Any) -> list[Reply]:
+    async def file(
+        self, *to: str, sender: str = "a@remote.test", all_or_nothing: bool = True, **options: Any
+    ) -> list[Reply]:
         mail = Mail(self.envelope(*to, sender=sender), MemoryBody(LETTER), **options)
-        return await self.router.file(mail, whole=whole)
+        return await self.router.file(mail, all_or_nothing=all_or_nothing)
 
     async def inbox(self, name: str) -> list[bytes]:
         return await contents(self.sqlite, self.account(name).id)

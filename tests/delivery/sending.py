@@ -271,7 +271,7 @@ class Fixture:
         mail = Mail(
             envelope, body, account=ALICE, may_relay=True, hold_until=int(self.wall) + hold_for if hold_for else 0
         )
-        return await worker.router.file(mail, whole=True)
+        return await worker.router.file(mail, all_or_nothing=True)
 
     async def submit_many(self, worker: Worker, count: int, domain: str, *, first: int = 0) -> None:
         for n in range(first, first + count):

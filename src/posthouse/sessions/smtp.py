@@ -174,7 +174,7 @@ class SmtpSession:
         if self._failure is not None:
             answers = [self._failure] * len(self._recipients)
         else:
-            answers = await self._incoming.receive(envelope, spool, whole=not self._lmtp, origin=self._origin)
+            answers = await self._incoming.receive(envelope, spool, all_or_nothing=not self._lmtp, origin=self._origin)
         self._release()
         if self._lmtp:
             self.engine.finish_message(answers)

@@ -126,7 +126,7 @@ async def test_each_recipient_has_its_reply(at: Fixture) -> None:
     door = Door(at)
     spool = door.incoming.open_spool()
     spool.write(SIGNED % LONG)
-    replies = await door.incoming.receive(at.envelope("away@here.test", "bob@here.test"), spool, whole=False)
+    replies = await door.incoming.receive(at.envelope("away@here.test", "bob@here.test"), spool, all_or_nothing=False)
     spool.close()
     assert codes(replies) == [554, 250]
     assert len(await at.inbox("bob")) == 1 and at.queued() == []

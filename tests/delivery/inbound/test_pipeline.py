@@ -90,7 +90,7 @@ class Door:
             spool.write(data)
             sender = "alice@here.test" if origin.account else "a@remote.test"
             envelope = envelope or self.at.envelope(*to, sender=sender)
-            return await self.incoming.receive(envelope, spool, whole=True, origin=origin)
+            return await self.incoming.receive(envelope, spool, all_or_nothing=True, origin=origin)
         finally:
             spool.close()
 

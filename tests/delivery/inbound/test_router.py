@@ -35,7 +35,7 @@ async def test_all_or_none(at: Fixture) -> None:
 
 
 async def test_each_for_itself(at: Fixture) -> None:
-    replies = await at.file("alice@here.test", "nobody@here.test", "x@there.test", whole=False)
+    replies = await at.file("alice@here.test", "nobody@here.test", "x@there.test", all_or_nothing=False)
     assert [reply.code for reply in replies] == [250, 550, 550]
     assert len(await at.inbox("alice")) == 1
 
@@ -54,7 +54,7 @@ async def test_a_hook_that_fails_undoes_all(at: Fixture) -> None:
 
     with pytest.raises(StoreError):
         mail = Mail(at.envelope("team@here.test"), MemoryBody(LETTER))
-        await at.router.file(mail, whole=True, in_transaction=[fail])
+        await at.router.file(mail, all_or_nothing=True, in_transaction=[fail])
     assert at.taker.offered == [] and at.queued() == [] and await at.inbox("bob") == []
 
 

@@ -145,7 +145,7 @@ async def test_each_stage_gets_the_decision_of_the_one_before(at: Fixture) -> No
 async def test_one_account_refuses(at: Fixture) -> None:
     refuse = Filter(lambda delivery, decision: AccountDecision(refusal=NO) if delivery.detail == "no" else decision)
     stages_of(at, refuse)
-    assert codes(await at.file("bob+no@here.test", "alice@here.test", whole=False)) == [550, 250]
+    assert codes(await at.file("bob+no@here.test", "alice@here.test", all_or_nothing=False)) == [550, 250]
     assert await boxes(at, "bob", "INBOX") == [0] and await boxes(at, "alice", "INBOX") == [1]
     assert codes(await at.file("bob+no@here.test", "alice@here.test")) == [550, 550]
     assert await boxes(at, "alice", "INBOX") == [1]
@@ -160,7 +160,7 @@ async def test_what_is_kept_nowhere_is_accepted(at: Fixture) -> None:
 async def test_an_account_that_is_full_refuses_all_its_copies(at: Fixture) -> None:
     at.registry.accounts.set_quota("bob@here.test", 10)
     stages_of(at, Filter(lambda delivery, decision: AccountDecision(("A", "B"))))
-    assert codes(await at.file("bob@here.test", "alice@here.test", whole=False)) == [552, 250]
+    assert codes(await at.file("bob@here.test", "alice@here.test", all_or_nothing=False)) == [552, 250]
     assert await boxes(at, "bob", "A", "B") == [0, 0] and await boxes(at, "alice", "A", "B") == [1, 1]
 
 

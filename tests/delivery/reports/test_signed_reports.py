@@ -50,7 +50,7 @@ async def test_reports_are_signed(
 ) -> None:
     path = ReversePath(sender, ret="FULL", smtputf8=smtputf8)
     mail = await door.bounces._mail(path, [told(action)], original(data, path))
-    assert codes(await at.router.file(mail, whole=False)) == [250]
+    assert codes(await at.router.file(mail, all_or_nothing=False)) == [250]
     message = (await at.inbox("alice"))[0] if sender is HERS else await (await queued(at)).whole()
     assert signed(at, message)
     assert is_seven_bit(message)
@@ -89,5 +89,5 @@ async def test_without_keys_the_news_goes_out_all_the_same(
     monkeypatch.setattr(at.directory.addresses, "signing_keys", keys)
     mail = await door.bounces._mail(ReversePath(HERS), [told()], original(EIGHT_BIT, ReversePath(HERS)))
     assert mail.trace == b""
-    assert codes(await at.router.file(mail, whole=False)) == [250]
+    assert codes(await at.router.file(mail, all_or_nothing=False)) == [250]
     assert len(await at.inbox("alice")) == 1

@@ -129,12 +129,12 @@ class Incoming:
         return Spool(self._spools)
 
     async def receive(
-        self, envelope: Envelope, spool: Spool, *, whole: bool, origin: Origin = UNKNOWN_ORIGIN
+        self, envelope: Envelope, spool: Spool, *, all_or_nothing: bool, origin: Origin = UNKNOWN_ORIGIN
     ) -> list[Reply]:
-        """Keep the message; one reply per recipient, given when it is durable. `whole`: all recipients or none."""
+        """Keep the message, for all recipients or none if so wanted; one reply for each, given when it is durable."""
         started = self._clock()
         try:
-            answers = await self._receive(envelope, spool, whole, origin)
+            answers = await self._receive(envelope, spool, all_or_nothing, origin)
         except StoreFullError:
             answers = [NO_SPACE] * len(envelope.recipients)
         except (StoreError, DirectoryBusyError) as error:
@@ -171,7 +171,7 @@ class Incoming:
             ms=round((self._clock() - started) * 1000, 1),
         )
 
-    async def _receive(self, envelope: Envelope, spool: Spool, whole: bool, origin: Origin) -> list[Reply]:
+    async def _receive(self, envelope: Envelope, spool: Spool, all_or_nothing: bool, origin: Origin) -> list[Reply]:
         head = bytes(spool.head)
         arrival = Arrival(envelope, spool, head[: header_end(head)], origin)
         for check in self._stages.content:
@@ -187,7 +187,7 @@ class Incoming:
         if isinstance(taken, Reply):
             return [taken] * len(envelope.recipients)
         try:
-            answers = await self._file(arrival, whole)
+            answers = await self._file(arrival, all_or_nothing)
         except Exception:  # not when it is cancelled: the message may be kept all the same
             self._give_back(envelope, taken)
             raise
@@ -204,7 +204,7 @@ class Incoming:
         except Exception as error:
             self._log.warning("a message counts that was not kept", id=format_id(envelope.id), exc_info=error)
 
-    async def _file(self, arrival: Arrival, whole: bool) -> list[Reply]:
+    async def _file(self, arrival: Arrival, all_or_nothing: bool) -> list[Reply]:
         envelope, account = arrival.envelope, arrival.origin.account
         if account is not None and self._submission is not None:
             mail = await self._prepare(self._submission, account, arrival)
@@ -212,7 +212,7 @@ class Incoming:
             mail = await self._trace(arrival)
         if isinstance(mail, Reply):
             return [mail] * len(envelope.recipients)
-        answers = await self._router.file(mail, whole=whole)
+        answers = await self._router.file(mail, all_or_nothing=all_or_nothing)
         try:
             await self._report(envelope, answers, arrival.head)
         except Exception as error:  # the mail is kept: whatever else fails, that is what the reply must say

@@ -153,8 +153,10 @@ class Router:
         except SrsError:
             return False
 
-    async def file(self, mail: Mail, *, whole: bool, in_transaction: Sequence[TransactionHook] = ()) -> list[Reply]:
-        """Keep every copy; one reply per recipient, given when all is durable. `whole`: all recipients or none.
+    async def file(
+        self, mail: Mail, *, all_or_nothing: bool, in_transaction: Sequence[TransactionHook] = ()
+    ) -> list[Reply]:
+        """Keep every copy, for all recipients or none if so wanted; one reply for each, given when all is durable.
 
         `in_transaction` are called in the same transaction, even when there is nowhere to go. Raises StoreError.
         """
@@ -163,13 +165,13 @@ class Router:
             plan = self._plan(mail, outside=False)
         if self._account_stages:
             await self._decide(mail, plan)
-        if whole and any(plan.answers):
+        if all_or_nothing and any(plan.answers):
             return [next(answer for answer in plan.answers if answer)] * len(plan.answers)
         results = plan.results_by_account(
-            await self._deliver(_ONCE, mail, plan, whole=whole, in_transaction=in_transaction)
+            await self._deliver(_ONCE, mail, plan, all_or_nothing=all_or_nothing, in_transaction=in_transaction)
         )
         self._remember(mail, plan, results)
-        return self._answers(mail, plan, results, whole)
+        return self._answers(mail, plan, results, all_or_nothing)
 
     async def file_held(self, mail: Mail) -> list[Reply]:
         """Keep every copy of a message that was held here, of which each try may bring another part. Raises StoreError.
@@ -181,22 +183,28 @@ class Router:
         if self._account_stages:
             await self._decide(mail, plan)
         outside, plan.outside = plan.outside, {}
-        results = plan.results_by_account(await self._deliver(mail.envelope.id, mail, plan, whole=False))
+        results = plan.results_by_account(await self._deliver(mail.envelope.id, mail, plan, all_or_nothing=False))
         self._remember(mail, plan, results)
         for address, recipient in outside.items():
             one = replace(plan, targets={}, outside={address: recipient})
-            await self._deliver(_name_for(mail.envelope.id, address), mail, one, whole=False)
+            await self._deliver(_name_for(mail.envelope.id, address), mail, one, all_or_nothing=False)
         plan.outside = outside
-        return self._answers(mail, plan, results, whole=False)
+        return self._answers(mail, plan, results, all_or_nothing=False)
 
     async def _deliver(
-        self, name: bytes, mail: Mail, plan: _Plan, *, whole: bool, in_transaction: Sequence[TransactionHook] = ()
+        self,
+        name: bytes,
+        mail: Mail,
+        plan: _Plan,
+        *,
+        all_or_nothing: bool,
+        in_transaction: Sequence[TransactionHook] = (),
     ) -> list[DeliveryResult]:
         put = self._put(mail, plan)
         targets = self._targets(mail, plan, queued=put is not None)
         hooks: Sequence[TransactionHook] = in_transaction if put is None else [*in_transaction, put]
         receipt = await self._mailstore.deliver(
-            name, mail.body, targets, int(self._clock()), all_or_nothing=whole, in_transaction=hooks
+            name, mail.body, targets, int(self._clock()), all_or_nothing=all_or_nothing, in_transaction=hooks
         )
         if put is not None and self._active is not None and put.waiting:
             queued = receipt.messages[-1]
@@ -348,12 +356,14 @@ class Router:
         (alias,) = plan.through
         return delivered_to(alias).encode() + mail.trace
 
-    def _answers(self, mail: Mail, plan: _Plan, results: dict[int, DeliveryResult], whole: bool) -> list[Reply]:
+    def _answers(
+        self, mail: Mail, plan: _Plan, results: dict[int, DeliveryResult], all_or_nothing: bool
+    ) -> list[Reply]:
         answers, recipients = plan.answers, mail.envelope.recipients
         for n, account in plan.served:
             if results.get(account.id) is DeliveryResult.OVER_QUOTA:
                 answers[n] = Reply(552, "5.2.2", MAILBOX_FULL.format(recipients[n].address))
-        if whole and any(answers):
+        if all_or_nothing and any(answers):
             return [next(answer for answer in answers if answer)] * len(answers)
         verb = "Queued" if plan.outside or plan.held else "Stored"
         kept = Reply(250, "2.0.0", f"{verb} as {format_id(mail.envelope.id)}")

@@ -44,7 +44,9 @@ class Notice:
 class MailFiler(Protocol):
     """Keeps the messages that this server itself writes: the router."""
 
-    async def file(self, mail: Mail, *, whole: bool, in_transaction: Sequence[TransactionHook] = ()) -> list[Reply]:
+    async def file(
+        self, mail: Mail, *, all_or_nothing: bool, in_transaction: Sequence[TransactionHook] = ()
+    ) -> list[Reply]:
         """Keep every copy; one reply per recipient, given when all is durable. Raises StoreError."""
 
     def is_ours_to_return(self, address: Address) -> bool:
@@ -145,7 +147,7 @@ class Bounces:
             content is not None and content.eight_bit,
         )
         mail = await self._mail(message.sender, [notice.report for notice in notices], original)
-        return await self._filer.file(mail, whole=False, in_transaction=[recorder])
+        return await self._filer.file(mail, all_or_nothing=False, in_transaction=[recorder])
 
     async def report_kept(self, envelope: Envelope, recipients: Sequence[Recipient], head: bytes) -> None:
         """Report to the sender, as asked for, that these copies were stored here (RFC 3461 4.1). Raises StoreError."""
@@ -156,7 +158,7 @@ class Bounces:
             for recipient in recipients
         ]
         original = Original(envelope.sender, now, format_id(envelope.id), head, None, len(head), not head.isascii())
-        await self._filer.file(await self._mail(envelope.sender, reports, original), whole=False)
+        await self._filer.file(await self._mail(envelope.sender, reports, original), all_or_nothing=False)
 
     def _report(
         self,

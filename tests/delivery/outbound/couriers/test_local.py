@@ -18,7 +18,7 @@ async def held(at: Fixture, *to: str) -> OutboundMessage:
     """A user's message that is to be held; what the local courier has of it."""
     envelope = at.envelope(*to, sender="alice@here.test")
     mail = Mail(envelope, MemoryBody(LETTER), account=at.account(), may_relay=True, hold_until=int(at.now) + 60)
-    assert {reply.code for reply in await at.router.file(mail, whole=True)} == {250}
+    assert {reply.code for reply in await at.router.file(mail, all_or_nothing=True)} == {250}
     (entry,) = await at.sqlite.entries(ACCOUNT, MAILBOX)
     here = tuple(row.recipient for row in at.queued() if row.destination == LOCAL)
     return OutboundMessage(envelope.id, envelope.sender, here, QueuedContent(at.sqlite, entry))
