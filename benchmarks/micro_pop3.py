@@ -9,13 +9,13 @@ import time
 from collections.abc import Callable
 
 from posthouse.protocol.events import PasswordOffered
-from posthouse.protocol.pop3.events import Drop, MessageWanted, QuitOffered
+from posthouse.protocol.pop3.events import MaildropContents, MessageWanted, QuitOffered
 from posthouse.protocol.pop3.server import Pop3Server, Pop3Settings
 
 SETTINGS = Pop3Settings("pop.test", plaintext_auth=True)
 LOGIN = b"USER alice\r\nPASS secret\r\n"
-LARGE = Drop([4096] * 200_000, [f"1f.{number:x}" for number in range(200_000)])
-SMALL = Drop([4096] * 25, [f"1f.{number:x}" for number in range(25)])
+LARGE = MaildropContents([4096] * 200_000, [f"1f.{number:x}" for number in range(200_000)])
+SMALL = MaildropContents([4096] * 25, [f"1f.{number:x}" for number in range(25)])
 READ = 64 << 10  # octets of one read from the store
 
 
@@ -40,7 +40,7 @@ PLAIN = content(4096, b"x" * 70 + b"\r\n")
 NO_CONTENT = [b"\r\n"]
 
 
-def answer_all(engine: Pop3Server, drop: Drop, message: list[bytes], has_leading_dots: bool) -> int:
+def answer_all(engine: Pop3Server, drop: MaildropContents, message: list[bytes], has_leading_dots: bool) -> int:
     """Say yes to everything; the largest piece the engine gave out."""
     largest = 0
     while True:
@@ -63,7 +63,7 @@ def answer_all(engine: Pop3Server, drop: Drop, message: list[bytes], has_leading
 
 
 def command(
-    line: bytes, drop: Drop = SMALL, message: list[bytes] = NO_CONTENT, has_leading_dots: bool = False
+    line: bytes, drop: MaildropContents = SMALL, message: list[bytes] = NO_CONTENT, has_leading_dots: bool = False
 ) -> Callable[[], int]:
     """One command and its answer, over and over on one connection."""
     engine = Pop3Server(SETTINGS, nonce=lambda: "nonce")

@@ -9,7 +9,12 @@ if __name__ == "__main__":  # before the engine is imported: what is imported he
         import posthouse.protocol.smtp.server  # noqa: F401
 
 from posthouse.message.reply import Reply
-from posthouse.protocol.events import KeysWanted, LoginProven, PasswordOffered
+from posthouse.protocol.events import (
+    KeysWanted,
+    LoginProven,
+    MessageChunk,
+    PasswordOffered,
+)
 from posthouse.protocol.lines import MAX_AUTH_LINE
 from posthouse.protocol.smtp import events
 from tests.fuzz import engines
@@ -56,7 +61,7 @@ class MoodyHouse(Fixture):
 
     def _check(self, event: object) -> None:
         """News about a message come only while there is one."""
-        if isinstance(event, events.MessageChunk):
+        if isinstance(event, MessageChunk):
             self._open = True
             assert event.data
         elif isinstance(event, events.MessageDropped | events.MessageEnded):

@@ -7,7 +7,7 @@ if __name__ == "__main__":
         import posthouse.protocol.smtp.client  # noqa: F401
 
 from posthouse.protocol.smtp import client
-from posthouse.protocol.smtp.client import SmtpClient, State, Transaction
+from posthouse.protocol.smtp.client import OutgoingTransaction, SmtpClient, SmtpClientState
 from posthouse.protocol.smtp.remote_reply import MAX_LINE, MAX_REPLY
 from tests.fuzz import engines
 
@@ -28,7 +28,7 @@ def fuzz(data: bytes) -> None:
         said = engine.data_to_send()
         for line in said.split(b"\r\n"):
             assert not line or line.startswith(VERBS) or line in (b"Subject: x", b"y"), line
-        if engine.state is State.CLOSED:
+        if engine.state is SmtpClientState.CLOSED:
             return
         assert len(engine._core._reader._data) <= MAX_LINE + len(piece), "what was read is kept"
         assert engine._core._reader._octets <= MAX_REPLY
@@ -43,10 +43,10 @@ def _act(engine: SmtpClient, event: object, seed: int) -> None:
         case client.Ready() if "AUTH" in engine.extensions and seed % 3 == 1:
             engine.extensions.pop("AUTH")
             engine.login("name", "password")
-        case client.Ready() | client.Finished() | client.TlsRefused() | client.LoginRefused():
-            if engine.state is State.READY:
+        case client.Ready() | client.Finished() | client.TlsRefused() | client.ClientLoginRefused():
+            if engine.state is SmtpClientState.READY:
                 chunked = "CHUNKING" in engine.extensions
-                engine.transact(Transaction("a@x.test", ["b@y.test", "c@y.test"], chunked=chunked))
+                engine.transact(OutgoingTransaction("a@x.test", ["b@y.test", "c@y.test"], chunked=chunked))
         case client.TlsGranted():
             engine.tls_started()
         case client.ContentWanted():

@@ -4,7 +4,13 @@ import dataclasses
 from collections.abc import Mapping
 
 from posthouse.message.credentials import ScramKeys
-from posthouse.protocol.events import KeysWanted, LoginFailed, LoginProven, PasswordOffered
+from posthouse.protocol.events import (
+    KeysWanted,
+    LoginFailed,
+    LoginProven,
+    MessageChunk,
+    PasswordOffered,
+)
 from posthouse.protocol.imap import commands, events
 from posthouse.protocol.imap.server import ImapServer
 from posthouse.protocol.imap.settings import ImapSettings
@@ -59,7 +65,7 @@ class Fixture:
                 engine.refuse_login("AUTHENTICATIONFAILED", "Wrong login or password", guess=True)
             case events.MessageOffered():
                 self._offered(event)
-            case events.MessageChunk():
+            case MessageChunk():
                 self._coming[-1] += event.data
             case events.MessagesDropped():
                 self._coming.clear()

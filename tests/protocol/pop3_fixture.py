@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from posthouse.message.credentials import ScramKeys
 from posthouse.protocol.events import KeysWanted, LoginFailed, LoginProven, PasswordOffered
-from posthouse.protocol.pop3.events import Drop, MessageWanted, QuitOffered
+from posthouse.protocol.pop3.events import MaildropContents, MessageWanted, QuitOffered
 from posthouse.protocol.pop3.server import Pop3Server, Pop3Settings
 
 KEYS = ScramKeys.derive("pencil", bytes.fromhex("5b6d99689d12358eeca04b141236fa81"), 4096)  # RFC 7677 3
@@ -43,7 +43,7 @@ class Fixture:
         self.deleted: tuple[int, ...] | None = None
         self._refusal = directives.get("refuse", "").partition(" ")  # code and text
         self._damaged = directives.get("drop") == "damaged"
-        self._unwell = directives.get("quit") == "fails"
+        self._quit_fails = directives.get("quit") == "fails"
 
     def answer(self, event: object) -> None:
         """Answer one event."""
@@ -68,7 +68,7 @@ class Fixture:
             case MessageWanted():
                 self._send(self.messages[event.number - 1])
             case QuitOffered():
-                if self._unwell:
+                if self._quit_fails:
                     engine.reject("SYS/TEMP", "some deleted messages were not removed")
                 else:
                     self.deleted = tuple(event.deleted)
@@ -81,7 +81,7 @@ class Fixture:
             return
         self.entered = True
         octets = [len(m) + (0 if m.endswith(b"\r\n") else 2) for m in self.messages]
-        self.engine.accept_login(Drop(octets, [f"id{n}" for n in range(1, len(octets) + 1)]))
+        self.engine.accept_login(MaildropContents(octets, [f"id{n}" for n in range(1, len(octets) + 1)]))
 
     def _send(self, message: bytes) -> None:
         if self._damaged:

@@ -5,7 +5,13 @@ from collections.abc import Mapping
 from posthouse.message.credentials import ScramKeys
 from posthouse.message.envelope import Recipient
 from posthouse.message.reply import Reply
-from posthouse.protocol.events import KeysWanted, LoginFailed, LoginProven, PasswordOffered
+from posthouse.protocol.events import (
+    KeysWanted,
+    LoginFailed,
+    LoginProven,
+    MessageChunk,
+    PasswordOffered,
+)
 from posthouse.protocol.smtp import events
 from posthouse.protocol.smtp.server import SmtpServer, SmtpSettings, Variant
 
@@ -55,7 +61,7 @@ class Fixture:
                 self._content = b""
                 nowhere = any(recipient.address.local == "nowhere" for recipient in self._recipients)
                 engine.reject(Reply(451, "4.3.0", "No room now")) if nowhere else engine.accept_data()
-            case events.MessageChunk():
+            case MessageChunk():
                 self._content += event.data
             case events.MessageEnded():
                 assert event.octets == len(self._content)

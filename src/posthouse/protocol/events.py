@@ -12,7 +12,7 @@ class StartTlsOffered:
     """Offer. The reply to STARTTLS or STLS stands in data_to_send; the handshake comes next.
 
     Answers: tls_started(bindings) once the handshake is done; the engine has dropped what was buffered and
-    starts anew (RFC 3207 4.2, RFC 2595 4). A failed handshake just ends the connection.
+    starts from the beginning (RFC 3207 4.2, RFC 2595 4). A failed handshake just ends the connection.
     """
 
 
@@ -55,6 +55,15 @@ class LoginRefused:
     """News: the engine has refused a login by itself, before anything was checked; `reason` is for the log."""
 
     reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class MessageChunk:
+    """News: the next octets of the message that comes in, dot-stuffing removed. The next event is asked for once they
+    are taken.
+    """
+
+    data: bytes
 
 
 @dataclass(frozen=True, slots=True)

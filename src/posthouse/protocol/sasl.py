@@ -1,8 +1,8 @@
 """SASL mechanisms, the server's side, as machines of steps: bytes of a response in, a Step out (RFC 4422).
 
 The engine that carries an Exchange does the base64, the `*` that cancels, and the framing. An Exchange never raises for
-what a peer sends: what cannot be read is Malformed. Names come out as they were sent; whoever looks them up prepares
-them (RFC 4013, message/credentials.py).
+what a peer sends: what cannot be read is Malformed. Names come out as they were sent; they are prepared where
+they are looked up (RFC 4013, message/credentials.py).
 """
 
 import binascii

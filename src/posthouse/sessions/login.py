@@ -14,7 +14,7 @@ from posthouse.sessions.refusals import Refusals
 from posthouse.sessions.services import Services
 
 WRONG = Refusal(RefusalKind.WRONG)
-UNWELL = Refusal(RefusalKind.UNREADABLE)
+DIRECTORY_UNREADABLE = Refusal(RefusalKind.UNREADABLE)
 _REASONS = {
     RefusalKind.WRONG: "wrong login or password",
     RefusalKind.THROTTLED: "too many failed logins",
@@ -42,7 +42,7 @@ class Logins:
         try:
             outcome = await self._directory.logins.verify(offer.login, offer.password, self._ip)
         except DirectoryBusyError:
-            outcome = UNWELL
+            outcome = DIRECTORY_UNREADABLE
         return self._noted(offer.login, "password", outcome)
 
     async def keys(self, offer: KeysWanted) -> ScramKeys | Refusal:
@@ -58,7 +58,7 @@ class Logins:
                 return self._keys
             refusal = Refusal(RefusalKind.THROTTLED, seconds)
         except DirectoryBusyError:
-            refusal = UNWELL
+            refusal = DIRECTORY_UNREADABLE
         self._noted(offer.login, "scram", refusal)
         return refusal
 
@@ -72,7 +72,7 @@ class Logins:
         try:
             outcome = self._directory.logins.admit(offer.login, self._ip, keys)
         except DirectoryBusyError:
-            outcome = UNWELL
+            outcome = DIRECTORY_UNREADABLE
         return self._noted(offer.login, "scram", outcome)
 
     def failed(self, offer: LoginFailed) -> Refusal:
@@ -81,7 +81,7 @@ class Logins:
         try:
             refusal = self._directory.logins.refuse_proof(offer.login, self._ip)
         except DirectoryBusyError:
-            refusal = UNWELL
+            refusal = DIRECTORY_UNREADABLE
         self._noted(offer.login, "scram", refusal)
         return refusal
 

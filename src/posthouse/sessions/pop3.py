@@ -18,7 +18,7 @@ from posthouse.protocol.events import (
     PasswordOffered,
     StartTlsOffered,
 )
-from posthouse.protocol.pop3.events import Drop, MessageWanted, QuitOffered
+from posthouse.protocol.pop3.events import MaildropContents, MessageWanted, QuitOffered
 from posthouse.protocol.pop3.server import Pop3Server, Pop3Settings
 from posthouse.sessions.login import Logins
 from posthouse.sessions.refusals import Refusals
@@ -126,7 +126,7 @@ class Pop3Session:
         except StoreError as error:
             self._logins.refused(LoginRefused(f"the maildrop cannot be read: {error}"), outcome)
             await self._give_back()
-            self.engine.refuse_login("SYS/TEMP", "the mail store does not work now, try again later")
+            self.engine.refuse_login("SYS/TEMP", "temporary storage failure, try again later")
             return
         self._account = outcome
         self._services.open_sessions.enter(self, outcome, self._revoke)
@@ -135,7 +135,7 @@ class Pop3Session:
         self.engine.accept_login(_drop(outcome, maildrop))
 
     def _refuse(self, refusal: Refusal) -> None:
-        # RFC 3206 4: AUTH for what the user must mend, SYS/TEMP for what mends itself; RFC 2449 8.1.2: LOGIN-DELAY.
+        # RFC 3206 4: AUTH for what the user must change, SYS/TEMP for what passes; RFC 2449 8.1.2: LOGIN-DELAY.
         if refusal.kind is RefusalKind.WRONG:
             self.engine.refuse_login("AUTH", "wrong login or password")
         elif refusal.kind is RefusalKind.THROTTLED:
@@ -267,8 +267,8 @@ class Pop3Session:
         await self._give_back()
 
 
-def _drop(account: Account, maildrop: MaildropColumns) -> Drop:
-    return Drop(maildrop.sent_octets, UniqueIds(f"{account.id:x}", maildrop.messages))
+def _drop(account: Account, maildrop: MaildropColumns) -> MaildropContents:
+    return MaildropContents(maildrop.sent_octets, UniqueIds(f"{account.id:x}", maildrop.messages))
 
 
 class UniqueIds(Sequence[str]):

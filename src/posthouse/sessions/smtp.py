@@ -17,6 +17,7 @@ from posthouse.protocol.events import (
     KeysWanted,
     LoginFailed,
     LoginProven,
+    MessageChunk,
     PasswordOffered,
     SessionEnded,
     StartTlsOffered,
@@ -85,7 +86,7 @@ class SmtpSession:
 
     def handle(self, event: object) -> Awaitable[None] | None:
         """See Session."""
-        if type(event) is events.MessageChunk:
+        if type(event) is MessageChunk:
             return self._keep(event.data)
         return _ANSWERS[type(event)](self, event)
 
@@ -148,11 +149,11 @@ class SmtpSession:
         self._failure = None
         self.engine.accept_data()
 
-    def _keep(self, data: bytes | memoryview) -> Awaitable[None] | None:
+    def _keep(self, data: bytes) -> Awaitable[None] | None:
         spool = self._spool
         if spool is None or self._failure is not None:
             return None
-        spool.write(bytes(data))
+        spool.write(data)
         return self._flush(spool) if spool.is_due else None
 
     async def _flush(self, spool: Spool) -> None:

@@ -1,10 +1,10 @@
 """A POP3 engine and somebody to talk to it, for tests that look at more than the dialogue."""
 
 from posthouse.protocol.events import LoginRefused
-from posthouse.protocol.pop3.events import Drop
+from posthouse.protocol.pop3.events import MaildropContents
 from posthouse.protocol.pop3.server import Pop3Server, Pop3Settings
 
-SMALL = Drop([10, 20, 30], ["a", "b", "c"])
+SMALL = MaildropContents([10, 20, 30], ["a", "b", "c"])
 
 
 def engine(*, secure: bool = False, **settings: bool | int | str) -> Pop3Server:
@@ -15,7 +15,7 @@ def engine(*, secure: bool = False, **settings: bool | int | str) -> Pop3Server:
     return made
 
 
-def logged_in(drop: Drop = SMALL) -> Pop3Server:
+def logged_in(drop: MaildropContents = SMALL) -> Pop3Server:
     """An engine in the transaction state."""
     server = engine()
     tell(server, b"USER alice\r\nPASS secret\r\n")

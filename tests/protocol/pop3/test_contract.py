@@ -6,11 +6,11 @@ import pytest
 
 from posthouse.protocol.engine_core import MAX_UNSENT
 from posthouse.protocol.events import PasswordOffered, SessionEnded, StartTlsOffered
-from posthouse.protocol.pop3.events import Drop, MessageWanted, QuitOffered
+from posthouse.protocol.pop3.events import MaildropContents, MessageWanted, QuitOffered
 from posthouse.protocol.pop3.settings import MAX_ERRORS
 from tests.protocol.pop3.talk import ask, engine, events, logged_in, tell
 
-LARGE = Drop([1234] * 200_000, [f"1f.{number:x}" for number in range(200_000)])
+LARGE = MaildropContents([1234] * 200_000, [f"1f.{number:x}" for number in range(200_000)])
 
 
 def test_patience_is_ten_minutes() -> None:
@@ -23,7 +23,7 @@ def test_nothing_is_parsed_while_an_offer_waits() -> None:
     assert server.data_to_send() == b"+OK now PASS\r\n"
     assert tell(server, b"NOOP\r\n") == []
     assert server.data_to_send() == b""
-    server.accept_login(Drop((), ()))
+    server.accept_login(MaildropContents((), ()))
     assert events(server) == []
     assert server.data_to_send() == b"+OK 0 messages (0 octets)\r\n+OK 0 0\r\n+OK still here\r\n"
 
@@ -138,7 +138,7 @@ def test_shut_down_when_idle() -> None:
     server = engine()
     server.shut_down()
     assert server.closing
-    assert server.data_to_send() == b"-ERR [SYS/TEMP] the server is stopping, please come back\r\n"
+    assert server.data_to_send() == b"-ERR [SYS/TEMP] the server is stopping, try again later\r\n"
     assert events(server) == [SessionEnded("the server is stopping")]
 
 
@@ -160,7 +160,7 @@ def test_shut_down_lets_a_message_finish() -> None:
     server.end_message()
     assert events(server) == [SessionEnded("the server is stopping")]
     said = server.data_to_send()
-    assert said == (b"+OK 10 octets\r\n12345678\r\n.\r\n-ERR [SYS/TEMP] the server is stopping, please come back\r\n")
+    assert said == (b"+OK 10 octets\r\n12345678\r\n.\r\n-ERR [SYS/TEMP] the server is stopping, try again later\r\n")
 
 
 def test_shut_down_lets_a_listing_finish() -> None:
@@ -173,7 +173,7 @@ def test_shut_down_lets_a_listing_finish() -> None:
         events(server)
     assert server.closing
     assert said.count(b"\r\n") == 200_000 + 3
-    assert said.endswith(b"\r\n.\r\n-ERR [SYS/TEMP] the server is stopping, please come back\r\n")
+    assert said.endswith(b"\r\n.\r\n-ERR [SYS/TEMP] the server is stopping, try again later\r\n")
 
 
 def test_shut_down_twice_ends_at_once() -> None:
@@ -184,7 +184,7 @@ def test_shut_down_twice_ends_at_once() -> None:
     assert not server.closing
     server.shut_down()
     assert server.closing and server.data_to_send().startswith(b"-ERR [SYS/TEMP]")
-    server.accept_login(Drop((), ()))  # comes too late, and is nobody's fault
+    server.accept_login(MaildropContents((), ()))  # comes too late, and is nobody's fault
     assert server.data_to_send() == b""
 
 
@@ -213,7 +213,7 @@ def test_nothing_is_said_inside_a_listing() -> None:
 def test_answers_nobody_asked_for_are_bugs() -> None:
     server = logged_in()
     for answer in (
-        lambda: server.accept_login(Drop((), ())),
+        lambda: server.accept_login(MaildropContents((), ())),
         lambda: server.refuse_login("AUTH", "no"),
         lambda: server.begin_message(1, False, False),
         lambda: server.send_chunk(b"x"),

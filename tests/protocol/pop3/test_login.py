@@ -101,7 +101,7 @@ def test_stopping_before_the_last_word_is_acknowledged() -> None:
     server.accept_login(SMALL)
     server.shut_down()
     assert server.closing and server.data_to_send().endswith(
-        b"-ERR [SYS/TEMP] the server is stopping, please come back\r\n"
+        b"-ERR [SYS/TEMP] the server is stopping, try again later\r\n"
     )
 
 

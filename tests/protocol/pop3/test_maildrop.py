@@ -3,14 +3,14 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from posthouse.protocol.pop3.events import Drop
-from posthouse.protocol.pop3.maildrop import Maildrop
+from posthouse.protocol.pop3.events import MaildropContents
+from posthouse.protocol.pop3.maildrop import OpenMaildrop
 
 
 @given(st.lists(st.integers(0, 10**9), max_size=30), st.lists(st.integers(0, 31)))
 def test_counts_are_kept(octets: list[int], numbers: list[int]) -> None:
     """0 among the numbers stands for RSET."""
-    drop = Maildrop(Drop(octets, [f"u{at}" for at in range(len(octets))]))
+    drop = OpenMaildrop(MaildropContents(octets, [f"u{at}" for at in range(len(octets))]))
     deleted: set[int] = set()
     for number in numbers:
         if number == 0:
@@ -27,11 +27,11 @@ def test_counts_are_kept(octets: list[int], numbers: list[int]) -> None:
 
 
 def test_what_it_holds() -> None:
-    drop = Maildrop(Drop([7, 8], ["x", "y"]))
+    drop = OpenMaildrop(MaildropContents([7, 8], ["x", "y"]))
     assert [number for number in range(-2, 5) if drop.holds(number)] == [1, 2]
     assert (drop.octets_of(2), drop.uidl_of(2)) == (8, "y")
 
 
 def test_listings_come_in_blocks() -> None:
-    drop = Maildrop(Drop([1] * 5000, ["u"] * 5000))
+    drop = OpenMaildrop(MaildropContents([1] * 5000, ["u"] * 5000))
     assert [block.count(b"\r\n") for block in drop.sizes()] == [2048, 2048, 904]

@@ -20,7 +20,7 @@ from pathlib import Path
 import pytest
 
 from posthouse.protocol.smtp import client
-from posthouse.protocol.smtp.client import SmtpClient, State, Transaction
+from posthouse.protocol.smtp.client import OutgoingTransaction, SmtpClient, SmtpClientState
 from tests.transcript import CUTS
 
 FOLDER = Path(__file__).parents[2] / "transcripts" / "smtp_client"
@@ -63,7 +63,7 @@ def steps(path: Path) -> Iterator[Step]:
     yield step
 
 
-def told(event: client.Event) -> str:
+def format_event(event: client.Event) -> str:
     match event:
         case client.Ready():
             return "Ready " + ",".join(sorted(event.extensions))
@@ -74,7 +74,7 @@ def told(event: client.Event) -> str:
             return f"Broken {event.reply.code if event.reply else '-'} {event.reason}" + (
                 f" ({final})" if final else ""
             )
-        case client.Refused() | client.TlsRefused() | client.LoginRefused():
+        case client.Refused() | client.TlsRefused() | client.ClientLoginRefused():
             return f"{type(event).__name__} {event.reply.code}"
     return type(event).__name__
 
@@ -88,7 +88,7 @@ def call(engine: SmtpClient, text: str) -> None:
             flags = {name for name in ("chunked", "dots", "open") if name in words}
             sender, *recipients = [each for each in words if each not in flags]
             engine.transact(
-                Transaction(
+                OutgoingTransaction(
                     sender.strip("<>"),
                     recipients,
                     chunked="chunked" in flags,
@@ -111,7 +111,7 @@ def gather(engine: SmtpClient) -> tuple[bytes, list[str]]:
     events: list[str] = []
     while (event := engine.next_event()) is not None:
         said += engine.data_to_send()
-        events.append(told(event).strip())
+        events.append(format_event(event).strip())
     return said + engine.data_to_send(), events
 
 
@@ -148,7 +148,7 @@ def ready(*extensions: str) -> SmtpClient:
     for reply in ("220 x", *(f"250-{word}" for word in ("x", *extensions)), "250 HELP"):
         engine.receive_data(f"{reply}\r\n".encode())
         gather(engine)
-    assert engine.state is State.READY
+    assert engine.state is SmtpClientState.READY
     return engine
 
 
@@ -156,15 +156,15 @@ def ready(*extensions: str) -> SmtpClient:
 def test_an_argument_never_becomes_a_command(bad: str) -> None:
     engine = ready("PIPELINING")
     for transaction in (
-        Transaction(bad, ["b@x"]),
-        Transaction("a@x", [bad]),
-        Transaction("a@x", ["b@x"], f" ENVID={bad}"),
-        Transaction("a@x", ["b@x"], "", [f" ORCPT={bad}"]),
+        OutgoingTransaction(bad, ["b@x"]),
+        OutgoingTransaction("a@x", [bad]),
+        OutgoingTransaction("a@x", ["b@x"], f" ENVID={bad}"),
+        OutgoingTransaction("a@x", ["b@x"], "", [f" ORCPT={bad}"]),
     ):
         with pytest.raises(ValueError, match="line break or NUL"):
             engine.transact(transaction)
         assert engine.data_to_send() == b""
-        assert engine.state is State.READY
+        assert engine.state is SmtpClientState.READY
 
 
 def test_credentials_with_line_breaks_are_one_command() -> None:
@@ -197,7 +197,7 @@ def test_patience_is_what_the_rfc_asks_for() -> None:
     gather(engine)
     engine.receive_data(b"250 x\r\n")
     gather(engine)
-    engine.transact(Transaction("a@x", ["b@x"]))
+    engine.transact(OutgoingTransaction("a@x", ["b@x"]))
     gather(engine)
     assert engine.patience == 300
     for reply in (b"250 ok\r\n", b"250 ok\r\n"):

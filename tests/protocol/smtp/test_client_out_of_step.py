@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from posthouse.message.reply import Reply
 from posthouse.protocol.smtp import client
-from posthouse.protocol.smtp.client import SmtpClient, State, Transaction
+from posthouse.protocol.smtp.client import OutgoingTransaction, SmtpClient, SmtpClientState
 from tests.protocol.smtp.scripted_server import Fault, Script, Server
 
 PIECES = (b"Subject: x\r\n\r\n.\r\n", b"..two\r\nQUIT\r\n", b"end\r\n")
@@ -46,7 +46,7 @@ def hold_conversation(server: Server) -> tuple[Reply | None, ...]:
                     engine.time_out()
             case client.Ready():
                 chunked = "CHUNKING" in engine.extensions
-                engine.transact(Transaction("a@me.test", recipients, chunked=chunked))
+                engine.transact(OutgoingTransaction("a@me.test", recipients, chunked=chunked))
             case client.ContentWanted():
                 send_content(engine, server)
             case client.Finished():
@@ -55,11 +55,11 @@ def hold_conversation(server: Server) -> tuple[Reply | None, ...]:
                 break
             case client.Broken():
                 answers = event.refusals or answers
-                assert engine.state is State.CLOSED
+                assert engine.state is SmtpClientState.CLOSED
                 break
             case _:
                 break
-    if engine.state is State.CLOSED:
+    if engine.state is SmtpClientState.CLOSED:
         engine.quit()
         assert engine.data_to_send() == b""
     return answers
@@ -70,7 +70,7 @@ def send_content(engine: SmtpClient, server: Server) -> None:
         engine.send_content(piece)
         server.receive(engine.data_to_send())
         engine.receive_data(server.replies())
-        if engine.state is not State.CONTENT:
+        if engine.state is not SmtpClientState.CONTENT:
             return
         if engine.content_refused:
             break
@@ -151,7 +151,7 @@ def engine_with(*heard: bytes, extensions: bytes = b"") -> SmtpClient:
             pass
         engine.data_to_send()
     if heard:
-        engine.transact(Transaction("a@me.test", ["r0@mx.test"]))
+        engine.transact(OutgoingTransaction("a@me.test", ["r0@mx.test"]))
     for octets in heard:
         engine.data_to_send()
         engine.receive_data(octets)
@@ -164,7 +164,7 @@ def assert_broken(engine: SmtpClient) -> None:
     event = engine.next_event()
     assert isinstance(event, client.Broken)
     assert event.refusals == ()
-    assert engine.state is State.CLOSED
+    assert engine.state is SmtpClientState.CLOSED
     engine.quit()
     assert engine.data_to_send() == b""
 
@@ -173,7 +173,7 @@ def assert_broken(engine: SmtpClient) -> None:
 def test_octets_that_come_before_a_command(early: bytes) -> None:
     engine = engine_with()
     engine.receive_data(early)
-    engine.transact(Transaction("a@me.test", ["b@mx.test"]))
+    engine.transact(OutgoingTransaction("a@me.test", ["b@mx.test"]))
     assert engine.data_to_send() == b""
     assert_broken(engine)
 
@@ -189,7 +189,7 @@ def test_octets_behind_the_go_ahead(behind: bytes) -> None:
 @pytest.mark.parametrize("late", [b"2", b"354 go\r\n", b"250 ok\r\n", b"552 too big\r\n"])
 def test_octets_that_come_before_the_end_is_written(late: bytes) -> None:
     engine = engine_with(b"250 ok\r\n", b"250 ok\r\n", b"354 go\r\n")
-    assert engine.state is State.CONTENT
+    assert engine.state is SmtpClientState.CONTENT
     engine.receive_data(late)
     engine.end_content(b"all of it\r\n")
     assert engine.data_to_send() == b""
@@ -207,13 +207,13 @@ def test_what_was_not_written_yet_never_is() -> None:
 def test_who_refuses_the_sender_takes_nothing_else(rest: bytes) -> None:
     engine = engine_with(b"550 no\r\n" + rest, extensions=b"250-PIPELINING\r\n")
     engine.data_to_send()
-    assert engine.state is State.CLOSED
+    assert engine.state is SmtpClientState.CLOSED
 
 
 def test_two_answers_to_one_chunk() -> None:
     """The second must not count as the answer to the last chunk."""
     engine = engine_with(extensions=b"250-CHUNKING\r\n")
-    engine.transact(Transaction("a@me.test", ["b@mx.test"], chunked=True))
+    engine.transact(OutgoingTransaction("a@me.test", ["b@mx.test"], chunked=True))
     for reply in (b"250 ok\r\n", b"250 ok\r\n"):
         engine.data_to_send()
         engine.receive_data(reply)

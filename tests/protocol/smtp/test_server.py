@@ -9,12 +9,16 @@ from hypothesis import strategies as st
 from posthouse.message.address import Address
 from posthouse.message.reply import Reply
 from posthouse.protocol.engine_core import MAX_UNSENT
-from posthouse.protocol.events import PasswordOffered, SessionEnded, StartTlsOffered
+from posthouse.protocol.events import (
+    MessageChunk,
+    PasswordOffered,
+    SessionEnded,
+    StartTlsOffered,
+)
 from posthouse.protocol.smtp.events import (
     CommandRefused,
     DataOffered,
     EnvelopeCleared,
-    MessageChunk,
     MessageDropped,
     MessageEnded,
     RecipientOffered,

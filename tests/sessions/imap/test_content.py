@@ -5,7 +5,7 @@ from typing import Any
 from posthouse.mailstore.changes import LocalBus
 from posthouse.mailstore.interface import INBOX, MessageRef
 from posthouse.protocol.imap.commands import Section
-from posthouse.sessions.imap.content import Content, Long
+from posthouse.sessions.imap.content import Long, MessageSections
 from posthouse.sessions.imap.trees import LastTree
 from tests.memory_store import MemoryMailstore
 from tests.stores import append, box_of, letter
@@ -43,16 +43,16 @@ async def test_a_long_part_is_read_while_it_is_sent() -> None:
     counting, trees = Counting(memory), LastTree()
     store: Any = counting
     (item,) = await memory.items(1, (await box_of(memory, 1, INBOX)).id, [1])
-    answer = await Content(store, item, trees).section(Section(b"BODY[1]", (1,)))
+    answer = await MessageSections(store, item, trees).section(Section(b"BODY[1]", (1,)))
     assert isinstance(answer, Long) and answer.octets == len(BODY)
     assert counting.reads == [len(TEXT), 1 << 16]
     assert await _octets(answer) == BODY
     assert max(counting.reads[1:]) == 1 << 16 and sum(counting.reads[1:]) == len(BODY)
     counting.reads.clear()
     for first in range(0, len(BODY), 50_000):  # as clients do that fetch in pieces
-        part = await Content(store, item, trees).section(Section(b"BODY[1]", (1,), partial=(first, 50_000)))
+        part = await MessageSections(store, item, trees).section(Section(b"BODY[1]", (1,), partial=(first, 50_000)))
         assert await _octets(part) == BODY[first : first + 50_000]
     assert sum(counting.reads) == len(BODY)
-    short = await Content(store, item, trees).section(Section(b"BODY[2]", (2,)))
+    short = await MessageSections(store, item, trees).section(Section(b"BODY[2]", (2,)))
     assert await _octets(short) == b"short"
-    assert await Content(store, item, trees).section(Section(b"BODY[3]", (3,))) == b" NIL"
+    assert await MessageSections(store, item, trees).section(Section(b"BODY[3]", (3,))) == b" NIL"

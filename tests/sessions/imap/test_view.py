@@ -39,7 +39,7 @@ def row(uid: int, flags: int = 0, modseq: int = 60) -> MessageColumns:
 
 
 def apply(view: View, delta: Delta) -> list[int]:
-    changed = view.take_up(delta.changed)
+    changed = view.apply(delta.changed)
     view.settle(delta)
     return changed
 
@@ -118,7 +118,7 @@ def test_the_first_that_was_not_seen(flags: list[int]) -> None:
 def test_what_is_taken_up_in_parts_is_as_in_one() -> None:
     rows = [row(2, flags=1), row(5, flags=1), row(6), row(8)]
     whole, parts = view(2, 3, 5), view(2, 3, 5)
-    changed = whole.take_up(rows)
-    assert [at for some in (rows[:1], rows[1:3], rows[3:]) for at in parts.take_up(some)] == changed == [0, 2]
+    changed = whole.apply(rows)
+    assert [at for some in (rows[:1], rows[1:3], rows[3:]) for at in parts.apply(some)] == changed == [0, 2]
     assert (parts.uids, parts.flags, parts.modseqs) == (whole.uids, whole.flags, whole.modseqs)
     assert whole.among([1, 2, 4, 5, 8, 9]) == [0, 2, 4]

@@ -13,7 +13,11 @@ from collections.abc import Callable
 from typing import Any
 
 from posthouse.protocol.engine_core import EngineCore
-from posthouse.protocol.imap.events import MessageChunk, MessageOffered, MessagesDropped
+from posthouse.protocol.events import MessageChunk
+from posthouse.protocol.imap.events import (
+    MessageOffered,
+    MessagesDropped,
+)
 from posthouse.protocol.imap.mailbox_grammar import mailbox_name
 from posthouse.protocol.imap.responder import ImapResponder
 from posthouse.protocol.imap.settings import MAX_ARGUMENTS, MAX_LINE, MAX_LITERAL, MAX_LITERAL_UNKNOWN, MAX_SKIPPED

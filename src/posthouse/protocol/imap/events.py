@@ -26,13 +26,6 @@ class MessageOffered:
 
 
 @dataclass(frozen=True, slots=True)
-class MessageChunk:
-    """News: octets of the message that was accepted last."""
-
-    data: bytes
-
-
-@dataclass(frozen=True, slots=True)
 class MessagesDropped:
     """News: the messages that were accepted go nowhere: their command was broken off, and the engine has said so."""
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
-class Drop:
+class MaildropContents:
     """A maildrop as it was at login: message n (from 1) has octets[n-1] octets and the unique id uidls[n-1]."""
 
     octets: Sequence[int]

@@ -2,17 +2,17 @@
 
 from collections.abc import Iterator, Sequence
 
-from posthouse.protocol.pop3.events import Drop
+from posthouse.protocol.pop3.events import MaildropContents
 
 _BLOCK = 2048  # messages; a block of a listing is some 30 KiB
 
 
-class Maildrop:
+class OpenMaildrop:
     """The drop as it was at login, and what was marked deleted since. STAT's two numbers are kept, not counted."""
 
     __slots__ = ("_drop", "_total", "count", "deleted", "octets")
 
-    def __init__(self, drop: Drop) -> None:
+    def __init__(self, drop: MaildropContents) -> None:
         self._drop = drop
         self._total = sum(drop.octets)
         self.deleted: set[int] = set()

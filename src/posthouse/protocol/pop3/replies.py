@@ -44,7 +44,7 @@ NO_WEB_SERVER = err(f"{http.REFUSAL}, goodbye")
 
 CLOSING = ClosingReplies(
     timed_out=b"",  # RFC 1939 3: nothing is removed, and nothing is said
-    stopping=err("the server is stopping, please come back", "SYS/TEMP"),
+    stopping=err("the server is stopping, try again later", "SYS/TEMP"),
     revoked=err("the password has changed, or the account is gone", "AUTH"),  # as without QUIT, nothing is removed
     internal_error=err("internal error, goodbye", "SYS/TEMP"),
     too_many_errors=err("too many errors, goodbye"),

@@ -17,8 +17,8 @@ from posthouse.protocol.engine_core import EngineCore, ServerEngine
 from posthouse.protocol.events import LoginProven, LoginRefused, PasswordOffered, StartTlsOffered
 from posthouse.protocol.lines import LineFault
 from posthouse.protocol.pop3 import replies, states
-from posthouse.protocol.pop3.events import Drop, MessageWanted, QuitOffered
-from posthouse.protocol.pop3.maildrop import Maildrop
+from posthouse.protocol.pop3.events import MaildropContents, MessageWanted, QuitOffered
+from posthouse.protocol.pop3.maildrop import OpenMaildrop
 from posthouse.protocol.pop3.numbers import parse_number
 from posthouse.protocol.pop3.output import Pop3Output
 from posthouse.protocol.pop3.settings import MAX_COMMAND, MAX_ERRORS, PATIENCE, Pop3Settings
@@ -69,7 +69,7 @@ class Pop3Server(ServerEngine):
         self._settings = settings
         self._state = Pop3State.AUTHORIZATION
         self._user = ""  # of the last USER
-        self._maildrop = Maildrop(Drop((), ()))
+        self._maildrop = OpenMaildrop(MaildropContents((), ()))
         self._output = Pop3Output(core)
         self._auth = Authentication(
             core,
@@ -94,10 +94,10 @@ class Pop3Server(ServerEngine):
         """Answer to KeysWanted."""
         self._auth.provide_keys(keys)
 
-    def accept_login(self, drop: Drop) -> None:
+    def accept_login(self, drop: MaildropContents) -> None:
         """Answer to PasswordOffered and LoginProven: the maildrop is locked, and this is what it holds."""
         if self._core.answered(PasswordOffered, LoginProven):
-            self._maildrop = Maildrop(drop)
+            self._maildrop = OpenMaildrop(drop)
             self._auth.accept(self._enter)
 
     def refuse_login(self, code: str, text: str) -> None:

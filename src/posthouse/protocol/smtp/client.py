@@ -10,33 +10,33 @@ from posthouse.message.reply import Reply
 from posthouse.protocol.smtp.client_core import ClientCore
 from posthouse.protocol.smtp.client_events import (
     Broken,
+    ClientLoginRefused,
     ContentWanted,
     Event,
     Finished,
-    LoginRefused,
+    OutgoingTransaction,
     Ready,
     Refused,
     TlsGranted,
     TlsRefused,
-    Transaction,
 )
-from posthouse.protocol.smtp.client_states import State
+from posthouse.protocol.smtp.client_states import SmtpClientState
 from posthouse.protocol.smtp.client_transaction import MAX_BURST, TransactionSender
 
 __all__ = [
     "MAX_BURST",
     "Broken",
+    "ClientLoginRefused",
     "ContentWanted",
     "Event",
     "Finished",
-    "LoginRefused",
+    "OutgoingTransaction",
     "Ready",
     "Refused",
     "SmtpClient",
-    "State",
+    "SmtpClientState",
     "TlsGranted",
     "TlsRefused",
-    "Transaction",
 ]
 
 # RFC 5321 4.3.2, RFC 3207 4, RFC 4954 4, RFC 3030 2: what means success, and nothing else does.
@@ -84,7 +84,7 @@ class SmtpClient:
         self.extensions: dict[str, str] = {}
 
     @property
-    def state(self) -> State:
+    def state(self) -> SmtpClientState:
         """Where the conversation stands."""
         return self._core.state
 
@@ -126,21 +126,21 @@ class SmtpClient:
 
     def start_tls(self) -> None:
         """Ask for TLS (RFC 3207); only when STARTTLS was announced."""
-        self._core.expect(State.READY)
-        self._core.state = State.TLS
+        self._core.expect(SmtpClientState.READY)
+        self._core.state = SmtpClientState.TLS
         self._core.command("STARTTLS", self._tls_answered, _READY)
 
     def tls_started(self) -> None:
         """The handshake is done. RFC 3207 4.2: all that was known of the peer is forgotten."""
-        if self._core.state is not State.TLS or self._tls:
+        if self._core.state is not SmtpClientState.TLS or self._tls:
             raise RuntimeError("TLS started unasked")
         self._tls = True
         self._say_hello()
 
     def login(self, name: str, password: str) -> None:
         """Log in by AUTH (RFC 4954), PLAIN or LOGIN, whichever was announced."""
-        self._core.expect(State.READY)
-        self._core.state = State.LOGIN
+        self._core.expect(SmtpClientState.READY)
+        self._core.state = SmtpClientState.LOGIN
         offered = self.extensions.get("AUTH", "").split()
         if "PLAIN" in offered or "LOGIN" not in offered:
             secret = base64.b64encode(f"\0{name}\0{password}".encode()).decode()
@@ -149,7 +149,7 @@ class SmtpClient:
             self._credentials = [base64.b64encode(word.encode()) for word in (name, password)]
             self._core.command("AUTH LOGIN", self._login_answered, _LOGIN)
 
-    def transact(self, transaction: Transaction) -> None:
+    def transact(self, transaction: OutgoingTransaction) -> None:
         """Begin to send a message. Raises ValueError for an argument that holds a line break or NUL."""
         self._transaction.begin(transaction, self.extensions)
 
@@ -160,7 +160,7 @@ class SmtpClient:
 
     def quit(self) -> None:
         """Say goodbye; the reply is not waited for long."""
-        if self._core.state is not State.CLOSED:
+        if self._core.state is not SmtpClientState.CLOSED:
             if self._core.nothing_unread:
                 self._core.out.append(b"QUIT\r\n")
             self._core.close()
@@ -175,7 +175,7 @@ class SmtpClient:
         self._say_hello()
 
     def _say_hello(self) -> None:
-        self._core.state = State.HELLO
+        self._core.state = SmtpClientState.HELLO
         self.extensions = {}
         self._core.command(f"EHLO {self._hostname}", self._hello_answered, _OK)
 
@@ -200,7 +200,7 @@ class SmtpClient:
             self._refuse(reply)
 
     def _become_ready(self) -> None:
-        self._core.state = State.READY
+        self._core.state = SmtpClientState.READY
         self._core.emit(Ready(self.extensions))
 
     def _refuse(self, reply: Reply) -> None:
@@ -209,7 +209,7 @@ class SmtpClient:
 
     def _tls_answered(self, reply: Reply) -> None:
         if reply.code != 220:
-            self._core.state = State.READY
+            self._core.state = SmtpClientState.READY
             self._core.emit(TlsRefused(reply))
         elif not self._core.nothing_unread:
             # What came in plain text behind the 220 was written by someone in between (CVE-2021-33515 and its kin).
@@ -228,5 +228,5 @@ class SmtpClient:
             self._core.send(b"*\r\n", self._login_answered, _NOTHING)  # RFC 4954 4: give up this exchange
         else:
             self._credentials = []
-            self._core.state = State.READY
-            self._core.emit(LoginRefused(reply))
+            self._core.state = SmtpClientState.READY
+            self._core.emit(ClientLoginRefused(reply))

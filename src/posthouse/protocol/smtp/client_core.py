@@ -19,7 +19,7 @@ from dataclasses import dataclass
 
 from posthouse.message.reply import Reply
 from posthouse.protocol.smtp.client_events import Broken, Event
-from posthouse.protocol.smtp.client_states import State
+from posthouse.protocol.smtp.client_states import SmtpClientState
 from posthouse.protocol.smtp.remote_reply import ReplyError, ReplyReader
 
 # RFC 5321 4.5.3.2, in seconds.
@@ -45,7 +45,7 @@ class ClientCore:
 
     def __init__(self, greeted: Callable[[Reply], None], success: frozenset[int]) -> None:
         """`greeted` takes the reply that comes before any command, of which `success` are good ones."""
-        self.state = State.GREETING
+        self.state = SmtpClientState.GREETING
         self._reader = ReplyReader()
         self.out: list[bytes] = []
         self.pending: deque[PendingReply] = deque([PendingReply(greeted, success)])
@@ -61,7 +61,7 @@ class ClientCore:
     @property
     def closing(self) -> bool:
         """True once the connection must end as soon as data_to_send() has been written out."""
-        return self.state is State.CLOSED
+        return self.state is SmtpClientState.CLOSED
 
     @property
     def patience(self) -> float:
@@ -76,7 +76,7 @@ class ClientCore:
         """The peer hung up. What it had said before counts."""
         while self.take_next():
             pass
-        if self.state is not State.CLOSED:
+        if self.state is not SmtpClientState.CLOSED:
             self.break_off("it closed the connection", refusals=self.refusals(False))
 
     def next_event(self) -> Event | None:
@@ -97,7 +97,7 @@ class ClientCore:
 
     def time_out(self) -> None:
         """The peer was silent for longer than `patience`."""
-        if self.state is not State.CLOSED:
+        if self.state is not SmtpClientState.CLOSED:
             self.break_off("it did not answer in time", refusals=self.refusals(True))
 
     # What the engine uses.
@@ -117,7 +117,7 @@ class ClientCore:
 
     def take_next(self) -> bool:
         """Take one reply; False when none is there, or no more counts."""
-        if self.state is State.CLOSED:
+        if self.state is SmtpClientState.CLOSED:
             return False
         try:
             reply = self._reader.next_reply()
@@ -131,7 +131,7 @@ class ClientCore:
     def _take(self, reply: Reply) -> None:
         self.heard = True
         self.replies += 1
-        if reply.code == 421 and self.state is not State.GREETING:
+        if reply.code == 421 and self.state is not SmtpClientState.GREETING:
             # RFC 5321 3.8: a server that must go may say so at any time
             self.break_off("it closes the connection", reply, refusals=self.refusals(False))
         elif len(self.pending) > self._unsent:
@@ -140,7 +140,7 @@ class ClientCore:
                 self.break_off(f"it answered {reply.code}, which has no meaning there")
             else:
                 pending.handle(reply)
-        elif self.state is State.CONTENT and reply.code >= 400:
+        elif self.state is SmtpClientState.CONTENT and reply.code >= 400:
             # Perhaps it has seen enough, perhaps this was for a command before: it is for the next attempt to tell.
             self.break_off("it refused the message half way", reply)
         else:
@@ -164,7 +164,7 @@ class ClientCore:
         patience: float = COMMAND_PATIENCE,
     ) -> None:
         """The same for octets that are ready for the wire."""
-        if self.state is State.CLOSED:
+        if self.state is SmtpClientState.CLOSED:
             return
         if len(self.pending) == self._unsent and not self._reader.is_empty:
             self.break_off("it answered what it was not asked")
@@ -181,12 +181,12 @@ class ClientCore:
 
     def close(self) -> None:
         """Nothing more is taken or asked."""
-        self.state = State.CLOSED
+        self.state = SmtpClientState.CLOSED
         self.pending.clear()
         self._unsent = 0
         self.refusals = _no_refusals  # so nothing holds the engine but its caller
 
-    def expect(self, state: State) -> None:
+    def expect(self, state: SmtpClientState) -> None:
         """Raises RuntimeError when the conversation stands elsewhere: a bug of the caller."""
         if self.state is not state:
             raise RuntimeError(f"not now: {self.state.name}")

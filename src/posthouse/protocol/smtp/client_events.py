@@ -34,7 +34,7 @@ class TlsRefused:
 
 
 @dataclass(frozen=True, slots=True)
-class LoginRefused:
+class ClientLoginRefused:
     """The peer does not take our login."""
 
     reply: Reply
@@ -65,11 +65,11 @@ class Broken:
     refusals: tuple[Reply | None, ...] = ()
 
 
-Event = Ready | Refused | TlsGranted | TlsRefused | LoginRefused | ContentWanted | Finished | Broken
+Event = Ready | Refused | TlsGranted | TlsRefused | ClientLoginRefused | ContentWanted | Finished | Broken
 
 
 @dataclass(frozen=True, slots=True)
-class Transaction:
+class OutgoingTransaction:
     """One message for one peer. `sender` and `recipients` are what stands between the angle brackets.
 
     Parameters are given ready for the wire and only when the peer has announced what they belong to.

@@ -17,7 +17,7 @@ What a caller may do when:
 from enum import Enum, auto
 
 
-class State(Enum):
+class SmtpClientState(Enum):
     """Where the conversation stands."""
 
     GREETING = auto()

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from posthouse.message.reply import Reply
 from posthouse.protocol.smtp.client_core import BLOCK_PATIENCE, ClientCore, Refusals, command_line
-from posthouse.protocol.smtp.client_events import ContentWanted, Finished, Transaction
-from posthouse.protocol.smtp.client_states import State
+from posthouse.protocol.smtp.client_events import ContentWanted, Finished, OutgoingTransaction
+from posthouse.protocol.smtp.client_states import SmtpClientState
 from posthouse.protocol.smtp.remote_reply import ReplyError
 from posthouse.protocol.stuffing import Stuffing
 
@@ -28,7 +28,7 @@ MAX_BURST = 100  # commands sent at once; RFC 5321 4.5.3.1.8: a server takes at 
 class _Progress:
     """The transaction at hand."""
 
-    transaction: Transaction
+    transaction: OutgoingTransaction
     replies: list[Reply | None]
     sent: int = 0  # recipients whose RCPT has gone
     answered: int = 0
@@ -52,12 +52,12 @@ class TransactionSender:
         self._progress: _Progress | None = None
         self._waiting_commands: Sequence[bytes] = ()  # RCPTs that have not gone yet
 
-    def begin(self, transaction: Transaction, extensions: Mapping[str, str]) -> None:
+    def begin(self, transaction: OutgoingTransaction, extensions: Mapping[str, str]) -> None:
         """Send the envelope. Raises ValueError for an argument that holds a line break or NUL."""
-        self._core.expect(State.READY)
+        self._core.expect(SmtpClientState.READY)
         commands = _envelope(transaction)
         core, self._extensions = self._core, extensions
-        core.state = State.ENVELOPE
+        core.state = SmtpClientState.ENVELOPE
         core.heard = False
         core.refusals = self._refusals
         progress = self._progress = _Progress(transaction, [None] * len(transaction.recipients))
@@ -69,7 +69,7 @@ class TransactionSender:
 
     def send_content(self, data: bytes) -> None:
         """The next octets of the message, CRLF at every line end; at most a MiB or so at once."""
-        self._core.expect(State.CONTENT)
+        self._core.expect(SmtpClientState.CONTENT)
         progress = self._still_in_step()
         if progress is None:
             return
@@ -80,11 +80,11 @@ class TransactionSender:
 
     def end_content(self, data: bytes = b"") -> None:
         """The last octets of the message. They are held back when the peer has said what it was not asked."""
-        self._core.expect(State.CONTENT)
+        self._core.expect(SmtpClientState.CONTENT)
         progress = self._still_in_step()
         if progress is None:
             return
-        self._core.state = State.ENDING
+        self._core.state = SmtpClientState.ENDING
         progress.ended = True
         if progress.transaction.chunked:
             self._send_chunk(progress, data, last=True)
@@ -98,9 +98,9 @@ class TransactionSender:
         """Look at what has come while content is sent; None: the connection is broken."""
         while self._core.take_next():
             pass
-        if self._core.state is State.CONTENT and not self._core.pending and not self._core.nothing_unread:
+        if self._core.state is SmtpClientState.CONTENT and not self._core.pending and not self._core.nothing_unread:
             self._core.break_off("it answered what it was not asked")
-        return self._progress if self._core.state is State.CONTENT else None
+        return self._progress if self._core.state is SmtpClientState.CONTENT else None
 
     def _send_recipients(self, progress: _Progress, commands: Sequence[bytes]) -> None:
         """All RCPTs at once, and DATA behind them (RFC 2920 3.1). BDAT waits: its content would be sent in vain."""
@@ -177,7 +177,7 @@ class TransactionSender:
             self._want_content(progress)
         else:
             # RFC 2920 3.1: DATA was granted although no recipient was. An empty message ends it, whatever the answer.
-            self._core.state = State.ENDING
+            self._core.state = SmtpClientState.ENDING
             self._core.send(b".\r\n", self._content_answered, _OK, _END_PATIENCE)
 
     def _content_answered(self, reply: Reply) -> None:
@@ -203,7 +203,7 @@ class TransactionSender:
             self._core.break_off("it answered what it was not asked")
             return
         transaction = progress.transaction
-        self._core.state = State.CONTENT
+        self._core.state = SmtpClientState.CONTENT
         if not transaction.chunked:
             progress.stuffing = Stuffing(transaction.has_leading_dots, transaction.no_final_crlf, None)
         self._core.emit(ContentWanted())
@@ -239,7 +239,7 @@ class TransactionSender:
     def _reset(self, progress: _Progress, rest: Reply | None) -> None:
         """The envelope was refused. What was taken of it stays with the peer otherwise; and see the rules above."""
         progress.rest = rest
-        self._core.state = State.ENDING
+        self._core.state = SmtpClientState.ENDING
         self._waiting_commands = ()
         self._core.command("RSET", self._reset_answered, _OK)
 
@@ -260,7 +260,7 @@ class TransactionSender:
         self._progress = None
         self._waiting_commands = ()
         missing = rest or Reply(451, "4.5.0", "No answer")
-        self._core.state = State.READY
+        self._core.state = SmtpClientState.READY
         self._core.emit(Finished(tuple(reply or missing for reply in progress.replies)))
 
     def _refusals(self, silent: bool) -> Refusals:
@@ -273,13 +273,13 @@ class TransactionSender:
         progress = self._progress
         if progress is None or not self._core.nothing_unread:
             return ()
-        if self._core.state in (State.CONTENT, State.ENDING):
+        if self._core.state in (SmtpClientState.CONTENT, SmtpClientState.ENDING):
             return tuple(reply or progress.rest for reply in progress.replies)
         alone = progress.failed or progress.replies[0]
         return () if silent or len(progress.replies) > 1 or alone is None else (alone,)
 
 
-def _envelope(transaction: Transaction) -> list[bytes]:
+def _envelope(transaction: OutgoingTransaction) -> list[bytes]:
     """MAIL and every RCPT, ready for the wire."""
     parameters = transaction.recipient_parameters or ("",) * len(transaction.recipients)
     return [

@@ -31,13 +31,6 @@ class DataOffered:
 
 
 @dataclass(frozen=True, slots=True)
-class MessageChunk:
-    """News: the next octets of the message, dot-stuffing removed. Asking for the next event says they were taken."""
-
-    data: bytes | memoryview
-
-
-@dataclass(frozen=True, slots=True)
 class MessageEnded:
     """Offer: the message is whole and within the limits. Answers: accept_message, finish_message, reject."""
 

@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from posthouse.message.envelope import BodyType, ReversePath
 from posthouse.message.reply import Reply
 from posthouse.protocol.engine_core import EngineCore
+from posthouse.protocol.events import MessageChunk
 from posthouse.protocol.smtp import replies, states
+from posthouse.protocol.smtp.content_reader import ContentReader
 from posthouse.protocol.smtp.events import (
     DataOffered,
     EnvelopeCleared,
-    MessageChunk,
     MessageDropped,
     MessageEnded,
     RecipientOffered,
@@ -18,7 +19,6 @@ from posthouse.protocol.smtp.events import (
     SenderOffered,
 )
 from posthouse.protocol.smtp.grammar import ArgumentError, parse_mail, parse_rcpt
-from posthouse.protocol.smtp.message_reader import MessageReader
 from posthouse.protocol.smtp.responder import Responder
 from posthouse.protocol.smtp.settings import SmtpSettings, Variant
 from posthouse.protocol.smtp.states import SmtpState
@@ -65,7 +65,7 @@ class MailTransaction:
         self._recipient_octets = 0  # of those that were taken
         self._offered_octets = 0  # of the one that was offered last
         self.chunk: tuple[int, bool] | None = None  # the BDAT that waits for the answer to DataOffered
-        self._reader: MessageReader | None = None
+        self._reader: ContentReader | None = None
         self._receiving = False  # the session holds a message that is not settled
 
     def clear(self) -> None:
@@ -167,7 +167,7 @@ class MailTransaction:
         if self.chunk is not None:
             self._begin_chunk(*self.chunk)
         else:
-            self._reader = MessageReader(self._settings, binary=False)
+            self._reader = ContentReader(self._settings, binary=False)
             self._core.expect(self._read_data, receiving=True)
             self._core.say(replies.GO_AHEAD)
 
@@ -223,7 +223,7 @@ class MailTransaction:
         self._message_ended(reader, reader.data.has_leading_dots, reader.data.bare_cr_or_lf)
         return True
 
-    def _hand_on(self, reader: MessageReader, block: bytes) -> None:
+    def _hand_on(self, reader: ContentReader, block: bytes) -> None:
         if block:
             self._core.events.append(MessageChunk(block))
         elif reader.fault is not None:
@@ -231,7 +231,7 @@ class MailTransaction:
             if reader.octets > self._settings.max_drained:
                 self._responder.hang_up("4.7.0", "far too much data")
 
-    def _message_ended(self, reader: MessageReader, has_leading_dots: bool, bare_cr_or_lf: bool) -> None:
+    def _message_ended(self, reader: ContentReader, has_leading_dots: bool, bare_cr_or_lf: bool) -> None:
         if reader.fault is not None:
             self._conclude(reader.fault * (self._accepted if self._lmtp else 1), reader.fault)
         else:
@@ -266,7 +266,7 @@ class MailTransaction:
 
     def _begin_chunk(self, octets: int, last: bool, *, fault: bytes | None = None) -> None:
         if self._reader is None:
-            self._reader = MessageReader(self._settings, binary=self.sender.body is BodyType.BINARY)
+            self._reader = ContentReader(self._settings, binary=self.sender.body is BodyType.BINARY)
         if fault is not None:
             self._reader.refuse(fault)
         self._reader.begin_chunk(octets, last=last)
@@ -290,7 +290,7 @@ class MailTransaction:
             self._chunk_ended(reader)
         return True
 
-    def _chunk_ended(self, reader: MessageReader) -> None:
+    def _chunk_ended(self, reader: ContentReader) -> None:
         if reader.chunks.last:
             reader.finish_chunks()
             self._hand_on(reader, b"")

@@ -62,7 +62,7 @@ class ReplyReader:
         """One line; whether it is the last of its reply."""
         match = _CODE.fullmatch(line)
         if match is None:
-            raise ReplyError(f"it sent {_shown(line[:80])!r}, which is no reply")
+            raise ReplyError(f"it sent {_printable(line[:80])!r}, which is no reply")
         code, mark, text = match.groups()
         if self._lines and code != self._code:  # RFC 5321 4.2.1: the same on every line
             raise ReplyError("it sent one reply with two codes")
@@ -83,7 +83,7 @@ def _as_usual(code: bytes, text: bytes) -> Reply:
 
 
 def _reply(digits: bytes, lines: list[bytes]) -> Reply:
-    code, texts = int(digits), [_shown(line) for line in lines]
+    code, texts = int(digits), [_printable(line) for line in lines]
     match = _ENHANCED.match(texts[0])
     enhanced = match[1] if match and int(match[1][0]) == code // 100 else ""
     if enhanced:
@@ -91,6 +91,6 @@ def _reply(digits: bytes, lines: list[bytes]) -> Reply:
     return Reply(code, enhanced, "\n".join(texts)[:MAX_TEXT])
 
 
-def _shown(text: bytes) -> str:
+def _printable(text: bytes) -> str:
     decoded = text.decode("utf-8", "replace")
     return decoded if decoded.isprintable() else decoded.translate(_CONTROLS)

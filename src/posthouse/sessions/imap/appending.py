@@ -29,11 +29,11 @@ MAX_MESSAGES = 1000  # of one command
 
 # Made for each use: an exception that is raised again and again would keep every session it was raised in.
 def _no_space() -> RefusedError:
-    return RefusedError("The disk is full, nothing was kept; try again later", "UNAVAILABLE")
+    return RefusedError("The disk is full, nothing was stored; try again later", "UNAVAILABLE")
 
 
-def _unwell() -> RefusedError:
-    return RefusedError("The mail store does not work now, nothing was kept; try again later", "UNAVAILABLE")
+def _storage_failure() -> RefusedError:
+    return RefusedError("Temporary storage failure, nothing was stored; try again later", "UNAVAILABLE")
 
 
 class Arrivals:
@@ -59,7 +59,7 @@ class Arrivals:
         self._end_message()
         self._line_ends = LineEnds(binary=offer.binary)
         spool = self._ctx.services.incoming.open_spool()
-        received = int(self._ctx.desk.clock()) if offer.date is None else offer.date
+        received = int(self._ctx.dependencies.clock()) if offer.date is None else offer.date
         self._spools.append((spool, received, named))
         engine.accept_message()
 
@@ -68,7 +68,7 @@ class Arrivals:
         if offer.octets > ctx.engine.append_limit:
             raise RefusedError(f"A message may have {ctx.engine.append_limit} octets", "TOOBIG")
         if not offer.octets:
-            raise RefusedError("An empty message is no message", "CANNOT")
+            raise RefusedError("Message is empty", "CANNOT")
         self._octets += offer.octets
         if len(self._spools) >= MAX_MESSAGES or (self._spools and self._octets > 4 * ctx.engine.append_limit):
             raise RefusedError("That is too much for one command", "LIMIT")
@@ -81,7 +81,7 @@ class Arrivals:
                 if usage.octets + self._octets > ctx.account.quota:
                     raise RefusedError("There is no room for this message", "OVERQUOTA")
         except StoreError:
-            raise _unwell() from None
+            raise _storage_failure() from None
 
     def take(self, data: bytes) -> Awaitable[None] | None:
         """Octets of the message at hand; what is returned is to be awaited before the next."""
@@ -96,7 +96,7 @@ class Arrivals:
         except StoreFullError:
             self._failure = _no_space()
         except StoreError:
-            self._failure = _unwell()
+            self._failure = _storage_failure()
 
     def _end_message(self) -> None:
         """The message at hand, if there is one, has come to its end."""
@@ -142,7 +142,7 @@ class Arrivals:
         except StoreFullError:
             raise _no_space() from None
         except StoreError:
-            raise _unwell() from None
+            raise _storage_failure() from None
         code = f"APPENDUID {placed.uidvalidity} {compact(placed.uids).decode()}"
         if command.replacing is not None:  # RFC 8508 3.4
             ctx.engine.send(f"* OK [{code}] Replaced\r\n".encode())

@@ -47,7 +47,7 @@ async def store(ctx: Context, command: Store) -> None:
             surprising += _surprising(ctx, view, rows, command, named)
         for row in rows:
             view.note(row)
-    await _tell(ctx, view, marked.rows, command, surprising)
+    await _send_flags(ctx, view, marked.rows, command, surprising)
     failed = _failed(view, chosen, marked.rows, command)
     await update(ctx, expunge=command.uid, own=marked.modseq)
     code = ""
@@ -135,7 +135,7 @@ def _by_name(ctx: Context, flags: int) -> tuple[int, frozenset[str]]:
     return flags & SYSTEM_FLAGS, frozenset(map(str.lower, ctx.keywords.of(flags)))
 
 
-async def _tell(
+async def _send_flags(
     ctx: Context, view: View, rows: Sequence[MessageColumns], command: Store, surprising: list[int]
 ) -> None:
     if not command.silent:

@@ -33,7 +33,7 @@ class Long:
     pieces: AsyncIterator[bytes]
 
 
-class Content:
+class MessageSections:
     """One message; what was read of it is kept while this lives, but for the parts of a long one."""
 
     __slots__ = ("_data", "_decoded", "_header", "_root", "_store", "_trees", "entry")

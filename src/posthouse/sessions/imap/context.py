@@ -33,7 +33,7 @@ class ImapDependencies:
 
     index: MessageIndex
     bus: ChangeBus
-    take_up: Callable[[int], None]  # this account reads its mail here: its index is to be kept up to date
+    watch_account: Callable[[int], None]  # this account reads its mail here: its index is to be kept up to date
     clock: Callable[[], float] = time.time
     idle_notify: float = 120.0  # seconds between two signs of life in IDLE; 0: none are given
     shares: FairShares = field(default_factory=FairShares)  # one of a process
@@ -47,7 +47,7 @@ class Context:
     connection: Connection
     services: Services
     account: Account
-    desk: ImapDependencies
+    dependencies: ImapDependencies
     view: View | None = None
     saved: list[int] = field(default_factory=list)  # uids of $
     keywords: KnownKeywords = field(init=False)
@@ -69,11 +69,11 @@ class Context:
     @property
     def index(self) -> MessageIndex:
         """What is known of the messages' contents."""
-        return self.desk.index
+        return self.dependencies.index
 
     def share(self, messages: int) -> AbstractAsyncContextManager[None]:
         """Enter it for work on so many messages; do not wait for the client within it."""
-        return contextlib.nullcontext() if messages < FEW else self.desk.shares.of(self.account.id)
+        return contextlib.nullcontext() if messages < FEW else self.dependencies.shares.of(self.account.id)
 
     def share_for_answer(self, messages: int) -> AbstractAsyncContextManager[None]:
         """The same for work that changes nothing. Raises ConnectionGoneError when nobody waits for it any more."""
@@ -81,7 +81,7 @@ class Context:
 
     @contextlib.asynccontextmanager
     async def _share_while_there(self) -> AsyncIterator[None]:
-        async with self.desk.shares.of(self.account.id):
+        async with self.dependencies.shares.of(self.account.id):
             if self.connection.lost:
                 raise ConnectionGoneError
             yield
@@ -101,12 +101,12 @@ class Context:
         """The client has used something that only makes sense with modseqs (RFC 7162 3.1)."""
         if not self.mode.condstore:
             self.mode.enabled.add("CONDSTORE")
-            self.tell_modseq()
+            self.send_highest_modseq()
 
-    def tell_modseq(self) -> None:
+    def send_highest_modseq(self) -> None:
         """RFC 7162 3.1: who begins to use modseqs in an open mailbox is told where it stands."""
         if self.view is not None:
-            self.engine.send(b"* OK [HIGHESTMODSEQ %d] As far as you know\r\n" % max(1, self.view.told))
+            self.engine.send(b"* OK [HIGHESTMODSEQ %d] As far as you know\r\n" % max(1, self.view.known_modseq))
 
     @property
     def opened(self) -> View:

@@ -18,7 +18,7 @@ from posthouse.net.connection import ConnectionGoneError
 from posthouse.protocol.imap.answers import internal_date, text
 from posthouse.protocol.imap.commands import Fetch, Section
 from posthouse.protocol.imap.sets import compact, holds, page
-from posthouse.sessions.imap.content import Content, Long
+from posthouse.sessions.imap.content import Long, MessageSections
 from posthouse.sessions.imap.context import Context
 from posthouse.sessions.imap.errors import RefusedError
 from posthouse.sessions.imap.updating import tell_flags, update
@@ -219,7 +219,7 @@ async def _answer_one(
     with_flags: bool,
 ) -> int:
     """One message; how many octets wait. Raises RefusedError and DamagedError, and has then said nothing of it."""
-    content = Content(ctx.store, item, ctx.trees)
+    content = MessageSections(ctx.store, item, ctx.trees)
     if digest is not None and digest.is_missing:
         await content.check_whole()  # tells why it cannot be shown
         raise StoreError("it could not be read a moment ago")
@@ -277,7 +277,7 @@ def _words(
     return words
 
 
-async def _send(ctx: Context, start: bytes, content: Content, sections: tuple[Section, ...]) -> int:
+async def _send(ctx: Context, start: bytes, content: MessageSections, sections: tuple[Section, ...]) -> int:
     """One answer; how many octets of it wait. Nothing is said before all of it can be said, but for what is long."""
     answers = await _prepared(content, sections)
     waiting = [start]
@@ -297,7 +297,7 @@ async def _send(ctx: Context, start: bytes, content: Content, sections: tuple[Se
     return len(last)
 
 
-async def _prepared(content: Content, sections: tuple[Section, ...]) -> list[bytes | Long | None]:
+async def _prepared(content: MessageSections, sections: tuple[Section, ...]) -> list[bytes | Long | None]:
     """What there is to say; None for what is left for later, as one line can ask for thousands of large parts."""
     answers: list[bytes | Long | None] = []
     held = 0
@@ -312,7 +312,7 @@ async def _prepared(content: Content, sections: tuple[Section, ...]) -> list[byt
     return answers
 
 
-async def _now(ctx: Context, content: Content, section: Section) -> bytes | Long:
+async def _now(ctx: Context, content: MessageSections, section: Section) -> bytes | Long:
     """An answer in the middle of others."""
     try:
         return await content.section(section)

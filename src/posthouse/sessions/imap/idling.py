@@ -22,7 +22,7 @@ class Idling:
         self._ctx = ctx
         self._task: asyncio.Task[None] | None = None
         self._news = False
-        self._end_watch: Callable[[], None] = ctx.desk.bus.watch(ctx.account.id, self._told)
+        self._end_watch: Callable[[], None] = ctx.dependencies.bus.watch(ctx.account.id, self._on_change)
         self._poll_timer: asyncio.TimerHandle | None = None
         self._notify_timer: asyncio.TimerHandle | None = None
         self._poll()
@@ -41,11 +41,11 @@ class Idling:
         self._poll_timer = asyncio.get_running_loop().call_later(POLL_SECONDS, self._polled)
 
     def _polled(self) -> None:
-        self._told(0)
+        self._on_change(0)
         self._poll()
 
     def _wait_to_notify(self) -> None:
-        if seconds := self._ctx.desk.idle_notify:
+        if seconds := self._ctx.dependencies.idle_notify:
             self._notify_timer = asyncio.get_running_loop().call_later(seconds, self._notify)
 
     def _notify(self) -> None:
@@ -53,10 +53,10 @@ class Idling:
         self._ctx.engine.send(b"* OK Still here\r\n")
         self._ctx.connection.wake()
 
-    def _told(self, _modseq: int) -> None:
+    def _on_change(self, _modseq: int) -> None:
         self._news = True
         if self._task is None:
-            self._task = asyncio.get_running_loop().create_task(self._tell())
+            self._task = asyncio.get_running_loop().create_task(self._send_updates())
 
     def _fail(self) -> None:
         """Called while the exception is handled: what was not told comes later, unless half of it was told already."""
@@ -65,7 +65,7 @@ class Idling:
         if ctx.unsettled:
             ctx.engine.fail()
 
-    async def _tell(self) -> None:
+    async def _send_updates(self) -> None:
         """Until nothing is new: news may come while we ask."""
         try:
             while self._news and not self._ctx.engine.closing:

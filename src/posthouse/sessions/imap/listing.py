@@ -99,8 +99,8 @@ class _Lines:
         extended = b""
         if "recursivematch" in self._command.select and name in self._above_chosen:
             extended = b' (CHILDINFO ("SUBSCRIBED"))'
-        shown = mailbox_text(name, utf8=self._ctx.mode.utf8)
-        return b'* %b (%b) "/" %b%b\r\n' % (word, " ".join(attributes).encode(), shown, extended)
+        quoted = mailbox_text(name, utf8=self._ctx.mode.utf8)
+        return b'* %b (%b) "/" %b%b\r\n' % (word, " ".join(attributes).encode(), quoted, extended)
 
     def _is_chosen(self, name: str) -> bool:
         select = self._command.select

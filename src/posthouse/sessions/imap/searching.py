@@ -130,7 +130,7 @@ class _Matching:
         self._ctx = ctx
         self._view = view
         self._saved: frozenset[int] | None = None
-        self._now = int(ctx.desk.clock())
+        self._now = int(ctx.dependencies.clock())
         self._loop = asyncio.get_running_loop()
         self._began = self._loop.time()
 

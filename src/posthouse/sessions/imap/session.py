@@ -12,6 +12,7 @@ from posthouse.protocol.events import (
     LoginFailed,
     LoginProven,
     LoginRefused,
+    MessageChunk,
     PasswordOffered,
     SessionEnded,
     StartTlsOffered,
@@ -43,23 +44,23 @@ DEFAULT_MAILBOXES = (
 class ImapService:
     """Makes a session for each connection to one port."""
 
-    def __init__(self, settings: ImapSettings, services: Services, desk: ImapDependencies) -> None:
+    def __init__(self, settings: ImapSettings, services: Services, dependencies: ImapDependencies) -> None:
         self._settings = settings
         self._services = services
-        self._desk = desk
+        self._dependencies = dependencies
 
     def __call__(self, connection: Connection) -> "ImapSession":
         """A session for a new connection."""
-        return ImapSession(connection, self._settings, self._services, self._desk)
+        return ImapSession(connection, self._settings, self._services, self._dependencies)
 
 
 class ImapSession:
     """One connection."""
 
-    __slots__ = ("_arrivals", "_connection", "_ctx", "_desk", "_idling", "_logins", "_services", "engine")
+    __slots__ = ("_arrivals", "_connection", "_ctx", "_dependencies", "_idling", "_logins", "_services", "engine")
 
     def __init__(
-        self, connection: Connection, settings: ImapSettings, services: Services, desk: ImapDependencies
+        self, connection: Connection, settings: ImapSettings, services: Services, dependencies: ImapDependencies
     ) -> None:
         tls = connection.tls
         self.engine = ImapServer(
@@ -67,7 +68,7 @@ class ImapSession:
         )
         self._connection = connection
         self._services = services
-        self._desk = desk
+        self._dependencies = dependencies
         self._logins: Logins | None = Logins(services, connection, Refusals(services.log, connection, "imap"))
         self._ctx: Context | None = None
         self._arrivals: Arrivals | None = None
@@ -77,7 +78,7 @@ class ImapSession:
         """See Session."""
         if type(event) is events.CommandOffered:
             return eagerly(self._carry_out(event.command))
-        if type(event) is events.MessageChunk:
+        if type(event) is MessageChunk:
             return self._arrivals.take(event.data) if self._arrivals is not None else None
         return _ANSWERS[type(event)](self, event)
 
@@ -105,7 +106,7 @@ class ImapSession:
             self.engine.bye("The mailbox you had open was removed")
         except StoreError as error:
             self._services.log.warning("imap command failed", connection=self._connection.id, error=error)
-            self.engine.finish("NO", "The mail store does not work now, try again later", "UNAVAILABLE")
+            self.engine.finish("NO", "Temporary storage failure, try again later", "UNAVAILABLE")
         except ConnectionGoneError:
             raise
         except Exception:
@@ -195,8 +196,8 @@ class ImapSession:
         # On a disk that takes no changes: who logs in to read or to delete must be let in, the folders can wait.
         with contextlib.suppress(StoreError):
             await services.mailstore.create_default_mailboxes(outcome.id, DEFAULT_MAILBOXES)
-        self._ctx = Context(self.engine, self._connection, services, outcome, self._desk)
-        self._desk.take_up(outcome.id)
+        self._ctx = Context(self.engine, self._connection, services, outcome, self._dependencies)
+        self._dependencies.watch_account(outcome.id)
         self._logins = None
         services.open_sessions.enter(self, outcome, self._revoke)
         self.engine.accept_login()
@@ -206,7 +207,7 @@ class ImapSession:
         self._connection.wake()
 
     def _refuse(self, refusal: Refusal) -> None:
-        """RFC 9051 7.1: AUTHENTICATIONFAILED for what the user must mend, UNAVAILABLE for what mends itself."""
+        """RFC 9051 7.1: AUTHENTICATIONFAILED for what the user must change, UNAVAILABLE for what passes."""
         if refusal.kind is RefusalKind.WRONG:
             self.engine.refuse_login("AUTHENTICATIONFAILED", "Wrong login or password", guess=True)
         elif refusal.kind is RefusalKind.THROTTLED:
@@ -238,7 +239,7 @@ async def _noop(ctx: Context, command: commands.Noop) -> None:
 
 async def _enable(ctx: Context, command: commands.Enable) -> None:
     if not {"CONDSTORE", "QRESYNC"}.isdisjoint(command.names):
-        ctx.tell_modseq()
+        ctx.send_highest_modseq()
     ctx.engine.done()
 
 

@@ -40,16 +40,16 @@ async def update(ctx: Context, *, expunge: bool, own: int = 0) -> None:
         return
     with contextlib.suppress(StoreError):  # keywords without their names are left out
         await ctx.flags.learn(row.flags for row in delta.changed)
-    await _take_up(ctx, view, delta, expunge=expunge)
+    await _apply(ctx, view, delta, expunge=expunge)
 
 
-async def _take_up(ctx: Context, view: View, delta: Delta, *, expunge: bool) -> None:
+async def _apply(ctx: Context, view: View, delta: Delta, *, expunge: bool) -> None:
     """Change the view and tell of it. Should that fail in between, client and view would not count alike any more."""
     settled, ctx.unsettled = not ctx.unsettled, True
     before = len(view)
     changed_uids: list[int] = []
     async for piece in in_pieces(delta.changed):
-        changed_uids += [view.uids[at] for at in view.take_up(piece)]
+        changed_uids += [view.uids[at] for at in view.apply(piece)]
     view.settle(delta)
     grown = len(view) - before
     if expunge:
@@ -60,7 +60,7 @@ async def _take_up(ctx: Context, view: View, delta: Delta, *, expunge: bool) -> 
             ctx.engine.send(b"* 0 RECENT\r\n")
     await tell_flags(ctx, view, _positions(view, changed_uids))
     if not view.gone:
-        view.told = view.mailbox.modseq
+        view.known_modseq = view.mailbox.modseq
     _tell_delay(ctx, view)
     ctx.unsettled = not settled
 
@@ -76,7 +76,7 @@ def _tell_delay(ctx: Context, view: View) -> None:
     Otherwise it would never hear of those that wait, if it came back before we may tell them.
     """
     if view.gone and ctx.mode.qresync:
-        ctx.engine.send(b"* OK [HIGHESTMODSEQ %d] Some was expunged since\r\n" % max(1, view.told))
+        ctx.engine.send(b"* OK [HIGHESTMODSEQ %d] Some was expunged since\r\n" % max(1, view.known_modseq))
 
 
 def tell_expunged(ctx: Context, view: View) -> None:

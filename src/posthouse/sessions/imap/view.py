@@ -20,12 +20,12 @@ _COLUMNS = ("uids", "messages", "flags", "modseqs", "octets", "received")
 class View:
     """Columns by position; the sequence number of a position is one more."""
 
-    __slots__ = (*_COLUMNS, "gone", "mailbox", "modseq", "read_only", "told")
+    __slots__ = (*_COLUMNS, "gone", "mailbox", "modseq", "read_only", "known_modseq")
 
     def __init__(self, snapshot: Snapshot, *, read_only: bool) -> None:
         self.mailbox: Mailbox = snapshot.mailbox
         self.modseq = snapshot.modseq  # of the account, up to which this is true
-        self.told = snapshot.mailbox.modseq  # up to which the client knows all, what was expunged included
+        self.known_modseq = snapshot.mailbox.modseq  # up to which the client knows all, what was expunged included
         self.uids: array[int] = snapshot.uids
         self.messages: array[int] = snapshot.messages
         self.flags: array[int] = snapshot.flags
@@ -86,7 +86,7 @@ class View:
             return [(first - 1, min(end, len(uids))) for first, end in numbers.resolved(len(uids))]
         return [(bisect_left(uids, first), bisect_right(uids, end)) for first, end in numbers.resolved(uids[-1])]
 
-    def take_up(self, rows: Iterable[MessageColumns]) -> list[int]:
+    def apply(self, rows: Iterable[MessageColumns]) -> list[int]:
         """Take up what happened, all or some of the rows of a delta, by uid; the positions whose flags changed.
 
         New messages are at the end. When all rows were taken up settle() is to follow.
@@ -118,7 +118,7 @@ class View:
         self.modseq = modseq
         self.mailbox = replace(self.mailbox, modseq=modseq)
         if not self.gone:
-            self.told = modseq
+            self.known_modseq = modseq
 
     def note(self, row: MessageColumns) -> bool:
         """Take up the flags of a message; whether that was news."""

@@ -208,7 +208,7 @@ class Connector:
             raise _HostError(conversation_failed(server, client.Broken("it offers no login, but the route has one")))
         server.engine.login(route.login, route.password)
         event = await server.event()
-        if isinstance(event, client.LoginRefused):
+        if isinstance(event, client.ClientLoginRefused):
             self._log.error("login refused", route=route.name, host=server.host, reply=event.reply.text)
             raise _HostError(Transient(event.reply, server.remote))
         self._expect_ready(server, event)

@@ -7,7 +7,7 @@ from posthouse.delivery.content.queued import ContentError, QueuedContent
 from posthouse.message.address import Address, AddressError
 from posthouse.message.envelope import BodyType, Recipient, ReversePath
 from posthouse.message.reply import Reply
-from posthouse.protocol.smtp.client import Transaction
+from posthouse.protocol.smtp.client import OutgoingTransaction
 from posthouse.queue.outcome import Outcome, Permanent, Remote
 
 
@@ -26,7 +26,7 @@ class OutboundMessage:
 class PreparedTransaction:
     """A transaction for those recipients that the server can take; the others have their outcome already."""
 
-    transaction: Transaction | None  # None: for nobody
+    transaction: OutgoingTransaction | None  # None: for nobody
     positions: tuple[int, ...]  # of its recipients in the parcel
     outcomes: dict[int, Outcome]
     converted: bytes | None  # the content, if it must be sent in another form
@@ -62,7 +62,7 @@ async def prepare_transaction(
     if not positions:
         return PreparedTransaction(None, (), outcomes, None)
     takers = [message.recipients[n] for n in positions]
-    transaction = Transaction(
+    transaction = OutgoingTransaction(
         sender,
         [_written(recipient.address, utf8) or "" for recipient in takers],
         _sender_parameters(message, extensions, utf8=utf8, eight_bit=eight_bit, converted=converted),

@@ -28,10 +28,10 @@ class RemoteServer:
     @property
     def is_usable(self) -> bool:
         """Whether another message may be sent: it is ready, and has not hung up or spoken meanwhile."""
-        if self.connection.lost or self.connection.eof or self.engine.state is not client.State.READY:
+        if self.connection.lost or self.connection.eof or self.engine.state is not client.SmtpClientState.READY:
             return False
         self._hear()
-        return self.engine.next_event() is None and self.engine.state is client.State.READY
+        return self.engine.next_event() is None and self.engine.state is client.SmtpClientState.READY
 
     @property
     def takes_content(self) -> bool:
@@ -39,7 +39,7 @@ class RemoteServer:
         self._hear()
         if self.connection.lost or self.connection.eof:
             self.engine.receive_eof()
-        return self.engine.is_in_step and self.engine.state is client.State.CONTENT
+        return self.engine.is_in_step and self.engine.state is client.SmtpClientState.CONTENT
 
     def _hear(self) -> None:
         """Hand over what has arrived, without waiting."""
@@ -80,7 +80,7 @@ class RemoteServer:
 
     def close(self) -> None:
         """Send QUIT, if it is still there and it is our turn; else hang up."""
-        if self.engine.state is client.State.CLOSED:
+        if self.engine.state is client.SmtpClientState.CLOSED:
             self.connection.abort()
             return
         self.engine.quit()

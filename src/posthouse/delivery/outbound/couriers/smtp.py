@@ -147,7 +147,7 @@ class SmtpCourier:
         outcomes = dict(prepared.outcomes)
         if prepared.transaction is not None:
             server.messages += 1
-            if server.engine.state is not client.State.READY:
+            if server.engine.state is not client.SmtpClientState.READY:
                 return None
             server.engine.transact(prepared.transaction)
             event = await server.event()

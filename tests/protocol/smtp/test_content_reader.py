@@ -3,15 +3,15 @@
 import pytest
 
 from posthouse.protocol.smtp import replies
-from posthouse.protocol.smtp.message_reader import MessageReader
+from posthouse.protocol.smtp.content_reader import ContentReader
 from posthouse.protocol.smtp.settings import SmtpSettings
 
 SETTINGS = SmtpSettings("mx.test", max_size=100, max_header=50)
 CUTS = [1, 2, 3, 10, 1000]
 
 
-def taken(data: bytes, cut: int, *, binary: bool = False) -> tuple[MessageReader, bytes]:
-    reader = MessageReader(SETTINGS, binary=binary)
+def taken(data: bytes, cut: int, *, binary: bool = False) -> tuple[ContentReader, bytes]:
+    reader = ContentReader(SETTINGS, binary=binary)
     got = b"".join([reader.take_data(data[at : at + cut]) for at in range(0, len(data), cut)])
     assert reader.data.ended
     return reader, got
@@ -41,7 +41,7 @@ def test_which_fault_wins(content: bytes, fault: bytes | None, cut: int) -> None
 
 
 def test_nothing_is_handed_on_once_refused() -> None:
-    reader = MessageReader(SETTINGS, binary=False)
+    reader = ContentReader(SETTINGS, binary=False)
     assert reader.take_data(b"A: b\r\n\r\nx") == b"A: b\r\n\r\nx"
     reader.refuse(replies.TOO_LARGE)
     assert reader.take_data(b"more\r\n.\r\n") == b""
@@ -50,7 +50,7 @@ def test_nothing_is_handed_on_once_refused() -> None:
 
 @pytest.mark.parametrize("cut", CUTS)
 def test_binary_chunks_may_hold_anything(cut: int) -> None:
-    reader = MessageReader(SETTINGS, binary=True)
+    reader = ContentReader(SETTINGS, binary=True)
     content = b"a\rb\nc\r\n.d\0\xff\r"
     reader.begin_chunk(len(content), last=True)
     assert b"".join([reader.take_chunk(content[at : at + cut]) for at in range(0, len(content), cut)]) == content
@@ -60,7 +60,7 @@ def test_binary_chunks_may_hold_anything(cut: int) -> None:
 
 
 def test_a_chunk_is_refused_before_it_comes() -> None:
-    reader = MessageReader(SETTINGS, binary=False)
+    reader = ContentReader(SETTINGS, binary=False)
     reader.begin_chunk(60, last=False)
     assert reader.take_chunk(b"\r\n" + b"x" * 58) and reader.fault is None
     reader.begin_chunk(41, last=True)

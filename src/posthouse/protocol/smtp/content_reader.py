@@ -5,7 +5,7 @@ from posthouse.protocol.smtp.content import ChunkReader, DataReader, HeaderGuard
 from posthouse.protocol.smtp.settings import SmtpSettings
 
 
-class MessageReader:
+class ContentReader:
     """Counts and checks, keeps nothing. `fault` is the reply that will refuse the message, as bytes.
 
     Which fault wins does not depend on how the octets were cut: too large, then the header section, then bare breaks.
