@@ -140,7 +140,7 @@ class Authentication:
         `on_login` says that the login is done, and goes into the next state.
         """
         if self._exchange is not None and self._exchange.final:
-            self._say_challenge(self._exchange.final)
+            self._send_challenge(self._exchange.final)
             self._on_login = on_login
             self._core.expect(self._read_acknowledgement)
         else:
@@ -194,15 +194,15 @@ class Authentication:
     def _take(self, step: Step) -> None:
         """What the exchange made of a response."""
         if isinstance(step, Challenge):
-            self._say_challenge(step.data)
+            self._send_challenge(step.data)
             self._core.expect(self._read_response)
         elif isinstance(step, Malformed):
             self._give_up(step)
         else:
             self._core.emit(step)
 
-    def _say_challenge(self, data: bytes) -> None:
-        self._core.say(b"%b%b\r\n" % (self._challenge, b64encode(data)))
+    def _send_challenge(self, data: bytes) -> None:
+        self._core.send(b"%b%b\r\n" % (self._challenge, b64encode(data)))
 
     def _give_up(self, fault: Fault) -> None:
         self._core.expect_command()

@@ -177,7 +177,7 @@ class EngineCore:
             return LineFault.BARE_LF
         return line
 
-    def say(self, answer: bytes) -> None:
+    def send(self, answer: bytes) -> None:
         """Send this."""
         self.out.append(answer)
         self.unsent += len(answer)
@@ -222,7 +222,7 @@ class EngineCore:
         if self._before_end is not None:
             self._before_end(reason, last_words, unasked)
         if last_words and not self.unfinished:  # within an answer they would be taken for a part of it
-            self.say(last_words)
+            self.send(last_words)
         self.closing = True
         self.offer = self._before_end = None
         self.read = self._read_command = _nothing  # so nothing holds the engine but its session

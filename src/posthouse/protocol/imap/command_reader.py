@@ -133,7 +133,7 @@ class CommandReader:
             self._throw_away(literal)
             return
         if literal.synchronous:
-            self._core.say(b"+ OK\r\n")
+            self._core.send(b"+ OK\r\n")
         self._held = []
         self._missing = literal.octets
         self._core.expect(self._read_literal)
@@ -197,7 +197,7 @@ class CommandReader:
             return
         self._messages += 1
         if self._literal.synchronous:
-            self._core.say(b"+ OK\r\n")
+            self._core.send(b"+ OK\r\n")
         self._missing = self._literal.octets
         self._core.expect(self._read_message)
 

@@ -21,22 +21,22 @@ CLOSING = ClosingReplies(
 class ImapResponder:
     """Answers to the command at hand."""
 
-    __slots__ = ("_core", "mode", "name", "say", "tag")
+    __slots__ = ("_core", "mode", "name", "send", "tag")
 
     def __init__(self, core: EngineCore) -> None:
         self._core = core
         self.mode = SessionMode()
         self.tag = b"*"  # of the command at hand
         self.name = ""  # of the command at hand, for its last answer
-        self.say = core.say
+        self.send = core.send
 
     def conclude(self, status: bytes, text: str, code: str = "") -> None:
         """The tagged answer of the command at hand."""
-        self.say(self.line(self.tag, status, text, code))
+        self.send(self.line(self.tag, status, text, code))
 
     def bad(self, text: str, tag: bytes, code: str = "") -> None:
         """Say what the peer did wrong, and count it."""
-        self.say(self.line(tag, b"BAD", text, code))
+        self.send(self.line(tag, b"BAD", text, code))
         self._core.count_error()
 
     def refuse(self, fault: GrammarError) -> None:

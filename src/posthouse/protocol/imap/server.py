@@ -49,7 +49,7 @@ class ImapServer(ServerEngine):
         "_conclude",
         "_reader",
         "_responder",
-        "_say",
+        "_send",
         "_settings",
         "accept_message",
         "peer",
@@ -84,11 +84,11 @@ class ImapServer(ServerEngine):
             next_line=core.next_line,
         )
         self.accept_message, self.refuse_message = reader.accept_message, reader.refuse_message
-        self._say, self._conclude = core.say, responder.conclude
+        self._send, self._conclude = core.send, responder.conclude
         self.peer: dict[str, str] = {}  # what ID told of it
         self._compressed = compressed
         code = f"CAPABILITY {' '.join(self._capabilities())}"
-        self._say(responder.line(b"*", b"OK", f"{settings.hostname} Posthouse", code))
+        self._send(responder.line(b"*", b"OK", f"{settings.hostname} Posthouse", code))
 
     @property
     def patience(self) -> float:
@@ -125,7 +125,7 @@ class ImapServer(ServerEngine):
         core = self._core
         if not core.closing:
             core.unfinished = unfinished
-            core.say(data)
+            core.send(data)
 
     def finish(self, status: str, text: str, code: str = "") -> None:
         """Answer to CommandOffered and IdleEnded: OK, NO or BAD."""
@@ -151,7 +151,7 @@ class ImapServer(ServerEngine):
     def begin_idle(self) -> None:
         """Answer to CommandOffered of Idle: from now on send() is heard at once."""
         if self._core.answered(CommandOffered):
-            self._say(b"+ idling\r\n")
+            self._send(b"+ idling\r\n")
             self._core.expect(self._read_done)
 
     def compress_started(self) -> None:
@@ -323,12 +323,12 @@ class ImapServer(ServerEngine):
 
     def _do_capability(self, cursor: Cursor) -> None:
         cursor.end()
-        self._say(f"* CAPABILITY {' '.join(self._capabilities())}\r\n".encode())
+        self._send(f"* CAPABILITY {' '.join(self._capabilities())}\r\n".encode())
         self._conclude(b"OK", "CAPABILITY completed")
 
     def _do_logout(self, cursor: Cursor) -> None:
         cursor.end()
-        self._say(b"* BYE Goodbye\r\n")
+        self._send(b"* BYE Goodbye\r\n")
         self._conclude(b"OK", "LOGOUT completed")
         self._core.end("LOGOUT")
 
@@ -346,7 +346,7 @@ class ImapServer(ServerEngine):
         self.peer = peer
         own = {"name": "Posthouse", "version": self._settings.version}
         words = [string(word.encode()) for pair in own.items() if pair[1] for word in pair]
-        self._say(b"* ID %b\r\n" % listed(words))
+        self._send(b"* ID %b\r\n" % listed(words))
         self._conclude(b"OK", "ID completed")
 
     def _do_enable(self, cursor: Cursor) -> None:
@@ -363,7 +363,7 @@ class ImapServer(ServerEngine):
         self.mode.rev2 = "IMAP4REV2" in enabled
         self.mode.utf8 = self.mode.rev2 or "UTF8=ACCEPT" in enabled
         words = [name.replace("REV", "rev") for name in fresh]
-        self._say(" ".join(["* ENABLED", *words]).encode() + b"\r\n")
+        self._send(" ".join(["* ENABLED", *words]).encode() + b"\r\n")
         self._offer_command(commands.Enable(tuple(fresh)))
 
     def _do_compress(self, cursor: Cursor) -> None:

@@ -12,20 +12,20 @@ from posthouse.protocol.stuffing import Stuffing
 class Pop3Output:
     """The answers of one connection. While one of many lines has no end yet, `core.unfinished` holds."""
 
-    __slots__ = ("_core", "_listing", "_stuffing", "say", "top")
+    __slots__ = ("_core", "_listing", "_stuffing", "send", "top")
 
     def __init__(self, core: EngineCore) -> None:
         self._core = core
         self._listing: Iterator[bytes] = iter(())
         self._stuffing: Stuffing | None = None  # of the message under way
         self.top: int | None = None  # how many lines of its body TOP wants
-        self.say = core.say
+        self.send = core.send
 
     def error(self, answer: bytes) -> None:
         """Say what the peer did wrong, and count it."""
         self._core.count_error()
         if not self._core.closing:
-            self.say(answer)
+            self.send(answer)
 
     def refuse_line(self, fault: LineFault) -> None:
         """A line that cannot be a command."""
@@ -36,7 +36,7 @@ class Pop3Output:
 
     def list(self, first: bytes, blocks: Iterator[bytes]) -> None:
         """Answer with many lines. `blocks` are whole lines that need no stuffing."""
-        self.say(first)
+        self.send(first)
         self._listing, self._core.unfinished = blocks, True
         self._core.expect(self._list_on)
 
@@ -46,13 +46,13 @@ class Pop3Output:
         if block is None:
             self._core.unfinished = False
             self._core.expect_command()
-        self.say(replies.END if block is None else block)
+        self.send(replies.END if block is None else block)
         return True
 
     def begin_message(self, octets: int, has_leading_dots: bool, no_final_crlf: bool) -> None:
         """Answer to MessageWanted, see Pop3Server."""
         if self._core.offered(MessageWanted):
-            self.say(b"+OK %d octets\r\n" % octets)
+            self.send(b"+OK %d octets\r\n" % octets)
             self._stuffing = Stuffing(has_leading_dots, no_final_crlf, self.top)
             self._core.unfinished = True
 
@@ -61,7 +61,7 @@ class Pop3Output:
         stuffing = self._stuffing
         if stuffing is None or self._core.closing:
             return self._out_of_turn("send_chunk")
-        self.say(stuffing.feed(data))
+        self.send(stuffing.feed(data))
         return not stuffing.done
 
     def end_message(self) -> None:
@@ -70,7 +70,7 @@ class Pop3Output:
         if stuffing is None or self._core.closing:
             self._out_of_turn("end_message")
             return
-        self.say(stuffing.end())
+        self.send(stuffing.end())
         self._stuffing, self._core.offer, self._core.unfinished = None, None, False
 
     def _out_of_turn(self, answer: str) -> bool:

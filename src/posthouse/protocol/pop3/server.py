@@ -44,7 +44,7 @@ class Pop3Server(ServerEngine):
         "_auth",
         "_maildrop",
         "_output",
-        "_say",
+        "_send",
         "_settings",
         "_state",
         "_user",
@@ -84,9 +84,9 @@ class Pop3Server(ServerEngine):
         self.begin_message = self._output.begin_message
         self.send_chunk = self._output.send_chunk
         self.end_message = self._output.end_message
-        self._say = core.say
+        self._send = core.send
         # RFC 1939 7: a greeting without a timestamp says that there is no APOP.
-        self._say(replies.ok(f"{settings.hostname} Posthouse POP3 ready"))
+        self._send(replies.ok(f"{settings.hostname} Posthouse POP3 ready"))
 
     # Answers of the session.
 
@@ -106,7 +106,7 @@ class Pop3Server(ServerEngine):
             return
         answer = replies.err(text, code)
         if code in _GUESSES:
-            self._say(answer)
+            self._send(answer)
             self._auth.count_failure()
         else:
             self._output.error(answer)  # a peer may ask for a maildrop that is in use now and then, but not without end
@@ -128,7 +128,7 @@ class Pop3Server(ServerEngine):
             raise RuntimeError("a message that has begun cannot be refused")
         quitting = self._core.offer is QuitOffered
         if self._core.answered(MessageWanted, QuitOffered):
-            self._say(replies.err(text, code))
+            self._send(replies.err(text, code))
             if quitting:
                 self._core.end("quit, but some deletions were not made")  # RFC 1939 6
 
@@ -187,13 +187,13 @@ class Pop3Server(ServerEngine):
 
     def _do_utf8(self, argument: bytes) -> None:
         # RFC 6856 2.1. Messages are sent as they are stored anyway, see docs/decisions/005.
-        self._say(replies.UTF8)
+        self._send(replies.UTF8)
 
     def _do_stls(self, argument: bytes) -> None:
         if self._auth.secure or not self._settings.stls:
             self._output.error(replies.TLS_ACTIVE if self._auth.secure else replies.NO_TLS)
             return
-        self._say(replies.BEGIN_TLS)
+        self._send(replies.BEGIN_TLS)
         self._core.lines.clear()
         self._core.emit(StartTlsOffered())
 
@@ -205,7 +205,7 @@ class Pop3Server(ServerEngine):
             self._output.error(replies.NO_NAME)
         else:
             self._user = user
-            self._say(replies.NAME_TAKEN)  # RFC 1939 13: whether or not there is such a mailbox
+            self._send(replies.NAME_TAKEN)  # RFC 1939 13: whether or not there is such a mailbox
 
     def _do_pass(self, argument: bytes) -> None:
         # RFC 1939 7: spaces belong to the password, so everything behind the first one is it.
@@ -251,41 +251,41 @@ class Pop3Server(ServerEngine):
 
     def _enter(self) -> None:
         self._state = states.LOGGED_IN[self._state]
-        self._say_contents()
+        self._send_contents()
 
     # The transaction state (RFC 1939 5). RETR, TOP and QUIT are offered, all else is answered here.
 
-    def _say_contents(self) -> None:
-        self._say(b"+OK %d messages (%d octets)\r\n" % (self._maildrop.count, self._maildrop.octets))
+    def _send_contents(self) -> None:
+        self._send(b"+OK %d messages (%d octets)\r\n" % (self._maildrop.count, self._maildrop.octets))
 
     def _do_stat(self, argument: bytes) -> None:
-        self._say(b"+OK %d %d\r\n" % (self._maildrop.count, self._maildrop.octets))
+        self._send(b"+OK %d %d\r\n" % (self._maildrop.count, self._maildrop.octets))
 
     def _do_list(self, argument: bytes) -> None:
         drop = self._maildrop
         if not argument:
             self._output.list(b"+OK %d messages, %d octets\r\n" % (drop.count, drop.octets), drop.sizes())
         elif (number := self._message(argument)) is not None:
-            self._say(b"+OK %d %d\r\n" % (number, drop.octets_of(number)))
+            self._send(b"+OK %d %d\r\n" % (number, drop.octets_of(number)))
 
     def _do_uidl(self, argument: bytes) -> None:
         drop = self._maildrop
         if not argument:
             self._output.list(b"+OK %d messages, unique ids\r\n" % drop.count, drop.uidls())
         elif (number := self._message(argument)) is not None:
-            self._say(replies.ok(f"{number} {drop.uidl_of(number)}"))
+            self._send(replies.ok(f"{number} {drop.uidl_of(number)}"))
 
     def _do_dele(self, argument: bytes) -> None:
         if (number := self._message(argument)) is not None:
             self._maildrop.delete(number)
-            self._say(b"+OK message %d will be deleted at QUIT\r\n" % number)
+            self._send(b"+OK message %d will be deleted at QUIT\r\n" % number)
 
     def _do_noop(self, argument: bytes) -> None:
-        self._say(replies.STILL_HERE)
+        self._send(replies.STILL_HERE)
 
     def _do_rset(self, argument: bytes) -> None:
         self._maildrop.restore()
-        self._say_contents()
+        self._send_contents()
 
     def _do_retr(self, argument: bytes) -> None:
         if (number := self._message(argument)) is not None:

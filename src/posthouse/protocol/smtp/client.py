@@ -135,7 +135,7 @@ class SmtpClient:
         if self._core.state is not SmtpClientState.TLS or self._tls:
             raise RuntimeError("TLS started unasked")
         self._tls = True
-        self._say_hello()
+        self._send_hello()
 
     def login(self, name: str, password: str) -> None:
         """Log in by AUTH (RFC 4954), PLAIN or LOGIN, whichever was announced."""
@@ -172,9 +172,9 @@ class SmtpClient:
             self._refuse(reply)
             return
         self._greeting = reply.text.partition(" ")[0].partition("\n")[0]
-        self._say_hello()
+        self._send_hello()
 
-    def _say_hello(self) -> None:
+    def _send_hello(self) -> None:
         self._core.state = SmtpClientState.HELLO
         self.extensions = {}
         self._core.command(f"EHLO {self._hostname}", self._hello_answered, _OK)

@@ -102,7 +102,7 @@ class MailTransaction:
         """Answer to SenderOffered."""
         if self._core.answered(SenderOffered):
             self.state = states.SENDER_ACCEPTED[self.state]
-            self._core.say(replies.SENDER_OK)
+            self._core.send(replies.SENDER_OK)
 
     def do_rcpt(self, text: str) -> None:
         """Carry out RCPT TO."""
@@ -125,7 +125,7 @@ class MailTransaction:
             self._accepted += 1
             self._recipient_octets += self._offered_octets
             self.state = states.RECIPIENT_ACCEPTED[self.state]
-            self._core.say(replies.RECIPIENT_OK)
+            self._core.send(replies.RECIPIENT_OK)
 
     def _refuse_recipient(self, reply: bytes, scope: RefusalScope, *, guessed: bool = False) -> None:
         self._responder.refuse(reply, scope)
@@ -169,7 +169,7 @@ class MailTransaction:
         else:
             self._reader = ContentReader(self._settings, binary=False)
             self._core.expect(self._read_data, receiving=True)
-            self._core.say(replies.GO_AHEAD)
+            self._core.send(replies.GO_AHEAD)
 
     def accept_message(self, reply: Reply) -> None:
         """Answer to MessageEnded: the message is durable. In LMTP every recipient gets this reply."""
@@ -188,7 +188,7 @@ class MailTransaction:
     def _conclude(self, reply: bytes, refused: bytes = b"") -> None:
         """The reply to a message: RFC 5321 4.1.1.4 clears the buffers. `refused`: what of it is no good news."""
         self._core.expect_command()
-        self._core.say(reply)
+        self._core.send(reply)
         if refused:
             self._responder.note_refusal(refused, RefusalScope.MESSAGE)
         self.clear()
@@ -302,7 +302,7 @@ class MailTransaction:
             self._responder.refuse(reader.fault, RefusalScope.MESSAGE)
         else:
             self.state = states.CHUNK_TAKEN[self.state]
-            self._core.say(replies.CHUNK_OK)
+            self._core.send(replies.CHUNK_OK)
 
     def _read_stray(self) -> bool:
         """Throw away what is there of a chunk that belongs to no message."""

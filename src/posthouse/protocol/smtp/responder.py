@@ -9,14 +9,14 @@ from posthouse.protocol.smtp.events import CommandRefused, RefusalScope
 class Responder:
     """Replies to the command at hand."""
 
-    __slots__ = ("_core", "_hostname", "command", "say", "verb")
+    __slots__ = ("_core", "_hostname", "command", "send", "verb")
 
     def __init__(self, core: EngineCore, hostname: str) -> None:
         self._core = core
         self._hostname = hostname
         self.command: bytes | None = b""  # the line that is answered now; None: we speak unasked
         self.verb = b""  # of the command at hand, for the log
-        self.say = core.say
+        self.send = core.send
 
     def error(self, reply: bytes) -> None:
         """Say what the peer did wrong, and count it."""
@@ -25,7 +25,7 @@ class Responder:
 
     def refuse(self, reply: bytes, scope: RefusalScope = RefusalScope.COMMAND) -> None:
         """Say no to the command at hand; every reply of 4xx and 5xx goes this way, or by note_refusal."""
-        self.say(reply)
+        self.send(reply)
         self.note_refusal(reply, scope)
 
     def note_refusal(self, reply: bytes, scope: RefusalScope) -> None:

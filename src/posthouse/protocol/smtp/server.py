@@ -52,7 +52,7 @@ class SmtpServer(ServerEngine):
         "_extended",
         "_lmtp",
         "_responder",
-        "_say",
+        "_send",
         "_settings",
         "_transaction",
         "accept_message",
@@ -98,11 +98,11 @@ class SmtpServer(ServerEngine):
         self.authenticated = False
         self._extended = False  # greeted by EHLO or LHLO
         self.hello = ""  # the name the peer gave
-        self._say = core.say
+        self._send = core.send
         self._error = self._responder.error
         if settings.in_turn:
             self.receive_data = self._receive_first
-        self._say(f"220 {settings.hostname} {'LMTP' if self._lmtp else 'ESMTP'} {settings.greeting}\r\n".encode())
+        self._send(f"220 {settings.hostname} {'LMTP' if self._lmtp else 'ESMTP'} {settings.greeting}\r\n".encode())
 
     @property
     def protocol(self) -> str:
@@ -253,21 +253,21 @@ class SmtpServer(ServerEngine):
         if extended:
             starttls = self._settings.starttls and not self._auth.secure and not self.authenticated
             offered = () if self.authenticated else self._mechanisms()
-            self._say(hello_reply(self._settings, starttls=starttls, mechanisms=offered))
+            self._send(hello_reply(self._settings, starttls=starttls, mechanisms=offered))
         else:
-            self._say(f"250 {self._settings.hostname}\r\n".encode())
+            self._send(f"250 {self._settings.hostname}\r\n".encode())
 
     def _do_rset(self, _text: str) -> None:
         self._transaction.drop("RSET")
         self._transaction.clear()
-        self._say(replies.OK)
+        self._send(replies.OK)
 
     def _do_noop(self, _text: str) -> None:
-        self._say(replies.OK)
+        self._send(replies.OK)
 
     def _do_vrfy(self, text: str) -> None:
         if text:
-            self._say(replies.VRFY)
+            self._send(replies.VRFY)
         else:
             self._error(replies.ARGUMENT_MISSING)
 
@@ -276,9 +276,9 @@ class SmtpServer(ServerEngine):
 
     def _do_help(self, _text: str) -> None:
         if self._lmtp:
-            self._say(replies.HELP_LMTP)
+            self._send(replies.HELP_LMTP)
         else:
-            self._say(replies.HELP_WITH_AUTH if self._settings.auth else replies.HELP)
+            self._send(replies.HELP_WITH_AUTH if self._settings.auth else replies.HELP)
 
     def _do_quit(self, text: str) -> None:
         if text:
@@ -335,7 +335,7 @@ class SmtpServer(ServerEngine):
 
     def _enter(self) -> None:
         self.authenticated = True
-        self._say(replies.LOGGED_IN)
+        self._send(replies.LOGGED_IN)
 
     def _do_starttls(self, text: str) -> None:
         if self._auth.secure:
@@ -347,7 +347,7 @@ class SmtpServer(ServerEngine):
         elif text:
             self._error(replies.NO_ARGUMENT)
         else:
-            self._say(replies.TLS_READY)
+            self._send(replies.TLS_READY)
             self._core.emit(StartTlsOffered())
 
 
