@@ -11,8 +11,8 @@ answers it, or emits an event, or both. Nothing is read
     - after MAX_IN_A_ROW commands in one call, so that a peer that sends many does not keep the loop (`has_more`);
     - once the end has come (`closing`).
 
-Each engine holds a core as a field, and tells it by `expect` what comes next. What differs from protocol to protocol is
-passed in: the last words in each case of an end (ClosingReplies), and what else is to be said of it (`before_end`).
+Each engine holds a core as a field, and sets by `expect` what is read next. What differs from protocol to protocol is
+passed in: the last reply in each case of an end (ClosingReplies), and what else the end brings (`before_end`).
 The states of a protocol are the engine's own: see the states.py of each.
 """
 
@@ -39,7 +39,7 @@ class ClosingReplies:
     endless_line: bytes
 
 
-# Called once, before the last words are said: why, the last words, and whether the peer did not ask for them.
+# Called once, before the last reply is sent: the reason, the reply, and whether it answers nothing the peer has sent.
 BeforeEnd = Callable[[str, bytes, bool], None]
 
 
@@ -80,7 +80,7 @@ class EngineCore:
         """`read_command` is what `read` is at first. `max_errors`: with that many the peer is sent away."""
         self.read = self._read_command = read_command
         self.receiving = False  # a message is being read, and will be even when the server stops
-        self.unfinished = False  # the answer that was said last has no end yet: nothing else can be said
+        self.unfinished = False  # the last answer has no end yet: nothing else can be sent
         self.lines = LineBuffer()
         self.faulty_line = b""  # the last one that held CR or NUL
         self.events: deque[object] = deque()
@@ -212,11 +212,11 @@ class EngineCore:
             self.end("too many errors", self.closing_replies.too_many_errors)
 
     def forgive_errors(self) -> None:
-        """Begin to count anew."""
+        """Set the count of errors back to 0."""
         self._errors = 0
 
     def end(self, reason: str, last_words: bytes = b"", *, unasked: bool = False) -> None:
-        """Close once the last words are sent. `unasked`: they answer nothing that the peer has said."""
+        """Close once the last words are sent. `unasked`: they answer nothing that the peer has sent."""
         if self.closing:
             return
         if self._before_end is not None:

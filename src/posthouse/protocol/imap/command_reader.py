@@ -86,7 +86,7 @@ class CommandReader:
         self._messages = 0
 
     def forgive(self) -> None:
-        """The command was in order: begin to count anew what is thrown away."""
+        """The command was in order: what is thrown away is counted from 0 again."""
         self._skipped = 0
 
     # Reading a command by its rule.

@@ -8,7 +8,7 @@ from posthouse.protocol.imap.sets import NumberSet
 
 @dataclass(frozen=True, slots=True)
 class Noop:
-    """NOOP and CHECK: a chance to be told what is new."""
+    """NOOP and CHECK: a chance to send what is new."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""What the IMAP engine tells its session; see protocol.events for offers and news."""
+"""The events of the IMAP engine, beside the shared ones; see protocol.events for offers and news."""
 
 from dataclasses import dataclass
 
@@ -27,17 +27,17 @@ class MessageOffered:
 
 @dataclass(frozen=True, slots=True)
 class MessagesDropped:
-    """News: the messages that were accepted go nowhere: their command was broken off, and the engine has said so."""
+    """News: the messages that were accepted go nowhere: the engine has refused their command."""
 
 
 @dataclass(frozen=True, slots=True)
 class ResultDropped:
-    """News: $ is empty now: a SEARCH that was to save its result was refused, and the engine has said so."""
+    """News: $ is empty now: a SEARCH that was to save its result was refused, and the engine has answered it."""
 
 
 @dataclass(frozen=True, slots=True)
 class IdleEnded:
-    """Offer: the client wants to go on; `wrong`: it said something else than DONE. Answers: finish()."""
+    """Offer: the client wants to go on; `wrong`: it sent something else than DONE. Answers: finish()."""
 
     wrong: bool = False
 

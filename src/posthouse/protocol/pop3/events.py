@@ -1,11 +1,11 @@
-"""What a POP3 server engine tells its session, beside the shared events.
+"""The events of a POP3 server engine, beside the shared ones.
 
 Answers of Pop3Server:
 - to a login offer: accept_login(drop) with the maildrop, or refuse_login(code, text) where `code` is a
   response code such as "IN-USE", "LOGIN-DELAY", "SYS/TEMP", "AUTH" (RFC 2449 8, RFC 3206), or "" for none;
 - to KeysWanted: provide_keys(ScramKeys), refuse_login(code, text);
-- to MessageWanted: begin_message(octets, dot_lines, open_end), then send_chunk(bytes) -> bool any number of times
-  (False: enough, for TOP), then end_message(); or reject(code, text);
+- to MessageWanted: begin_message(octets, has_leading_dots, no_final_crlf), then send_chunk(bytes) -> bool any number of
+  times (False: enough, for TOP), then end_message(); or reject(code, text);
 - to QuitOffered: accept_quit() once the deletions are durable, or reject(code, text).
 """
 

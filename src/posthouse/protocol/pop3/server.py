@@ -302,7 +302,7 @@ class Pop3Server(ServerEngine):
             self._core.emit(MessageWanted(number, lines))
 
     def _message(self, argument: bytes) -> int | None:
-        """The number of a message that is there and not marked deleted. Otherwise None, and the error is said."""
+        """The number of a message that is there and not marked deleted. Otherwise None, and the error is sent."""
         number = parse_number(argument)
         if number is None or not self._maildrop.holds(number):
             self._output.error(replies.NO_MESSAGE)

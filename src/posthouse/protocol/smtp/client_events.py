@@ -1,4 +1,4 @@
-"""What the SMTP client engine tells its caller, and what it is given to send."""
+"""The events of the SMTP client engine, and the transaction that it is given to send."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ class Ready:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """The peer serves nobody, or not us: its greeting or hello said so."""
+    """The peer serves nobody, or not us: by its greeting or the reply to EHLO."""
 
     reply: Reply
 

@@ -1,4 +1,4 @@
-"""What an SMTP or LMTP server engine tells its session, beside the shared events.
+"""The events of an SMTP or LMTP server engine, beside the shared ones.
 
 Answers of SmtpServer: accept_sender(), accept_recipient(), accept_data(), accept_message(Reply) or, for LMTP,
 finish_message([Reply, ...]) with one reply per accepted recipient (RFC 2033 4.2); reject(Reply) answers any

@@ -75,7 +75,7 @@ def hanging_up(hostname: str, status: str, reason: str) -> bytes:
 
 @lru_cache(16)
 def closing_replies(hostname: str) -> ClosingReplies:
-    """What is said when the connection is ended."""
+    """The last reply in each case of an end."""
     return ClosingReplies(
         timed_out=hanging_up(hostname, "4.4.2", "nothing came for too long"),
         stopping=hanging_up(hostname, "4.3.2", "the server is stopping"),

@@ -29,7 +29,7 @@ class Responder:
         self.note_refusal(reply, scope)
 
     def note_refusal(self, reply: bytes, scope: RefusalScope) -> None:
-        """Put CommandRefused among the events, for a reply that is said elsewhere."""
+        """Put CommandRefused among the events, for a reply that is sent elsewhere."""
         if self.command is not None:
             line = _without_secrets(self.command)
             self._core.events.append(CommandRefused(scope, self.verb.decode(), line, reply.decode().rstrip()))

@@ -1,1 +1,1 @@
-"""IMAP sessions: what a client has been told of a mailbox, and what it asks for."""
+"""IMAP sessions: what a client knows of a mailbox, and what it asks for."""

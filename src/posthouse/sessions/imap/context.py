@@ -52,7 +52,7 @@ class Context:
     saved: list[int] = field(default_factory=list)  # uids of $
     keywords: KnownKeywords = field(init=False)
     trees: LastTree = field(default_factory=LastTree)
-    unsettled: bool = False  # something has changed, and the client was not told: no command may end with NO then
+    unsettled: bool = False  # something has changed that was not reported yet: no command may end with NO then
     messages: MessageCache = field(init=False)
     flags: FlagNames = field(init=False)
 
@@ -104,7 +104,7 @@ class Context:
             self.send_highest_modseq()
 
     def send_highest_modseq(self) -> None:
-        """RFC 7162 3.1: who begins to use modseqs in an open mailbox is told where it stands."""
+        """RFC 7162 3.1: a client that begins to use modseqs in an open mailbox gets the highest one."""
         if self.view is not None:
             self.engine.send(b"* OK [HIGHESTMODSEQ %d] As far as you know\r\n" % max(1, self.view.known_modseq))
 

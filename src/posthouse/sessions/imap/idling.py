@@ -1,4 +1,4 @@
-"""IDLE (RFC 2177): the client is told as soon as the bus says that something is new, and now and then that we are here.
+"""IDLE (RFC 2177): updates are sent as soon as the bus says that something is new, and now and then a sign of life.
 
 Without that many a NAT forgets a silent connection within minutes, and the client hears of no mail until it asks.
 """
@@ -29,7 +29,7 @@ class Idling:
         self._wait_to_notify()
 
     async def end(self) -> None:
-        """Stop; whatever is being told is told to its end."""
+        """Stop; an update that has begun is sent to its end."""
         self._end_watch()
         for timer in (self._poll_timer, self._notify_timer):
             if timer is not None:
@@ -59,7 +59,7 @@ class Idling:
             self._task = asyncio.get_running_loop().create_task(self._send_updates())
 
     def _fail(self) -> None:
-        """Called while the exception is handled: what was not told comes later, unless half of it was told already."""
+        """Called while the exception is handled: what was not sent comes later, unless half of it was sent already."""
         ctx = self._ctx
         ctx.services.log.exception("imap command failed", connection=ctx.connection.id, command="Idle")
         if ctx.unsettled:

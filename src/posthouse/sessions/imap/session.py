@@ -1,4 +1,4 @@
-"""An IMAP session: logs in, carries out commands one by one, and keeps what the client was told."""
+"""An IMAP session: logs in, carries out commands one by one, and keeps what the client knows."""
 
 import contextlib
 from collections.abc import Awaitable, Callable
@@ -116,7 +116,7 @@ class ImapSession:
             self._end_by_bug(ctx, command)
 
     def _end_by_bug(self, ctx: Context, command: commands.Command) -> None:
-        """End the command alone; the session as well when half an answer is said, or when NO could be a lie."""
+        """End the command alone; the session as well when half an answer is sent, or when NO could be a lie."""
         if self.engine.unfinished or ctx.unsettled:
             self.engine.fail()
             return

@@ -44,7 +44,7 @@ async def update(ctx: Context, *, expunge: bool, own: int = 0) -> None:
 
 
 async def _apply(ctx: Context, view: View, delta: Delta, *, expunge: bool) -> None:
-    """Change the view and tell of it. Should that fail in between, client and view would not count alike any more."""
+    """Change the view and report it. Should that fail in between, client and view would not count alike any more."""
     settled, ctx.unsettled = not ctx.unsettled, True
     before = len(view)
     changed_uids: list[int] = []
