@@ -51,10 +51,11 @@ class Pop3Output:
 
     def begin_message(self, octets: int, has_leading_dots: bool, no_final_crlf: bool) -> None:
         """Answer to MessageWanted, see Pop3Server."""
-        if self._core.offered(MessageWanted):
+        core = self._core
+        if core.offer is MessageWanted or core.offered(MessageWanted):
             self.send(b"+OK %d octets\r\n" % octets)
             self._stuffing = Stuffing(has_leading_dots, no_final_crlf, self.top)
-            self._core.unfinished = True
+            core.unfinished = True
 
     def send_chunk(self, data: bytes) -> bool:
         """The next octets of the message; False when TOP has enough, or the connection has ended."""
@@ -66,12 +67,13 @@ class Pop3Output:
 
     def end_message(self) -> None:
         """The message is whole."""
-        stuffing = self._stuffing
-        if stuffing is None or self._core.closing:
+        core, stuffing = self._core, self._stuffing
+        if stuffing is None or core.closing:
             self._out_of_turn("end_message")
             return
         self.send(stuffing.end())
-        self._stuffing, self._core.offer, self._core.unfinished = None, None, False
+        self._stuffing = core.offer = None
+        core.unfinished = False
 
     def _out_of_turn(self, answer: str) -> bool:
         if not self._core.closing:

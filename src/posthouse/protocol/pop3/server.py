@@ -9,6 +9,7 @@ of many lines) and Maildrop (numbers and marks).
 """
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 from posthouse.message.credentials import ScramKeys
 from posthouse.protocol import http
@@ -143,16 +144,14 @@ class Pop3Server(ServerEngine):
             self._output.refuse_line(line)
             return True
         keyword, _, argument = line.partition(b" ")
-        if keyword not in COMMANDS:
-            keyword = keyword.upper()
-        run = COMMANDS.get(keyword)
-        if run is None:
-            self._refuse_keyword(keyword)
-        elif self._state in LEGAL[keyword]:
+        command = COMMANDS.get(keyword) or COMMANDS.get(keyword.upper())
+        if command is None:
+            self._refuse_keyword(keyword.upper())
+        elif self._state in command.states:
             # RFC 1939 3 has one space. Clients write more, which says nothing, but in a password (7).
-            run(self, argument if keyword == b"PASS" else argument.strip(b" "))
+            command.run(self, argument if command.raw else argument.strip(b" "))
         else:
-            self._output.error(replies.err(f"{keyword.decode()} is not valid in this state"))
+            self._output.error(replies.err(f"{keyword.decode().upper()} is not valid in this state"))
         return True
 
     def _refuse_keyword(self, keyword: bytes) -> None:
@@ -320,21 +319,30 @@ def _text(octets: bytes) -> str | None:
         return None
 
 
+@dataclass(frozen=True, slots=True)
+class Command:
+    """One keyword: the states it is legal in, and what carries it out."""
+
+    states: frozenset[Pop3State]
+    run: Callable[[Pop3Server, bytes], None]
+    raw: bool = False  # spaces around its argument belong to it
+
+
 # What a client writes behind a keyword that takes no argument is ignored.
-COMMANDS: Mapping[bytes, Callable[[Pop3Server, bytes], None]] = {
-    b"USER": Pop3Server._do_user,
-    b"PASS": Pop3Server._do_pass,
-    b"AUTH": Pop3Server._do_auth,
-    b"STLS": Pop3Server._do_stls,
-    b"UTF8": Pop3Server._do_utf8,
-    b"CAPA": Pop3Server._do_capa,
-    b"QUIT": Pop3Server._do_quit,
-    b"STAT": Pop3Server._do_stat,
-    b"LIST": Pop3Server._do_list,
-    b"UIDL": Pop3Server._do_uidl,
-    b"RETR": Pop3Server._do_retr,
-    b"TOP": Pop3Server._do_top,
-    b"DELE": Pop3Server._do_dele,
-    b"NOOP": Pop3Server._do_noop,
-    b"RSET": Pop3Server._do_rset,
+COMMANDS: dict[bytes, Command] = {
+    b"USER": Command(LEGAL[b"USER"], Pop3Server._do_user),
+    b"PASS": Command(LEGAL[b"PASS"], Pop3Server._do_pass, raw=True),
+    b"AUTH": Command(LEGAL[b"AUTH"], Pop3Server._do_auth),
+    b"STLS": Command(LEGAL[b"STLS"], Pop3Server._do_stls),
+    b"UTF8": Command(LEGAL[b"UTF8"], Pop3Server._do_utf8),
+    b"CAPA": Command(LEGAL[b"CAPA"], Pop3Server._do_capa),
+    b"QUIT": Command(LEGAL[b"QUIT"], Pop3Server._do_quit),
+    b"STAT": Command(LEGAL[b"STAT"], Pop3Server._do_stat),
+    b"LIST": Command(LEGAL[b"LIST"], Pop3Server._do_list),
+    b"UIDL": Command(LEGAL[b"UIDL"], Pop3Server._do_uidl),
+    b"RETR": Command(LEGAL[b"RETR"], Pop3Server._do_retr),
+    b"TOP": Command(LEGAL[b"TOP"], Pop3Server._do_top),
+    b"DELE": Command(LEGAL[b"DELE"], Pop3Server._do_dele),
+    b"NOOP": Command(LEGAL[b"NOOP"], Pop3Server._do_noop),
+    b"RSET": Command(LEGAL[b"RSET"], Pop3Server._do_rset),
 }
