@@ -149,11 +149,11 @@ def _compare(where: str, phase: Phase, said: bytes) -> None:
     """Fail with both sides of the dialogue, line by line: "-" was expected, "+" was said instead."""
     if said == phase.server:
         return
-    difference = difflib.ndiff(_shown(phase.server), _shown(said))
-    report = [where, "The client:", *(f"    {line}" for line in _shown(phase.client)), "The server:"]
+    difference = difflib.ndiff(_format(phase.server), _format(said))
+    report = [where, "The client:", *(f"    {line}" for line in _format(phase.client)), "The server:"]
     raise AssertionError("\n".join([*report, *(f"  {line}" for line in difference if not line.startswith("?"))]))
 
 
-def _shown(data: bytes) -> list[str]:
+def _format(data: bytes) -> list[str]:
     lines = (repr(line)[2:-1] for line in data.splitlines(keepends=True))
     return [line if len(line) <= _SHOWN else f"{line[:_SHOWN]}... ({len(line)} characters)" for line in lines]

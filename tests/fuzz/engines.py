@@ -21,7 +21,7 @@ class Fixture(Protocol):
     def answer(self, event: object) -> None: ...
 
 
-def said_to(house: Fixture, data: bytes, cut: int) -> bytes:
+def output_of(house: Fixture, data: bytes, cut: int) -> bytes:
     """Feed `data` in pieces of `cut` octets; everything the engine says."""
     engine = house.engine
     said = [engine.data_to_send()]
@@ -55,11 +55,11 @@ def _answer(house: Fixture, event: object) -> None:
 
 def try_input(make: Callable[[], Fixture], data: bytes, cut: int) -> bytes:
     """The same answers however the bytes are cut. (After STARTTLS what was sent before is dropped, so not there.)"""
-    said = said_to(make(), data, 1 << 20)
+    said = output_of(make(), data, 1 << 20)
     assert said.endswith(b"\r\n") and b"\0" not in said
     upper = data.upper()
     if b"STARTTLS" not in upper and b"STLS" not in upper:
-        assert said_to(make(), data, _CUTS[cut % len(_CUTS)]) == said
+        assert output_of(make(), data, _CUTS[cut % len(_CUTS)]) == said
     return said
 
 

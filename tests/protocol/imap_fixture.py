@@ -110,11 +110,11 @@ class Fixture:
             case commands.Noop() | commands.Enable():
                 pass
             case commands.Append():
-                engine.send(f"* HEARD {shown(command)} of {', '.join(map(str, self._coming))}\r\n".encode())
+                engine.send(f"* HEARD {format_command(command)} of {', '.join(map(str, self._coming))}\r\n".encode())
                 self.messages += self._coming
                 self._coming.clear()
             case _:
-                engine.send(f"* HEARD {shown(command)}\r\n".encode())
+                engine.send(f"* HEARD {format_command(command)}\r\n".encode())
         match command:
             case commands.Select():
                 if command.mailbox == "missing":
@@ -128,7 +128,7 @@ class Fixture:
         engine.done()
 
 
-def shown(command: commands.Command) -> str:
+def format_command(command: commands.Command) -> str:
     """A command with what is not as by default; in ASCII."""
     said = []
     for each in dataclasses.fields(command):

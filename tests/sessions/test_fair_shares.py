@@ -1,4 +1,4 @@
-"""Long work: some at once, one of each account, in turns."""
+"""Long work: some at once, one of each account, one after the other."""
 
 import asyncio
 

@@ -18,13 +18,13 @@ def engine(*, secure: bool = False, **settings: bool | int | str) -> Pop3Server:
 def logged_in(drop: MaildropContents = SMALL) -> Pop3Server:
     """An engine in the transaction state."""
     server = engine()
-    tell(server, b"USER alice\r\nPASS secret\r\n")
+    feed(server, b"USER alice\r\nPASS secret\r\n")
     server.accept_login(drop)
     server.data_to_send()
     return server
 
 
-def tell(server: Pop3Server, data: bytes) -> list[object]:
+def feed(server: Pop3Server, data: bytes) -> list[object]:
     """Feed `data`; the events that come without any answer."""
     server.receive_data(data)
     return events(server)
@@ -37,5 +37,5 @@ def events(server: Pop3Server) -> list[object]:
 
 def ask(server: Pop3Server, line: bytes) -> bytes:
     """One command that the engine answers by itself."""
-    assert all(isinstance(event, LoginRefused) for event in tell(server, line + b"\r\n"))
+    assert all(isinstance(event, LoginRefused) for event in feed(server, line + b"\r\n"))
     return server.data_to_send()

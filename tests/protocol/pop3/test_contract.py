@@ -8,7 +8,7 @@ from posthouse.protocol.engine_core import MAX_UNSENT
 from posthouse.protocol.events import PasswordOffered, SessionEnded, StartTlsOffered
 from posthouse.protocol.pop3.events import MaildropContents, MessageWanted, QuitOffered
 from posthouse.protocol.pop3.settings import MAX_ERRORS
-from tests.protocol.pop3.talk import ask, engine, events, logged_in, tell
+from tests.protocol.pop3.talk import ask, engine, events, feed, logged_in
 
 LARGE = MaildropContents([1234] * 200_000, [f"1f.{number:x}" for number in range(200_000)])
 
@@ -19,9 +19,9 @@ def test_patience_is_ten_minutes() -> None:
 
 def test_nothing_is_parsed_while_an_offer_waits() -> None:
     server = engine()
-    assert tell(server, b"USER alice\r\nPASS secret\r\nSTAT\r\n") == [PasswordOffered("alice", "secret")]
+    assert feed(server, b"USER alice\r\nPASS secret\r\nSTAT\r\n") == [PasswordOffered("alice", "secret")]
     assert server.data_to_send() == b"+OK now PASS\r\n"
-    assert tell(server, b"NOOP\r\n") == []
+    assert feed(server, b"NOOP\r\n") == []
     assert server.data_to_send() == b""
     server.accept_login(MaildropContents((), ()))
     assert events(server) == []
@@ -84,20 +84,20 @@ def test_an_endless_line_is_not_kept() -> None:
     server = engine()
     tracemalloc.start()
     for _ in range(100):
-        assert tell(server, b"x" * 100) == []
+        assert feed(server, b"x" * 100) == []
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < 64 << 10
     assert server.data_to_send() == b"-ERR line too long\r\n"
-    assert tell(server, b"x" * (64 << 10)) == [SessionEnded("a line without end")]
+    assert feed(server, b"x" * (64 << 10)) == [SessionEnded("a line without end")]
     assert server.closing
 
 
 def test_nothing_is_taken_in_after_the_end() -> None:
     server = engine()
-    assert tell(server, b"QUIT\r\n") == [SessionEnded("quit")]
+    assert feed(server, b"QUIT\r\n") == [SessionEnded("quit")]
     assert server.data_to_send() == b"+OK goodbye\r\n"
-    assert tell(server, b"USER alice\r\n" * 1000) == []
+    assert feed(server, b"USER alice\r\n" * 1000) == []
     assert server.data_to_send() == b""
 
 
@@ -111,7 +111,7 @@ def test_the_end_of_input() -> None:
 
 def test_the_end_of_input_waits_for_the_answer() -> None:
     server = logged_in()
-    assert tell(server, b"QUIT\r\n") == [QuitOffered(())]
+    assert feed(server, b"QUIT\r\n") == [QuitOffered(())]
     server.receive_eof()
     assert events(server) == [] and not server.closing
     server.accept_quit()
@@ -122,7 +122,7 @@ def test_errors_are_counted() -> None:
     server = engine()
     for _ in range(MAX_ERRORS - 1):
         assert ask(server, b"FOO") == b"-ERR unknown command\r\n"
-    assert tell(server, b"FOO\r\nFOO\r\n") == [SessionEnded("too many errors")]
+    assert feed(server, b"FOO\r\nFOO\r\n") == [SessionEnded("too many errors")]
     assert server.data_to_send() == b"-ERR too many errors, goodbye\r\n"
 
 
@@ -144,7 +144,7 @@ def test_shut_down_when_idle() -> None:
 
 def test_shut_down_lets_quit_finish() -> None:
     server = logged_in()
-    tell(server, b"DELE 2\r\nQUIT\r\n")
+    feed(server, b"DELE 2\r\nQUIT\r\n")
     server.shut_down()
     assert not server.closing
     server.accept_quit()
@@ -153,7 +153,7 @@ def test_shut_down_lets_quit_finish() -> None:
 
 def test_shut_down_lets_a_message_finish() -> None:
     server = logged_in()
-    tell(server, b"RETR 1\r\nRETR 2\r\n")
+    feed(server, b"RETR 1\r\nRETR 2\r\n")
     server.begin_message(10, False, False)
     server.shut_down()
     assert server.send_chunk(b"12345678\r\n")
@@ -165,7 +165,7 @@ def test_shut_down_lets_a_message_finish() -> None:
 
 def test_shut_down_lets_a_listing_finish() -> None:
     server = logged_in(LARGE)
-    tell(server, b"LIST\r\nLIST\r\n")
+    feed(server, b"LIST\r\nLIST\r\n")
     server.shut_down()
     said = b""
     while piece := server.data_to_send():
@@ -178,7 +178,7 @@ def test_shut_down_lets_a_listing_finish() -> None:
 
 def test_shut_down_twice_ends_at_once() -> None:
     server = engine()
-    tell(server, b"USER alice\r\nPASS secret\r\n")
+    feed(server, b"USER alice\r\nPASS secret\r\n")
     server.data_to_send()
     server.shut_down()
     assert not server.closing
@@ -190,7 +190,7 @@ def test_shut_down_twice_ends_at_once() -> None:
 
 def test_nothing_is_said_inside_a_message() -> None:
     server = logged_in()
-    tell(server, b"RETR 1\r\n")
+    feed(server, b"RETR 1\r\n")
     server.begin_message(10, False, False)
     server.send_chunk(b"1234")
     server.shut_down()
@@ -204,7 +204,7 @@ def test_nothing_is_said_inside_a_message() -> None:
 
 def test_nothing_is_said_inside_a_listing() -> None:
     server = logged_in(LARGE)
-    tell(server, b"LIST\r\n")
+    feed(server, b"LIST\r\n")
     server.data_to_send()
     server.time_out()
     assert server.closing and server.data_to_send() == b""
@@ -224,7 +224,7 @@ def test_answers_nobody_asked_for_are_bugs() -> None:
     ):
         with pytest.raises(RuntimeError):
             answer()
-    assert tell(server, b"RETR 1\r\n") == [MessageWanted(1)]
+    assert feed(server, b"RETR 1\r\n") == [MessageWanted(1)]
     with pytest.raises(RuntimeError):
         server.accept_quit()
     server.reject("SYS/PERM", "gone")
@@ -233,7 +233,7 @@ def test_answers_nobody_asked_for_are_bugs() -> None:
 
 def test_a_message_that_has_begun_cannot_be_refused() -> None:
     server = logged_in()
-    tell(server, b"RETR 1\r\n")
+    feed(server, b"RETR 1\r\n")
     server.begin_message(10, False, False)
     with pytest.raises(RuntimeError):
         server.reject("SYS/TEMP", "the disk is gone")
@@ -241,9 +241,9 @@ def test_a_message_that_has_begun_cannot_be_refused() -> None:
 
 def test_what_was_sent_before_the_handshake_is_forgotten() -> None:
     server = engine()
-    assert tell(server, b"USER alice\r\nSTLS\r\nPASS secret\r\nUSER") == [StartTlsOffered()]
+    assert feed(server, b"USER alice\r\nSTLS\r\nPASS secret\r\nUSER") == [StartTlsOffered()]
     assert server.data_to_send() == b"+OK now PASS\r\n+OK begin TLS\r\n"
-    assert tell(server, b" alice\r\n") == []
+    assert feed(server, b" alice\r\n") == []
     server.tls_started({"tls-server-end-point": b"digest"})
     assert ask(server, b"PASS secret") == b"-ERR USER comes first\r\n"
     assert b"SASL SCRAM-SHA-256-PLUS " in ask(server, b"CAPA")
@@ -251,7 +251,7 @@ def test_what_was_sent_before_the_handshake_is_forgotten() -> None:
 
 def test_a_bug_is_told_as_one() -> None:
     server = logged_in()
-    tell(server, b"RETR 1\r\n")
+    feed(server, b"RETR 1\r\n")
     server.fail()
     assert server.data_to_send() == b"-ERR [SYS/TEMP] internal error, goodbye\r\n"
     assert events(server) == [SessionEnded("internal error")] and server.closing
@@ -259,7 +259,7 @@ def test_a_bug_is_told_as_one() -> None:
 
 def test_no_bug_is_told_inside_a_message() -> None:
     server = logged_in()
-    tell(server, b"RETR 1\r\n")
+    feed(server, b"RETR 1\r\n")
     server.begin_message(10, False, False)
     server.send_chunk(b"1234")
     server.fail()

@@ -10,7 +10,7 @@ from posthouse.protocol.authentication import MAX_FAILED_LOGINS
 from posthouse.protocol.events import KeysWanted, LoginFailed, LoginProven, LoginRefused, PasswordOffered, SessionEnded
 from posthouse.protocol.pop3.server import Pop3Server
 from posthouse.protocol.pop3.settings import MAX_ERRORS
-from tests.protocol.pop3.talk import SMALL, ask, engine, events, tell
+from tests.protocol.pop3.talk import SMALL, ask, engine, events, feed
 
 BINDING = ("tls-server-end-point", b"digest of the certificate")
 KEYS = ScramKeys.derive("pencil", bytes(16), 4096)
@@ -22,14 +22,14 @@ def scram(server: Pop3Server, password: str, *, plus: bool, initial: bool) -> tu
     client = ScramClient([name], "alice", password, channel_binding=BINDING if plus else None)
     first = b64encode(client.get_client_first().encode())
     if initial:
-        found = tell(server, b"AUTH %b %b\r\n" % (name.encode(), first))
+        found = feed(server, b"AUTH %b %b\r\n" % (name.encode(), first))
     else:
         assert ask(server, b"auth " + name.lower().encode()) == b"+ \r\n"
-        found = tell(server, first + b"\r\n")
+        found = feed(server, first + b"\r\n")
     assert found == [KeysWanted("alice")]
     server.provide_keys(KEYS)
     client.set_server_first(challenge(server))
-    return tell(server, b64encode(client.get_client_final().encode()) + b"\r\n"), client
+    return feed(server, b64encode(client.get_client_final().encode()) + b"\r\n"), client
 
 
 def challenge(server: Pop3Server) -> str:
@@ -40,7 +40,7 @@ def challenge(server: Pop3Server) -> str:
 
 def under_tls(plus: bool) -> Pop3Server:
     server = engine(plaintext_auth=False)
-    tell(server, b"STLS\r\n")
+    feed(server, b"STLS\r\n")
     server.tls_started(dict([BINDING]) if plus else {})
     server.data_to_send()
     return server
@@ -70,7 +70,7 @@ def test_scram_with_a_wrong_password(plus: bool) -> None:
 
 def test_scram_refused_before_its_keys() -> None:
     server = under_tls(False)
-    assert tell(server, b"AUTH SCRAM-SHA-256 %b\r\n" % b64encode(b"n,,n=alice,r=abc")) == [KeysWanted("alice")]
+    assert feed(server, b"AUTH SCRAM-SHA-256 %b\r\n" % b64encode(b"n,,n=alice,r=abc")) == [KeysWanted("alice")]
     server.refuse_login("LOGIN-DELAY", "wait")
     assert server.data_to_send() == b"-ERR [LOGIN-DELAY] wait\r\n"
     assert ask(server, b"USER alice") == b"+OK now PASS\r\n"
@@ -82,14 +82,14 @@ def test_scram_refused_after_its_proof() -> None:
     assert found == [LoginProven("alice")]
     server.refuse_login("IN-USE", "open elsewhere")
     assert server.data_to_send() == b"-ERR [IN-USE] open elsewhere\r\n"
-    assert tell(server, b"USER alice\r\nPASS secret\r\n") == [PasswordOffered("alice", "secret")]
+    assert feed(server, b"USER alice\r\nPASS secret\r\n") == [PasswordOffered("alice", "secret")]
     server.accept_login(SMALL)
     assert server.data_to_send().endswith(b"+OK 3 messages (60 octets)\r\n")  # nothing is left of the exchange
 
 
 def test_stopping_between_the_steps() -> None:
     server = under_tls(False)
-    tell(server, b"AUTH SCRAM-SHA-256 %b\r\n" % b64encode(b"n,,n=alice,r=abc"))
+    feed(server, b"AUTH SCRAM-SHA-256 %b\r\n" % b64encode(b"n,,n=alice,r=abc"))
     server.shut_down()
     server.provide_keys(KEYS)
     assert events(server) == [SessionEnded("the server is stopping")]
@@ -112,7 +112,7 @@ def test_refusals_are_counted(code: str, times: int) -> None:
     server = engine()
     for number in range(times):
         assert not server.closing, number
-        assert tell(server, b"USER alice\r\nPASS wrong\r\n") == [PasswordOffered("alice", "wrong")]
+        assert feed(server, b"USER alice\r\nPASS wrong\r\n") == [PasswordOffered("alice", "wrong")]
         server.refuse_login(code, "no")
     assert server.closing
 
@@ -122,21 +122,21 @@ def test_refusals_are_counted(code: str, times: int) -> None:
 )
 def test_no_login_without_tls(line: bytes) -> None:
     server = engine(plaintext_auth=False)
-    assert tell(server, line + b"\r\n") == [LoginRefused("without TLS")]
+    assert feed(server, line + b"\r\n") == [LoginRefused("without TLS")]
     said = server.data_to_send()
     assert said.startswith(b"-ERR ") and b"STLS" in said and b"995" in said
     for _ in range(MAX_ERRORS - 1):
-        tell(server, line + b"\r\n")
+        feed(server, line + b"\r\n")
     assert server.closing
 
 
 @pytest.mark.parametrize("password", [" ", "  two  words ", "ünïcode", "a\tb", "x" * 248])
 def test_passwords_are_kept_as_they_are(password: str) -> None:
     server = engine()
-    assert tell(server, b"USER alice\r\nPASS %b\r\n" % password.encode()) == [PasswordOffered("alice", password)]
+    assert feed(server, b"USER alice\r\nPASS %b\r\n" % password.encode()) == [PasswordOffered("alice", password)]
 
 
 def test_a_new_user_replaces_the_old_one() -> None:
     server = engine()
-    assert tell(server, b"USER bob\r\nUSER \xff\r\nPASS x\r\n") == []
-    assert tell(server, b"USER bob\r\nUSER alice\r\nPASS x\r\n") == [PasswordOffered("alice", "x")]
+    assert feed(server, b"USER bob\r\nUSER \xff\r\nPASS x\r\n") == []
+    assert feed(server, b"USER bob\r\nUSER alice\r\nPASS x\r\n") == [PasswordOffered("alice", "x")]

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from posthouse.protocol.pop3.server import COMMANDS
 from posthouse.protocol.pop3.states import LEGAL, Pop3State
 from tests.fuzz.fuzz_pop3 import fuzz
-from tests.protocol.pop3.talk import ask, engine, events, logged_in, tell
+from tests.protocol.pop3.talk import ask, engine, events, feed, logged_in
 
 KEYWORDS = [*sorted(COMMANDS), b"APOP", b"XTND"]
 
@@ -17,7 +17,7 @@ KEYWORDS = [*sorted(COMMANDS), b"APOP", b"XTND"]
 def test_every_command_in_every_state(keyword: bytes, state: Pop3State) -> None:
     """Where it does not belong it is refused and changes nothing; where it does, that is never the reason."""
     server = engine() if state is Pop3State.AUTHORIZATION else logged_in()
-    found = tell(server, keyword.lower() + b" 1\r\n")
+    found = feed(server, keyword.lower() + b" 1\r\n")
     refused = server.data_to_send() == b"-ERR %b is not valid in this state\r\n" % keyword
     assert refused == (state not in LEGAL[keyword])
     if refused:

@@ -39,7 +39,7 @@ def engine(variant: Variant = Variant.RELAY, **settings: bool | int) -> SmtpServ
     return made
 
 
-def tell(server: SmtpServer, data: bytes) -> list[object]:
+def feed(server: SmtpServer, data: bytes) -> list[object]:
     """Feed `data`; the events that come without any answer."""
     server.receive_data(data)
     return events(server)
@@ -53,15 +53,15 @@ def in_data(server: SmtpServer) -> None:
     """Bring it to where the message comes."""
     hello = b"LHLO c\r\n" if server._settings.variant is Variant.LMTP else b"EHLO c\r\n"
     in_rcpt(server, hello)
-    tell(server, b"DATA\r\n")
+    feed(server, b"DATA\r\n")
     server.accept_data()
     server.data_to_send()
 
 
 def in_rcpt(server: SmtpServer, hello: bytes = b"EHLO c\r\n") -> None:
-    tell(server, hello + b"MAIL FROM:<a@client.test>\r\n")
+    feed(server, hello + b"MAIL FROM:<a@client.test>\r\n")
     server.accept_sender()
-    tell(server, b"RCPT TO:<alice@example.test>\r\n")
+    feed(server, b"RCPT TO:<alice@example.test>\r\n")
     server.accept_recipient()
     server.data_to_send()
 
@@ -80,7 +80,7 @@ def test_the_banner_waits_from_the_start() -> None:
 
 def test_nothing_is_parsed_while_an_offer_is_open() -> None:
     server = engine()
-    offers = tell(server, b"EHLO c\r\n" + ENVELOPE + b"DATA\r\nhi\r\n.\r\nQUIT\r\n")
+    offers = feed(server, b"EHLO c\r\n" + ENVELOPE + b"DATA\r\nhi\r\n.\r\nQUIT\r\n")
     assert len(offers) == 1 and isinstance(offers[0], SenderOffered)
     assert server.next_event() is None
     server.accept_sender()
@@ -102,9 +102,9 @@ def test_content_is_handed_on_without_waiting_for_its_end() -> None:
     server = engine()
     in_data(server)
     big = b"x" * 65_534 + b"\r\n"
-    assert tell(server, big) == [MessageChunk(big[:-2])]
-    assert tell(server, big) == [MessageChunk(b"\r\n" + big[:-2])]
-    ended = tell(server, b".\r\n")
+    assert feed(server, big) == [MessageChunk(big[:-2])]
+    assert feed(server, big) == [MessageChunk(b"\r\n" + big[:-2])]
+    ended = feed(server, b".\r\n")
     assert ended == [MessageChunk(b"\r\n"), MessageEnded(131_072, False, False)]
 
 
@@ -129,7 +129,7 @@ def test_an_answer_without_its_offer_is_a_bug_of_the_caller(answer: Callable[[Sm
 def test_an_answer_that_comes_too_late_is_nobodys_fault() -> None:
     server = engine()
     in_data(server)
-    tell(server, b"hi\r\n.\r\n")
+    feed(server, b"hi\r\n.\r\n")
     server.shut_down()
     assert not server.closing
     server.shut_down()
@@ -143,7 +143,7 @@ def test_an_answer_that_comes_too_late_is_nobodys_fault() -> None:
 def test_replies_of_lmtp_must_match_the_recipients() -> None:
     server = engine(Variant.LMTP)
     in_data(server)
-    tell(server, b"hi\r\n.\r\n")
+    feed(server, b"hi\r\n.\r\n")
     with pytest.raises(ValueError, match="2 replies, 1 expected"):
         server.finish_message([KEPT, KEPT])
     server.finish_message([Reply(452, "4.2.2", "Full")])
@@ -156,9 +156,9 @@ def test_replies_of_lmtp_must_match_the_recipients() -> None:
 def test_one_answer_for_all_recipients_of_lmtp(answer: str) -> None:
     server = engine(Variant.LMTP)
     in_rcpt(server, b"LHLO c\r\n")
-    tell(server, b"RCPT TO:<bob@example.test>\r\n")
+    feed(server, b"RCPT TO:<bob@example.test>\r\n")
     server.accept_recipient()
-    tell(server, b"BDAT 2 LAST\r\n\r\n")
+    feed(server, b"BDAT 2 LAST\r\n\r\n")
     server.accept_data()
     assert isinstance(events(server)[-1], MessageEnded)
     server.data_to_send()
@@ -176,11 +176,11 @@ def test_one_answer_for_all_recipients_of_lmtp(answer: str) -> None:
 def test_a_message_is_dropped_as_soon_as_it_is_at_fault(said: bytes, dropped: str) -> None:
     server = engine(max_size=1000)
     in_data(server)
-    (event,) = tell(server, said)
+    (event,) = feed(server, said)
     assert isinstance(event, MessageDropped) and dropped in event.reason
-    assert tell(server, b"more and more " * 1000) == []
+    assert feed(server, b"more and more " * 1000) == []
     assert server.data_to_send() == b""  # the refusal waits for the end
-    refused, cleared = tell(server, b"\r\n.\r\n")
+    refused, cleared = feed(server, b"\r\n.\r\n")
     assert isinstance(refused, CommandRefused) and refused.scope is RefusalScope.MESSAGE
     assert cleared == EnvelopeCleared() and codes(server)[0] >= 550
 
@@ -190,7 +190,7 @@ def test_draining_keeps_nothing_and_has_an_end() -> None:
     in_data(server)
     found: list[object] = []
     for _ in range(300):
-        found += tell(server, b"x" * 65_536)
+        found += feed(server, b"x" * 65_536)
         assert len(server._core.lines._data) + sum(map(len, server._core.lines._parts)) == 0
     assert [type(event) for event in found] == [MessageDropped, CommandRefused, SessionEnded]
     assert server.closing and codes(server) == [421]
@@ -199,7 +199,7 @@ def test_draining_keeps_nothing_and_has_an_end() -> None:
 def test_a_vanishing_client_drops_the_message() -> None:
     server = engine()
     in_data(server)
-    tell(server, b"half a mess")
+    feed(server, b"half a mess")
     server.receive_eof()
     assert events(server) == [MessageDropped("the client hung up"), SessionEnded("the client hung up")]
     assert server.closing and server.data_to_send() == b""
@@ -217,12 +217,12 @@ def test_commands_before_the_end_of_input_are_still_answered() -> None:
 def test_an_idle_engine_shuts_down_at_once(stage: str) -> None:
     server = engine(auth=True, plaintext_auth=True)
     if stage == "ready":
-        tell(server, b"EHLO c\r\n")
+        feed(server, b"EHLO c\r\n")
     elif stage == "response":
-        tell(server, b"EHLO c\r\nAUTH PLAIN\r\n")
+        feed(server, b"EHLO c\r\nAUTH PLAIN\r\n")
     elif stage == "chunks":
         in_rcpt(server)
-        tell(server, b"BDAT 2\r\nhi")
+        feed(server, b"BDAT 2\r\nhi")
         server.accept_data()
         events(server)
     server.data_to_send()
@@ -236,7 +236,7 @@ def test_a_busy_engine_finishes_the_command_at_hand() -> None:
     in_data(server)
     server.shut_down()
     assert not server.closing
-    tell(server, b"hi\r\n.\r\nMAIL FROM:<b@client.test>\r\n")
+    feed(server, b"hi\r\n.\r\nMAIL FROM:<b@client.test>\r\n")
     assert not server.closing
     server.accept_message(KEPT)
     assert [type(event) for event in events(server)] == [EnvelopeCleared, SessionEnded]
@@ -245,7 +245,7 @@ def test_a_busy_engine_finishes_the_command_at_hand() -> None:
 
 def test_shutting_down_in_a_login() -> None:
     server = engine(auth=True, plaintext_auth=True)
-    tell(server, b"EHLO c\r\nAUTH LOGIN YWxpY2U=\r\nc2VjcmV0\r\n")
+    feed(server, b"EHLO c\r\nAUTH LOGIN YWxpY2U=\r\nc2VjcmV0\r\n")
     server.data_to_send()
     server.shut_down()
     server.accept_login()
@@ -273,14 +273,14 @@ def test_time_out() -> None:
 
 def test_hanging_up() -> None:
     server = engine()
-    tell(server, b"EHLO c\r\nMAIL FROM:<a@client.test>\r\n")
+    feed(server, b"EHLO c\r\nMAIL FROM:<a@client.test>\r\n")
     server.data_to_send()
     server.hang_up(Reply(421, "4.7.0", "Not with you"))
     assert server.closing and server.data_to_send() == b"421 4.7.0 Not with you\r\n"
     refused, ended = events(server)
     assert isinstance(refused, CommandRefused) and refused.scope is RefusalScope.CONNECTION
     assert ended == SessionEnded("Not with you")
-    assert tell(server, b"NOOP\r\n") == [] and server.data_to_send() == b""
+    assert feed(server, b"NOOP\r\n") == [] and server.data_to_send() == b""
 
 
 def test_an_engine_waits_for_a_peer_that_does_not_read() -> None:
@@ -301,7 +301,7 @@ def test_a_long_message_of_small_pieces_keeps_nothing() -> None:
     server = engine()
     in_data(server)
     for _ in range(2000):
-        for event in tell(server, b".\r\n."):
+        for event in feed(server, b".\r\n."):
             assert isinstance(event, MessageChunk | MessageEnded)
         if server._core.offer is not None:
             break
@@ -310,7 +310,7 @@ def test_a_long_message_of_small_pieces_keeps_nothing() -> None:
 
 def test_starttls_forgets_what_was_said() -> None:
     server = engine()
-    assert [type(event) for event in tell(server, b"EHLO plain\r\nSTARTTLS\r\nMAIL FROM:<x@y.test>\r\n")] == [
+    assert [type(event) for event in feed(server, b"EHLO plain\r\nSTARTTLS\r\nMAIL FROM:<x@y.test>\r\n")] == [
         StartTlsOffered
     ]
     assert server.hello == "plain" and server.protocol == "ESMTP"
@@ -318,7 +318,7 @@ def test_starttls_forgets_what_was_said() -> None:
     server.tls_started({"tls-server-end-point": b"x"})
     assert events(server) == [] and server.data_to_send() == b""
     assert server.hello == ""
-    tell(server, b"EHLO secure\r\n")
+    feed(server, b"EHLO secure\r\n")
     assert server.hello == "secure" and server.protocol == "ESMTPS"
 
 
@@ -329,20 +329,20 @@ def test_starttls_forgets_what_was_said() -> None:
 @pytest.mark.parametrize("verb", [b"EHLO", b"HELO"])
 def test_names_beyond_ascii_are_taken_and_shown_octet_by_octet(verb: bytes, said: bytes, name: str) -> None:
     server = engine()
-    tell(server, verb + b" " + said + b"\r\n")
+    feed(server, verb + b" " + said + b"\r\n")
     assert server.data_to_send().startswith(b"250")
     assert server.hello == name
 
 
 def test_trace_words() -> None:
     server = engine(auth=True, plaintext_auth=True)
-    tell(server, b"HELO c\r\n")
+    feed(server, b"HELO c\r\n")
     assert server.protocol == "SMTP" and not server.authenticated
-    (offer,) = tell(server, b"EHLO c\r\nAUTH PLAIN AGFsaWNlAHNlY3JldA==\r\n")
+    (offer,) = feed(server, b"EHLO c\r\nAUTH PLAIN AGFsaWNlAHNlY3JldA==\r\n")
     assert offer == PasswordOffered("alice", "secret")
     server.accept_login()
     assert server.authenticated and server.protocol == "ESMTPA"
-    tell(server, b"MAIL FROM:<a@client.test> SMTPUTF8\r\n")
+    feed(server, b"MAIL FROM:<a@client.test> SMTPUTF8\r\n")
     assert server.protocol == "UTF8SMTPA"
     server.reject(Reply(550, "5.7.1", "No"))
     assert server.protocol == "ESMTPA"
@@ -351,17 +351,17 @@ def test_trace_words() -> None:
 def test_rset_in_the_middle_of_chunks() -> None:
     server = engine()
     in_rcpt(server)
-    tell(server, b"BDAT 2\r\nhi")
+    feed(server, b"BDAT 2\r\nhi")
     server.accept_data()
     assert events(server) == [MessageChunk(b"hi")]
-    assert tell(server, b"RSET\r\n") == [MessageDropped("RSET"), EnvelopeCleared()]
+    assert feed(server, b"RSET\r\n") == [MessageDropped("RSET"), EnvelopeCleared()]
 
 
 def test_the_envelope_is_cleared_only_where_there_is_one() -> None:
     server = engine()
-    assert tell(server, b"EHLO c\r\nRSET\r\nEHLO c\r\n") == []
+    assert feed(server, b"EHLO c\r\nRSET\r\nEHLO c\r\n") == []
     in_rcpt(server, b"")
-    assert tell(server, b"EHLO c\r\n") == [EnvelopeCleared()]
+    assert feed(server, b"EHLO c\r\n") == [EnvelopeCleared()]
 
 
 def test_the_table_names_every_state_of_every_command() -> None:
@@ -428,21 +428,21 @@ def test_a_reply_whatever_comes(data: bytes, directives: dict[str, str]) -> None
 def test_refusals_are_reported_with_their_command() -> None:
     """Of each kind: by the engine, by the session, of a message at its end, in a login; never with a secret."""
     server = SmtpServer(SmtpSettings("mx.test", auth=True, plaintext_auth=True), nonce=lambda: "nonce")
-    found = tell(server, b"EHLO c\r\nNONSENSE\r\nMAIL FROM:<@>\r\n")
-    found += tell(server, b"AUTH PLAIN AGFsaWNlAHNlY3JldA==\r\n")
+    found = feed(server, b"EHLO c\r\nNONSENSE\r\nMAIL FROM:<@>\r\n")
+    found += feed(server, b"AUTH PLAIN AGFsaWNlAHNlY3JldA==\r\n")
     server.refuse_login(Reply(535, "5.7.8", "Wrong"))
-    found += tell(server, b"auth\tPLAIN AGFsaWNlAHNlY3JldA==\r\n")
-    found += tell(server, b"a line with a bare \n in it\r\nMAIL FROM:<b@client.test>\r\n")
+    found += feed(server, b"auth\tPLAIN AGFsaWNlAHNlY3JldA==\r\n")
+    found += feed(server, b"a line with a bare \n in it\r\nMAIL FROM:<b@client.test>\r\n")
     server.reject(Reply(550, "5.7.1", "Not with you"))
-    found += tell(server, b"MAIL FROM:<a@client.test>\r\n")
+    found += feed(server, b"MAIL FROM:<a@client.test>\r\n")
     server.accept_sender()
-    found += tell(server, b"RCPT TO:<nobody@example.test>\r\n")
+    found += feed(server, b"RCPT TO:<nobody@example.test>\r\n")
     server.reject(Reply(550, "5.1.1", "There is none"))
-    found += tell(server, b"RCPT TO:<alice@example.test>\r\n")
+    found += feed(server, b"RCPT TO:<alice@example.test>\r\n")
     server.accept_recipient()
-    found += tell(server, b"DATA\r\n")
+    found += feed(server, b"DATA\r\n")
     server.accept_data()
-    found += tell(server, b"Subject: bare\nLF\r\n.\r\nGET / HTTP/1.1\r\n")
+    found += feed(server, b"Subject: bare\nLF\r\n.\r\nGET / HTTP/1.1\r\n")
     refused = [event for event in found if isinstance(event, CommandRefused)]
     assert [(event.scope.name, event.verb, event.line, event.reply[:3]) for event in refused] == [
         ("COMMAND", "", "NONSENSE", "500"),
@@ -461,11 +461,11 @@ def test_refusals_are_reported_with_their_command() -> None:
 def test_in_lmtp_a_refusal_names_what_was_refused() -> None:
     server = engine(Variant.LMTP)
     in_rcpt(server, b"LHLO c\r\n")
-    tell(server, b"RCPT TO:<bob@example.test>\r\n")
+    feed(server, b"RCPT TO:<bob@example.test>\r\n")
     server.accept_recipient()
-    tell(server, b"DATA\r\n")
+    feed(server, b"DATA\r\n")
     server.accept_data()
-    tell(server, b"x\r\n.\r\n")
+    feed(server, b"x\r\n.\r\n")
     server.finish_message([KEPT, Reply(552, "5.2.2", "Full")])
     (refused, _) = events(server)
     assert isinstance(refused, CommandRefused) and refused.reply == "552 5.2.2 Full"
@@ -474,7 +474,7 @@ def test_in_lmtp_a_refusal_names_what_was_refused() -> None:
 @pytest.mark.parametrize("end", ["time_out", "shut_down"])
 def test_an_end_that_nobody_asked_for_is_no_refusal(end: str) -> None:
     server = engine()
-    tell(server, b"EHLO c\r\n")
+    feed(server, b"EHLO c\r\n")
     getattr(server, end)()
     assert b"421 " in server.data_to_send()
     assert [type(event) for event in events(server)] == [SessionEnded]
@@ -497,21 +497,21 @@ OUT_OF_TURN = b"554 5.5.0 "
 )
 def test_commands_before_the_reply_to_ehlo(said: bytes) -> None:
     server = engine(in_turn=True)
-    assert [type(event) for event in tell(server, said)] == [CommandRefused, SessionEnded]
+    assert [type(event) for event in feed(server, said)] == [CommandRefused, SessionEnded]
     assert server.data_to_send().startswith(OUT_OF_TURN) and server.closing
 
 
 def test_commands_before_the_greeting() -> None:
     server = SmtpServer(SmtpSettings("mx.test", in_turn=True), nonce=lambda: "nonce")
-    assert [type(event) for event in tell(server, b"EHLO c\r\n")] == [CommandRefused, SessionEnded]
+    assert [type(event) for event in feed(server, b"EHLO c\r\n")] == [CommandRefused, SessionEnded]
     assert server.data_to_send().split(b"\r\n")[1].startswith(OUT_OF_TURN)
 
 
 def test_without_ehlo_there_is_no_pipelining() -> None:
     server = engine(in_turn=True)
-    tell(server, b"HELO c\r\n")
+    feed(server, b"HELO c\r\n")
     server.data_to_send()
-    tell(server, b"NOOP\r\nNOOP\r\n")
+    feed(server, b"NOOP\r\nNOOP\r\n")
     assert server.data_to_send().startswith(OUT_OF_TURN) and server.closing
 
 
@@ -519,9 +519,9 @@ def test_without_ehlo_there_is_no_pipelining() -> None:
 def test_content_before_the_354(late: bool) -> None:
     """It may come with DATA, or while that is looked at."""
     server = engine(in_turn=True)
-    tell(server, b"EHLO c\r\n")
+    feed(server, b"EHLO c\r\n")
     in_rcpt(server, b"")
-    news = tell(server, b"DATA\r\n" if late else b"DATA\r\nSubject: x\r\n")
+    news = feed(server, b"DATA\r\n" if late else b"DATA\r\nSubject: x\r\n")
     if late:
         assert news == [DataOffered()]
         server.receive_data(b"Subject: x\r\n")
@@ -531,14 +531,14 @@ def test_content_before_the_354(late: bool) -> None:
 
 def test_the_rest_of_pipelining_is_as_it_was() -> None:
     server = engine(in_turn=True)
-    tell(server, b"EHLO c\r\n")
-    tell(server, ENVELOPE + b"DATA\r\n")
+    feed(server, b"EHLO c\r\n")
+    feed(server, ENVELOPE + b"DATA\r\n")
     server.accept_sender()
     events(server)
     server.accept_recipient()
     assert events(server) == [DataOffered()]
     server.accept_data()
-    tell(server, b"Subject: x\r\n\r\n.\r\nNOOP\r\nRSET\r\nQUIT\r\n")
+    feed(server, b"Subject: x\r\n\r\n.\r\nNOOP\r\nRSET\r\nQUIT\r\n")
     server.accept_message(KEPT)
     events(server)
     assert b"250 2.0.0 Kept\r\n250 2.0.0 OK\r\n250 2.0.0 OK\r\n221" in server.data_to_send()
@@ -546,26 +546,26 @@ def test_the_rest_of_pipelining_is_as_it_was() -> None:
 
 def test_bdat_may_be_pipelined() -> None:
     server = engine(in_turn=True)
-    tell(server, b"EHLO c\r\n")
+    feed(server, b"EHLO c\r\n")
     in_rcpt(server, b"")
-    tell(server, b"BDAT 2\r\nxyBDAT 1 LAST\r\nz")
+    feed(server, b"BDAT 2\r\nxyBDAT 1 LAST\r\nz")
     server.accept_data()
     assert [type(event) for event in events(server)] == [MessageChunk, MessageChunk, MessageEnded]
 
 
 def test_plain_text_behind_starttls() -> None:
     server = engine(in_turn=True)
-    tell(server, b"EHLO c\r\n")
+    feed(server, b"EHLO c\r\n")
     server.data_to_send()
-    tell(server, b"STARTTLS\r\nEHLO c\r\n")
+    feed(server, b"STARTTLS\r\nEHLO c\r\n")
     assert server.data_to_send().startswith(OUT_OF_TURN) and server.closing
 
 
 def test_who_has_logged_in_may_hurry() -> None:
     server = engine(Variant.SUBMISSION, in_turn=True, auth=True, plaintext_auth=True)
-    tell(server, b"EHLO c\r\n")
-    tell(server, b"AUTH PLAIN AGEAYg==\r\n")
+    feed(server, b"EHLO c\r\n")
+    feed(server, b"AUTH PLAIN AGEAYg==\r\n")
     server.accept_login()
     server.data_to_send()
-    tell(server, b"EHLO c\r\nNOOP\r\n")
+    feed(server, b"EHLO c\r\nNOOP\r\n")
     assert server.data_to_send().endswith(b"250 2.0.0 OK\r\n")
