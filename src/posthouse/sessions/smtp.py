@@ -59,7 +59,7 @@ class SmtpSession:
     ) -> None:
         tls = connection.tls
         self._trusted = services.trusts(connection.peer_ip)
-        if self._trusted and settings.in_turn:  # devices of one's own are known, and are not taught
+        if self._trusted and settings.in_turn:  # our own devices are known, and may speak early
             settings = replace(settings, in_turn=False)
         if services.allows_bare_lf(connection.peer_ip):
             settings = replace(settings, bare_lf=True)

@@ -29,7 +29,7 @@ from posthouse.mailstore.interface import Target
 from posthouse.mailstore.records import make_pack_head
 from posthouse.mailstore.sqlite.recovering import Owner
 from posthouse.mailstore.sqlite.store import SqliteMailstore
-from posthouse.sessions.imap.breaks import scan_line_ends
+from posthouse.sessions.imap.line_ends import scan_line_ends
 from tests.app.folders import ALICE, card, configure, fail_at, first_version, run, serving, sql, stop, subjects
 from tests.bad_sectors import spoil
 from tests.outside.program import PASSWORD

@@ -21,7 +21,7 @@ from posthouse.mailstore.salvage import LooseMessage, loose_messages
 from posthouse.mailstore.sqlite import recovering
 from posthouse.mailstore.sqlite.recovering import Owner, Salvage
 from posthouse.mailstore.sqlite.store import SqliteMailstore
-from posthouse.sessions.imap.breaks import scan_line_ends
+from posthouse.sessions.imap.line_ends import scan_line_ends
 
 _BATCH = 100  # records filed in one transaction
 

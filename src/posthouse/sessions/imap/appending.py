@@ -17,11 +17,11 @@ from posthouse.message.line_ends import LineEnds
 from posthouse.protocol.imap.commands import Append
 from posthouse.protocol.imap.events import MessageOffered
 from posthouse.protocol.imap.sets import NumberSet, compact
-from posthouse.sessions.imap.breaks import LineScan
 from posthouse.sessions.imap.context import Context
 from posthouse.sessions.imap.errors import RefusedError
 from posthouse.sessions.imap.fetching import check_numbers
 from posthouse.sessions.imap.flags import marks
+from posthouse.sessions.imap.line_ends import LineScan
 from posthouse.sessions.imap.updating import update
 
 MAX_MESSAGES = 1000  # of one command

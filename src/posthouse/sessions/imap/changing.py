@@ -108,7 +108,7 @@ async def _marked(ctx: Context, view: View, chosen: Sequence[int], command: Stor
 
 
 def _surprising(ctx: Context, view: View, rows: Sequence[MessageColumns], command: Store, named: Marks) -> list[int]:
-    """Uids of messages whose flags are not what the client makes of what it was told and has asked for."""
+    """Uids of messages whose flags are not what the client makes of what it knows and has asked for."""
     expected: dict[int, tuple[int, frozenset[str]]] = {}  # flags -> what the client makes of them
     found = []
     for row in rows:
@@ -142,9 +142,9 @@ async def _send_flags(
         # RFC 3501 6.4.8: what a UID command makes us say of a message names its UID
         await tell_flags(ctx, view, [view.position(row.uid) for row in rows], uid=command.uid)
         return
-    # RFC 9051 6.4.6: what others have changed is told even so
+    # RFC 9051 6.4.6: what others have changed is sent even so
     await tell_flags(ctx, view, [view.position(uid) for uid in surprising], uid=command.uid)
-    if ctx.mode.condstore:  # RFC 7162 3.1.3: the new modseq is told even so
+    if ctx.mode.condstore:  # RFC 7162 3.1.3: the new modseq is sent even so
         async for piece in in_pieces(rows):
             ctx.engine.send(
                 b"".join(

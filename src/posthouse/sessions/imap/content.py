@@ -91,7 +91,7 @@ class MessageSections:
             await self._store.check(self.entry)  # what is read at once is checked on the way
         if count <= _PIECE:
             return _literal(await self._read(start, count) if count else b"")
-        piece = await self._read(start, _PIECE)  # before the length is said: a disk error can still be answered
+        piece = await self._read(start, _PIECE)  # before the length is sent: a disk error can still be answered
         return Long(_head(count), count, self._pieces(start, count, piece))
 
     async def _pieces(self, start: int, count: int, first: bytes) -> AsyncIterator[bytes]:

@@ -218,10 +218,10 @@ async def _answer_one(
     *,
     with_flags: bool,
 ) -> int:
-    """One message; how many octets wait. Raises RefusedError and DamagedError, and has then said nothing of it."""
+    """One message; how many octets wait. Raises RefusedError and DamagedError, and has then sent nothing of it."""
     content = MessageSections(ctx.store, item, ctx.trees)
     if digest is not None and digest.is_missing:
-        await content.check_whole()  # tells why it cannot be shown
+        await content.check_whole()  # raises, with the reason why it cannot be shown
         raise StoreError("it could not be read a moment ago")
     words = _words(ctx, view, at, item, digest, command.items)
     if with_flags:
@@ -278,7 +278,7 @@ def _words(
 
 
 async def _send(ctx: Context, start: bytes, content: MessageSections, sections: tuple[Section, ...]) -> int:
-    """One answer; how many octets of it wait. Nothing is said before all of it can be said, but for what is long."""
+    """One answer; how many octets of it wait. Nothing is sent before all of it can be, but for what is long."""
     answers = await _prepared(content, sections)
     waiting = [start]
     for section, ready in zip(sections, answers, strict=True):
@@ -298,7 +298,7 @@ async def _send(ctx: Context, start: bytes, content: MessageSections, sections: 
 
 
 async def _prepared(content: MessageSections, sections: tuple[Section, ...]) -> list[bytes | Long | None]:
-    """What there is to say; None for what is left for later, as one line can ask for thousands of large parts."""
+    """What there is to send; None for what is left for later, as one line can ask for thousands of large parts."""
     answers: list[bytes | Long | None] = []
     held = 0
     for section in sections:

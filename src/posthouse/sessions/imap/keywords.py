@@ -14,7 +14,7 @@ class KnownKeywords:
         self._store = store
         self._account = account
         self._last = 0  # sets up to this number are known
-        self.names: list[str] = []  # as the client was told
+        self.names: list[str] = []  # as the client knows them
         self.sets: dict[int, tuple[str, ...]] = {}
 
     @property

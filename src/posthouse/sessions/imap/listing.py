@@ -74,12 +74,12 @@ class _Lines:
         self._above_hidden = _levels_above(self._chosen - fitting)
 
     def attributes(self, name: str) -> list[str] | None:
-        """What is to be said of a name; None: it is not to be listed."""
+        """The attributes of a name; None: it is not to be listed."""
         command, held = self._command, self._held
         if command.lsub:
             return self._lsub(name)
         chosen = self._is_chosen(name)
-        # RFC 5258 3.5: told of a name whose children were chosen but do not match themselves
+        # RFC 5258 3.5: for a name whose children were chosen but do not match themselves
         children = "recursivematch" in command.select and name in self._above_hidden
         if not chosen and not children:
             return None

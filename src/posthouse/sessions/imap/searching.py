@@ -45,7 +45,7 @@ async def search(ctx: Context, command: Search) -> None:
                 found = await ordered(ctx, view, found, command.sort)
             _answer(ctx, view, found, command)
     await update(ctx, expunge=command.uid)
-    # What others have expunged is not found, and the client may not be told of it yet (RFC 5530 3, RFC 9051 7.5.1).
+    # What others have expunged is not found, and the client may not hear of it yet (RFC 5530 3, RFC 9051 7.5.1).
     ctx.engine.done("EXPUNGEISSUED" if view.gone else "")
 
 

@@ -93,7 +93,7 @@ def _each(ranges: Iterable[tuple[int, int]]) -> Iterator[int]:
 
 
 async def close(ctx: Context, command: Close) -> None:
-    """Leave the mailbox; CLOSE expunges without telling (RFC 9051 6.4.1).
+    """Leave the mailbox; CLOSE expunges without EXPUNGE answers (RFC 9051 6.4.1).
 
     No HIGHESTMODSEQ even to a QRESYNC client: it would never learn of what was expunged (RFC 7162 3.2.8).
     """
@@ -106,7 +106,7 @@ async def close(ctx: Context, command: Close) -> None:
 
 
 async def _expunge_marked(ctx: Context, view: View) -> None:
-    """All that are marked as deleted now, also those that this client was not told of (RFC 9051 6.4.1)."""
+    """All that are marked as deleted now, also those that this client does not know of (RFC 9051 6.4.1)."""
     account, mailbox = ctx.account.id, view.mailbox.id
     marked = await ctx.store.deleted(account, mailbox)
     if marked:

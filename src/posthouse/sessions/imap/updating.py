@@ -1,4 +1,4 @@
-"""Tells a client what happened in its mailbox since it last heard (RFC 9051 7.5, RFC 7162 3.2.10)."""
+"""Updates for a client: what happened in its mailbox since the last one (RFC 9051 7.5, RFC 7162 3.2.10)."""
 
 import contextlib
 from collections.abc import Sequence
@@ -71,7 +71,7 @@ def _positions(view: View, uids: Sequence[int]) -> Sequence[int]:
 
 
 def _tell_delay(ctx: Context, view: View) -> None:
-    """RFC 7162 3.2: what was told with a MODSEQ must not make a client believe that it knows of every expunge before.
+    """RFC 7162 3.2: what was sent with a MODSEQ must not make a client believe that it knows of every expunge before.
 
     Otherwise it would never hear of those that wait, if it came back before we may tell them.
     """

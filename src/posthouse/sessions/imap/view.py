@@ -1,4 +1,4 @@
-"""What one client has been told of the mailbox it has open.
+"""What one client knows of the mailbox it has open.
 
 The mailbox is the shared truth; this is the list by which the client counts. Messages that were expunged keep their
 place in it until the client may be told (RFC 9051 5.5, 7.5.1): a sequence number never means two things at once.
@@ -32,7 +32,7 @@ class View:
         self.modseqs: array[int] = snapshot.modseqs
         self.octets: array[int] = snapshot.octets
         self.received: array[int] = snapshot.received
-        self.gone: set[int] = set()  # uids that were expunged, which the client was not yet told
+        self.gone: set[int] = set()  # uids that were expunged, which the client does not know yet
         self.read_only = read_only
 
     def __len__(self) -> int:
@@ -87,7 +87,7 @@ class View:
         return [(bisect_left(uids, first), bisect_right(uids, end)) for first, end in numbers.resolved(uids[-1])]
 
     def apply(self, rows: Iterable[MessageColumns]) -> list[int]:
-        """Take up what happened, all or some of the rows of a delta, by uid; the positions whose flags changed.
+        """Apply what happened, all or some of the rows of a delta, by uid; the positions whose flags changed.
 
         New messages are at the end. When all rows were taken up settle() is to follow.
         """
@@ -109,7 +109,7 @@ class View:
         return changed
 
     def settle(self, delta: Delta) -> None:
-        """All that is new was taken up; what has vanished is noted."""
+        """All that is new is applied; what has vanished is noted."""
         self.mailbox, self.modseq = delta.mailbox, delta.modseq
         self.gone.update(uid for uid in delta.vanished if self.position(uid) >= 0)
 
@@ -121,7 +121,7 @@ class View:
             self.known_modseq = modseq
 
     def note(self, row: MessageColumns) -> bool:
-        """Take up the flags of a message; whether that was news."""
+        """Apply the flags of a message; whether that was news."""
         at = self.position(row.uid)
         if at < 0 or self.modseqs[at] >= row.modseq:
             return False
