@@ -24,7 +24,7 @@ _STYLES = {
 
 
 def shown() -> str:
-    """Start the program on a terminal of its own and read until it has said everything."""
+    """Start the program on a terminal of its own and read until it has written everything."""
     pid, terminal = pty.fork()
     if pid == 0:
         os.environ["COLUMNS"] = "96"

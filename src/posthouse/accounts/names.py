@@ -49,7 +49,7 @@ def parse_domain(text: str) -> tuple[str, str]:
     """A domain as typed -> (key, the name with U-labels). Raises BadAddressError."""
     key = domain_key(text.strip())
     if key is None or len(key) > MAX_DOMAIN - 2 or not _LABELS.fullmatch(key):
-        raise BadAddressError(f"{_shown(text)} is no domain name; write it like example.org")
+        raise BadAddressError(f"{_brief(text)} is no domain name; write it like example.org")
     return key, idna.decode(key) if "xn--" in key else key
 
 
@@ -57,12 +57,12 @@ def parse_address(text: str) -> Address:
     """An address as typed, quoted or not. Raises BadAddressError."""
     local, at, domain = text.strip().rpartition("@")
     if not at:
-        raise BadAddressError(f"{_shown(text)} lacks a domain; write it like name@example.org")
+        raise BadAddressError(f"{_brief(text)} lacks a domain; write it like name@example.org")
     _key, name = parse_domain(domain)
     address = Address(_unquoted(local), name)
     _check_local(address.local, text)
     if len(address.local.encode()) + 1 + len(name.encode()) > MAX_ADDRESS:
-        raise BadAddressError(f"{_shown(text)} is too long; an address has at most {MAX_ADDRESS} octets")
+        raise BadAddressError(f"{_brief(text)} is too long; an address has at most {MAX_ADDRESS} octets")
     return address
 
 
@@ -85,12 +85,12 @@ def _unquoted(local: str) -> str:
 
 def _check_local(local: str, text: str) -> None:
     if not local:
-        raise BadAddressError(f"{_shown(text)} has nothing before the @; write it like name@example.org")
+        raise BadAddressError(f"{_brief(text)} has nothing before the @; write it like name@example.org")
     if not local.isprintable():
-        raise BadAddressError(f"{_shown(text)} holds control or invisible characters; leave them out")
+        raise BadAddressError(f"{_brief(text)} holds control or invisible characters; leave them out")
     if len(local.encode()) > MAX_LOCAL:
-        raise BadAddressError(f"{_shown(text)} is too long before the @; at most {MAX_LOCAL} octets are allowed")
+        raise BadAddressError(f"{_brief(text)} is too long before the @; at most {MAX_LOCAL} octets are allowed")
 
 
-def _shown(text: str) -> str:
+def _brief(text: str) -> str:
     return ascii(text if len(text) <= 80 else text[:77] + "...")

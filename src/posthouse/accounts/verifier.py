@@ -111,7 +111,7 @@ class Verifier:
         return now.account if now is not None and same else WRONG
 
     def _join(self, fingerprint: bytes, login_name: LoginName, password: str, ip: str) -> _Check | None:
-        """The check under way for this password, begun if need be; None when the peer has too many of its own."""
+        """The check under way for this password, or a new one; None when the peer has too many of its own."""
         check = self._running.get(fingerprint)
         network = customer_network(ip)
         if check is not None and network in check.peers:

@@ -1,4 +1,4 @@
-"""Delivery status notifications: a message that tells a sender what became of theirs.
+"""Delivery status notifications: what became of a message, for its sender.
 
 RFC 3462 and RFC 6522 give the form, RFC 3464 and RFC 6533 the fields.
 

@@ -15,7 +15,7 @@ def encode(text: str) -> str:
 
 def decode(text: str) -> str:
     """What xtext stands for; what is no escape stays as it is. Octets beyond ASCII become "?"."""
-    return _ESCAPE.sub(lambda match: _shown(int(match[1], 16)), text)
+    return _ESCAPE.sub(lambda match: _printable_or_mark(int(match[1], 16)), text)
 
 
 def encode_utf8(text: str) -> str:
@@ -44,5 +44,5 @@ def _character(number: int) -> str:
     return character if character.isprintable() else "?"
 
 
-def _shown(octet: int) -> str:
+def _printable_or_mark(octet: int) -> str:
     return chr(octet) if 32 <= octet <= 126 else "?"

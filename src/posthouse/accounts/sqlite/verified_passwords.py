@@ -19,7 +19,7 @@ MIGRATIONS = (
         until REAL NOT NULL            -- seconds since 1970
     ) WITHOUT ROWID;
     CREATE INDEX verified_passwords_by_age ON verified_passwords (until);
-    CREATE TABLE verified_passwords_key (mark BLOB NOT NULL);  -- one row: tells keys apart, and nothing of them
+    CREATE TABLE verified_passwords_key (mark BLOB NOT NULL);  -- one row: which key, and nothing of it
     """,
 )
 _SWEEP_EVERY = 256  # writes of this process

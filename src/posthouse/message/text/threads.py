@@ -48,7 +48,7 @@ def thread_references(rows: Sequence[ThreadRow]) -> list[Thread]:
     for node in _all(roots):  # step 6
         node.children = dict.fromkeys(sorted(node.children, key=_sent_and_number))
     roots.sort(key=_sent_and_number)
-    return _shown(roots)
+    return _as_threads(roots)
 
 
 def thread_ordered_subject(rows: Sequence[ThreadRow]) -> list[Thread]:
@@ -237,7 +237,7 @@ def _is_reply(node: _Node) -> bool:
     return node.row is not None and node.row.is_reply
 
 
-def _shown(roots: Sequence[_Node]) -> list[Thread]:
+def _as_threads(roots: Sequence[_Node]) -> list[Thread]:
     made: dict[int, Thread] = {}
     for node in reversed(_all(roots)):
         children = [made[id(child)] for child in node.children]
