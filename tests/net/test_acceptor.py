@@ -46,9 +46,7 @@ def start(
     sock: socket.socket, log: structlog.typing.FilteringBoundLogger, reserve: SpareDescriptor
 ) -> tuple[Acceptor, list[socket.socket]]:
     welcomed: list[socket.socket] = []
-    acceptor = Acceptor(
-        sock, welcome=lambda guest, _: welcomed.append(guest), refusal=REFUSAL, reserve=reserve, log=log
-    )
+    acceptor = Acceptor(sock, admit=lambda guest, _: welcomed.append(guest), refusal=REFUSAL, spare=reserve, log=log)
     return acceptor, welcomed
 
 
@@ -229,7 +227,7 @@ async def test_a_guest_that_cannot_be_welcomed_is_hung_up_on_and_the_next_one_is
         if len(welcomed) == 1:
             raise MemoryError
 
-    acceptor = Acceptor(listening, welcome=welcome, refusal=REFUSAL, reserve=reserve, log=log)
+    acceptor = Acceptor(listening, admit=welcome, refusal=REFUSAL, spare=reserve, log=log)
     first = socket.create_connection(listening.getsockname())
     await until(lambda: len(welcomed) == 1)
     assert welcomed[0].fileno() == -1

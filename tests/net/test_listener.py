@@ -352,7 +352,7 @@ async def test_a_connection_that_cannot_be_looked_at_is_cut_off_and_the_others_a
 ) -> None:
     address = await house.open(patience=0.3)
     first = await house.client(address)
-    watched = next(iter(house.servers[0]._guests))
+    watched = next(iter(house.servers[0]._connections))
 
     def fail(self: Connection, now: float) -> None:
         if self is watched:

@@ -34,7 +34,7 @@ _PASSING = (
 _COMPLAIN_EVERY = 60.0  # seconds
 
 Address = tuple[str, int]
-Welcome = Callable[[socket.socket, Address], None]
+Admit = Callable[[socket.socket, Address], None]
 
 
 class SpareDescriptor:
@@ -64,21 +64,21 @@ class SpareDescriptor:
 
 
 class Acceptor:
-    """Takes connections from one listening socket, which it owns from now on, and passes them to `welcome`."""
+    """Takes connections from one listening socket, which it owns from now on, and passes them to `admit`."""
 
     def __init__(
         self,
         sock: socket.socket,
         *,
-        welcome: Welcome,
+        admit: Admit,
         refusal: bytes,
-        reserve: SpareDescriptor,
+        spare: SpareDescriptor,
         log: FilteringBoundLogger,
     ) -> None:
         self._sock = sock
-        self._welcome = welcome
+        self._admit = admit
         self._refusal = refusal
-        self._reserve = reserve
+        self._spare = spare
         self._log = log
         self._loop = asyncio.get_running_loop()
         self._retry: asyncio.TimerHandle | None = None
@@ -110,8 +110,8 @@ class Acceptor:
         except OSError as error:
             return self._bear(error)
         try:
-            self._welcome(sock, plain_address(address))
-        except Exception:  # one guest's bad luck is not the next one's
+            self._admit(sock, plain_address(address))
+        except Exception:  # the bad luck of one connection is not the next one's
             self._log.exception("connection failed early")
             sock.close()
         return True
@@ -124,11 +124,11 @@ class Acceptor:
         if now >= self._silent_until:
             self._silent_until = now + _COMPLAIN_EVERY
             self._log.error("cannot accept", reason=error.strerror or str(error))
-        if error.errno in _OUT_OF_DESCRIPTORS and self._reserve.give():
+        if error.errno in _OUT_OF_DESCRIPTORS and self._spare.give():
             try:
                 return self._turn_one_away()
             finally:
-                self._reserve.restore()
+                self._spare.restore()
         self._rest()
         return False
 
@@ -150,7 +150,7 @@ class Acceptor:
 
     def _resume(self) -> None:
         self._retry = None
-        self._reserve.restore()
+        self._spare.restore()
         self._loop.add_reader(self._sock, self._accept)
 
 

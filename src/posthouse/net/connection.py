@@ -8,10 +8,10 @@ Compressed octets are held as they came, and unpacked piece by piece as they are
 import asyncio
 import ssl
 from collections.abc import Callable, Mapping
-from typing import Protocol, cast
+from typing import cast
 
 from posthouse.net.deflate import BrokenStreamError, Deflate
-from posthouse.net.interface import Engine
+from posthouse.net.interface import Driver, Engine
 from posthouse.net.limits import Limits
 from posthouse.net.tls import TlsInfo, TlsKeeper
 from posthouse.net.tunnel import Tunnel
@@ -27,19 +27,6 @@ _RESTS_AFTER = 30.0  # seconds without a word from us, until the memory for comp
 
 class ConnectionGoneError(Exception):
     """The peer is gone, or we have cut it off."""
-
-
-class Reader(Protocol):
-    """Whoever takes what a connection receives."""
-
-    def wake(self) -> None:
-        """There is something to take, or the end of it, or a session wants its engine looked at."""
-
-    def flush(self) -> int:
-        """Write out what is ready to go."""
-
-    def lost(self) -> None:
-        """The connection is gone."""
 
 
 class Connection(asyncio.Protocol):
@@ -99,7 +86,7 @@ class Connection(asyncio.Protocol):
         self.congested_since = 0.0  # when the peer stopped reading what we write; 0: it reads
         self.due = 0.0  # when this connection must have got past its present stage; 0: no matter
         self.lingers = True  # whether close() waits for the peer to hang up
-        self.reader: Reader | None = None
+        self.reader: Driver | None = None
         self._loop = loop
         self._keeper = keeper
         self._limits = limits

@@ -1,7 +1,41 @@
-"""What the pump asks of an engine and of a session."""
+"""What a listener asks of a driver, and the pump, which is one, of an engine and of a session.
 
+The protocols of mail are an engine with a session, and the pump drives them. What brings a protocol class of its own,
+as HTTP does, is a driver itself: it has the same acceptance, TLS, limits and end as all others.
+"""
+
+from abc import ABC, abstractmethod
 from collections.abc import Awaitable
 from typing import Protocol
+
+
+class Driver(ABC):
+    """Moves octets between one connection and what serves it, from the first to the last. Called on the event loop.
+
+    None of it may wait. What it raises out of wake() or check() at the listener ends this connection and no other.
+    """
+
+    __slots__ = ()
+
+    @abstractmethod
+    def wake(self) -> None:
+        """There is something to take, or the end of it; or the connection has just been let in."""
+
+    @abstractmethod
+    def flush(self) -> int:
+        """Write out what is ready to go, as before a TLS handshake; returns how many octets that was."""
+
+    @abstractmethod
+    def lost(self) -> None:
+        """The connection is gone, however it ended. Called once; nothing is called afterwards."""
+
+    @abstractmethod
+    def shut_down(self) -> None:
+        """The server is stopping: end at once if at rest, else after the work at hand. It is cut off in the end."""
+
+    @abstractmethod
+    def check(self, now: float) -> None:
+        """End the connection if the peer has let its time run out. `now` is the loop's time in seconds."""
 
 
 class Engine(Protocol):

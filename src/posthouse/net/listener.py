@@ -1,4 +1,4 @@
-"""The server: listens, lets connections in, gives each a session, watches their time, and ends them all."""
+"""The server: listens, lets connections in, gives each a session or a driver, watches their time, ends them all."""
 
 import asyncio
 import itertools
@@ -14,7 +14,7 @@ from posthouse.message.ip import Network
 from posthouse.net.acceptor import Acceptor, Address, SpareDescriptor, plain_address, refuse
 from posthouse.net.connection import Connection, ConnectionGoneError
 from posthouse.net.connection_limiter import ConnectionLimiter
-from posthouse.net.interface import Session
+from posthouse.net.interface import Driver, Session
 from posthouse.net.keepalive import keep_alive
 from posthouse.net.limits import Limits
 from posthouse.net.proxy import ProxyError, ProxyParser
@@ -26,7 +26,8 @@ from posthouse.net.turns import Turns
 
 __all__ = ["ListenerSettings", "Server", "Service"]
 
-Service = Callable[[Connection], Session]
+# What belongs to a connection that was let in: a session, which the pump drives, or a driver of its own.
+Service = Callable[[Connection], Session | Driver]
 
 _LAST_WORDS = 5.0  # seconds for sessions to finish after their connections were cut off
 
@@ -58,12 +59,12 @@ class Numbers:
 
 
 @dataclass(slots=True)
-class _Guest:
+class ConnectionState:
     """What the server knows of a connection."""
 
-    way: ListenerSettings
+    listener: ListenerSettings
     place: str  # the address it is counted against
-    pump: Pump | None = None  # once it has got that far
+    driver: Driver | None = None  # once it has got that far
 
 
 class Server:
@@ -82,50 +83,50 @@ class Server:
         self._keeper = keeper
         self._limits = limits or Limits()
         self._loop = asyncio.get_running_loop()
-        self._gate = ConnectionLimiter(self._limits.connections, self._limits.per_address)
+        self._limiter = ConnectionLimiter(self._limits.connections, self._limits.per_address)
         self._refusals = RefusalLog(self._limits, log, self._loop.time)
-        self._reserve = SpareDescriptor()
+        self._spare = SpareDescriptor()
         self._acceptors: list[Acceptor] = []
         self._paths: list[Path] = []
-        self._guests: dict[Connection, _Guest] = {}
+        self._connections: dict[Connection, ConnectionState] = {}
         self._empty = asyncio.Event()
         self._tasks = Tasks(log, self._check_empty)
         self._turns = Turns(self._loop)
         self._stopping = False
         self._ids = (f"{label}{number:x}" for number in itertools.count(1))
         self._accepted = 0
-        self._sweeping = self._loop.call_later(self._limits.sweep, self._sweep)
+        self._check_timer = self._loop.call_later(self._limits.sweep, self._check_all)
 
     @property
     def numbers(self) -> Numbers:
         """The counts as of now."""
         turned_away = sum(acceptor.turned_away for acceptor in self._acceptors)
-        return Numbers(self._gate.open, self._accepted, self._gate.refused + turned_away)
+        return Numbers(self._limiter.open, self._accepted, self._limiter.refused + turned_away)
 
     async def listen(
-        self, way: ListenerSettings, service: Service, *, sock: socket.socket | None = None
+        self, listener: ListenerSettings, service: Service, *, sock: socket.socket | None = None
     ) -> tuple[str, int]:
         """Let connections in from now on; returns address and port, or the path and 0.
 
         `sock`, if given, is bound and listening already, and belongs to the server from now on. Raises OSError.
         """
-        if way.implicit_tls and self._keeper is None:
-            raise ValueError(f"{way.name} is to speak TLS, but the server has no certificate")
+        if listener.implicit_tls and self._keeper is None:
+            raise ValueError(f"{listener.name} is to speak TLS, but the server has no certificate")
         if sock is None:
-            sock = _bound(way)
-            if way.path:
-                self._paths.append(Path(way.path))
+            sock = _bound(listener)
+            if listener.path:
+                self._paths.append(Path(listener.path))
         keep_alive(sock, self._limits.keepalive)
         name = sock.getsockname()
 
-        def welcome(guest: socket.socket, peer: Address) -> None:
-            self._welcome(guest, peer, way, service)
+        def admit(client: socket.socket, peer: Address) -> None:
+            self._admit(client, peer, listener, service)
 
-        refusal = b"" if way.implicit_tls else way.refusal
+        refusal = b"" if listener.implicit_tls else listener.refusal
         self._acceptors.append(
-            Acceptor(sock, welcome=welcome, refusal=refusal, reserve=self._reserve, log=self._log.bind(way=way.name))
+            Acceptor(sock, admit=admit, refusal=refusal, spare=self._spare, log=self._log.bind(listener=listener.name))
         )
-        self._log.debug("listening", way=way.name, address=name)
+        self._log.debug("listening", listener=listener.name, address=name)
         return (name, 0) if isinstance(name, str) else plain_address(name)
 
     def stop_accepting(self) -> None:
@@ -134,7 +135,7 @@ class Server:
             acceptor.close()
 
     async def shut_down(self, grace: float, *, linger: bool = True) -> int:
-        """Accept no more, tell every engine, wait up to `grace` seconds, cut off the rest; returns how many.
+        """Accept no more, tell every driver, wait up to `grace` seconds, cut off the rest; returns how many.
 
         Without `linger` nobody waits for peers to hang up: those at rest are gone at once, though some may miss our
         last word.
@@ -143,22 +144,26 @@ class Server:
         self.stop_accepting()
         for path in self._paths:
             path.unlink(missing_ok=True)
-        for connection, guest in list(self._guests.items()):
+        for connection, state in list(self._connections.items()):
             connection.lingers = linger
-            if guest.pump is None:
+            if state.driver is None:
                 connection.abort()
-            else:
-                guest.pump.shut_down()
+                continue
+            try:
+                state.driver.shut_down()
+            except Exception:
+                self._log.exception("connection failed", connection=connection.id, peer=connection.peer_ip)
+                connection.abort()
         cut_off = 0
         if not await self._emptied(grace):
-            cut_off = len(self._guests)
-            for connection in list(self._guests):
+            cut_off = len(self._connections)
+            for connection in list(self._connections):
                 connection.abort()
             self._tasks.cancel()
             if not await self._emptied(_LAST_WORDS):
                 self._log.error("sessions did not finish", sessions=len(self._tasks))
-        self._sweeping.cancel()
-        self._reserve.close()
+        self._check_timer.cancel()
+        self._spare.close()
         return cut_off
 
     async def _emptied(self, grace: float) -> bool:
@@ -172,25 +177,25 @@ class Server:
         return True
 
     def _check_empty(self) -> None:
-        if not self._guests and not self._tasks:
+        if not self._connections and not self._tasks:
             self._empty.set()
         else:
             self._empty.clear()
 
     # The life of a connection.
 
-    def _welcome(self, sock: socket.socket, peer: Address, way: ListenerSettings, service: Service) -> None:
-        refusal = b"" if way.implicit_tls else way.refusal
+    def _admit(self, sock: socket.socket, peer: Address, listener: ListenerSettings, service: Service) -> None:
+        refusal = b"" if listener.implicit_tls else listener.refusal
         local = plain_address(sock.getsockname())  # may raise, so it comes before anything is counted
-        if not self._gate.enter():
+        if not self._limiter.enter():
             self._refusals.note_full(peer[0])
             refuse(sock, refusal)
             return
         # A load balancer's own address says nothing: its connections are counted once we know who is behind.
-        proxied = _is_trusted(peer[0], way.proxy_from)
+        proxied = _is_trusted(peer[0], listener.proxy_from)
         place = "" if proxied else peer[0]
-        if not self._gate.take_place(place):
-            self._gate.leave("")
+        if not self._limiter.take_place(place):
+            self._limiter.leave("")
             self._refusals.note_share(place)
             refuse(sock, refusal)
             return
@@ -205,13 +210,13 @@ class Server:
             on_lost=self._leave,
             turns=self._turns,
         )
-        guest = self._guests[connection] = _Guest(way, place)
-        self._tasks.start(self._serve(sock, connection, guest, service, proxied=proxied))
+        state = self._connections[connection] = ConnectionState(listener, place)
+        self._tasks.start(self._serve(sock, connection, state, service, proxied=proxied))
 
     async def _serve(
-        self, sock: socket.socket, connection: Connection, guest: _Guest, service: Service, *, proxied: bool
+        self, sock: socket.socket, connection: Connection, state: ConnectionState, service: Service, *, proxied: bool
     ) -> None:
-        """Bring a connection to the point where its engine takes over."""
+        """Bring a connection to the point where its driver takes over."""
         try:
             await self._loop.connect_accepted_socket(lambda: connection, sock)
         except BaseException as error:
@@ -222,24 +227,27 @@ class Server:
             self._log.info("connection failed early", connection=connection.id, reason=error)
             return
         try:
-            if proxied and not await self._introduce(connection, guest):
+            if proxied and not await self._introduce(connection, state):
                 return
-            if guest.way.implicit_tls:
+            if state.listener.implicit_tls:
                 await connection.begin_with_tls()
             if self._stopping:
                 connection.abort()
                 return
-            session = service(connection)
+            found = service(connection)
+            driver = found if isinstance(found, Driver) else self._pump(connection, found)
+            state.driver = connection.reader = driver
+            driver.wake()
         except ConnectionGoneError:
             return
         except Exception:
             self._log.exception("connection failed", connection=connection.id, peer=connection.peer_ip)
             connection.abort()
-            return
-        guest.pump = Pump(connection, session, tasks=self._tasks, limits=self._limits, turns=self._turns, log=self._log)
-        guest.pump.wake()
 
-    async def _introduce(self, connection: Connection, guest: _Guest) -> bool:
+    def _pump(self, connection: Connection, session: Session) -> Pump:
+        return Pump(connection, session, tasks=self._tasks, limits=self._limits, turns=self._turns, log=self._log)
+
+    async def _introduce(self, connection: Connection, state: ConnectionState) -> bool:
         """Learn from a load balancer who the client is; returns whether it may come in."""
         connection.due = connection.now() + self._limits.proxy_header
         parser = ProxyParser()
@@ -255,51 +263,51 @@ class Server:
         if header.client is not None and header.server is not None:
             connection.peer_ip, connection.peer_port = header.client
             connection.local_ip, connection.local_port = header.server
-            if not self._gate.take_place(connection.peer_ip):
+            if not self._limiter.take_place(connection.peer_ip):
                 self._refusals.note_share(connection.peer_ip)
-                if not guest.way.implicit_tls:
-                    connection.write(guest.way.refusal)
+                if not state.listener.implicit_tls:
+                    connection.write(state.listener.refusal)
                 connection.close()
                 return False
-            guest.place = connection.peer_ip
+            state.place = connection.peer_ip
         return True
 
     def _leave(self, connection: Connection) -> None:
-        guest = self._guests.pop(connection, None)
-        if guest is not None:  # else it has left already: before it was whole, it may be told twice
-            self._gate.leave(guest.place)
+        state = self._connections.pop(connection, None)
+        if state is not None:  # else it has left already: before it was whole, it may be told twice
+            self._limiter.leave(state.place)
             self._check_empty()
 
-    def _sweep(self) -> None:
+    def _check_all(self) -> None:
         """Look who has run out of time: one timer for all connections."""
-        self._sweeping = self._loop.call_later(self._limits.sweep, self._sweep)  # first: whatever happens below
+        self._check_timer = self._loop.call_later(self._limits.sweep, self._check_all)  # first: whatever happens below
         now = self._loop.time()
-        for connection, guest in list(self._guests.items()):
+        for connection, state in list(self._connections.items()):
             try:
                 connection.check(now)
-                if guest.pump is not None:
-                    guest.pump.check(now)
+                if state.driver is not None:
+                    state.driver.check(now)
             except Exception:
                 self._log.exception("connection failed", connection=connection.id, peer=connection.peer_ip)
                 connection.abort()
 
 
-def _bound(way: ListenerSettings) -> socket.socket:
-    where: str | tuple[str, int] = way.path or (way.address, way.port)
+def _bound(listener: ListenerSettings) -> socket.socket:
+    where: str | tuple[str, int] = listener.path or (listener.address, listener.port)
     family = socket.AF_UNIX
-    if not way.path:
-        family = socket.AF_INET if ip_address(way.address).version == 4 else socket.AF_INET6
+    if not listener.path:
+        family = socket.AF_INET if ip_address(listener.address).version == 4 else socket.AF_INET6
     sock = socket.socket(family, socket.SOCK_STREAM)
     try:
-        if not way.path:
+        if not listener.path:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if way.reuse_port:
+        if listener.reuse_port:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         if family == socket.AF_INET6:
             # A socket for each family: then addresses are what they look like.
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         sock.bind(where)
-        sock.listen(way.backlog)
+        sock.listen(listener.backlog)
     except BaseException:
         sock.close()
         raise

@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable
 from structlog.typing import FilteringBoundLogger
 
 from posthouse.net.connection import Connection, ConnectionGoneError
-from posthouse.net.interface import Engine, Session
+from posthouse.net.interface import Driver, Engine, Session
 from posthouse.net.limits import Limits
 from posthouse.net.tasks import Tasks
 from posthouse.net.turns import SHARE_EVENTS, SHARE_OCTETS, SHARE_SECONDS, Meter, Turns
@@ -22,7 +22,7 @@ __all__ = ["Engine", "Pump", "Session"]
 _LARGE = 1 << 16  # an engine that has this much to send may have stopped for it, see Engine.next_event
 
 
-class Pump:
+class Pump(Driver):
     """Drives one engine by one session over one connection, from the greeting to the end."""
 
     __slots__ = (

@@ -270,13 +270,13 @@ class Worker:
         """Let connections in at every bound place; `index` says which of its sockets are this worker's."""
         self._start_bus()
         for place in bound:
-            way = ListenerSettings(
+            listener = ListenerSettings(
                 name=place.service,
                 implicit_tls=place.service.is_tls,
                 proxy_from=self._config.settings.proxy.trusted,
                 refusal=full_reply(place.service),
             )
-            await self._server.listen(way, self._session_factory(place), sock=place.sockets[index])
+            await self._server.listen(listener, self._session_factory(place), sock=place.sockets[index])
         if self._outbound is not None:
             await self._outbound.agent.start()
         reload = self._config.settings.tls.reload
