@@ -75,7 +75,7 @@ def test_a_chain_is_not_taken_for_another(authorities: Authorities) -> None:
 
 
 def test_authorities_that_cannot_be_read(tmp_path: Path) -> None:
-    """Nothing is trusted meanwhile; and once the file is mended it counts at once."""
+    """Nothing is trusted meanwhile; and once the file is corrected it counts at once."""
     file = tmp_path / "roots.pem"
     authorities = Authorities(file)
     assert "cannot be read" in authorities.error(CHAIN, HOST)

@@ -359,7 +359,7 @@ class Connection(asyncio.Protocol):
             _settle(self._drained)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """The end, whoever brought it about."""
+        """The end, brought about by either side."""
         self.lost = True
         self.due = 0.0
         self._held.clear()

@@ -71,7 +71,7 @@ class Dialer:
 
 
 def client_context() -> ssl.SSLContext:
-    """TLS towards mail servers. Certificates are looked at after the handshake, by whoever knows what is demanded."""
+    """TLS towards mail servers. Certificates are looked at after the handshake, by the caller, who knows the policy."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE

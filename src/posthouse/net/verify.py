@@ -79,7 +79,7 @@ class Authorities:
             return known[1]
         try:
             store = self._loaded()
-        except (OSError, ValueError) as error:  # not kept: the file may be mended
+        except (OSError, ValueError) as error:  # not kept: the file may be corrected
             return Flaw(f"the trusted authorities cannot be read: {error}", "validation-failure")
         found = _look(store, chain, host)
         if len(self._known) >= _KEPT:

@@ -267,7 +267,7 @@ def test_drop_asks(queued: Queued, run: Run, monkeypatch: pytest.MonkeyPatch) ->
         monkeypatch.setattr(typed, "isatty", lambda: True)
         monkeypatch.setattr(sys, "stdin", typed)
         done = run("drop", queued.first)
-        assert "Drop 2 recipients of 1 message, telling nobody? [y/N]" in done.err
+        assert "Drop 2 recipients of 1 message without a bounce? [y/N]" in done.err
         assert done.code == code
     assert states(run) == {"b@y.test": "dropped", "c@z.test": "dropped", "d@y.test": "waiting"}
     assert run("drop", queued.first).err == "Nothing to be dropped.\n"

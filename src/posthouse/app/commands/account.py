@@ -116,7 +116,7 @@ def remove_(address: str, /, *, yes: Yes = False, where: Where = NOWHERE, as_jso
         return
     output.note(f"Removed {name} and its {usage.messages} messages.")
     for alias in removed.aliases:
-        output.note(f"The alias {text_of(alias.address)} leads there no more.")
+        output.note(f"The alias {text_of(alias.address)} no longer points there.")
 
 
 def password_(

@@ -1,4 +1,4 @@
-"""What came to mailboxes here of late: the half of `mail trace` that the queue does not know."""
+"""What came to mailboxes here recently: the half of `mail trace` that the queue does not know."""
 
 import time
 from collections.abc import Callable, Iterator, Sequence

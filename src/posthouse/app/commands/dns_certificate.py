@@ -31,7 +31,7 @@ def load_certificate(path: Path) -> x509.Certificate | None:
 
 
 def certificate_records(hostname: str, certificate: x509.Certificate, *, smtp: bool) -> Iterator[DnsRecord]:
-    """Records of the host; both are optional. `smtp`: mail from other servers is taken in."""
+    """Records of the host; both are optional. `smtp`: mail from other servers is accepted."""
     issuer = [str(name.value) for name in certificate.issuer.get_attributes_for_oid(NameOID.ORGANIZATION_NAME)]
     for authority in dict.fromkeys(_AUTHORITIES[name] for name in issuer if name in _AUTHORITIES):
         purpose = f"CAA: no other authority than {authority}, which the certificate is of, issues one for this host."

@@ -36,13 +36,13 @@ def add_(
     where: Where = NOWHERE,
     as_json: AsJson = False,
 ) -> None:
-    """Take in mail for a domain. The first one makes the mail store, after asking."""
+    """Accept mail for a domain. The first one makes the mail store, after asking."""
     with begin_store(where.load(), yes=yes) as registry:
         domain = registry.domains.add(name, default=default, postmaster=postmaster, alias_of=alias_of)
     if as_json:
         output.document({"version": 1, "domain": domain.name, "default": domain.is_default})
     else:
-        output.note(f"Mail for {domain.name} is taken in.")
+        output.note(f"Now accepting mail for {domain.name}.")
         output.hint(f"posthouse domain dns {domain.name}; posthouse account add NAME@{domain.name}")
 
 
@@ -184,7 +184,7 @@ def remove_(
     yes: Yes = False,
     where: Where = NOWHERE,
 ) -> None:
-    """Take in no more mail for a domain."""
+    """Stop accepting mail for a domain."""
     config = where.load()
     with open_registry(config) as registry:
         accounts = len(registry.accounts.all(name))

@@ -159,7 +159,7 @@ def _check_known(desk: QueueAdmin, ids: tuple[str, ...]) -> None:
 def retry_(
     *ids: Ids, only: QueueFilter = NO_FILTER, every: _All = False, where: Where = NOWHERE, as_json: AsJson = False
 ) -> None:
-    """Have those that wait tried now."""
+    """Retry waiting messages now."""
     count = _change(ids, only, every, where, QueueAdmin.retry)
     _tell(count, "tried now", as_json)
     if count and not as_json:
@@ -185,7 +185,7 @@ def hold_(
 def release_(
     *ids: Ids, only: QueueFilter = NO_FILTER, every: _All = False, where: Where = NOWHERE, as_json: AsJson = False
 ) -> None:
-    """Let those that are held go on."""
+    """Release held messages."""
     count = _change(ids, only, every, where, QueueAdmin.release)
     _tell(count, "released", as_json)
 
@@ -198,13 +198,13 @@ def drop_(
     where: Where = NOWHERE,
     as_json: AsJson = False,
 ) -> None:
-    """Give up those that wait, telling nobody: their senders get no bounce."""
+    """Remove waiting messages from the queue. Their senders get no bounce."""
     wanted = _chosen(ids, only, every)
     config = where.load()
     count, messages = _desk(config, lambda desk: _count(desk, wanted))
     if count:
         what = f"{many(count, 'recipient')} of {many(messages, 'message')}"
-        confirmed(f"Drop {what}, telling nobody?", yes=yes)
+        confirmed(f"Drop {what} without a bounce?", yes=yes)
         under_way, count = _desk(config, lambda desk: (desk.under_way(wanted), desk.drop(wanted)))
     else:
         under_way = 0

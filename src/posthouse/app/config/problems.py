@@ -1,4 +1,4 @@
-"""Mistakes in the configuration, told so that they can be mended: place, what was expected, the line, a caret, help."""
+"""Mistakes in the configuration, reported so that they can be corrected: place, what was expected, the line, a caret."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass

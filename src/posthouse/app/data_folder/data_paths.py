@@ -53,7 +53,7 @@ class DataPaths:
 
     @property
     def history(self) -> Path:
-        """What was delivered to mailboxes of late."""
+        """What was delivered to mailboxes recently."""
         return self.data / "history.db"
 
     @property

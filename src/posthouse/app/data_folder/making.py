@@ -156,7 +156,7 @@ def accept(paths: DataPaths, confirm: Callable[[str], None]) -> Accepted:
 def _log_note(paths: DataPaths) -> str:
     """What a log beside posthouse.db means: it is folded in when that is written to."""
     log = log_of(paths.mail)
-    return f" ({log.name} is taken in: it must have come with {paths.mail.name})" if has_log(paths.mail) else ""
+    return f" ({log.name} is read too: it must have come with {paths.mail.name})" if has_log(paths.mail) else ""
 
 
 def _accept(paths: DataPaths, parts: Parts) -> None:

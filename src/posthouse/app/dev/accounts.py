@@ -14,7 +14,7 @@ _NAMES = ("alice", "bob")
 
 @dataclass(frozen=True, slots=True)
 class DevAccount:
-    """An account that is ready; the password is shown to whoever started the server."""
+    """An account that is ready; the password is shown to the user who started the server."""
 
     address: str
     password: str

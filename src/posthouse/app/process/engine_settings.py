@@ -11,9 +11,9 @@ from posthouse.protocol.pop3.server import Pop3Settings
 from posthouse.protocol.smtp.server import SmtpSettings, Variant
 from posthouse.protocol.smtp.settings import MAX_HOLD
 
-_FULL_SMTP = b"421 4.7.0 Too many connections, please come back\r\n"
-_FULL_POP3 = b"-ERR [SYS/TEMP] Too many connections, please come back\r\n"
-_FULL_IMAP = b"* BYE [UNAVAILABLE] Too many connections, please come back\r\n"
+_FULL_SMTP = b"421 4.7.0 Too many connections, try again later\r\n"
+_FULL_POP3 = b"-ERR [SYS/TEMP] Too many connections, try again later\r\n"
+_FULL_IMAP = b"* BYE [UNAVAILABLE] Too many connections, try again later\r\n"
 _FULL = {
     Service.POP3: _FULL_POP3,
     Service.POP3S: _FULL_POP3,

@@ -4,7 +4,7 @@
     log.info("message kept", id="018f", octets=4096)
     2026-11-24T09:31:02.123Z info message kept id=018f octets=4096
 
-Bodies and passwords have no place in a log: fields with the names of secrets are blotted out, whoever passes them.
+Bodies and passwords have no place in a log: fields with the names of secrets are blotted out, wherever they come from.
 """
 
 import json
