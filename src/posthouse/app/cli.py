@@ -158,7 +158,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             output.error("interrupted")
         return 128 + number
     except Exception as failure:  # the one place where everything ends up
-        return _tell(failure)
+        return _report(failure)
     return result if isinstance(result, int) else Exit.OK
 
 
@@ -173,7 +173,7 @@ def _open_standard_streams() -> None:
             setattr(sys, name, open(number, mode, closefd=False))  # noqa: SIM115
 
 
-def _tell(failure: Exception) -> int:
+def _report(failure: Exception) -> int:
     if isinstance(failure, ConfigError):
         print(str(failure), file=sys.stderr)
         return Exit.CONFIG
@@ -181,7 +181,7 @@ def _tell(failure: Exception) -> int:
         output.error(failure.text, failure.fix)
         return failure.code
     if isinstance(failure, CycloptsError):
-        return _tell_usage(failure)
+        return _report_usage(failure)
     if isinstance(failure, PermissionError):
         what = f"{failure.filename}: " if failure.filename else ""
         output.error(f"{what}permission denied", "Run it as root, or as the user that the server runs as.")
@@ -189,10 +189,10 @@ def _tell(failure: Exception) -> int:
     if isinstance(failure, OSError):
         output.error(f"{failure.filename}: {failure.strerror}" if failure.filename else str(failure))
         return Exit.FAILED
-    return _tell_other(failure)
+    return _report_other(failure)
 
 
-def _tell_usage(failure: CycloptsError) -> int:
+def _report_usage(failure: CycloptsError) -> int:
     failure.verbose = False
     text = str(failure).strip()
     if isinstance(failure, UnusedCliTokensError) and failure.unused_tokens:
@@ -202,24 +202,24 @@ def _tell_usage(failure: CycloptsError) -> int:
     return Exit.USAGE
 
 
-def _tell_other(failure: Exception) -> int:
+def _report_other(failure: Exception) -> int:
     accounts_errors = sys.modules.get("posthouse.accounts.errors")
     if accounts_errors is not None:
         base: type[AccountsError] = accounts_errors.AccountsError
         if isinstance(failure, base):
             if isinstance(failure, accounts_errors.DirectoryUnusableError):
-                return _tell_refusal(failure)
+                return _report_refusal(failure)
             busy = isinstance(failure, accounts_errors.DirectoryBusyError)
             output.error(str(failure), _disk_fix(failure) if busy else "")
             return Exit.TRY_LATER if busy else Exit.FAILED
     store_errors = sys.modules.get("posthouse.mailstore.interface")
     if store_errors is not None and isinstance(failure, store_errors.StoreError):
-        return _tell_refusal(failure)
+        return _report_refusal(failure)
     if "apsw" in sys.modules:
         from posthouse.app.data_folder.disk_errors import disk_refusal
 
         if (refused := disk_refusal(failure)) is not None:
-            return _tell(refused)
+            return _report(refused)
     if os.environ.get("POSTHOUSE_TRACEBACK"):
         raise failure
     output.error(
@@ -235,7 +235,7 @@ def _disk_fix(failure: Exception) -> str:
     return disk_fix(failure)
 
 
-def _tell_refusal(failure: Exception) -> int:
+def _report_refusal(failure: Exception) -> int:
     from posthouse.app.data_folder.parts import refusal  # one place says what is wrong with a folder
 
     refused = refusal(failure)

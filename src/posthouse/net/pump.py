@@ -30,7 +30,7 @@ class Pump(Driver):
         "_connection",
         "_ended",
         "_engine",
-        "_eof_told",
+        "_eof_passed",
         "_fed",
         "_fed_since",
         "_idle_since",
@@ -60,7 +60,7 @@ class Pump(Driver):
         self._log = log
         self._busy = False  # inside _advance, or a task goes on from there
         self._ended = False
-        self._eof_told = False
+        self._eof_passed = False
         self._idle_since = connection.now()  # since when it is the peer's turn
         self._fed = 0  # octets since the engine last had something to say
         self._fed_since = 0.0
@@ -105,7 +105,7 @@ class Pump(Driver):
     def shut_down(self) -> None:
         """Let the peer know that the server stops; end now, or once the command at hand is done."""
         if not self._ended:
-            self._tell(self._engine.shut_down)
+            self._call_engine(self._engine.shut_down)
 
     def check(self, now: float) -> None:
         """End the connection if the peer has let its time run out. `now` is the loop's time."""
@@ -117,7 +117,7 @@ class Pump(Driver):
             return  # it is our turn
         elif now - self._idle_since > self._engine.patience or self._is_dripping(now):
             self._log.info("peer timed out", connection=connection.id, peer=connection.peer_ip)
-            self._tell(self._engine.time_out)
+            self._call_engine(self._engine.time_out)
 
     def _is_dripping(self, now: float) -> bool:
         """Whether the peer sends so slowly that it only means to hold the connection."""
@@ -126,7 +126,7 @@ class Pump(Driver):
 
     # The work.
 
-    def _tell(self, what: Callable[[], None]) -> None:
+    def _call_engine(self, what: Callable[[], None]) -> None:
         try:
             what()
         except Exception:
@@ -143,8 +143,8 @@ class Pump(Driver):
             self._fed += len(data)
             self._engine.receive_data(data)
             return len(data)
-        if self._connection.eof and not self._eof_told:
-            self._eof_told = True
+        if self._connection.eof and not self._eof_passed:
+            self._eof_passed = True
             self._engine.receive_eof()
             return 1
         return 0

@@ -50,8 +50,8 @@ class Tunnel:
     def chain(self) -> tuple[bytes, ...]:
         """The certificates the other end showed, its own first, as DER; nothing about them is checked here."""
         # The public way to the whole chain comes with Python 3.13; DANE-TA needs more than the first.
-        shown = self._tls._sslobj.get_unverified_chain() or ()  # type: ignore[attr-defined]
-        return tuple(certificate.public_bytes(_DER) for certificate in shown)
+        chain = self._tls._sslobj.get_unverified_chain() or ()  # type: ignore[attr-defined]
+        return tuple(certificate.public_bytes(_DER) for certificate in chain)
 
     def begin(self) -> bytes:
         """A client speaks first; returns what is to go to the network."""

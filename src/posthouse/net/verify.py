@@ -128,8 +128,8 @@ def _is_for(certificate: x509.Certificate, host: str) -> bool:
     if isinstance(subject, x509.IPAddress):
         return subject.value in names.get_values_for_type(x509.IPAddress)
     host = host.lower()
-    shown = [name.lower() for name in names.get_values_for_type(x509.DNSName)]
-    return host in shown or "*." + host.partition(".")[2] in shown
+    dns_names = [name.lower() for name in names.get_values_for_type(x509.DNSName)]
+    return host in dns_names or "*." + host.partition(".")[2] in dns_names
 
 
 def _subject(host: str) -> x509.DNSName | x509.IPAddress:

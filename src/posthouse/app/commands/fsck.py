@@ -98,7 +98,7 @@ def _check(config: Config, repair: bool, as_json: bool) -> int:
         rows = [_row(finding, names) for finding in findings]
         output.document({"version": 1, "bodies": bodies, "findings": rows})
     else:
-        _tell(findings, names, bodies)
+        _report(findings, names, bodies)
     return Exit.FAILED if any(finding.severity is Severity.ERROR for finding in findings) else Exit.OK
 
 
@@ -135,11 +135,11 @@ def _salvage(config: Config, to: str | None, yes: bool) -> int:
     for number, messages in sorted(got.items()):
         print(f"{names[number]}\t{messages}")
     output.note(f'Filed {got.total()} messages into "Recovered".' if got else "There was nothing to file.")
-    _tell_left(planned)
-    return _tell_unreadable(unreadable)
+    _report_left(planned)
+    return _report_unreadable(unreadable)
 
 
-def _tell_unreadable(unreadable: list[Unreadable]) -> int:
+def _report_unreadable(unreadable: list[Unreadable]) -> int:
     """What the disk did not give; how the command ends."""
     counts = Counter(each.pack for each in unreadable)
     for pack, first in {each.pack: each for each in reversed(unreadable)}.items():
@@ -150,7 +150,7 @@ def _tell_unreadable(unreadable: list[Unreadable]) -> int:
     return Exit.FAILED if unreadable else Exit.OK
 
 
-def _tell_left(planned: Plan) -> None:
+def _report_left(planned: Plan) -> None:
     """What was left where it is, and what is to be done about it."""
     if planned.unknown:
         listed = ", ".join(f"{address} ({count})" for address, count in sorted(planned.unknown.items()))
@@ -221,7 +221,7 @@ def _row(finding: Finding, names: dict[int, str]) -> dict[str, object]:
     }
 
 
-def _tell(findings: list[Finding], names: dict[int, str], bodies: int) -> None:
+def _report(findings: list[Finding], names: dict[int, str], bodies: int) -> None:
     for finding in findings:
         whose = f" of {names[finding.account]}" if finding.account in names else ""
         print(f"{finding.severity.value}: {finding.kind}{whose}: {finding.where}: {finding.what}")

@@ -69,14 +69,14 @@ class _Look:
         """About the setting `name`, at the place where it was written, if it was."""
         section, _, key = name.rpartition(".")
         entry = self._config.given.get((section, key))
-        told = f"{name}: {text}"
+        message = f"{name}: {text}"
         if entry is not None:
-            self.found.problems.append(entry.problem(told, advice=advice, item=item))
+            self.found.problems.append(entry.problem(message, advice=advice, item=item))
         else:
             origin = self._config.origins.get(name, "default")
             file = self._config.file or "the defaults"
             source = file if origin == "default" else origin
-            self.found.problems.append(Problem(str(source), told, help=advice))
+            self.found.problems.append(Problem(str(source), message, help=advice))
 
     def _look_at_names(self) -> None:
         name = own_name(self._settings)

@@ -10,7 +10,7 @@ from cyclopts import Parameter, validators
 from posthouse.app import output
 from posthouse.app.commands.opening import open_data_folder
 from posthouse.app.commands.passwords import confirmed
-from posthouse.app.commands.tracing import ago, as_json_row, life, many, said, state_of
+from posthouse.app.commands.tracing import ago, as_json_row, format_reply, life, many, state_of
 from posthouse.app.commands.where import NOWHERE, AsJson, Where, Yes
 from posthouse.app.config.loading import Config
 from posthouse.app.config.problems import nearest
@@ -99,7 +99,7 @@ def _rows(found: list[Traced]) -> list[list[object]]:
             str(each.recipient.address),
             each.attempts,
             state_of(each, now),
-            said(each.tries[-1])[:_REPLY] if each.tries else "",
+            format_reply(each.tries[-1])[:_REPLY] if each.tries else "",
         ]
         for each in found
     ]
@@ -161,7 +161,7 @@ def retry_(
 ) -> None:
     """Retry waiting messages now."""
     count = _change(ids, only, every, where, QueueAdmin.retry)
-    _tell(count, "tried now", as_json)
+    _report(count, "tried now", as_json)
     if count and not as_json:
         output.hint("posthouse queue list shows how it went. What is held stays so: posthouse queue release")
 
@@ -179,7 +179,7 @@ def hold_(
         return count
 
     count = _change(ids, only, every, where, hold)
-    _tell(count, "held", as_json, under_way)
+    _report(count, "held", as_json, under_way)
 
 
 def release_(
@@ -187,7 +187,7 @@ def release_(
 ) -> None:
     """Release held messages."""
     count = _change(ids, only, every, where, QueueAdmin.release)
-    _tell(count, "released", as_json)
+    _report(count, "released", as_json)
 
 
 def drop_(
@@ -208,7 +208,7 @@ def drop_(
         under_way, count = _desk(config, lambda desk: (desk.under_way(wanted), desk.drop(wanted)))
     else:
         under_way = 0
-    _tell(count, "dropped", as_json, under_way)
+    _report(count, "dropped", as_json, under_way)
 
 
 def _count(desk: QueueAdmin, wanted: Filter) -> tuple[int, int]:
@@ -235,7 +235,7 @@ def _chosen(ids: tuple[str, ...], only: QueueFilter, every: bool) -> Filter:
     return only.filter(ids)
 
 
-def _tell(count: int, what: str, as_json: bool, under_way: int | None = None) -> None:
+def _report(count: int, what: str, as_json: bool, under_way: int | None = None) -> None:
     """`under_way`: how many of them a sender had in hand, where that matters."""
     if as_json:
         more = {} if under_way is None else {"under_way": under_way}

@@ -135,13 +135,13 @@ def submit(server: SubmissionServer, login: SubmissionLogin | None, letter: Lett
         if login is not None:
             smtp.login(login.user, login.password)
         smtp.ehlo_or_helo_if_needed()
-        code, said = smtp.mail(letter.sender, _parameters(smtp, letter))
+        code, reply = smtp.mail(letter.sender, _parameters(smtp, letter))
         for recipient in letter.recipients:
             if code == 250:
-                code, said = smtp.rcpt(recipient)
+                code, reply = smtp.rcpt(recipient)
         if code == 250:
-            code, said = smtp.data(letter.data)
-        return ServerReply(code, _text(said))
+            code, reply = smtp.data(letter.data)
+        return ServerReply(code, _text(reply))
 
 
 @contextmanager
@@ -215,6 +215,6 @@ def refused(answer: ServerReply) -> CommandError:
     return CommandError(f"refused: {answer.code} {answer.text}", code=code)
 
 
-def _text(said: bytes | str) -> str:
-    text = said.decode("utf-8", "replace") if isinstance(said, bytes) else said
+def _text(reply: bytes | str) -> str:
+    text = reply.decode("utf-8", "replace") if isinstance(reply, bytes) else reply
     return " ".join(text.split())

@@ -29,7 +29,7 @@ def many(count: int, what: str) -> str:
     return f"{count} {what}" if count == 1 else f"{count} {what}s"
 
 
-def said(tried: Try) -> str:
+def format_reply(tried: Try) -> str:
     """What the other side answered, on one line."""
     return " ".join(f"{tried.code} {tried.reply}".split())
 
@@ -57,7 +57,7 @@ def life(found: Sequence[Traced]) -> Iterator[str]:
             yield printable(f"    {', '.join(_described(message))}")
         yield printable(f"    to {', '.join(_addressed(each))}")
         for tried in each.tries:
-            yield printable(f"        {at(tried.at)}  {_told(tried)}")
+            yield printable(f"        {at(tried.at)}  {_format_try(tried)}")
         yield f"        now: {_standing(each, now)}"
 
 
@@ -83,10 +83,10 @@ def _addressed(each: Traced) -> Iterator[str]:
         yield f"ORCPT={each.recipient.orcpt}"
 
 
-def _told(tried: Try) -> str:
+def _format_try(tried: Try) -> str:
     where = f"{tried.host} [{tried.ip}]" if tried.ip and tried.ip != tried.host else tried.host
     by = f" ({tried.tls})" if tried.tls else " (no TLS)" if where else ""
-    return f"{where}{by}: {said(tried)}" if where else said(tried)
+    return f"{where}{by}: {format_reply(tried)}" if where else format_reply(tried)
 
 
 def _standing(each: Traced, now: float) -> str:
@@ -94,11 +94,11 @@ def _standing(each: Traced, now: float) -> str:
     if each.state is RecipientState.WAITING:
         return f"waits, {state_of(each, now)}; is given up after {at(each.message.expires)}"
     has_sender = each.message.sender.address is not None and "NEVER" not in each.recipient.notify
-    told = "the sender was told" if has_sender else "there was nobody to tell"
+    text = "the sender was told" if has_sender else "there was nobody to tell"
     words = {
         RecipientState.DELIVERED: "delivered",
-        RecipientState.FAILED: f"failed; {told}",
-        RecipientState.EXPIRED: f"given up; {told}",
+        RecipientState.FAILED: f"failed; {text}",
+        RecipientState.EXPIRED: f"given up; {text}",
         RecipientState.DROPPED: "dropped by an operator; the sender was not told",
     }
     return words[each.state] + (f", {at(each.finished)}" if each.finished else "")

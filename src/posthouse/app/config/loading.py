@@ -108,12 +108,12 @@ def _read_one(
     try:
         return kind.read(value)
     except ValueError as error:
-        got = "***" if kind is kinds.SECRET else _shown(value)
+        got = "***" if kind is kinds.SECRET else _format_value(value)
         problems.append(entry.problem(f"{name}: expected {error}, got {got}", advice=kind.help, item=item))
         return _WRONG
 
 
-def _shown(value: object) -> str:
+def _format_value(value: object) -> str:
     if isinstance(value, str):
         return f'"{printable(value)}"'
     if isinstance(value, bool):
@@ -132,8 +132,8 @@ def _secret_of(name: str, entry: Given, problems: list[Problem]) -> Given:
     except (OSError, ValueError) as error:
         reason = (error.strerror or str(error)) if isinstance(error, OSError) else "not text"
     if reason:
-        told = f"{name}_file: {_shown(entry.value)} cannot be read: {reason}"
-        problems.append(entry.problem(told, advice=advice))
+        message = f"{name}_file: {_format_value(entry.value)} cannot be read: {reason}"
+        problems.append(entry.problem(message, advice=advice))
     return dataclasses.replace(entry, value=text, spots=entry.spots[:1])
 
 

@@ -1,4 +1,4 @@
-"""Mistakes in the configuration, reported so that they can be corrected: place, what was expected, the line, a caret."""
+"""Mistakes in the configuration, each with its place, what was expected, the line, a caret, and help."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass

@@ -33,10 +33,10 @@ def explain_disk_errors(data: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        told = _told(error, data)
-        if told is None:
+        explained = _explain(error, data)
+        if explained is None:
             raise
-        raise told from error
+        raise explained from error
     except (StoreError, DatabaseError, DirectoryBusyError, *DISK_FAULTS) as error:
         if not data.is_dir():
             raise _gone(data, "it does not exist") from error
@@ -68,7 +68,7 @@ def _is_full(data: Path) -> bool:
     return status.f_bavail * status.f_frsize < _LEAST
 
 
-def _told(error: OSError, data: Path) -> CommandError | None:
+def _explain(error: OSError, data: Path) -> CommandError | None:
     if error.errno == errno.EROFS:
         fix = f"See why: dmesg. Then make it writable again: mount -o remount,rw {mount_of(data)}"
         return CommandError(f"the disk that holds {data} is read-only", fix=fix, code=Exit.UNAVAILABLE)

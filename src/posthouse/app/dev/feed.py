@@ -60,14 +60,14 @@ class Feed:
         code, _, first = lines[0].partition(lines[0][3])
         if self._as_json:
             moment = stamped(self._clock(), brief=False)
-            told = {
+            document = {
                 "type": "refused",
                 "time": moment,
                 "service": service,
                 "command": command,
                 "reply": f"{code} {first}",
             }
-            self._write(json.dumps(told))
+            self._write(json.dumps(document))
         else:
             what = escaped(command[:_COMMAND]) or "a line"
             self._write(f"{self._stamp()} {self._styled('refused', '33')}  {what}  →  {escaped(f'{code} {first}')}")

@@ -48,12 +48,12 @@ def show(
             "  Each address has a mailbox: log in with the address and any password.",
             f"  The login {styled('all', 'green', sys.stdout)} sees the mail of everybody.",
         ]
-    said = _STRICT if strict else _ANY
+    purposes = _STRICT if strict else _ANY
     lines = [
         head,
         "",
         *(
-            f"  {name:<12} {styled(f'{host}:{port}', 'cyan', sys.stdout):<16}  {said[name]}"
+            f"  {name:<12} {styled(f'{host}:{port}', 'cyan', sys.stdout):<16}  {purposes[name]}"
             for name, port in ports.items()
         ),
         "",

@@ -50,10 +50,10 @@ def watched_threads(died: Callable[[BaseException], None]) -> Iterator[None]:
     Who waits for such a thread would wait for ever.
     """
 
-    def tell(arguments: threading.ExceptHookArgs) -> None:
+    def report(arguments: threading.ExceptHookArgs) -> None:
         died(arguments.exc_value or arguments.exc_type())
 
-    before, threading.excepthook = threading.excepthook, tell
+    before, threading.excepthook = threading.excepthook, report
     try:
         yield
     finally:

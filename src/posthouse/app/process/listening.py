@@ -60,7 +60,7 @@ def _bind(place: ListenRequest, workers: int, advice: str) -> list[BoundService]
             return [BoundService(place.service, place.endpoint, _bind_unix(place.endpoint.path, workers))]
         return [_bind_tcp(place.service, *target, workers) for target in _targets(place.endpoint)]
     except OSError as error:
-        raise _told(error, place, advice) from None
+        raise _explain(error, place, advice) from None
 
 
 def _targets(endpoint: Endpoint) -> list[tuple[socket.AddressFamily, str, int]]:
@@ -147,7 +147,7 @@ def _clear_stale(path: str) -> None:
     raise OSError(errno.EADDRINUSE, "another server answers there")
 
 
-def _told(error: OSError, place: ListenRequest, advice: str) -> CommandError:
+def _explain(error: OSError, place: ListenRequest, advice: str) -> CommandError:
     where = f"port {place.endpoint.port}" if place.endpoint.port else str(place.endpoint)
     if isinstance(error, socket.gaierror):
         text = f"{place.key}: {place.endpoint.host} is no address or host name here"

@@ -61,7 +61,7 @@ def open_log(
     render: Any = _Json(clock) if format == "json" else _Text(clock, brief=brief, colour=colour)
     return structlog.wrap_logger(  # type: ignore[no-any-return]
         _Lines(sys.stderr.fileno() if descriptor is None else descriptor),
-        processors=[_told_errors, render],
+        processors=[_format_errors, render],
         wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[level]),
         context_class=dict,
         **fields,
@@ -83,7 +83,7 @@ def adopt_library_logs(log: FilteringBoundLogger) -> None:
     root.setLevel(logging.WARNING)
 
 
-def _told_errors(_: WrappedLogger, method: str, event: EventDict) -> EventDict:
+def _format_errors(_: WrappedLogger, method: str, event: EventDict) -> EventDict:
     """Turn exc_info into fields: the kind, the text, and where it was raised. A log line is not a traceback."""
     event["level"] = "error" if method == "exception" else method
     failure = event.pop("exc_info", None)

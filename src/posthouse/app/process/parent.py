@@ -177,18 +177,18 @@ class Parent:
             os.kill(worker.pid, number)  # not reaped yet, so the number is still this worker's
 
     def _start(self, index: int, delay: float) -> None:
-        ready_pipe, said = os.pipe()
+        ready_pipe, ready_writer = os.pipe()
         self._heartbeats[index].reset()
         # A signal that comes between fork and the child's own handlers must wait, not be lost.
         signal.pthread_sigmask(signal.SIG_BLOCK, PASSED)
         pid = os.fork()
         if pid == 0:
-            self._be_worker(index, ready_pipe, said)
+            self._be_worker(index, ready_pipe, ready_writer)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, PASSED)
-        os.close(said)
+        os.close(ready_writer)
         self._workers[index] = _Worker(pid, self.clock(), ready_pipe, delay, Watch(pid))
 
-    def _be_worker(self, index: int, ready_pipe: int, said: int) -> None:
+    def _be_worker(self, index: int, ready_pipe: int, ready_writer: int) -> None:
         """In the child: never returns, whatever happens."""
         code = int(Exit.FAILED)
         try:
@@ -203,8 +203,8 @@ class Parent:
                 os.close(descriptor)
 
             def ready() -> None:
-                os.write(said, b"r")
-                os.close(said)
+                os.write(ready_writer, b"r")
+                os.close(ready_writer)
 
             code = self.run_worker(index, ready, self._life_line[0], self._heartbeats[index])
         except BaseException:
@@ -215,9 +215,9 @@ class Parent:
     def _hear(self, readable: set[int]) -> None:
         for worker in self._workers.values():
             if worker.ready_pipe in readable:
-                said = os.read(worker.ready_pipe, 1)
+                octet = os.read(worker.ready_pipe, 1)
                 os.close(worker.ready_pipe)
-                worker.ready_pipe = -1 if said else -2  # -2: closed without a word, it is dying
+                worker.ready_pipe = -1 if octet else -2  # -2: closed without a word, it is dying
         ready = len(self._workers) == self.count and all(w.ready_pipe == -1 for w in self._workers.values())
         if ready and not self._was_ready and not self._stopping:
             self._was_ready = True

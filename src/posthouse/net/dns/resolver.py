@@ -11,7 +11,7 @@ from posthouse.net.dns.cache import Cache
 from posthouse.net.dns.interface import Answer, DnsError, Found, RecordType
 from posthouse.net.dns.settings import ResolverSettings
 from posthouse.net.dns.transport import ask
-from posthouse.net.dns.wire import ReplyRefusedError, Said
+from posthouse.net.dns.wire import ParsedResponse, ReplyRefusedError
 
 MAX_ALIASES = 12  # CNAMEs from one answer to the next
 MAX_IN_FLIGHT = 500  # sockets at once
@@ -54,7 +54,7 @@ class DnsResolver:
         task = self._asking.get(key)
         if task is None:
             task = self._asking[key] = self._loop.create_task(self._find(name, kind))
-            task.add_done_callback(lambda done: self._told(key, done))
+            task.add_done_callback(lambda done: self._keep_answer(key, done))
         return await asyncio.shield(task)  # others may wait for it too
 
     async def close(self) -> None:
@@ -64,7 +64,7 @@ class DnsResolver:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    def _told(self, key: tuple[str, RecordType], task: "asyncio.Task[Answer]") -> None:
+    def _keep_answer(self, key: tuple[str, RecordType], task: "asyncio.Task[Answer]") -> None:
         del self._asking[key]
         if task.cancelled():
             return
@@ -79,16 +79,16 @@ class DnsResolver:
         at, secure, ttl = name, True, wire.MAX_TTL
         try:
             for _ in range(MAX_ALIASES):
-                said = await self._ask(at, kind)
-                secure, ttl = secure and said.secure, min(ttl, said.ttl)
-                if not said.alias:
-                    return Answer(said.found, said.name, said.records, secure, self._loop.time() + ttl)
-                at = said.alias
+                parsed = await self._ask(at, kind)
+                secure, ttl = secure and parsed.secure, min(ttl, parsed.ttl)
+                if not parsed.alias:
+                    return Answer(parsed.found, parsed.name, parsed.records, secure, self._loop.time() + ttl)
+                at = parsed.alias
         except asyncio.CancelledError:
             raise DnsError(f"{name} {kind}: the resolver was closed") from None
         raise DnsError(f"{name} {kind}: too many CNAMEs")
 
-    async def _ask(self, name: str, kind: RecordType) -> Said:
+    async def _ask(self, name: str, kind: RecordType) -> ParsedResponse:
         """One question, to all servers in turn. Raises DnsError."""
         reason = "no name server is known"
         silent: set[tuple[str, int]] = set()
@@ -108,7 +108,7 @@ class DnsResolver:
                     reason = f"{server[0]} said {error}"
         raise DnsError(f"{name} {kind}: {reason}")
 
-    async def _ask_one(self, server: tuple[str, int], name: str, kind: RecordType, *, silent: bool) -> Said:
+    async def _ask_one(self, server: tuple[str, int], name: str, kind: RecordType, *, silent: bool) -> ParsedResponse:
         """`silent`: it did not answer this question before. Some drop what has EDNS, and so do boxes before them."""
         edns = not silent and self._plain.get(server, 0.0) <= self._loop.time()
         response = await ask(server, name, kind, self._settings.timeout, edns=edns)
@@ -116,10 +116,10 @@ class DnsResolver:
             response = await ask(server, name, kind, self._settings.timeout, edns=False)
         elif silent:
             self._plain[server] = self._loop.time() + PLAIN_SECONDS  # so that not every question waits for it
-        said = wire.understand(response, name, kind)
-        if said.secure and not self._trusted[server]:
-            return Said(said.found, said.name, said.records, False, said.ttl, said.alias)
-        return said
+        parsed = wire.understand(response, name, kind)
+        if parsed.secure and not self._trusted[server]:
+            return ParsedResponse(parsed.found, parsed.name, parsed.records, False, parsed.ttl, parsed.alias)
+        return parsed
 
 
 def _is_trusted(server: tuple[str, int], settings: ResolverSettings) -> bool:

@@ -25,7 +25,7 @@ class ReplyRefusedError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
+class ParsedResponse:
     """What one response says. `alias` is where CNAMEs lead when the records themselves are not in it."""
 
     found: Found
@@ -71,7 +71,7 @@ def _truncated(data: bytes) -> dns.message.Message | None:
     return None
 
 
-def understand(response: dns.message.Message, name: str, kind: RecordType) -> Said:
+def understand(response: dns.message.Message, name: str, kind: RecordType) -> ParsedResponse:
     """What it says. Raises ReplyRefusedError, DnsError."""
     code = response.rcode()
     if code not in (dns.rcode.NOERROR, dns.rcode.NXDOMAIN):
@@ -82,12 +82,12 @@ def understand(response: dns.message.Message, name: str, kind: RecordType) -> Sa
     for rrset in response.answer:
         if rrset.rdtype == wanted and _text(rrset.name) == at:
             records = tuple(_record(each, kind) for each in list(rrset)[:MAX_RECORDS])
-            return Said(Found.RECORDS, at, records, secure, min(ttl, rrset.ttl, MAX_TTL))
+            return ParsedResponse(Found.RECORDS, at, records, secure, min(ttl, rrset.ttl, MAX_TTL))
     if code == dns.rcode.NXDOMAIN:
-        return Said(Found.NO_NAME, at, (), secure, min(ttl, _negative_ttl(response)))
+        return ParsedResponse(Found.NO_NAME, at, (), secure, min(ttl, _negative_ttl(response)))
     if at != name and not any(rrset.rdtype == dns.rdatatype.SOA for rrset in response.authority):
-        return Said(Found.NO_DATA, at, (), secure, min(ttl, MAX_TTL), alias=at)  # the rest must be asked for
-    return Said(Found.NO_DATA, at, (), secure, min(ttl, _negative_ttl(response)))
+        return ParsedResponse(Found.NO_DATA, at, (), secure, min(ttl, MAX_TTL), alias=at)  # the rest must be asked for
+    return ParsedResponse(Found.NO_DATA, at, (), secure, min(ttl, _negative_ttl(response)))
 
 
 def _follow(response: dns.message.Message, name: str, kind: RecordType) -> tuple[str, int]:
