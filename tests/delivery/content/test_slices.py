@@ -57,6 +57,10 @@ class Counted(Bytes):
 class Directory:
     keys: tuple[SigningKey, ...] = ()
 
+    @property
+    def addresses(self) -> "Directory":
+        return self
+
     def signing_keys(self, domain: str) -> tuple[SigningKey, ...]:
         return self.keys
 
