@@ -66,11 +66,11 @@ class Fixture:
         *,
         limits: Limits = QUICK,
         keeper: TlsKeeper | None = None,
-        way: ListenerSettings | None = None,
+        listener: ListenerSettings | None = None,
         patience: float = 60.0,
     ) -> tuple[str, int]:
         server = self.server(limits, keeper)
-        return await server.listen(way or ListenerSettings("lines"), self.service(handler, patience))
+        return await server.listen(listener or ListenerSettings("lines"), self.service(handler, patience))
 
     async def client(self, address: tuple[str, int], tls: ssl.SSLContext | None = None, first: bytes = b"") -> Client:
         """A client that has heard the greeting."""

@@ -164,8 +164,8 @@ STARVED = """
     async def serve():
         log = structlog.wrap_logger(None, wrapper_class=structlog.make_filtering_bound_logger(50))
         server = Server(log, limits=Limits(linger=0.5))
-        way = ListenerSettings("lines", refusal=b"421 4.3.2 no room\\r\\n")
-        _, port = await server.listen(way, LineSession)
+        listener = ListenerSettings("lines", refusal=b"421 4.3.2 no room\\r\\n")
+        _, port = await server.listen(listener, LineSession)
         loop = asyncio.get_running_loop()
         told = asyncio.Event()
         loop.add_reader(0, told.set)
@@ -216,7 +216,7 @@ def _is_let_in(address: tuple[str, int]) -> bool:
         return client.recv(100) == b"hello\r\n"
 
 
-async def test_a_guest_that_cannot_be_welcomed_is_hung_up_on_and_the_next_one_is_not(
+async def test_a_connection_that_cannot_be_admitted_is_hung_up_on_and_the_next_one_is_not(
     listening: Failing, log: structlog.typing.FilteringBoundLogger, logged: LogCapture
 ) -> None:
     reserve = SpareDescriptor()

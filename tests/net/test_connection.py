@@ -38,8 +38,8 @@ async def test_start_tls(house: Fixture, certificate: Certificate) -> None:
 
 
 async def test_tls_1_2_offers_its_unique_binding(house: Fixture, certificate: Certificate) -> None:
-    way = ListenerSettings("lines", implicit_tls=True)
-    address = await house.open(keeper=certificate.keeper(), way=way)
+    listener = ListenerSettings("lines", implicit_tls=True)
+    address = await house.open(keeper=certificate.keeper(), listener=listener)
     context = ssl.create_default_context(cadata=None)
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     context.maximum_version = ssl.TLSVersion.TLSv1_2
@@ -93,9 +93,9 @@ async def test_peer_that_leaves_in_the_handshake(house: Fixture, certificate: Ce
 
 
 async def test_a_handshake_has_its_time(house: Fixture, certificate: Certificate) -> None:
-    way = ListenerSettings("lines", implicit_tls=True)
+    listener = ListenerSettings("lines", implicit_tls=True)
     limits = Limits(sweep=0.02, handshake=0.1)
-    client = await Client.connect(await house.open(keeper=certificate.keeper(), way=way, limits=limits))
+    client = await Client.connect(await house.open(keeper=certificate.keeper(), listener=listener, limits=limits))
     house.clients.append(client)
     client.send(b"\x16\x03\x01\x02\x00")
     assert await client.rest() == b""
@@ -103,7 +103,7 @@ async def test_a_handshake_has_its_time(house: Fixture, certificate: Certificate
 
 
 async def test_tls_in_single_octets(house: Fixture, certificate: Certificate) -> None:
-    address = await house.open(keeper=certificate.keeper(), way=ListenerSettings("lines", implicit_tls=True))
+    address = await house.open(keeper=certificate.keeper(), listener=ListenerSettings("lines", implicit_tls=True))
     incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
     theirs = certificate.trusting.wrap_bio(incoming, outgoing, server_hostname="localhost")
     reader, writer = await asyncio.open_connection(*address)
@@ -134,7 +134,7 @@ async def test_tls_in_single_octets(house: Fixture, certificate: Certificate) ->
 
 
 async def test_large_texts_through_tls(house: Fixture, certificate: Certificate) -> None:
-    address = await house.open(keeper=certificate.keeper(), way=ListenerSettings("lines", implicit_tls=True))
+    address = await house.open(keeper=certificate.keeper(), listener=ListenerSettings("lines", implicit_tls=True))
     client = await house.client(address, certificate.trusting)
     text = b"x" * 50_000
     for _ in range(10):
@@ -283,7 +283,7 @@ async def test_a_session_may_speak_unasked(house: Fixture) -> None:
 
 
 async def test_close_notify_ends_the_session(house: Fixture, certificate: Certificate) -> None:
-    address = await house.open(keeper=certificate.keeper(), way=ListenerSettings("lines", implicit_tls=True))
+    address = await house.open(keeper=certificate.keeper(), listener=ListenerSettings("lines", implicit_tls=True))
     client = await house.client(address, certificate.trusting)
     await client.close()
     await until(lambda: house.sessions[0].finished == 1)

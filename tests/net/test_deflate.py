@@ -60,8 +60,8 @@ async def packing(house: Fixture, certificate: Certificate | None = None) -> Pac
     if certificate is None:
         client = await house.client(await house.open(compress))
     else:
-        way = ListenerSettings("lines", implicit_tls=True)
-        address = await house.open(compress, keeper=certificate.keeper(), way=way)
+        listener = ListenerSettings("lines", implicit_tls=True)
+        address = await house.open(compress, keeper=certificate.keeper(), listener=listener)
         client = await house.client(address, certificate.trusting)
     assert await client.ask(b"COMPRESS") == b"go ahead"
     return Packing(client)
@@ -203,8 +203,8 @@ async def test_a_bomb_is_unpacked_as_slowly_as_it_is_taken(house: Fixture, certi
         counted += len(text)
         return wait(session) if text == b"WAIT" else compress(session, text[:8])
 
-    way = ListenerSettings("lines", implicit_tls=tls)
-    address = await house.open(handler, keeper=certificate.keeper(), way=way)
+    listener = ListenerSettings("lines", implicit_tls=tls)
+    address = await house.open(handler, keeper=certificate.keeper(), listener=listener)
     plain = await house.client(address, certificate.trusting if tls else None)
     assert await plain.ask(b"COMPRESS") == b"go ahead"
     client = Packing(plain)

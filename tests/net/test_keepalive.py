@@ -26,7 +26,7 @@ def probing(connection: Connection) -> tuple[bool, int]:
 @pytest.mark.parametrize("address", ["127.0.0.1", "::1"])
 async def test_what_comes_in(house: Fixture, address: str) -> None:
     limits = replace(QUICK, keepalive=77.0)
-    await house.client(await house.open(limits=limits, way=ListenerSettings("lines", address=address)))
+    await house.client(await house.open(limits=limits, listener=ListenerSettings("lines", address=address)))
     assert probing(house.sessions[0].connection) == (True, 77)
 
 
@@ -37,7 +37,7 @@ async def test_off(house: Fixture) -> None:
 
 async def test_a_unix_socket_needs_none(house: Fixture, tmp_path: Path) -> None:
     path = str(tmp_path / "lines")
-    await house.open(limits=replace(QUICK, keepalive=77.0), way=ListenerSettings("lines", path=path))
+    await house.open(limits=replace(QUICK, keepalive=77.0), listener=ListenerSettings("lines", path=path))
     with socket.socket(socket.AF_UNIX) as sock:
         sock.connect(path)
 

@@ -34,8 +34,8 @@ def told_of(logged: LogCapture) -> list[tuple[object, ...]]:
 
 
 async def test_connections_in_all(house: Fixture, logged: LogCapture) -> None:
-    way = ListenerSettings("lines", refusal=REFUSAL)
-    address = await house.open(limits=Limits(connections=2, sweep=0.02), way=way)
+    listener = ListenerSettings("lines", refusal=REFUSAL)
+    address = await house.open(limits=Limits(connections=2, sweep=0.02), listener=listener)
     first, _ = await house.client(address), await house.client(address)
     assert await (await raw(house, address)).rest() == REFUSAL
     numbers = house.servers[0].numbers
@@ -47,8 +47,8 @@ async def test_connections_in_all(house: Fixture, logged: LogCapture) -> None:
 
 
 async def test_connections_of_one_address(house: Fixture, logged: LogCapture) -> None:
-    way = ListenerSettings("lines", address="127.0.0.1", refusal=REFUSAL)
-    address = await house.open(limits=Limits(per_address=1, sweep=0.02), way=way)
+    listener = ListenerSettings("lines", address="127.0.0.1", refusal=REFUSAL)
+    address = await house.open(limits=Limits(per_address=1, sweep=0.02), listener=listener)
     await house.client(address)
     assert await (await raw(house, address)).rest() == REFUSAL
     assert told_of(logged) == [("limits.per_address", 1, "127.0.0.1")]
@@ -62,8 +62,8 @@ async def test_connections_of_one_address(house: Fixture, logged: LogCapture) ->
 
 
 async def test_no_plain_refusal_where_tls_comes_first(house: Fixture, certificate: Certificate) -> None:
-    way = ListenerSettings("lines", refusal=REFUSAL, implicit_tls=True)
-    address = await house.open(limits=Limits(connections=1, sweep=0.02), way=way, keeper=certificate.keeper())
+    listener = ListenerSettings("lines", refusal=REFUSAL, implicit_tls=True)
+    address = await house.open(limits=Limits(connections=1, sweep=0.02), listener=listener, keeper=certificate.keeper())
     await raw(house, address)  # counts from the start, before any handshake
     await until(lambda: house.servers[0].numbers.open == 1)
     assert await (await raw(house, address)).rest() == b""
@@ -71,7 +71,9 @@ async def test_no_plain_refusal_where_tls_comes_first(house: Fixture, certificat
 
 async def test_unix_socket(house: Fixture, tmp_path: Path) -> None:
     path = tmp_path / "lmtp.sock"
-    address = await house.open(way=ListenerSettings("lines", path=str(path)), limits=Limits(per_address=1, sweep=0.02))
+    address = await house.open(
+        listener=ListenerSettings("lines", path=str(path)), limits=Limits(per_address=1, sweep=0.02)
+    )
     assert address == (str(path), 0)
     first, second = await house.client(address), await house.client(address)
     assert await first.ask(b"WHO") == b" 0  0"
@@ -83,7 +85,7 @@ async def test_unix_socket(house: Fixture, tmp_path: Path) -> None:
 async def test_ipv6(house: Fixture) -> None:
     if not socket.has_ipv6:
         pytest.skip("no IPv6 here")
-    address = await house.open(way=ListenerSettings("lines", address="::1"))
+    address = await house.open(listener=ListenerSettings("lines", address="::1"))
     client = await house.client(address)
     assert (await client.ask(b"WHO")).startswith(b"::1 ")
 
@@ -102,12 +104,12 @@ async def test_sockets_bound_by_someone_else(house: Fixture) -> None:
 async def test_a_port_that_is_taken(house: Fixture) -> None:
     _, port = await house.open()
     with pytest.raises(OSError):
-        await house.open(way=ListenerSettings("lines", port=port))
+        await house.open(listener=ListenerSettings("lines", port=port))
 
 
 async def test_sharing_a_port(house: Fixture) -> None:
-    address = await house.open(way=ListenerSettings("lines", reuse_port=True))
-    assert await house.open(way=ListenerSettings("lines", port=address[1], reuse_port=True)) == address
+    address = await house.open(listener=ListenerSettings("lines", reuse_port=True))
+    assert await house.open(listener=ListenerSettings("lines", port=address[1], reuse_port=True)) == address
     for _ in range(20):
         await house.client(address)
     assert sum(server.numbers.open for server in house.servers) == 20
@@ -115,7 +117,7 @@ async def test_sharing_a_port(house: Fixture) -> None:
 
 async def test_tls_needs_a_certificate(house: Fixture) -> None:
     with pytest.raises(ValueError, match="no certificate"):
-        await house.open(way=ListenerSettings("pop3s", implicit_tls=True))
+        await house.open(listener=ListenerSettings("pop3s", implicit_tls=True))
 
 
 async def test_a_new_certificate_is_for_new_connections(
@@ -123,7 +125,7 @@ async def test_a_new_certificate_is_for_new_connections(
 ) -> None:
     current = issue(tmp_path / "current")
     keeper = current.keeper()
-    address = await house.open(keeper=keeper, way=ListenerSettings("lines", implicit_tls=True))
+    address = await house.open(keeper=keeper, listener=ListenerSettings("lines", implicit_tls=True))
     old = await house.client(address, current.trusting)
     for path, fresh in zip(current.files, certificate.files, strict=True):
         path.write_bytes(fresh.read_bytes())
@@ -141,14 +143,14 @@ async def test_a_new_certificate_is_for_new_connections(
 @pytest.mark.parametrize("header", [V1, V2[:32]])
 @pytest.mark.parametrize("tls", [False, True])
 async def test_proxied(house: Fixture, certificate: Certificate, header: bytes, tls: bool) -> None:
-    way = ListenerSettings("lines", proxy_from=LOOPBACK, implicit_tls=tls)
-    address = await house.open(way=way, keeper=certificate.keeper())
+    listener = ListenerSettings("lines", proxy_from=LOOPBACK, implicit_tls=tls)
+    address = await house.open(listener=listener, keeper=certificate.keeper())
     client = await house.client(address, certificate.trusting if tls else None, first=header)
     assert await client.ask(b"WHO") == b"192.0.2.7 4711 198.51.100.1 25"
 
 
 async def test_proxied_all_at_once(house: Fixture) -> None:
-    client = await raw(house, await house.open(way=ListenerSettings("lines", proxy_from=LOOPBACK)))
+    client = await raw(house, await house.open(listener=ListenerSettings("lines", proxy_from=LOOPBACK)))
     client.send(V1 + b"one\r\nQUIT\r\n")
     assert await client.rest() == b"hello\r\none\r\nbye\r\n"
 
@@ -156,7 +158,7 @@ async def test_proxied_all_at_once(house: Fixture) -> None:
 async def test_proxied_tls_all_at_once(house: Fixture, certificate: Certificate) -> None:
     # The client's first TLS record arrives in one piece with the header, as it does behind a fast balancer.
     address = await house.open(
-        way=ListenerSettings("lines", proxy_from=LOOPBACK, implicit_tls=True), keeper=certificate.keeper()
+        listener=ListenerSettings("lines", proxy_from=LOOPBACK, implicit_tls=True), keeper=certificate.keeper()
     )
     incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
     theirs = certificate.trusting.wrap_bio(incoming, outgoing, server_hostname="localhost")
@@ -178,12 +180,12 @@ async def test_proxied_tls_all_at_once(house: Fixture, certificate: Certificate)
 
 async def test_health_check_of_the_proxy(house: Fixture) -> None:
     local = bytes.fromhex("0d0a0d0a000d0a515549540a20000000")
-    client = await house.client(await house.open(way=ListenerSettings("lines", proxy_from=LOOPBACK)), first=local)
+    client = await house.client(await house.open(listener=ListenerSettings("lines", proxy_from=LOOPBACK)), first=local)
     assert (await client.ask(b"WHO")).startswith(b"127.0.0.1 ")
 
 
 async def test_a_trusted_peer_must_introduce(house: Fixture, logged: LogCapture) -> None:
-    client = await raw(house, await house.open(way=ListenerSettings("lines", proxy_from=LOOPBACK)))
+    client = await raw(house, await house.open(listener=ListenerSettings("lines", proxy_from=LOOPBACK)))
     client.send(b"EHLO me\r\n")
     with contextlib.suppress(ConnectionError):
         assert await client.rest() == b""
@@ -192,7 +194,7 @@ async def test_a_trusted_peer_must_introduce(house: Fixture, logged: LogCapture)
 
 async def test_an_introduction_has_its_time(house: Fixture) -> None:
     limits = Limits(sweep=0.02, proxy_header=0.1)
-    client = await raw(house, await house.open(way=ListenerSettings("lines", proxy_from=LOOPBACK), limits=limits))
+    client = await raw(house, await house.open(listener=ListenerSettings("lines", proxy_from=LOOPBACK), limits=limits))
     client.send(b"PROXY TCP4 ")
     with contextlib.suppress(ConnectionError):
         assert await client.rest() == b""
@@ -200,15 +202,15 @@ async def test_an_introduction_has_its_time(house: Fixture) -> None:
 
 
 async def test_strangers_cannot_lie_about_their_address(house: Fixture) -> None:
-    way = ListenerSettings("lines", proxy_from=(ipaddress.ip_network("192.0.2.0/24"),))
-    client = await house.client(await house.open(way=way), first=V1)
+    listener = ListenerSettings("lines", proxy_from=(ipaddress.ip_network("192.0.2.0/24"),))
+    client = await house.client(await house.open(listener=listener), first=V1)
     assert await client.line() == V1.strip()  # a command like any other
     assert (await client.ask(b"WHO")).startswith(b"127.0.0.1 ")
 
 
 async def test_caps_count_who_is_behind_the_proxy(house: Fixture, logged: LogCapture) -> None:
-    way = ListenerSettings("lines", proxy_from=LOOPBACK, refusal=REFUSAL)
-    address = await house.open(way=way, limits=Limits(per_address=1, sweep=0.02, linger=0.5))
+    listener = ListenerSettings("lines", proxy_from=LOOPBACK, refusal=REFUSAL)
+    address = await house.open(listener=listener, limits=Limits(per_address=1, sweep=0.02, linger=0.5))
     first = await house.client(address, first=V1)
     second = await raw(house, address)
     second.send(V1)
@@ -223,8 +225,8 @@ async def test_caps_count_who_is_behind_the_proxy(house: Fixture, logged: LogCap
 
 async def test_mapped_addresses_behind_the_proxy_are_ipv4(house: Fixture) -> None:
     """A proxy that listens for both families says ::ffff:192.0.2.7: not one network with all other IPv4 clients."""
-    way = ListenerSettings("lines", proxy_from=LOOPBACK, refusal=REFUSAL)
-    address = await house.open(way=way, limits=Limits(per_address=1, sweep=0.02, linger=0.5))
+    listener = ListenerSettings("lines", proxy_from=LOOPBACK, refusal=REFUSAL)
+    address = await house.open(listener=listener, limits=Limits(per_address=1, sweep=0.02, linger=0.5))
     mapped = V1.replace(b"TCP4 192.0.2.7 ", b"TCP6 ::ffff:192.0.2.7 ").replace(b" 198.", b" ::ffff:198.")
     assert mapped.startswith(b"PROXY TCP6 ")
     first = await house.client(address, first=mapped)
@@ -281,9 +283,9 @@ async def test_without_lingering_nobody_waits_for_peers(house: Fixture, certific
         await go_on.wait()
         session.engine.answer(text)
 
-    way = ListenerSettings("lines", implicit_tls=tls)
+    listener = ListenerSettings("lines", implicit_tls=tls)
     limits = Limits(sweep=0.02, linger=NEVER)
-    address = await house.open(work, limits=limits, keeper=certificate.keeper(), way=way)
+    address = await house.open(work, limits=limits, keeper=certificate.keeper(), listener=listener)
     trusting = certificate.trusting if tls else None
     idle, busy = [await house.client(address, trusting) for _ in range(2)]
     busy.send(b"keep this\r\n")
@@ -316,8 +318,8 @@ async def test_what_takes_too_long_is_cut_off(house: Fixture) -> None:
 
 
 async def test_those_not_yet_in_are_sent_away(house: Fixture, certificate: Certificate) -> None:
-    way = ListenerSettings("lines", implicit_tls=True)
-    client = await raw(house, await house.open(way=way, keeper=certificate.keeper()))
+    listener = ListenerSettings("lines", implicit_tls=True)
+    client = await raw(house, await house.open(listener=listener, keeper=certificate.keeper()))
     await until(lambda: house.servers[0].numbers.open == 1)
     assert await house.servers[0].shut_down(5.0) == 0
     with contextlib.suppress(ConnectionError):

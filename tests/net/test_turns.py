@@ -206,7 +206,7 @@ async def test_a_flood_of_handshakes_does_one_step_in_each_turn(
         certificate.trusting.wrap_bio(ssl.MemoryBIO(), hello, server_hostname="localhost").do_handshake()
     word = hello.read()
     keeper = certificate.keeper()
-    address = await house.open(keeper=keeper, way=ListenerSettings("secure", implicit_tls=True))
+    address = await house.open(keeper=keeper, listener=ListenerSettings("secure", implicit_tls=True))
     monkeypatch.setattr(Tunnel, "receive", counted)
     flood = [await Client.connect(address) for _ in range(20)]
     watching = asyncio.create_task(watch())
