@@ -78,7 +78,7 @@ def packed(data: bytes) -> bytes:
 def unpack_all(deflate: Deflate, data: bytes) -> tuple[bytes, list[int]]:
     """All that is in `data`, and the sizes of the pieces."""
     pieces = []
-    while data or deflate.owes:
+    while data or deflate.has_more:
         plain, data = deflate.unpack(data)
         pieces.append(plain)
     return b"".join(pieces), [len(piece) for piece in pieces]
@@ -114,7 +114,7 @@ def test_what_zlib_keeps_back_is_not_forgotten() -> None:
     for cut in range(1, 60):
         deflate = Deflate()
         first, _ = unpack_all(deflate, data[:-cut])
-        assert not deflate.owes
+        assert not deflate.has_more
         rest, _ = unpack_all(deflate, data[-cut:])
         assert len(first) + len(rest) == 1 << 20
 

@@ -17,7 +17,7 @@ contiguous read. A prefix that several copies share stands there once. All numbe
            36  16  unused, 0
            52   4  CRC-32 of the 52 octets before and of all prefixes
 
-The identity is a random number that the record's row in the database has, too. Whoever reads compares the two, so a
+The identity is a random number that the record's row in the database has, too. The reader compares the two, so a
 reference to what was there before, or elsewhere, finds damage and never another person's mail. Records of version 1,
 and packs without a head, were written before there were identities and heads: theirs is 0. Up to version 2 the digest
 is a SHA-256 of 32 octets.

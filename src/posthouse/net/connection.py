@@ -124,7 +124,7 @@ class Connection(asyncio.Protocol):
     def take(self) -> bytes:
         """Some or all of what has arrived; empty if nothing has."""
         held = self._held
-        if not held and (self._deflate is None or not self._deflate.owes):
+        if not held and (self._deflate is None or not self._deflate.has_more):
             return b""
         data = held[0] if len(held) == 1 else b"".join(held)
         held.clear()

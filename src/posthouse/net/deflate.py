@@ -27,12 +27,12 @@ class BrokenStreamError(Exception):
 class Deflate:
     """Packs what goes out, unpacks what comes in."""
 
-    __slots__ = ("_packer", "_unpacker", "ended", "owes")
+    __slots__ = ("_packer", "_unpacker", "ended", "has_more")
 
     def __init__(self) -> None:
         self._packer: zlib._Compress | None = None
         self._unpacker = zlib.decompressobj(_THEIR_WINDOW)
-        self.owes = False  # unpack(b"") may give something
+        self.has_more = False  # unpack(b"") may give something
         self.ended = False  # the peer has ended its stream
 
     def pack(self, plain: bytes) -> bytes:
@@ -56,6 +56,6 @@ class Deflate:
             plain = self._unpacker.decompress(packed, _PIECE)
         except zlib.error as error:
             raise BrokenStreamError(str(error)) from None
-        self.owes = len(plain) == _PIECE
+        self.has_more = len(plain) == _PIECE
         self.ended = self._unpacker.eof
         return plain, self._unpacker.unconsumed_tail

@@ -232,7 +232,7 @@ def _gone(config: Config, ident: str, kept: list[Arrival]) -> list[Delivery]:
         return []
     try:
         found = find_deliveries(open_data_folder(config).history, ident, most=_MOST)
-    except DatabaseError as error:  # it may be lost: the rest is told all the same
+    except DatabaseError as error:  # it may be lost: the rest is shown all the same
         output.note(f"The history of deliveries cannot be read: {error}")
         return []
     there = {(each.account, each.received, each.message_id) for each in kept}

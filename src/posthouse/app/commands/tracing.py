@@ -1,4 +1,4 @@
-"""How the life of a message is told: by commands, for people and for programs."""
+"""The life of a message, as commands show it, for people and for programs."""
 
 import time
 from collections.abc import Iterator, Sequence

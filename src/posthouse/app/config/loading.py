@@ -1,4 +1,4 @@
-"""Read the configuration: defaults, then the file, then the environment; every mistake is found before any is told.
+"""Read the configuration: defaults, then the file, then the environment; every mistake is found before any is reported.
 
 config = load(path, environment)      raises ConfigError with all problems
 config.settings.smtp.max_size         52428800

@@ -143,9 +143,9 @@ class HistorySection:
 
 @dataclass(frozen=True, slots=True)
 class LogSection:
-    """[log]: what is told on standard error."""
+    """[log]: what is written to standard error."""
 
-    level: str = setting(kinds.choice("debug", "info", "warning", "error"), "info", "the least weight that is told")
+    level: str = setting(kinds.choice("debug", "info", "warning", "error"), "info", "the least weight that is written")
     format: str = setting(kinds.choice("text", "json"), "text", "one line each, for people or for machines")
 
 

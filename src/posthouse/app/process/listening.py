@@ -119,7 +119,7 @@ def _bind_unix(path: str, workers: int) -> tuple[socket.socket, ...]:
     try:
         sock.bind(path)
         bound = True
-        # Whoever may reach the folder may deliver: LMTP gives no more rights than port 25 does.
+        # Each user who may reach the folder may deliver: LMTP gives no more rights than port 25 does.
         Path(path).chmod(0o666)
         sock.listen(BACKLOG)
         sock.setblocking(False)

@@ -38,7 +38,7 @@ class _Lines:
         try:
             os.write(self._descriptor, line.encode(errors="backslashreplace") + b"\n")
         except OSError:
-            # Whoever read the log is gone, or its disk is full: mail goes on without it.
+            # The reader of the log is gone, or its disk is full: mail goes on without it.
             return
 
     log = debug = info = warning = error = critical = msg

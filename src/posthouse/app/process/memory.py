@@ -3,7 +3,7 @@
 import ctypes
 import gc
 
-# malloc.h of glibc: what mallopt(3) is told.
+# malloc.h of glibc: the options of mallopt(3).
 _M_TRIM_THRESHOLD = -1
 _M_TOP_PAD = -2
 _M_MMAP_THRESHOLD = -3

@@ -32,5 +32,5 @@ class Notifier:
             try:
                 sock.sendto(state.encode(), self._address)
             except OSError:
-                # Whoever started us no longer listens: that is theirs to know, and no reason to stop.
+                # What started us no longer listens: that is its own affair, and no reason to stop.
                 return

@@ -244,7 +244,7 @@ class Parent:
             self._failed = self._failed or code not in (0, -signal.SIGKILL, -signal.SIGTERM)
             return
         if not self._was_ready:
-            # The very first start failed: that will not mend itself. The worker has said why.
+            # The very first start failed: that will not get better by itself. The worker has said why.
             self._failed = True
             self._stop()
             return

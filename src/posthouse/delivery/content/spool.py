@@ -37,7 +37,7 @@ class SpoolBudget:
 class Spool:
     """One message; see mailstore.interface.Body. close() must be called, whatever becomes of it.
 
-    Whoever writes looks at `is_due` after each piece, and awaits flush() before the next.
+    The writer looks at `is_due` after each piece, and awaits flush() before the next.
     """
 
     def __init__(self, budget: SpoolBudget) -> None:

@@ -88,7 +88,7 @@ def remove(
 def remove_from(
     connection: apsw.Connection, account: int, box: int, messages: Sequence[int], now: int, marked: bool
 ) -> tuple[list[int], int]:
-    """The same for a session, which is told when the mailbox is gone."""
+    """The same for a session, which learns when the mailbox is gone."""
     require(connection, account, box)
     return remove(connection, account, box, messages, now, marked=marked)
 

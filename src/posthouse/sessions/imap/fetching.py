@@ -119,7 +119,7 @@ async def _mark_seen(ctx: Context, view: View, chosen: Sequence[int], sections: 
 async def _unmark_seen(ctx: Context, view: View, positions: Mapping[int, int], *, uid: bool) -> None:
     """What could not be shown was not seen. `positions`: with their flags as the client knows them.
 
-    It is told of what others have changed meanwhile: with our own two changes that was taken up, and is no news later.
+    It also sends what others have changed meanwhile: with our own two changes that was taken up, and is no news later.
     """
     if not positions:
         return
