@@ -1,8 +1,8 @@
 """Reads messages out of packs. What the kernel has in memory is read at once, the rest must be fetched in a thread.
 
 Every read checks the record's header: the identity there must be the one that the database has. A read of a whole
-message compares every octet with the digest it was kept under. A caller that sends a long message in pieces has it checked
-first, so that nothing damaged goes out as if it were sound.
+message compares every octet with the digest it was kept under. A caller that sends a long message in pieces has it
+checked first, so that nothing damaged goes out as if it were sound.
 """
 
 import contextlib
