@@ -9,10 +9,11 @@ imap_hands.py change mailboxes. Whatever goes wrong with a connection, its clien
 import random
 import re
 import smtplib
+import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,6 +33,10 @@ KEPT = "Kept"
 _ENDS = (OSError, AssertionError, ValueError, smtplib.SMTPException)  # how a conversation with a killed server ends
 _BODY = re.compile(rb"BODY\[\S*\] \{(\d+)\}\r\n")
 _UID = re.compile(rb"\bUID (\d+)")
+_MARK = re.compile(r"([0-9]+)@example\.test$")
+_WAITING = """
+    SELECT message_id, address FROM queued JOIN queued_recipient USING (number) WHERE state = 0
+"""
 _LISTED = re.compile(rb'\* LIST \([^)]*\) \S+ "?([^"]+?)"?$')
 
 
@@ -122,7 +127,15 @@ class Mixed:
         """Stop a process for good, and write down when: what it had sent and not recorded may be sent once more."""
         began = time.monotonic()
         kill()
-        self.mail.cuts.append((began, time.monotonic()))
+        ended = time.monotonic()
+        self.mail.unsettled[ended] = self._unsettled()
+        self.mail.cuts.append((began, ended))
+
+    def _unsettled(self) -> set[Copy]:
+        """The letters that wait in the queue now, and for whom."""
+        with closing(sqlite3.connect(f"file:{self.relay.data / 'posthouse.db'}?mode=ro", uri=True)) as connection:
+            rows = connection.execute(_WAITING).fetchall()
+        return {(int(found[1]), address) for mark, address in rows if (found := _MARK.match(mark))}
 
     def _again(self, work: Callable[[random.Random], None], source: random.Random) -> None:
         while not self._stop.is_set():

@@ -40,7 +40,7 @@ class Relay:
         self, folder: Path, ways: Sequence[Way], *, workers: int = 2, outgoing: str = "", data: Path | None = None
     ) -> None:
         self._folder = folder
-        self._data = data or folder / "data"
+        self.data = data or folder / "data"
         self._config = folder / "posthouse.toml"
         self._log = folder / "log"
         offset = free_offset()
@@ -58,7 +58,7 @@ class Relay:
         )
         return f"""[server]
 hostname = "mail.example.test"
-data = "{self._data}"
+data = "{self.data}"
 user = ""
 workers = {workers}
 drain = "1s"
