@@ -14,7 +14,7 @@ import trustme
 from cryptography.hazmat.primitives import serialization
 from structlog.testing import LogCapture
 
-from posthouse.net.bindings import server_end_point
+from posthouse.net.channel_binding import server_end_point
 from posthouse.net.tls import TlsFilesError, TlsKeeper
 from tests.net.fixture import Certificate, issue, until
 

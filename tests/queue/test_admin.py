@@ -15,7 +15,7 @@ from posthouse.message.envelope import BodyType, Recipient, ReversePath
 from posthouse.message.ids import format_id, id_factory
 from posthouse.queue.interface import AttemptRecord, Filter, Fresh, RecipientState, Try, Waiting
 from posthouse.queue.sqlite import claimers, claiming, putting, recording, upkeep
-from posthouse.queue.sqlite.admin import DeskBusyError, DeskError, QueueAdmin
+from posthouse.queue.sqlite.admin import QueueAdmin, QueueAdminError, QueueBusyError
 from posthouse.queue.sqlite.schema import MIGRATIONS, ROOM
 
 START = 1_790_000_000
@@ -168,12 +168,12 @@ def test_an_id_may_be_given_by_its_beginning(office: Office) -> None:
 
 @pytest.mark.parametrize("ident", ["", "01m86", "01m86'); --", "l" * 10, "z" * 26, "0" * 27, "01m86ü", "İ" * 8])
 def test_what_is_no_id_is_told(office: Office, ident: str) -> None:
-    with pytest.raises(DeskError, match=r"id"):
+    with pytest.raises(QueueAdminError, match=r"id"):
         office.desk.recipients(Filter((ident,)))
 
 
 def test_what_is_no_text_is_told(office: Office) -> None:
-    with pytest.raises(DeskError, match="no text"):
+    with pytest.raises(QueueAdminError, match="no text"):
         office.desk.recipients(Filter(sender="\udcff@here.test"))
 
 
@@ -274,7 +274,7 @@ def test_a_change_that_fails_changes_nothing(office: Office) -> None:
     office.connection.execute(
         "CREATE TRIGGER fail BEFORE UPDATE ON queued_recipient WHEN NEW.n = 1 BEGIN SELECT RAISE(ABORT, 'power'); END"
     )
-    with pytest.raises(DeskError, match="power"):
+    with pytest.raises(QueueAdminError, match="power"):
         office.desk.drop(Filter())
     assert office.waiting() == (2, None)
     assert office.found(Filter()) == ["b@y.test", "c@y.test"]
@@ -283,7 +283,7 @@ def test_a_change_that_fails_changes_nothing(office: Office) -> None:
 def test_a_writer_who_takes_long_is_told_of_and_readers_go_on(office: Office) -> None:
     office.put("b@y.test")
     office.connection.execute("BEGIN IMMEDIATE")
-    with pytest.raises(DeskBusyError, match="busy"):
+    with pytest.raises(QueueBusyError, match="busy"):
         office.desk.hold(Filter())
     assert office.found() == ["b@y.test"]
     office.connection.execute("COMMIT")
@@ -292,15 +292,15 @@ def test_a_writer_who_takes_long_is_told_of_and_readers_go_on(office: Office) ->
 
 def test_a_queue_of_a_later_version_is_left_alone(office: Office) -> None:
     office.connection.execute("UPDATE schema_version SET version = 99")
-    with pytest.raises(DeskError, match="newer"):
+    with pytest.raises(QueueAdminError, match="newer"):
         QueueAdmin(office.path)
 
 
 def test_what_is_no_database_is_told(tmp_path: Path) -> None:
     (tmp_path / "posthouse.db").write_bytes(b"x" * 4096)
-    with pytest.raises(DeskError, match="cannot be opened"):
+    with pytest.raises(QueueAdminError, match="cannot be opened"):
         QueueAdmin(tmp_path / "posthouse.db")
-    with pytest.raises(DeskError, match="cannot be opened"):
+    with pytest.raises(QueueAdminError, match="cannot be opened"):
         QueueAdmin(tmp_path / "no" / "posthouse.db")
 
 
@@ -329,5 +329,5 @@ def test_what_cannot_be_read_is_shown_as_it_stands_there_and_can_be_dropped(
 def test_what_is_no_text_is_said_so(office: Office) -> None:
     office.put("b@y.test")
     office.connection.execute("UPDATE queued_recipient SET address = CAST(x'ff' AS TEXT)")
-    with pytest.raises(DeskError, match="no text"):
+    with pytest.raises(QueueAdminError, match="no text"):
         office.desk.recipients(ALL)

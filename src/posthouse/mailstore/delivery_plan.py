@@ -1,7 +1,7 @@
 """What becomes of a batch of deliveries: decided from the counters of its accounts and mailboxes, without a database.
 
 A store reads the states that the batch needs into a DeliveryPlan, asks it delivery by delivery, and writes the states
-it has touched. Nothing else decides on quota, repetition, uids or message ids.
+it has touched. No other module decides on quota, repetition, uids or message ids of a delivery.
 """
 
 from collections.abc import Sequence

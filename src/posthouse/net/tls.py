@@ -8,7 +8,7 @@ from pathlib import Path
 
 from structlog.typing import FilteringBoundLogger
 
-from posthouse.net.bindings import server_end_point
+from posthouse.net.channel_binding import server_end_point
 
 # Forward secrecy and authenticated encryption always (RFC 9325 4.1, 4.2): no CBC, no CCM, and none of the short tags of
 # CCM_8. TLS 1.2 without AES-GCM is long gone.

@@ -9,7 +9,7 @@ class Stuffing:
     __slots__ = ("_dots", "_in_body", "_line_octets", "_lines", "_open_end", "_tail", "done")
 
     def __init__(self, has_leading_dots: bool, no_final_crlf: bool, lines: int | None) -> None:
-        """`dot_lines`: some line starts with a dot. `open_end`: the message does not end with CRLF.
+        """`has_leading_dots`: some line starts with a dot. `no_final_crlf`: the message does not end with CRLF.
 
         `lines`: how many lines of body TOP wants; None for the whole message.
         """

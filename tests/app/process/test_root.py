@@ -156,9 +156,7 @@ from posthouse.app.config.problems import nearest
 nearest("a", ["ab"])
 from posthouse.app.output import progress
 import posthouse.sessions.imap.session, posthouse.delivery.outbound.agent
-import posthouse.app.worker, posthouse.app.commands.fsck
-import posthouse.sessions.imap.session, posthouse.delivery.sender
-import posthouse.app.process.worker, posthouse.app.commands.fsck
+import posthouse.app.process.worker, posthouse.app.commands.fsck, posthouse.app.outgoing
 """
 
 

@@ -39,7 +39,7 @@ from posthouse.mailstore.sqlite.archive import Archive
 from posthouse.message.printable import printable
 from posthouse.queue.history import Delivery
 from posthouse.queue.interface import Filter, Traced
-from posthouse.queue.sqlite.admin import DeskBusyError, DeskError, QueueAdmin
+from posthouse.queue.sqlite.admin import QueueAdmin, QueueAdminError, QueueBusyError
 from posthouse.queue.sqlite.history import find_deliveries
 
 _MOST = 100  # messages that are told of
@@ -201,8 +201,8 @@ def _on_their_way(config: Config, ident: str) -> list[Traced]:
                 return found
             either = desk.recipients(Filter(sender=ident, settled=True), limit=_MOST)
             either += desk.recipients(Filter(recipient=ident, settled=True), limit=_MOST)
-    except DeskError as error:
-        raise refusal(error, Exit.TRY_LATER if isinstance(error, DeskBusyError) else Exit.FAILED) from None
+    except QueueAdminError as error:
+        raise refusal(error, Exit.TRY_LATER if isinstance(error, QueueBusyError) else Exit.FAILED) from None
     known = {(each.message.number, each.n): each for each in either}
     return sorted(known.values(), key=lambda each: (-each.message.number, each.n))[:_MOST]
 

@@ -23,7 +23,7 @@ from posthouse.message.ids import format_id
 from posthouse.message.printable import printable
 from posthouse.message.sizes import format_size
 from posthouse.queue.interface import ACCOUNT, MAILBOX, Filter, Traced
-from posthouse.queue.sqlite.admin import DeskBusyError, DeskError, QueueAdmin
+from posthouse.queue.sqlite.admin import QueueAdmin, QueueAdminError, QueueBusyError
 
 
 @Parameter(name="*")
@@ -71,7 +71,7 @@ def list_(
 ) -> None:
     """List what waits to be sent: to whom, how often it was tried, and what was said last. The newest first."""
     wanted = only.filter((), settled=settled)
-    found, (recipients, messages) = _desk(
+    found, (recipients, messages) = _queue_admin(
         where.load(), lambda desk: (desk.recipients(wanted, limit=limit), desk.count(wanted))
     )
     if as_json:
@@ -118,7 +118,7 @@ def show_(
     if body and (head or as_json):
         raise CommandError("--body goes alone: the message is all that it writes", code=Exit.USAGE)
     config = where.load()
-    found = _desk(config, lambda desk: _of_message(desk, ident))
+    found = _queue_admin(config, lambda desk: _of_message(desk, ident))
     if body:
         output.octets(_message(config, found[0]))
         return
@@ -201,11 +201,11 @@ def drop_(
     """Remove waiting messages from the queue. Their senders get no bounce."""
     wanted = _chosen(ids, only, every)
     config = where.load()
-    count, messages = _desk(config, lambda desk: _count(desk, wanted))
+    count, messages = _queue_admin(config, lambda desk: _count(desk, wanted))
     if count:
         what = f"{many(count, 'recipient')} of {many(messages, 'message')}"
         confirmed(f"Drop {what} without a bounce?", yes=yes)
-        under_way, count = _desk(config, lambda desk: (desk.under_way(wanted), desk.drop(wanted)))
+        under_way, count = _queue_admin(config, lambda desk: (desk.under_way(wanted), desk.drop(wanted)))
     else:
         under_way = 0
     _report(count, "dropped", as_json, under_way)
@@ -225,7 +225,7 @@ def _change(
         _check_known(desk, wanted.ids)
         return change(desk, wanted)
 
-    return _desk(where.load(), work)
+    return _queue_admin(where.load(), work)
 
 
 def _chosen(ids: tuple[str, ...], only: QueueFilter, every: bool) -> Filter:
@@ -247,14 +247,14 @@ def _report(count: int, what: str, as_json: bool, under_way: int | None = None) 
         output.note(f"{what}: a delivery that has begun goes on.")
 
 
-def _desk(config: Config, work: Callable[[QueueAdmin], T]) -> T:
+def _queue_admin(config: Config, work: Callable[[QueueAdmin], T]) -> T:
     """Open the queue, and do something with it."""
     paths = open_data_folder(config)
     try:
         with QueueAdmin(paths.mail) as desk:
             return work(desk)
-    except DeskError as error:
-        raise refusal(error, Exit.TRY_LATER if isinstance(error, DeskBusyError) else Exit.FAILED) from None
+    except QueueAdminError as error:
+        raise refusal(error, Exit.TRY_LATER if isinstance(error, QueueBusyError) else Exit.FAILED) from None
 
 
 def _header(config: Config, each: Traced) -> list[str]:

@@ -35,7 +35,7 @@ def prepare(config: WorkerConfig) -> None:
 
 
 def _reroute(config: WorkerConfig) -> None:
-    """What was queued before takes the routes of now: a running server's never change."""
+    """What was queued before takes the current routes: a running server's never change."""
     if not config.settings.outgoing.enabled:  # nothing is sent: the next start that sends does it
         return
     from posthouse.app.outgoing import build_routes  # all that sending needs, once for all workers that are forked
@@ -48,7 +48,7 @@ def _reroute(config: WorkerConfig) -> None:
     try:
         changed = reroute(config.paths.mail, choose)
     except DatabaseError as error:  # the disk is full: mail must be read and deleted all the same
-        config.log.warning("mail that was queued before keeps to the routes of then", reason=error)
+        config.log.warning("mail that was queued before keeps its old routes", reason=error)
         return
     if changed:
-        config.log.info("queued mail takes another way, by the routes of now", recipients=changed)
+        config.log.info("queued mail takes other routes than before", recipients=changed)

@@ -25,7 +25,7 @@ _NAME = b"DKIM-Signature"
 
 
 @dataclass(frozen=True, slots=True)
-class _Pen:
+class _PreparedKey:
     """A key made ready: the tags that never change, and what signs."""
 
     algorithm: bytes
@@ -59,10 +59,10 @@ class Signer:
         return b"".join(_field(pen, names, signed, body_hash, now) for pen in self._pens)
 
 
-def _pen(key: SigningKey) -> _Pen:
+def _pen(key: SigningKey) -> _PreparedKey:
     private = private_key(key)
     sign = _rsa(private) if isinstance(private, RSAPrivateKey) else _ed25519(private)
-    return _Pen(key.algorithm.encode(), key.domain.encode("ascii"), key.selector.encode("ascii"), sign)
+    return _PreparedKey(key.algorithm.encode(), key.domain.encode("ascii"), key.selector.encode("ascii"), sign)
 
 
 def _rsa(private: RSAPrivateKey) -> Callable[[bytes], bytes]:
@@ -74,7 +74,7 @@ def _ed25519(private: Ed25519PrivateKey) -> Callable[[bytes], bytes]:
     return lambda data: private.sign(sha256(data).digest())  # RFC 8463 3: the hash is what is signed
 
 
-def _field(pen: _Pen, names: Sequence[bytes], signed: bytes, body_hash: bytes, now: int) -> bytes:
+def _field(pen: _PreparedKey, names: Sequence[bytes], signed: bytes, body_hash: bytes, now: int) -> bytes:
     """One field. `signed`: the other fields as they are hashed."""
     lines = list(folded(_words(pen, names, body_hash, now), _WIDTH))
     unsigned = b"\r\n".join(lines)
@@ -85,7 +85,7 @@ def _field(pen: _Pen, names: Sequence[bytes], signed: bytes, body_hash: bytes, n
     return unsigned + b"".join(b"\r\n " + portion for portion in portions) + b"\r\n"
 
 
-def _words(pen: _Pen, names: Sequence[bytes], body_hash: bytes, now: int) -> Iterator[bytes]:
+def _words(pen: _PreparedKey, names: Sequence[bytes], body_hash: bytes, now: int) -> Iterator[bytes]:
     """The field up to "b=" in words between which a line may be folded."""
     yield _NAME + b": v=1;"
     yield b" a=" + pen.algorithm + b";"

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from posthouse.protocol.imap.keys import PLAINLY, Key, Returning, SortBy
+from posthouse.protocol.imap.search_keys import PLAINLY, Key, Returning, SortBy
 from posthouse.protocol.imap.sets import NumberSet
 
 

@@ -7,7 +7,7 @@ from datetime import date
 from posthouse.message.months import month_number
 from posthouse.message.text.charsets import charset_text, is_known, raw_text
 from posthouse.protocol.imap.commands import Search, SessionMode
-from posthouse.protocol.imap.keys import (
+from posthouse.protocol.imap.search_keys import (
     PLAINLY,
     Aged,
     Compared,

@@ -62,11 +62,11 @@ _COUNT_DOWN = """
 _ORDER = "UPDATE claimer SET orders = orders + 1"  # senders look at what they hold in memory
 
 
-class DeskError(Exception):
+class QueueAdminError(Exception):
     """The queue cannot be read or changed now, or the question makes no sense; the text is a sentence."""
 
 
-class DeskBusyError(DeskError):
+class QueueBusyError(QueueAdminError):
     """Others have been writing for too long."""
 
 
@@ -172,19 +172,19 @@ class QueueAdmin:
         try:
             return self._connection.execute(statement, values).fetchall()
         except apsw.BusyError as error:
-            raise DeskBusyError("the queue is busy; try again in a moment") from error
+            raise QueueBusyError("the queue is busy; try again in a moment") from error
         except apsw.Error as error:
-            raise DeskError(f"the queue cannot be used: {error}") from error
+            raise QueueAdminError(f"the queue cannot be used: {error}") from error
         except UnicodeEncodeError:  # an argument that was no UTF-8
-            raise DeskError("what was asked for is no text") from None
+            raise QueueAdminError("what was asked for is no text") from None
         except UnicodeDecodeError as error:
-            raise DeskError(f"the queue holds something that is no text: {error}") from error
+            raise QueueAdminError(f"the queue holds something that is no text: {error}") from error
 
 
-def _not_opened(path: Path, error: Exception) -> DeskError:
+def _not_opened(path: Path, error: Exception) -> QueueAdminError:
     if isinstance(error, apsw.BusyError):
-        return DeskBusyError("the queue is busy; try again in a moment")
-    return DeskError(f"the queue in {path.parent} cannot be opened: {error}")
+        return QueueBusyError("the queue is busy; try again in a moment")
+    return QueueAdminError(f"the queue in {path.parent} cannot be opened: {error}")
 
 
 def _values(wanted: Filter) -> tuple[Any, ...]:
@@ -224,10 +224,10 @@ def _destination(text: str) -> str:
 def _range(text: str) -> tuple[str, str]:
     """The first and the last id that begin so, in hexadecimal."""
     if len(text) < MIN_ID:
-        raise DeskError(f"{text} is too short for an id; give at least {MIN_ID} characters")
+        raise QueueAdminError(f"{text} is too short for an id; give at least {MIN_ID} characters")
     try:
         low, high = parse_id(text)
     except ValueError:
-        raise DeskError(f"{text} is no message id; posthouse queue list shows them") from None
+        raise QueueAdminError(f"{text} is no message id; posthouse queue list shows them") from None
     assert format_id(low)[: len(text)] == text.lower()
     return low.hex(), high.hex()

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from posthouse.mailstore.index import SortKeys
 from posthouse.mailstore.interface import KEYWORD_SHIFT, Measure
 from posthouse.message.text import ThreadRow, thread_ordered_subject, thread_references, thread_text
-from posthouse.protocol.imap import keys
+from posthouse.protocol.imap import search_keys as keys
 from posthouse.protocol.imap.commands import Search
-from posthouse.protocol.imap.keys import Compared, Key, Moment, Returning
+from posthouse.protocol.imap.search_keys import Compared, Key, Moment, Returning
 from posthouse.protocol.imap.sets import compact, page
 from posthouse.sessions.imap.context import FEW, Context
 from posthouse.sessions.imap.flags import system_flag

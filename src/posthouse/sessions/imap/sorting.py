@@ -6,7 +6,7 @@ from typing import Any
 
 from posthouse.mailstore.index import SortKeys
 from posthouse.mailstore.interface import MailboxMessage
-from posthouse.protocol.imap.keys import SortBy
+from posthouse.protocol.imap.search_keys import SortBy
 from posthouse.sessions.imap.context import FEW, Context
 from posthouse.sessions.imap.view import View
 

@@ -7,7 +7,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 
-from posthouse.net.bindings import server_end_point
+from posthouse.net.channel_binding import server_end_point
 
 NOW = datetime.datetime(2026, 11, 24, tzinfo=datetime.UTC)
 RSA = rsa.generate_private_key(public_exponent=65537, key_size=2048)
