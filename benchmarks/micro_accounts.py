@@ -20,10 +20,10 @@ from posthouse.accounts.importing import import_accounts
 from posthouse.accounts.interface import Account
 from posthouse.accounts.passwords import PasswordHasher
 from posthouse.accounts.sqlite import SqliteDirectory, SqliteRegistry, SqliteThrottleRows
-from posthouse.accounts.throttle import Limit, Throttle
+from posthouse.accounts.throttle import Throttle, ThrottleLimit
 from posthouse.message.address import Address
 
-NEVER = Limit(free=1_000_000, first=1, longest=1)
+NEVER = ThrottleLimit(free=1_000_000, first=1, longest=1)
 IP = "192.0.2.1"
 
 

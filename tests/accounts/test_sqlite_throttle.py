@@ -7,18 +7,18 @@ import apsw
 import pytest
 
 from posthouse.accounts.sqlite import SqliteThrottleRows
-from posthouse.accounts.throttle import Charge, Limit, Throttle, ThrottleUnavailableError
+from posthouse.accounts.throttle import Charge, Throttle, ThrottleLimit, ThrottleUnavailableError
 from tests.accounts.clock import Clock
 
-LIMIT = Limit(3, 2, 100, 1_000)
+LIMIT = ThrottleLimit(3, 2, 100, 1_000)
 
 GUESS = """
 import sys, time, apsw
 from posthouse.accounts.sqlite import SqliteThrottleRows
-from posthouse.accounts.throttle import Limit, Throttle
+from posthouse.accounts.throttle import ThrottleLimit, Throttle
 connection = apsw.Connection(sys.argv[1])
 connection.set_busy_timeout(5000)
-throttle = Throttle(SqliteThrottleRows(connection), time.time, network=Limit(10_000, 1, 1), name=Limit(10_000, 1, 1))
+throttle = Throttle(SqliteThrottleRows(connection), time.time, network=ThrottleLimit(10_000, 1, 1), name=ThrottleLimit(10_000, 1, 1))
 for _ in range(int(sys.argv[2])):
     throttle.failed("alice@a.test", "192.0.2.1")
 """

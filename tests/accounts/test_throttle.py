@@ -10,16 +10,16 @@ from posthouse.accounts.sqlite import SqliteThrottleRows
 from posthouse.accounts.throttle import (
     Charge,
     Count,
-    Limit,
     MemoryThrottleRows,
     Throttle,
+    ThrottleLimit,
     ThrottleRows,
     ThrottleUnavailableError,
 )
 from tests.accounts.clock import Clock
 
 HERE, THERE = "192.0.2.1", "198.51.100.7"
-LIMIT = Limit(free=3, first=2, longest=100, forget=1_000)
+LIMIT = ThrottleLimit(free=3, first=2, longest=100, forget=1_000)
 
 
 @pytest.fixture(params=["memory", "sqlite"])
@@ -34,7 +34,9 @@ def rows(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[ThrottleRow
 
 @pytest.fixture
 def throttle(rows: ThrottleRows, clock: Clock) -> Throttle:
-    return Throttle(rows, clock, pair=LIMIT, network=Limit(10, 2, 100, 1_000), name=Limit(12, 2, 16, 1_000))
+    return Throttle(
+        rows, clock, pair=LIMIT, network=ThrottleLimit(10, 2, 100, 1_000), name=ThrottleLimit(12, 2, 16, 1_000)
+    )
 
 
 def fail(throttle: Throttle, times: int, name: str | Callable[[int], str] = "alice@a.test", ip: str = HERE) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from posthouse.app.commands.dev import Options, running
+from posthouse.app.commands.dev import DevOptions, running
 from posthouse.app.config.endpoints import Endpoint
 from posthouse.app.config.services import ListenRequest, Service
 from posthouse.app.process.listening import BoundService, bind_all, close_all
@@ -109,7 +109,7 @@ def _many_messages(ports: Ports) -> None:
 async def _watch(folder: Path, work: Callable[[Ports], None]) -> Watchdog:
     with bound() as places:
         ports = {service: place.endpoint.port for service, place in places.items()}
-        async with running(folder, list(places.values()), Options(strict=True, password=PASSWORD)):
+        async with running(folder, list(places.values()), DevOptions(strict=True, password=PASSWORD)):
             if work is _collect:
                 await asyncio.to_thread(_put_away, ports)
             with watched(at_this_speed(LIMIT)) as found:

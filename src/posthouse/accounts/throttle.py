@@ -29,7 +29,7 @@ CLOCK_SLACK = 60.0  # seconds; a clock set back by more was wrong before, and so
 
 
 @dataclass(frozen=True, slots=True)
-class Limit:
+class ThrottleLimit:
     """Fewer than `free` failures cost nothing; then `first` seconds, doubled by each more, up to `longest`.
 
     All are forgotten `forget` seconds after the last delay.
@@ -50,10 +50,10 @@ class Limit:
         return now < expires <= now + self.longest + self.forget + CLOCK_SLACK
 
 
-PAIR = Limit(free=5, first=2.0, longest=900.0)
-NETWORK = Limit(free=30, first=2.0, longest=900.0)
-NAME = Limit(free=50, first=1.0, longest=15.0)  # held back, not shut
-KNOWN_NETWORK = Limit(free=5, first=1.0, longest=15.0)  # the same, for a pair whose network is known
+PAIR = ThrottleLimit(free=5, first=2.0, longest=900.0)
+NETWORK = ThrottleLimit(free=30, first=2.0, longest=900.0)
+NAME = ThrottleLimit(free=50, first=1.0, longest=15.0)  # held back, not shut
+KNOWN_NETWORK = ThrottleLimit(free=5, first=1.0, longest=15.0)  # the same, for a pair whose network is known
 _AT_ONCE_FROM_KNOWN_NETWORK = 8  # attempts that wait there for one another's outcome
 
 
@@ -62,7 +62,7 @@ class Charge:
     """A failure to be counted under a key."""
 
     key: bytes
-    limit: Limit
+    limit: ThrottleLimit
 
 
 class Count(NamedTuple):
@@ -114,10 +114,10 @@ class Throttle:
         rows: ThrottleRows,
         clock: Callable[[], float],
         *,
-        pair: Limit = PAIR,
-        network: Limit = NETWORK,
-        name: Limit = NAME,
-        known_network: Limit = KNOWN_NETWORK,
+        pair: ThrottleLimit = PAIR,
+        network: ThrottleLimit = NETWORK,
+        name: ThrottleLimit = NAME,
+        known_network: ThrottleLimit = KNOWN_NETWORK,
     ) -> None:
         self._rows = rows
         self._clock = clock
@@ -247,14 +247,14 @@ class Throttle:
         return keys
 
 
-def _left(count: Count, now: float, limit: Limit) -> float:
+def _left(count: Count, now: float, limit: ThrottleLimit) -> float:
     left = count.until - now
     if left > limit.longest + CLOCK_SLACK:
         return 0.0  # a moment of a clock that was ahead: it would ask for the longest delay until that day comes
     return min(max(0.0, left), limit.longest)
 
 
-def _counted(count: Count, now: float, limit: Limit) -> int:
+def _counted(count: Count, now: float, limit: ThrottleLimit) -> int:
     """The failures that count still."""
     return count.failures if limit.counts_still(count.until + limit.forget, now) else 0
 

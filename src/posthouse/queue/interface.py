@@ -248,7 +248,7 @@ class AttemptRecords(Protocol):
         """
 
 
-class Lease(Protocol):
+class QueueLease(Protocol):
     """What this claimer holds, and how it shows that it is alive."""
 
     async def claimed(self) -> dict[Key, bool]:
@@ -284,7 +284,7 @@ class QueueUpkeep(Protocol):
         """How many recipients wait."""
 
 
-class Outgoing(QueueInput, DueRecipients, AttemptRecords, Lease, QueueUpkeep, Protocol):
+class Outgoing(QueueInput, DueRecipients, AttemptRecords, QueueLease, QueueUpkeep, Protocol):
     """The sender's side of the queue, whole. One object is one claimer. Raises what the mailstore raises.
 
     What ends a try works on a full disk, as long as the mailstore's reserve lasts: record, release, renew and leave.

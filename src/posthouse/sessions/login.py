@@ -24,7 +24,7 @@ _REASONS = {
 _LONGEST = 320  # characters of a login name in the log; an address has no more
 
 
-class Logins:
+class SessionLogins:
     """The login offers of one connection."""
 
     def __init__(self, services: Services, connection: Connection, refusals: Refusals) -> None:

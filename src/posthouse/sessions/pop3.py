@@ -20,7 +20,7 @@ from posthouse.protocol.events import (
 )
 from posthouse.protocol.pop3.events import MaildropContents, MessageWanted, QuitOffered
 from posthouse.protocol.pop3.server import Pop3Server, Pop3Settings
-from posthouse.sessions.login import Logins
+from posthouse.sessions.login import SessionLogins
 from posthouse.sessions.refusals import Refusals
 from posthouse.sessions.services import Services
 
@@ -62,7 +62,7 @@ class Pop3Session:
         )
         self._connection = connection
         self._services = services
-        self._logins = Logins(services, connection, Refusals(services.log, connection, "pop3"))
+        self._logins = SessionLogins(services, connection, Refusals(services.log, connection, "pop3"))
         self._account: Account | None = None
         self._lease: Lease | None = None
         self._held_until = 0.0  # the loop's time; so long the lease is certainly ours

@@ -24,7 +24,7 @@ from posthouse.protocol.events import (
 )
 from posthouse.protocol.smtp import events
 from posthouse.protocol.smtp.server import SmtpServer, SmtpSettings, Variant
-from posthouse.sessions.login import Logins
+from posthouse.sessions.login import SessionLogins
 from posthouse.sessions.refusals import OnRefusal, Refusals
 from posthouse.sessions.services import Services
 
@@ -71,7 +71,7 @@ class SmtpSession:
         self._services = services
         self._incoming: Incoming = services.incoming
         self._refusals = Refusals(services.log, connection, _NAMES[settings.variant], on_refusal)
-        self._logins = Logins(services, connection, self._refusals)
+        self._logins = SessionLogins(services, connection, self._refusals)
         self._account: Account | None = None
         self._sender = ReversePath(None)
         self._offered: Recipient | None = None  # the last one that was named, taken or not

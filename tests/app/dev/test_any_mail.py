@@ -281,7 +281,7 @@ async def test_the_end_takes_no_grace_for_clients_at_rest(tmp_path: Path, monkey
     bound = bind_all([ListenRequest(service, Endpoint(module.HOST, 0), "") for service in Service], 1)
     ports = {place.service: place.endpoint.port for place in bound}
     held = []
-    async with module.running(tmp_path, bound, module.Options()):
+    async with module.running(tmp_path, bound, module.DevOptions()):
         for service in (Service.SMTP, Service.IMAP, Service.POP3):
             reader, writer = await asyncio.open_connection(module.HOST, ports[service])
             await reader.readline()  # the greeting

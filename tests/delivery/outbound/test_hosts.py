@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from posthouse.delivery.outbound.hosts import Addresses, Host, Hosts, NoHostError, is_forbidden
+from posthouse.delivery.outbound.hosts import Host, HostAddresses, Hosts, NoHostError, is_forbidden
 from posthouse.net.dns.hosts_file import HostsFile
 from posthouse.net.dns.interface import Answer, DnsError, Found, Mx, RecordType
 from posthouse.queue.outcome import Permanent, Transient
@@ -109,8 +109,10 @@ async def test_only_hosts_better_than_ourselves() -> None:
 
 
 async def test_both_families_in_turns() -> None:
-    assert await HOSTS.addresses(Host("both.test")) == Addresses(("2001:db8::1", "192.0.2.1", "192.0.2.2"))
-    assert await Hosts(Names(), "x", ipv6=False).addresses(Host("both.test")) == Addresses(("192.0.2.1", "192.0.2.2"))
+    assert await HOSTS.addresses(Host("both.test")) == HostAddresses(("2001:db8::1", "192.0.2.1", "192.0.2.2"))
+    assert await Hosts(Names(), "x", ipv6=False).addresses(Host("both.test")) == HostAddresses(
+        ("192.0.2.1", "192.0.2.2")
+    )
 
 
 async def test_one_family_is_enough() -> None:
@@ -146,7 +148,7 @@ def test_where_dns_must_not_lead_us(private: bool) -> None:
 async def test_names_of_this_machine_count_where_the_operator_wrote_them(tmp_path: Path) -> None:
     (tmp_path / "hosts").write_text("192.0.2.77 four.test relay\n2001:db8::7 relay\n")
     hosts = Hosts(Names(), "x", hosts_file=HostsFile(tmp_path / "hosts"))
-    assert await hosts.addresses(Host("relay", configured=True)) == Addresses(("192.0.2.77", "2001:db8::7"))
+    assert await hosts.addresses(Host("relay", configured=True)) == HostAddresses(("192.0.2.77", "2001:db8::7"))
     assert (await hosts.addresses(Host("four.test", configured=True))).found == ("192.0.2.77",)
     assert (await hosts.addresses(Host("four.test"))).found == ("192.0.2.4",)  # DNS said so, DNS says where
     assert (await hosts.addresses(Host("localhost", configured=True))).found == ("127.0.0.1", "::1")

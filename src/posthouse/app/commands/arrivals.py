@@ -23,7 +23,7 @@ _LONGEST = 1_000  # characters of a field
 
 
 @dataclass(frozen=True, slots=True)
-class Arrival:
+class KeptMessage:
     """A message in a mailbox, as its header tells of it."""
 
     account: str
@@ -60,14 +60,14 @@ def arrivals(
     since: int,
     most: int,
     progress: Callable[[int, int], None],
-) -> tuple[list[Arrival], bool]:
+) -> tuple[list[KeptMessage], bool]:
     """What came `since`: to `own` anything, to the other accounts what is `wanted`. The newest first, at most `most`.
 
     The second value is whether all was looked at. Raises StoreError.
     """
     first = {account.id for account in own}
     ordered = [*own, *(account for account in accounts if account.id not in first)]
-    found: list[Arrival] = []
+    found: list[KeptMessage] = []
     left = READ
     for done, account in enumerate(ordered):
         taken = 0
@@ -84,11 +84,11 @@ def arrivals(
     return _newest(found, most), True
 
 
-def _newest(found: list[Arrival], most: int) -> list[Arrival]:
+def _newest(found: list[KeptMessage], most: int) -> list[KeptMessage]:
     return sorted(found, key=lambda arrival: -arrival.received)[:most]
 
 
-def _of(archive: Archive, account: Account, since: int) -> Iterator[Arrival]:
+def _of(archive: Archive, account: Account, since: int) -> Iterator[KeptMessage]:
     """The newest first."""
     for entry in reversed(archive.entries(account.id)):
         if entry.received >= since:
@@ -99,12 +99,12 @@ def _of(archive: Archive, account: Account, since: int) -> Iterator[Arrival]:
             yield _arrival(text_of(account.address), entry, head)
 
 
-def _arrival(account: str, entry: MessageRef, data: bytes) -> Arrival:
+def _arrival(account: str, entry: MessageRef, data: bytes) -> KeptMessage:
     head = data[: header_end(data)]
     values: dict[bytes, str] = {}
     for name, value in fields(head):
         values.setdefault(name, " ".join(value[: 4 * _LONGEST].decode("utf-8", "replace").split())[:_LONGEST])
-    return Arrival(
+    return KeptMessage(
         account,
         entry.received,
         values.get(b"return-path", "").strip("<>"),

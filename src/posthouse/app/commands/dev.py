@@ -64,7 +64,7 @@ _LAST_LINES = 0.05  # seconds for the feed's reader to take what is left
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
+class DevOptions:
     """What the command line asks for, beside where to listen and where to keep things."""
 
     strict: bool = False
@@ -98,7 +98,7 @@ def dev(
     """Take any mail on this machine, show it and send none: for trying things out."""
     tune_memory()
     raise_limit()
-    options = Options(strict=strict, password=_checked(password, strict=strict), as_json=as_json, quiet=quiet)
+    options = DevOptions(strict=strict, password=_checked(password, strict=strict), as_json=as_json, quiet=quiet)
     if data is not None:
         _check_folder(data)
     with interruptible() as undo:
@@ -107,7 +107,7 @@ def dev(
     return Exit.OK
 
 
-def _run(data: Path | None, paths: list[ListenRequest], options: Options, undo: contextlib.ExitStack) -> None:
+def _run(data: Path | None, paths: list[ListenRequest], options: DevOptions, undo: contextlib.ExitStack) -> None:
     """All of it. What it makes and must not leave behind joins `undo`."""
     advice = "Is another `posthouse dev` running? Choose other ports: --port-offset 2000, or --free-ports"
     bound = bind_all(paths, 1, advice=advice)
@@ -161,7 +161,7 @@ def _places(offset: int | None, *, free_ports: bool) -> list[ListenRequest]:
     ]
 
 
-async def _serve(folder: Path, bound: list[BoundService], options: Options, *, kept: bool) -> None:
+async def _serve(folder: Path, bound: list[BoundService], options: DevOptions, *, kept: bool) -> None:
     loop, stop = asyncio.get_running_loop(), asyncio.Event()
     caught = [number for number in _SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]  # nohup
     for number in caught:  # not by the loop, which would let them kill again as soon as it is closed
@@ -193,7 +193,7 @@ def _explained_output() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _feed(options: Options) -> Iterator[Feed | None]:
+def _feed(options: DevOptions) -> Iterator[Feed | None]:
     if options.quiet:
         yield None
         return
@@ -206,7 +206,7 @@ def _feed(options: Options) -> Iterator[Feed | None]:
 
 @contextlib.asynccontextmanager
 async def running(
-    folder: Path, bound: list[BoundService], options: Options, feed: Feed | None = None
+    folder: Path, bound: list[BoundService], options: DevOptions, feed: Feed | None = None
 ) -> AsyncIterator[tuple[list[DevAccount], WorkerConfig]]:
     """Serve on the bound places from `folder` while the block runs. Raises CommandError."""
     try:
@@ -238,7 +238,7 @@ async def running(
         lock.release()
 
 
-def _set_up(paths: DataPaths, options: Options, feed: Feed | None) -> tuple[list[DevAccount], WorkerConfig]:
+def _set_up(paths: DataPaths, options: DevOptions, feed: Feed | None) -> tuple[list[DevAccount], WorkerConfig]:
     log = open_log("info" if os.environ.get("POSTHOUSE_LOG") else "warning", brief=True)
     paths = make_room(paths, log)
     try:
@@ -249,7 +249,7 @@ def _set_up(paths: DataPaths, options: Options, feed: Feed | None) -> tuple[list
 
 
 def _prepared(
-    paths: DataPaths, options: Options, feed: Feed | None, log: FilteringBoundLogger
+    paths: DataPaths, options: DevOptions, feed: Feed | None, log: FilteringBoundLogger
 ) -> tuple[list[DevAccount], WorkerConfig]:
     if is_new(paths):
         make(paths)

@@ -12,7 +12,7 @@ from cyclopts import Parameter
 from posthouse.accounts.interface import Local, Unresolved
 from posthouse.accounts.names import text_of
 from posthouse.app import output
-from posthouse.app.commands.arrivals import DAYS, READ, Arrival, arrivals, home_of
+from posthouse.app.commands.arrivals import DAYS, READ, KeptMessage, arrivals, home_of
 from posthouse.app.commands.opening import open_data_folder, open_registry
 from posthouse.app.commands.sending import (
     ConnectionSecurity,
@@ -207,7 +207,7 @@ def _on_their_way(config: Config, ident: str) -> list[Traced]:
     return sorted(known.values(), key=lambda each: (-each.message.number, each.n))[:_MOST]
 
 
-def _kept(config: Config, ident: str, home: Local | Unresolved) -> tuple[list[Arrival], bool]:
+def _kept(config: Config, ident: str, home: Local | Unresolved) -> tuple[list[KeptMessage], bool]:
     """What is in mailboxes here: all in those that the address leads to, and what it sent to others."""
     paths = open_data_folder(config)
     if not ident:
@@ -226,7 +226,7 @@ def _kept(config: Config, ident: str, home: Local | Unresolved) -> tuple[list[Ar
         raise refusal(error) from None
 
 
-def _gone(config: Config, ident: str, kept: list[Arrival]) -> list[Delivery]:
+def _gone(config: Config, ident: str, kept: list[KeptMessage]) -> list[Delivery]:
     """What was delivered by the history, and is not where it was delivered to. The newest first."""
     if not ident:
         return []
@@ -239,7 +239,7 @@ def _gone(config: Config, ident: str, kept: list[Arrival]) -> list[Delivery]:
     return [each for each in found if (text_of(each.account), each.at, each.message_id) not in there]
 
 
-def _row(each: Arrival) -> dict[str, object]:
+def _row(each: KeptMessage) -> dict[str, object]:
     return {
         "account": each.account,
         "received": each.received,

@@ -31,7 +31,7 @@ class Host:
 
 
 @dataclass(frozen=True, slots=True)
-class Addresses:
+class HostAddresses:
     """Where a host is. `secure` as above, of the addresses."""
 
     found: tuple[str, ...]
@@ -93,12 +93,12 @@ class Hosts:
         """RFC 6761 6.3: localhost and all below it are this machine."""
         return host in (self._own, "localhost", "localhost.localdomain") or host.endswith(".localhost")
 
-    async def addresses(self, host: Host) -> Addresses:
+    async def addresses(self, host: Host) -> HostAddresses:
         """Where a host is, both families alternately. Raises NoHostError."""
         if _is_address(host.name):
-            return Addresses((host.name,))
+            return HostAddresses((host.name,))
         if host.configured and (here := self._hosts_file.addresses(host.name)):
-            return Addresses(tuple(address for address in here if self._ipv6 or ":" not in address) or here)
+            return HostAddresses(tuple(address for address in here if self._ipv6 or ":" not in address) or here)
         kinds = (RecordType.AAAA, RecordType.A) if self._ipv6 else (RecordType.A,)
         answers = await asyncio.gather(
             *(self._resolver.look_up(host.name, kind) for kind in kinds), return_exceptions=True
@@ -112,7 +112,7 @@ class Hosts:
         if found:
             # Of those that were found: a family whose answer somebody holds back must not switch DANE off.
             secure = all(answer.secure for answer in known if answer.records)
-            return Addresses(tuple(found[:MAX_ADDRESSES]), secure)
+            return HostAddresses(tuple(found[:MAX_ADDRESSES]), secure)
         if failures:
             raise NoHostError(_later(f"The address of {host.name} cannot be found out now: {failures[0]}"))
         raise NoHostError(_never(550, "5.4.4", f"The mail server {host.name} has no address"))

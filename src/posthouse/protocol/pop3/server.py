@@ -320,7 +320,7 @@ def _text(octets: bytes) -> str | None:
 
 
 @dataclass(frozen=True, slots=True)
-class Command:
+class Pop3Command:
     """One keyword: the states it is legal in, and what carries it out."""
 
     states: frozenset[Pop3State]
@@ -329,20 +329,20 @@ class Command:
 
 
 # What a client writes behind a keyword that takes no argument is ignored.
-COMMANDS: dict[bytes, Command] = {
-    b"USER": Command(LEGAL[b"USER"], Pop3Server._do_user),
-    b"PASS": Command(LEGAL[b"PASS"], Pop3Server._do_pass, raw=True),
-    b"AUTH": Command(LEGAL[b"AUTH"], Pop3Server._do_auth),
-    b"STLS": Command(LEGAL[b"STLS"], Pop3Server._do_stls),
-    b"UTF8": Command(LEGAL[b"UTF8"], Pop3Server._do_utf8),
-    b"CAPA": Command(LEGAL[b"CAPA"], Pop3Server._do_capa),
-    b"QUIT": Command(LEGAL[b"QUIT"], Pop3Server._do_quit),
-    b"STAT": Command(LEGAL[b"STAT"], Pop3Server._do_stat),
-    b"LIST": Command(LEGAL[b"LIST"], Pop3Server._do_list),
-    b"UIDL": Command(LEGAL[b"UIDL"], Pop3Server._do_uidl),
-    b"RETR": Command(LEGAL[b"RETR"], Pop3Server._do_retr),
-    b"TOP": Command(LEGAL[b"TOP"], Pop3Server._do_top),
-    b"DELE": Command(LEGAL[b"DELE"], Pop3Server._do_dele),
-    b"NOOP": Command(LEGAL[b"NOOP"], Pop3Server._do_noop),
-    b"RSET": Command(LEGAL[b"RSET"], Pop3Server._do_rset),
+COMMANDS: dict[bytes, Pop3Command] = {
+    b"USER": Pop3Command(LEGAL[b"USER"], Pop3Server._do_user),
+    b"PASS": Pop3Command(LEGAL[b"PASS"], Pop3Server._do_pass, raw=True),
+    b"AUTH": Pop3Command(LEGAL[b"AUTH"], Pop3Server._do_auth),
+    b"STLS": Pop3Command(LEGAL[b"STLS"], Pop3Server._do_stls),
+    b"UTF8": Pop3Command(LEGAL[b"UTF8"], Pop3Server._do_utf8),
+    b"CAPA": Pop3Command(LEGAL[b"CAPA"], Pop3Server._do_capa),
+    b"QUIT": Pop3Command(LEGAL[b"QUIT"], Pop3Server._do_quit),
+    b"STAT": Pop3Command(LEGAL[b"STAT"], Pop3Server._do_stat),
+    b"LIST": Pop3Command(LEGAL[b"LIST"], Pop3Server._do_list),
+    b"UIDL": Pop3Command(LEGAL[b"UIDL"], Pop3Server._do_uidl),
+    b"RETR": Pop3Command(LEGAL[b"RETR"], Pop3Server._do_retr),
+    b"TOP": Pop3Command(LEGAL[b"TOP"], Pop3Server._do_top),
+    b"DELE": Pop3Command(LEGAL[b"DELE"], Pop3Server._do_dele),
+    b"NOOP": Pop3Command(LEGAL[b"NOOP"], Pop3Server._do_noop),
+    b"RSET": Pop3Command(LEGAL[b"RSET"], Pop3Server._do_rset),
 }

@@ -195,7 +195,7 @@ class SmtpServer(ServerEngine):
             self._carry_out(command, rest)
         return True
 
-    def _carry_out(self, command: "Command", argument: bytes) -> None:
+    def _carry_out(self, command: "SmtpCommand", argument: bytes) -> None:
         try:
             # RFC 5321 4.1.1: trailing spaces are harmless.
             text = argument.decode("latin-1" if command.raw else "utf-8").strip(" ")
@@ -352,7 +352,7 @@ class SmtpServer(ServerEngine):
 
 
 @dataclass(frozen=True, slots=True)
-class Command:
+class SmtpCommand:
     """One verb: the states it is legal in, and what carries it out. Its argument is ASCII, unless it says otherwise."""
 
     states: frozenset[SmtpState]
@@ -362,20 +362,20 @@ class Command:
     last: bool = False  # a client waits for the reply before it goes on
 
 
-COMMANDS: dict[bytes, Command] = {
-    b"EHLO": Command(LEGAL[b"EHLO"], SmtpServer._do_hello, utf8=True, raw=True, last=True),
-    b"HELO": Command(LEGAL[b"HELO"], SmtpServer._do_helo, utf8=True, raw=True, last=True),
-    b"LHLO": Command(LEGAL[b"LHLO"], SmtpServer._do_lhlo, utf8=True, raw=True, last=True),
-    b"MAIL": Command(LEGAL[b"MAIL"], SmtpServer._do_mail, utf8=True),
-    b"RCPT": Command(LEGAL[b"RCPT"], SmtpServer._do_rcpt, utf8=True),
-    b"DATA": Command(LEGAL[b"DATA"], SmtpServer._do_data, last=True),
-    b"BDAT": Command(LEGAL[b"BDAT"], SmtpServer._do_bdat, utf8=True, raw=True),
-    b"RSET": Command(LEGAL[b"RSET"], SmtpServer._do_rset),
-    b"NOOP": Command(LEGAL[b"NOOP"], SmtpServer._do_noop),
-    b"VRFY": Command(LEGAL[b"VRFY"], SmtpServer._do_vrfy, utf8=True),
-    b"EXPN": Command(LEGAL[b"EXPN"], SmtpServer._do_expn, utf8=True),
-    b"HELP": Command(LEGAL[b"HELP"], SmtpServer._do_help),
-    b"QUIT": Command(LEGAL[b"QUIT"], SmtpServer._do_quit),
-    b"STARTTLS": Command(LEGAL[b"STARTTLS"], SmtpServer._do_starttls, last=True),
-    b"AUTH": Command(LEGAL[b"AUTH"], SmtpServer._do_auth),
+COMMANDS: dict[bytes, SmtpCommand] = {
+    b"EHLO": SmtpCommand(LEGAL[b"EHLO"], SmtpServer._do_hello, utf8=True, raw=True, last=True),
+    b"HELO": SmtpCommand(LEGAL[b"HELO"], SmtpServer._do_helo, utf8=True, raw=True, last=True),
+    b"LHLO": SmtpCommand(LEGAL[b"LHLO"], SmtpServer._do_lhlo, utf8=True, raw=True, last=True),
+    b"MAIL": SmtpCommand(LEGAL[b"MAIL"], SmtpServer._do_mail, utf8=True),
+    b"RCPT": SmtpCommand(LEGAL[b"RCPT"], SmtpServer._do_rcpt, utf8=True),
+    b"DATA": SmtpCommand(LEGAL[b"DATA"], SmtpServer._do_data, last=True),
+    b"BDAT": SmtpCommand(LEGAL[b"BDAT"], SmtpServer._do_bdat, utf8=True, raw=True),
+    b"RSET": SmtpCommand(LEGAL[b"RSET"], SmtpServer._do_rset),
+    b"NOOP": SmtpCommand(LEGAL[b"NOOP"], SmtpServer._do_noop),
+    b"VRFY": SmtpCommand(LEGAL[b"VRFY"], SmtpServer._do_vrfy, utf8=True),
+    b"EXPN": SmtpCommand(LEGAL[b"EXPN"], SmtpServer._do_expn, utf8=True),
+    b"HELP": SmtpCommand(LEGAL[b"HELP"], SmtpServer._do_help),
+    b"QUIT": SmtpCommand(LEGAL[b"QUIT"], SmtpServer._do_quit),
+    b"STARTTLS": SmtpCommand(LEGAL[b"STARTTLS"], SmtpServer._do_starttls, last=True),
+    b"AUTH": SmtpCommand(LEGAL[b"AUTH"], SmtpServer._do_auth),
 }

@@ -15,7 +15,7 @@ class UnreadableRowError(Exception):
     """A row whose values are not what this program writes there."""
 
 
-class Options(msgspec.Struct, omit_defaults=True):
+class ReversePathOptions(msgspec.Struct, omit_defaults=True):
     """The parameters of MAIL FROM, as the column `options` keeps them."""
 
     body: BodyType = BodyType.SEVEN_BIT
@@ -24,7 +24,7 @@ class Options(msgspec.Struct, omit_defaults=True):
     envid: str = ""
 
 
-_read = msgspec.json.Decoder(Options)
+_read = msgspec.json.Decoder(ReversePathOptions)
 _write = msgspec.json.Encoder()
 _PLAIN = "{}"
 _UNREADABLE = (ValueError, TypeError, AttributeError, msgspec.MsgspecError)  # of any type, and any text
@@ -42,7 +42,7 @@ def options_of(sender: ReversePath) -> str:
     """The column `options` of a sender."""
     if sender.body is BodyType.SEVEN_BIT and not (sender.smtputf8 or sender.ret or sender.envid):
         return _PLAIN
-    return _write.encode(Options(sender.body, sender.smtputf8, sender.ret, sender.envid)).decode()
+    return _write.encode(ReversePathOptions(sender.body, sender.smtputf8, sender.ret, sender.envid)).decode()
 
 
 def sender_of(text: str, options: str) -> ReversePath:

@@ -27,7 +27,7 @@ from posthouse.sessions.imap.eager import eagerly
 from posthouse.sessions.imap.errors import RefusedError
 from posthouse.sessions.imap.idling import Idling
 from posthouse.sessions.imap.updating import update
-from posthouse.sessions.login import Logins
+from posthouse.sessions.login import SessionLogins
 from posthouse.sessions.refusals import Refusals
 from posthouse.sessions.services import Services
 
@@ -69,7 +69,9 @@ class ImapSession:
         self._connection = connection
         self._services = services
         self._dependencies = dependencies
-        self._logins: Logins | None = Logins(services, connection, Refusals(services.log, connection, "imap"))
+        self._logins: SessionLogins | None = SessionLogins(
+            services, connection, Refusals(services.log, connection, "imap")
+        )
         self._ctx: Context | None = None
         self._arrivals: Arrivals | None = None
         self._idling: Idling | None = None

@@ -14,7 +14,7 @@ from posthouse.delivery.outbound.couriers.connecting import CourierSettings
 from posthouse.delivery.outbound.couriers.interface import UnreachableError
 from posthouse.delivery.outbound.couriers.message import OutboundMessage
 from posthouse.delivery.outbound.couriers.smtp import SmtpCourier
-from posthouse.delivery.outbound.hosts import Addresses, Host, Hosts
+from posthouse.delivery.outbound.hosts import Host, HostAddresses, Hosts
 from posthouse.delivery.outbound.routes import Route, Routes
 from posthouse.delivery.outbound.tls.policy import TlsRequirement
 from posthouse.mailstore.interface import Mailstore, MessageRef, StoreError, Traits
@@ -59,7 +59,7 @@ class Plain:
     def for_route(self, tls: str, host: str) -> TlsRequirement:
         return TlsRequirement(wanted=False)
 
-    async def for_host(self, domain: str, host: Host, addresses: Addresses, waited: float) -> TlsRequirement:
+    async def for_host(self, domain: str, host: Host, addresses: HostAddresses, waited: float) -> TlsRequirement:
         return TlsRequirement(wanted=False)
 
     def check_certificate(self, domain: str, host: str, demand: TlsRequirement, chain: object) -> str:

@@ -11,7 +11,7 @@ import pytest
 import structlog
 from structlog.testing import capture_logs
 
-from posthouse.delivery.outbound.hosts import Addresses, Host
+from posthouse.delivery.outbound.hosts import Host, HostAddresses
 from posthouse.delivery.outbound.tls import results
 from posthouse.delivery.outbound.tls.policy import TlsRequirement, UnsafeError
 from posthouse.delivery.outbound.tls.resolver import TlsPolicyResolver, TlsPolicySettings
@@ -31,7 +31,7 @@ OTHER = leaf(ROOT, "other.test")
 STALE = leaf(ROOT, MX, days=(-9, -1))
 OWN = leaf(None, MX)
 WEB = leaf(ROOT, f"mta-sts.{DOMAIN}")
-HERE = Addresses(("192.0.2.1",), secure=True)
+HERE = HostAddresses(("192.0.2.1",), secure=True)
 HOST = Host(MX, secure=True)
 DAY = 86400.0
 TXT = (f"_mta-sts.{DOMAIN}", RecordType.TXT)
@@ -95,7 +95,7 @@ def a_house(tmp_path: Path) -> Iterator[Fixture]:
 
 
 async def asked(
-    safety: TlsPolicyResolver, host: Host = HOST, addresses: Addresses = HERE, waited: float = 0
+    safety: TlsPolicyResolver, host: Host = HOST, addresses: HostAddresses = HERE, waited: float = 0
 ) -> TlsRequirement:
     return await safety.for_host(DOMAIN, host, addresses, waited)
 
@@ -247,11 +247,11 @@ async def test_a_trust_anchor_may_name_the_domain(house: Fixture) -> None:
 
 @pytest.mark.parametrize(
     ("host", "addresses", "secure"),
-    [(Host(MX), HERE, True), (HOST, Addresses(HERE.found), True), (HOST, HERE, False)],
+    [(Host(MX), HERE, True), (HOST, HostAddresses(HERE.found), True), (HOST, HERE, False)],
     ids=["MX", "address", "TLSA"],
 )
 async def test_all_that_leads_to_the_records_must_be_signed(
-    house: Fixture, host: Host, addresses: Addresses, secure: bool
+    house: Fixture, host: Host, addresses: HostAddresses, secure: bool
 ) -> None:
     """RFC 7672 2.2."""
     house.resolver = Answers({TLSA: (MATCHING,)}, secure=secure)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from posthouse.delivery.outbound.hosts import Addresses, Host
+from posthouse.delivery.outbound.hosts import Host, HostAddresses
 from posthouse.policy.dane import TlsaRecord
 
 
@@ -41,7 +41,7 @@ class TlsPolicy(Protocol):
     def for_route(self, tls: str, host: str) -> TlsRequirement:
         """What a route's `tls` setting asks for."""
 
-    async def for_host(self, domain: str, host: Host, addresses: Addresses, waited: float) -> TlsRequirement:
+    async def for_host(self, domain: str, host: Host, addresses: HostAddresses, waited: float) -> TlsRequirement:
         """What the domain and the host ask for. Raises UnsafeError when the host must be passed over.
 
         `waited`: seconds since the message was queued.

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from structlog.typing import FilteringBoundLogger
 
-from posthouse.delivery.outbound.hosts import Addresses, Host
+from posthouse.delivery.outbound.hosts import Host, HostAddresses
 from posthouse.delivery.outbound.tls.dane import DanePolicy
 from posthouse.delivery.outbound.tls.memory import CertificateMemory
 from posthouse.delivery.outbound.tls.mta_sts import MtaStsPolicies
@@ -62,7 +62,7 @@ class TlsPolicyResolver:
         proof = Proof("route") if tls in ("verified", "implicit") else Proof()
         return TlsRequirement(required=True, implicit=tls == "implicit", reason="the route asks for", proof=proof)
 
-    async def for_host(self, domain: str, host: Host, addresses: Addresses, waited: float) -> TlsRequirement:
+    async def for_host(self, domain: str, host: Host, addresses: HostAddresses, waited: float) -> TlsRequirement:
         """See TlsPolicy."""
         if self._settings.dane and host.secure and addresses.secure:
             requirement = await self._dane.requirement(domain, host)
