@@ -18,7 +18,8 @@ from posthouse.accounts.sqlite import SqliteThrottleRows
 from posthouse.accounts.throttle import ThrottleLimit, Throttle
 connection = apsw.Connection(sys.argv[1])
 connection.set_busy_timeout(5000)
-throttle = Throttle(SqliteThrottleRows(connection), time.time, network=ThrottleLimit(10_000, 1, 1), name=ThrottleLimit(10_000, 1, 1))
+many = ThrottleLimit(10_000, 1, 1)
+throttle = Throttle(SqliteThrottleRows(connection), time.time, network=many, name=many)
 for _ in range(int(sys.argv[2])):
     throttle.failed("alice@a.test", "192.0.2.1")
 """
