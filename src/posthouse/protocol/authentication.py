@@ -207,11 +207,15 @@ class Authentication:
     def _give_up(self, fault: Fault) -> None:
         self._core.expect_command()
         if self._on_fault is not None:
-            self._on_fault(fault)
-        self._leave()
+            self._on_fault(fault)  # it may say what is read next: octets that are to be thrown away
+        self.forget()
 
     def _leave(self) -> None:
         self._core.expect_command()
+        self.forget()
+
+    def forget(self) -> None:
+        """Let go of the exchange at hand, and of the engine with it."""
         self._exchange = self._on_fault = self._on_login = None
 
 

@@ -1,6 +1,7 @@
 """What sessions ask of the index: answers are whole and never stale, whatever becomes of the file."""
 
 import asyncio
+import errno
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -174,6 +175,24 @@ async def test_a_message_that_cannot_be_read_now(
         found = await shown(index, store, ids)
         assert [each.is_missing for each in found] == [False, True, False]
     assert await search(index, store, "subject", "") == [0, 1, 2]
+
+
+async def test_a_bad_sector_is_damage(
+    index: MessageIndex, store: SqliteMailstore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It does not get better: without this no search of the mailbox would ever have an answer again."""
+    ids = await keep(store, mail("One"), mail("Two"), mail("Three"))
+    box = await box_of(store, ACCOUNT)
+    bad = (await store.items(ACCOUNT, box.id, ids))[1].entry
+    read = store.read
+
+    async def reading(entry: Any, offset: int, length: int) -> bytes:
+        if entry == bad:
+            raise StoreError("Input/output error") from OSError(errno.EIO, "Input/output error")
+        return await read(entry, offset, length)
+
+    monkeypatch.setattr(store, "read", reading)
+    assert await search(index, store, "subject", "") == [0, 2]
 
 
 async def test_forget(

@@ -10,7 +10,7 @@ import pytest
 from posthouse.mailstore.changes import LocalBus
 from posthouse.mailstore.index import MessageIndex, indexer
 from posthouse.mailstore.index.indexer import Indexer
-from posthouse.mailstore.interface import StoreError, StoreFullError
+from posthouse.mailstore.interface import MessageRef, StoreError, StoreFullError
 from posthouse.mailstore.sqlite.store import SqliteMailstore
 from tests.mailstore.index.messages import ACCOUNT, keep, mail
 from tests.stores import append, box_of, deliver, ids_of, letter
@@ -187,3 +187,29 @@ async def test_started_again_it_still_watches(
     with pytest.raises(asyncio.CancelledError):
         await task
     assert not bus._watchers
+
+
+async def test_one_that_cannot_be_read_now_holds_up_no_other(
+    index: MessageIndex, store: SqliteMailstore, at_work: Indexer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await keep(store, mail("One"), mail("Two"), mail("Three"))
+    box = await box_of(store, ACCOUNT)
+    ids = await ids_of(store, ACCOUNT)
+    busy = (await store.items(ACCOUNT, box.id, ids))[1].entry
+    read = store.read
+
+    async def reading(entry: MessageRef, offset: int, length: int) -> bytes:
+        if entry == busy:
+            raise StoreError("not now")
+        return await read(entry, offset, length)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(store, "read", reading)
+        at_work.watch_account(ACCOUNT)
+        deadline = time.monotonic() + 60
+        while await _absent(index, store) != [busy.message]:
+            assert time.monotonic() < deadline
+            await asyncio.sleep(0.01)
+        assert await index.followed(ACCOUNT) < store.modseq(ACCOUNT)
+    await append(store, ACCOUNT, letter(mail("Four")))
+    await _caught_up(index, store)

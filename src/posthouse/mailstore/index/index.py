@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import errno
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -171,13 +172,12 @@ class MessageIndex:
             except NoSuchMailboxError:
                 return
             records: list[tuple[int, IndexRecord]] = []
-            octets = 0
+            octets, failure = 0, None
             for item in items:
                 try:
                     made = await self._made(item.entry)
-                except StoreError:
-                    await self._keep(account, records)
-                    raise
+                except StoreError as error:  # the others need not wait for it
+                    made, failure = None, error
                 if made is not None:
                     records.append((item.entry.message, made.record))
                 octets += item.entry.octets
@@ -186,6 +186,8 @@ class MessageIndex:
                     records, octets = [], 0
                 await asyncio.sleep(0)
             await self._keep(account, records)
+            if failure is not None:
+                raise failure
 
     async def _keep(self, account: int, records: Sequence[tuple[int, IndexRecord]]) -> None:
         if records:
@@ -206,6 +208,10 @@ class MessageIndex:
             data = await self._octets_of(entry, entry.octets)
         except DamagedError:
             return None
+        except StoreError as error:
+            if isinstance(error.__cause__, OSError) and error.__cause__.errno == errno.EIO:  # a bad sector stays bad
+                return None
+            raise
         return await self._derive(_make, data, entry.received)
 
     async def _envelope(self, entry: MessageRef) -> MessageSummary:

@@ -92,11 +92,13 @@ class Indexer:
             if now <= since:
                 return
             coming, gone = await self._news_since(account, since)
+            is_complete = True
             for mailbox, messages in coming.items():
                 for start in range(0, len(messages), _CHUNK):
-                    await self._index_some(account, mailbox, messages[start : start + _CHUNK])
+                    is_complete &= await self._index_some(account, mailbox, messages[start : start + _CHUNK])
             await self._index.remove(account, gone)
-            await self._index.note_followed(account, now)
+            if is_complete:
+                await self._index.note_followed(account, now)
 
     async def _news_since(self, account: int, since: int) -> tuple[dict[int, list[int]], list[int]]:
         """Messages that may be new, by mailbox, the latest first; and those that were expunged."""
@@ -112,8 +114,13 @@ class Indexer:
                 coming.setdefault(change.mailbox, []).append(change.message)
         return coming, [change.message for change in changes if change.expunged]
 
-    async def _index_some(self, account: int, mailbox: int, messages: list[int]) -> None:
+    async def _index_some(self, account: int, mailbox: int, messages: list[int]) -> bool:
+        """False when one of them cannot be read now; the others are indexed."""
         async with self._turn:
-            began = time.monotonic()
-            await self._index.ensure(account, mailbox, messages)
+            began, is_complete = time.monotonic(), True
+            try:
+                await self._index.ensure(account, mailbox, messages)
+            except StoreError:
+                is_complete = False
             await asyncio.sleep((time.monotonic() - began) * (1 / SHARE - 1))
+            return is_complete

@@ -36,7 +36,7 @@ _OCCUPIED = f"""
     WHERE blob_id >= ?1 AND blob_id < ?2 ORDER BY blob_id
 """
 _KNOW_PACK = "INSERT OR IGNORE INTO pack (pack, end, live, opened, headed) VALUES (?, 0, 0, 0, ?)"
-ADD_TO_ACCOUNT_PACK = "UPDATE pack SET end = max(end, ?2), live = live + ?3, opened = opened + 1 WHERE pack = ?1"
+_GROW_PACK = "UPDATE pack SET end = max(end, ?2), live = live + ?3, opened = opened + 1 WHERE pack = ?1"
 _BLOB = """
     INSERT OR REPLACE INTO blob (blob_id, identity, digest, prefixes, octets, traits, refs, freed)
     VALUES (?, ?, ?, ?, ?, ?, ?, NULL)
@@ -149,7 +149,7 @@ def file_loose(connection: apsw.Connection, found: Sequence[Salvage], now: int) 
             continue
         record, header = each.record, each.record.header
         connection.execute(_KNOW_PACK, (record.pack, int(each.headed)))
-        connection.execute(ADD_TO_ACCOUNT_PACK, (record.pack, record.end, int(place not in known)))
+        connection.execute(_GROW_PACK, (record.pack, record.end, int(place not in known)))
         refs = len(each.owners)
         row = (place, header.identity, header.digest, header.prefixes, header.body, each.traits, refs)
         connection.execute(_BLOB, row)

@@ -129,6 +129,8 @@ class SmtpServer(ServerEngine):
     def _before_end(self, reason: str, last_words: bytes, unasked: bool) -> None:
         if unasked:
             self._responder.command = None
+        self.receive_data = self._core.receive_data  # or the engine of a peer that never spoke would hold itself
+        self._auth.forget()
         self._transaction.drop(reason)
         if last_words[:1] >= b"4":
             self._responder.note_refusal(last_words, RefusalScope.CONNECTION)
