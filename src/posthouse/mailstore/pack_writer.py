@@ -97,7 +97,7 @@ class PackWriter:
         self._end = 0  # where the next batch goes
         self._length = 0  # of the file: from the end to there are zeros
         self._identities = identities()
-        self._spoilt: list[int] = []  # fds, kept for their locks
+        self._failed_fds: list[int] = []  # fds, kept for their locks
         self._abandoned: list[Extent] = []  # their rows were rolled back
 
     def append(self, catalogue: Catalogue, records: Sequence[PackRecord]) -> Extent | None:
@@ -137,8 +137,8 @@ class PackWriter:
     def close(self) -> None:
         """Let go of all files. Raises nothing."""
         self._let_go()
-        spoilt, self._spoilt = self._spoilt, []
-        for fd in spoilt:
+        failed, self._failed_fds = self._failed_fds, []
+        for fd in failed:
             _close(fd)
 
     def _write(self, records: Sequence[PackRecord]) -> Extent:
@@ -153,12 +153,12 @@ class PackWriter:
             if is_full(error):
                 self._cut()
             else:
-                self._spoil()
+                self._mark_failed()
             raise
         try:
             self._files.sync(self._fd)
         except OSError:
-            self._spoil()
+            self._mark_failed()
             raise
         self._end = run.position
         return Extent(self._pack, start, self._end)
@@ -185,7 +185,7 @@ class PackWriter:
             self._files.cut(self._fd, self._end)
             self._length = self._end
         except OSError:
-            self._spoil()
+            self._mark_failed()
 
     def _let_go(self) -> None:
         """Close the pack, without the zeros behind its end: we have written them, and nothing else was there."""
@@ -195,13 +195,13 @@ class PackWriter:
                 self._files.cut(fd, self._end)
         _close(fd)
 
-    def _spoil(self) -> None:
+    def _mark_failed(self) -> None:
         fd, self._fd = self._fd, -1
         if self._end == PACK_HEAD_OCTETS:  # nothing in it that anybody refers to
             self._path(self._pack).unlink(missing_ok=True)
             _close(fd)
         else:
-            self._spoilt.append(fd)
+            self._failed_fds.append(fd)
 
     def _ready(self, catalogue: Catalogue) -> None:
         if self._fd >= 0 and (self._end >= self._limit or not os.fstat(self._fd).st_nlink):

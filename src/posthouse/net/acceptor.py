@@ -108,7 +108,7 @@ class Acceptor:
         except BlockingIOError:
             return False
         except OSError as error:
-            return self._bear(error)
+            return self._on_accept_error(error)
         try:
             self._admit(sock, plain_address(address))
         except Exception:  # the bad luck of one connection is not the next one's
@@ -116,7 +116,7 @@ class Acceptor:
             sock.close()
         return True
 
-    def _bear(self, error: OSError) -> bool:
+    def _on_accept_error(self, error: OSError) -> bool:
         """Live with an error of accept(); returns whether there may be more to take now."""
         if error.errno in _PASSING:
             return True
@@ -129,7 +129,7 @@ class Acceptor:
                 return self._turn_one_away()
             finally:
                 self._spare.restore()
-        self._rest()
+        self._pause()
         return False
 
     def _turn_one_away(self) -> bool:
@@ -138,13 +138,13 @@ class Acceptor:
         except BlockingIOError:
             return False
         except OSError:
-            self._rest()  # another thread has taken the descriptor that was given up
+            self._pause()  # another thread has taken the descriptor that was given up
             return False
         refuse(sock, self._refusal)
         self.turned_away += 1
         return True
 
-    def _rest(self) -> None:
+    def _pause(self) -> None:
         self._loop.remove_reader(self._sock)
         self._retry = self._loop.call_later(_PAUSE, self._resume)
 

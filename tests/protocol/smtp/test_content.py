@@ -6,7 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from posthouse.protocol.smtp.content import END, ChunkReader, DataReader, HeaderGuard, LooseDataReader, holds_bare_break
+from posthouse.protocol.smtp.content import (
+    END,
+    BareLfDataReader,
+    ChunkReader,
+    DataReader,
+    HeaderGuard,
+    holds_bare_break,
+)
 
 PIECES = st.lists(
     st.sampled_from([b"\r", b"\n", b"\r\n", b".", b"a", b"\0", b"\xff", b"\r\n.", b"\r\n..", b"long line of text"])
@@ -115,7 +122,7 @@ def test_what_is_held_back_is_small() -> None:
 def test_a_loose_reader_makes_lines_of_lf(body: bytes, cut: int, behind: bytes) -> None:
     """Against the slow and obvious way: find the end, then split at each LF."""
     data = body + b"\r\n.\r\n" + behind
-    reader, got, rest = read_all(data, cut, LooseDataReader)
+    reader, got, rest = read_all(data, cut, BareLfDataReader)
     lead = b"\r\n" + data
     assert reader.ended and rest == lead[lead.index(END) + 5 :]
     said = lead[2 : lead.index(END) + 2]
@@ -130,8 +137,8 @@ def test_a_loose_reader_makes_lines_of_lf(body: bytes, cut: int, behind: bytes) 
 @given(PIECES, st.integers(1, 9))
 def test_a_loose_reader_is_as_strict_about_the_end(data: bytes, cut: int) -> None:
     strict, _, rest = read_all(data, cut)
-    loose, _, loose_rest = read_all(data, cut, LooseDataReader)
-    skipping = LooseDataReader()
+    loose, _, loose_rest = read_all(data, cut, BareLfDataReader)
+    skipping = BareLfDataReader()
     for at in range(0, len(data), cut):
         skipping.skip(data[at : at + cut])
         if skipping.ended:

@@ -59,7 +59,7 @@ HOST = "127.0.0.1"
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _OFFSET = 1000  # added to the standard ports
 _GRACE = 0.1  # seconds for what is under way at the end; connections at rest are closed at once
-_NOBODYS = frozenset({"server.lock", "write.lock", "reserve", "lost+found"})  # what a start that was killed may leave
+_LEFTOVERS = frozenset({"server.lock", "write.lock", "reserve", "lost+found"})  # what a start that was killed may leave
 _LAST_LINES = 0.05  # seconds for the feed's reader to take what is left
 
 
@@ -135,7 +135,7 @@ def _check_folder(data: Path) -> None:
         raise CommandError(f"--data: {data} is no folder", fix="Name a folder: --data ./mail", code=Exit.USAGE)
     with explain_disk_errors(data):
         there = {each.name for each in data.iterdir()} if data.is_dir() else set()
-    if there - _NOBODYS and "packs" not in there and is_new(DataPaths(data)):
+    if there - _LEFTOVERS and "packs" not in there and is_new(DataPaths(data)):
         fix = f"Name a folder that is empty, or not there yet: --data {shlex.quote(str(data / 'mail'))}"
         raise CommandError(f"--data: {data} has other things in it, and no mail", fix=fix, code=Exit.USAGE)
 

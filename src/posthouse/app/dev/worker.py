@@ -20,7 +20,7 @@ from posthouse.queue.history import Delivery
 from posthouse.queue.sqlite.history import SqliteHistory
 
 
-class HistoryOfOnce(SqliteHistory):
+class DeduplicatingHistory(SqliteHistory):
     """A message has two copies under one address, that of the address and that of "all": they are one delivery."""
 
     def add(self, deliveries: Sequence[Delivery]) -> None:
@@ -31,7 +31,7 @@ class HistoryOfOnce(SqliteHistory):
 class CatchAllWorker(Worker):
     """A worker that takes any mail, and changes nothing of it."""
 
-    _history_kind = HistoryOfOnce
+    _history_kind = DeduplicatingHistory
 
     def _choose_directory(self, accounts: SqliteDirectory) -> Directory:
         return CatchAllDirectory(accounts, DOMAIN, AddressFile(self._config.paths.dev_addresses).note)

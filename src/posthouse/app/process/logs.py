@@ -129,10 +129,10 @@ class _Json:
 
     def __call__(self, _: WrappedLogger, __: str, event: EventDict) -> str:
         head = {"time": stamped(self._clock(), brief=False), "level": event.pop("level"), "event": event.pop("event")}
-        return json.dumps(head | _blotted(event), default=_plain)
+        return json.dumps(head | _redacted(event), default=_plain)
 
 
-def _blotted(event: Mapping[str, Any]) -> dict[str, Any]:
+def _redacted(event: Mapping[str, Any]) -> dict[str, Any]:
     return {key: "***" if key in _SECRET else value for key, value in event.items() if value is not None}
 
 

@@ -69,7 +69,7 @@ class Parent:
     _due: dict[int, tuple[float, float]] = field(default_factory=dict)  # index -> when to start, next delay
     _heartbeats: list[Heartbeat] = field(default_factory=list)
     _next_look: float = 0.0
-    _life_line: tuple[int, int] = (-1, -1)
+    _parent_pipe: tuple[int, int] = (-1, -1)
     _wakeup: tuple[int, int] = (-1, -1)
     _was_ready: bool = False
     _stopping: bool = False
@@ -79,7 +79,7 @@ class Parent:
 
     def run(self) -> int:
         """Serve until told to stop. Returns the exit code."""
-        self._life_line = os.pipe()
+        self._parent_pipe = os.pipe()
         self._wakeup = os.pipe()
         os.set_blocking(self._wakeup[0], False)
         os.set_blocking(self._wakeup[1], False)
@@ -96,7 +96,7 @@ class Parent:
             signal.set_wakeup_fd(-1)
             for number, handler in before.items():
                 signal.signal(number, handler)
-            for descriptor in (*self._life_line, *self._wakeup):
+            for descriptor in (*self._parent_pipe, *self._wakeup):
                 os.close(descriptor)
             for heartbeat in self._heartbeats:
                 heartbeat.close()
@@ -199,14 +199,14 @@ class Parent:
             for worker in self._workers.values():
                 if worker.ready_pipe >= 0:
                     os.close(worker.ready_pipe)
-            for descriptor in (ready_pipe, self._life_line[1], *self._wakeup):
+            for descriptor in (ready_pipe, self._parent_pipe[1], *self._wakeup):
                 os.close(descriptor)
 
             def ready() -> None:
                 os.write(ready_writer, b"r")
                 os.close(ready_writer)
 
-            code = self.run_worker(index, ready, self._life_line[0], self._heartbeats[index])
+            code = self.run_worker(index, ready, self._parent_pipe[0], self._heartbeats[index])
         except BaseException:
             self.log.exception("worker failed", worker=index)
         finally:
@@ -234,9 +234,9 @@ class Parent:
             if pid == 0:
                 return
             if pid in by_pid:
-                self._buried(by_pid.pop(pid), os.waitstatus_to_exitcode(status))
+                self._on_worker_exit(by_pid.pop(pid), os.waitstatus_to_exitcode(status))
 
-    def _buried(self, index: int, code: int) -> None:
+    def _on_worker_exit(self, index: int, code: int) -> None:
         worker = self._workers.pop(index)
         if worker.ready_pipe >= 0:
             os.close(worker.ready_pipe)

@@ -51,7 +51,7 @@ class _Scan:
                 continue
             if closing:
                 self._end(owner + 1, line.start())
-                self._disown(self._stack[owner])
+                self._release_boundary(self._stack[owner])
             elif self._left > 0:
                 self._end(owner + 1, line.start())
                 self._next(self._stack[owner].part, at)
@@ -117,7 +117,7 @@ class _Scan:
             entry.outer = self._owners.get(entry.boundary, -1)
             self._owners[entry.boundary] = len(self._stack) - 1
 
-    def _disown(self, entry: _Open) -> None:
+    def _release_boundary(self, entry: _Open) -> None:
         if entry.boundary and entry.outer >= 0:
             self._owners[entry.boundary] = entry.outer
         else:
@@ -133,7 +133,7 @@ class _Scan:
         at = max(at, self._stack[place].part.header)
         while len(self._stack) > place:
             entry = self._stack.pop()
-            self._disown(entry)
+            self._release_boundary(entry)
             part = entry.part
             part.header, part.body, part.end = min(part.header, at), min(part.body, at), at
             if part.is_multipart and not part.parts and part.body < at:

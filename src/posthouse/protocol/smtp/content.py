@@ -4,7 +4,7 @@ DATA ends with CRLF "." CRLF and nothing else. What other servers have taken for
 stuff of SMTP smuggling: a bare CR or LF never ends anything here, and the message that holds one is refused as a whole.
 One slip is forgiven, since clients in the field make it and nobody takes it for an end: one CR too many before a CRLF,
 unless a dot stands before it. It is left out, so that what is kept has clean lines (docs/decisions/023). Where the
-operator lets old devices end their lines with LF alone, LooseDataReader makes it CRLF; the end is as strict.
+operator lets old devices end their lines with LF alone, BareLfDataReader makes it CRLF; the end is as strict.
 
 The readers work on blocks with a few vector operations, never on lines. DataReader imagines a CRLF in front of the
 message, so that its first line is like any other, and holds back the last octets of a block where they may be the
@@ -112,7 +112,7 @@ class DataReader:
         return held + 1 if held and data[-held - 1 : -held] == b"\r" else held
 
 
-class LooseDataReader(DataReader):
+class BareLfDataReader(DataReader):
     """The same for a peer whose lines may end with LF alone: CRLF is made of it.
 
     A dot alone on a line that does not stand between two CRLFs would be an end for some servers: it refuses the

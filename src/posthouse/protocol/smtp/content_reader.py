@@ -1,7 +1,7 @@
 """A message on its way in: what DATA or BDAT brings, held against the limits, and the reason why it is refused."""
 
 from posthouse.protocol.smtp import replies
-from posthouse.protocol.smtp.content import ChunkReader, DataReader, HeaderGuard, LooseDataReader
+from posthouse.protocol.smtp.content import BareLfDataReader, ChunkReader, DataReader, HeaderGuard
 from posthouse.protocol.smtp.settings import SmtpSettings
 
 
@@ -17,7 +17,7 @@ class ContentReader:
         self._max_size = settings.max_size
         self._guard = HeaderGuard(settings.max_header)
         self._skips = False  # nothing that may still come changes the fault
-        self.data = LooseDataReader() if settings.bare_lf else DataReader()
+        self.data = BareLfDataReader() if settings.bare_lf else DataReader()
         self.chunks = ChunkReader()
         self.binary = binary  # BODY=BINARYMIME
         self.fault: bytes | None = None
