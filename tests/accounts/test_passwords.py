@@ -135,15 +135,15 @@ def test_passwords_that_no_login_could_carry_are_refused(password: str, error: t
 
 
 def test_renewal_brings_the_cost_of_today(hasher: PasswordHasher) -> None:
-    dearer = PasswordHasher(HashCost(memory=16, passes=1, iterations=4096))
+    costlier = PasswordHasher(HashCost(memory=16, passes=1, iterations=4096))
     more_rounds = PasswordHasher(HashCost(memory=8, passes=1, iterations=4097))
     made = hasher.make(SECRET)
     assert hasher.is_current(made)
-    assert not dearer.is_current(made)
+    assert not costlier.is_current(made)
     assert not more_rounds.is_current(made)
     assert not hasher.is_current(Credential(made.hash, None))
-    renewed = dearer.renewed(SECRET)
-    assert renewed is not None and dearer.is_current(renewed) and dearer.check(renewed.hash, SECRET)
+    renewed = costlier.renewed(SECRET)
+    assert renewed is not None and costlier.is_current(renewed) and costlier.check(renewed.hash, SECRET)
     assert hasher.renewed("a\0b") is None
 
 

@@ -10,7 +10,7 @@ from posthouse.net.connection import Connection
 from posthouse.net.dialer import Dialer
 from posthouse.net.keepalive import keep_alive
 from posthouse.net.listener import ListenerSettings
-from tests.net.fixture import QUICK, Fixture
+from tests.net.fixture import QUICK, Fixture, until
 
 
 def probing(connection: Connection) -> tuple[bool, int]:
@@ -40,6 +40,7 @@ async def test_a_unix_socket_needs_none(house: Fixture, tmp_path: Path) -> None:
     await house.open(limits=replace(QUICK, keepalive=77.0), listener=ListenerSettings("lines", path=path))
     with socket.socket(socket.AF_UNIX) as sock:
         sock.connect(path)
+        await until(lambda: len(house.sessions) == 1)
 
 
 async def test_what_goes_out(house: Fixture) -> None:

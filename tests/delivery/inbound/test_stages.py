@@ -26,7 +26,7 @@ BOB = Address.parse("bob@here.test")
 
 
 class Check:
-    """Answers as it is told to, in every stage, and notes that it was asked."""
+    """Gives the answers it was made with, in every stage, and notes that it was asked."""
 
     def __init__(self, answer: Reply | Exception | None = None, *, waits: bool = False) -> None:
         self.answer, self.waits, self.asked = answer, waits, 0
