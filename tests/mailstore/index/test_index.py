@@ -3,7 +3,7 @@
 import asyncio
 import errno
 import os
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from posthouse.mailstore.index import MessageIndex, SortKeys, open_index, prepar
 from posthouse.mailstore.index import index as module
 from posthouse.mailstore.index.sqlite.rows import SqliteIndexRows
 from posthouse.mailstore.index.sqlite.schema import TABLES
-from posthouse.mailstore.interface import DamagedError, StoreError, StoreFullError
+from posthouse.mailstore.interface import DamagedError, MessageRef, StoreError, StoreFullError
 from posthouse.mailstore.sqlite.store import SqliteMailstore
 from posthouse.message.text import digest
 from tests.mailstore.index.messages import ACCOUNT, has, keep, mail, search, shown, shown_of
@@ -152,6 +152,18 @@ async def test_a_damaged_message(index: MessageIndex, store: SqliteMailstore, mo
     assert set(await index.sort_keys(ACCOUNT, box.id, ids)) == {ids[0], ids[2]}
 
 
+def failing(store: SqliteMailstore, unreadable: MessageRef, cause: OSError | None) -> Callable[..., Awaitable[bytes]]:
+    """The store's read(), for which one message cannot be read."""
+    read = store.read
+
+    async def reading(entry: MessageRef, offset: int, length: int) -> bytes:
+        if entry == unreadable:
+            raise StoreError("Input/output error") from cause
+        return await read(entry, offset, length)
+
+    return reading
+
+
 async def test_a_message_that_cannot_be_read_now(
     index: MessageIndex, store: SqliteMailstore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -159,15 +171,8 @@ async def test_a_message_that_cannot_be_read_now(
     ids = await keep(store, mail("One"), mail("Two"), mail("Three"))
     box = await box_of(store, ACCOUNT)
     busy = (await store.items(ACCOUNT, box.id, ids))[1].entry
-    read = store.read
-
-    async def reading(entry: Any, offset: int, length: int) -> bytes:
-        if entry == busy:
-            raise StoreError("Input/output error")
-        return await read(entry, offset, length)
-
     with monkeypatch.context() as patch:
-        patch.setattr(store, "read", reading)
+        patch.setattr(store, "read", failing(store, busy, None))
         with pytest.raises(StoreError):
             await search(index, store, "subject", "")
         with pytest.raises(StoreError):
@@ -184,14 +189,7 @@ async def test_a_bad_sector_is_damage(
     ids = await keep(store, mail("One"), mail("Two"), mail("Three"))
     box = await box_of(store, ACCOUNT)
     bad = (await store.items(ACCOUNT, box.id, ids))[1].entry
-    read = store.read
-
-    async def reading(entry: Any, offset: int, length: int) -> bytes:
-        if entry == bad:
-            raise StoreError("Input/output error") from OSError(errno.EIO, "Input/output error")
-        return await read(entry, offset, length)
-
-    monkeypatch.setattr(store, "read", reading)
+    monkeypatch.setattr(store, "read", failing(store, bad, OSError(errno.EIO, "Input/output error")))
     assert await search(index, store, "subject", "") == [0, 2]
 
 
